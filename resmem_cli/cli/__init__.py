@@ -1,0 +1,1 @@
+"""The command line: parse, one call, print. The only room that knows Typer, Rich and exit codes."""

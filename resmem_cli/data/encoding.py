@@ -1,0 +1,141 @@
+"""From rows to arrays, by a stored schema: what the model room computes with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from resmem_cli.data import kinds
+from resmem_cli.data.kinds import Floats, Kind
+from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Column, Schema, Task
+from resmem_cli.errors import DataError
+
+
+@dataclass
+class Surprises:
+    """How often values were missing, or categories unknown, per column."""
+
+    missing: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Surprises) -> None:
+        self.missing.update(other.missing)
+        self.unknown.update(other.unknown)
+
+
+def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
+    """Encode the features of rows.
+
+    Returns:
+        [n, d] 64-bit floats: numbers as they are, booleans as 0 and 1, categories as codes from 0, timestamps as
+        their parts; NaN where missing, or where a category is unknown and has no rest to fall into. And what was
+        missing or unknown.
+
+    Raises:
+        DataError: a column is missing, or a value is of the wrong kind; the message names file, row and column.
+    """
+    schema.require(rows, schema.names)
+    encoded = np.empty((len(rows), len(schema.n_categories)), dtype=np.float64)
+    surprises = Surprises()
+    at = 0
+    for column in schema.columns:
+        values = _encode_column(rows, column, surprises)
+        encoded[:, at : at + column.width] = values
+        n_missing = int(np.isnan(values[:, 0]).sum()) - surprises.unknown[column.name] * (not column.has_rest)
+        if n_missing:
+            surprises.missing[column.name] = n_missing
+        at += column.width
+    surprises.unknown = +surprises.unknown
+    return encoded, surprises
+
+
+def encode_target(rows: Rows, schema: Schema) -> Floats:
+    """Encode the target of labelled rows.
+
+    Returns:
+        [n] 64-bit floats: the number, or the position of the class in `schema.target.classes`; NaN where missing.
+
+    Raises:
+        DataError: the column is missing, or a value is no number, or a class that training did not have.
+    """
+    target = schema.target
+    schema.require(rows, [target.name])
+    if target.task is Task.REGRESSION:
+        return kinds.as_number(rows, target.name)
+    first = target.classes[0]
+    values: pa.Array
+    if isinstance(first, bool):
+        values = pa.array(kinds.as_boolean(rows, target.name), from_pandas=True)
+    elif isinstance(first, str):
+        values = kinds.as_category(rows, target.name)
+    else:
+        values = pa.array(kinds.as_number(rows, target.name), from_pandas=True)
+    known = pa.array([float(value) if not isinstance(value, str) else value for value in target.classes], values.type)
+    codes = _floats(pc.index_in(values, value_set=known))
+    foreign = np.flatnonzero(np.isnan(codes) & np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False)))
+    if len(foreign):
+        raise DataError(
+            f"{rows.locate(int(foreign[0]))}: the target '{target.name}' holds the class "
+            f"'{rows.column(target.name)[int(foreign[0])].as_py()}', which training did not have",
+            "remove such rows, or fit again with rows of this class",
+        )
+    return codes
+
+
+def encode_weight(rows: Rows, schema: Schema) -> Floats | None:
+    """Return [n] row weights, or None if the schema has none.
+
+    Raises:
+        DataError: a weight is missing or negative, or all are zero.
+    """
+    name = schema.weight_column
+    if name is None:
+        return None
+    schema.require(rows, [name])
+    weights = kinds.as_number(rows, name)
+    wrong = np.flatnonzero(~(weights >= 0))
+    if len(wrong):
+        raise DataError(
+            f"{rows.locate(int(wrong[0]))}: the weight '{name}' is {weights[wrong[0]]:g}", "give weights of 0 or more"
+        )
+    if not weights.any():
+        raise DataError(f"{rows.source}: the weight '{name}' is 0 in every row", "give at least one row some weight")
+    return weights
+
+
+def hash_rows(encoded: Floats, target: Floats) -> NDArray[np.uint64]:
+    """Return one 64-bit hash per labelled row: equal features and target, as encoded, give equal hashes."""
+    import pandas as pd  # here, because only fitting and evaluating need it and it is slow to load
+
+    whole = np.column_stack([encoded, target]) + 0.0  # -0.0 becomes 0.0
+    whole[np.isnan(whole)] = np.nan  # one bit pattern for every NaN
+    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(whole), index=False), dtype=np.uint64)
+
+
+def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
+    if column.kind is Kind.NUMBER:
+        return kinds.as_number(rows, column.name)[:, None]
+    if column.kind is Kind.BOOLEAN:
+        return kinds.as_boolean(rows, column.name)[:, None]
+    if column.kind is Kind.TIMESTAMP:
+        return kinds.timestamp_parts(kinds.as_timestamp(rows, column.name))
+    text = kinds.as_category(rows, column.name)
+    codes = _floats(pc.index_in(text, value_set=pa.array(column.categories, text.type)))
+    unknown = np.isnan(codes) & pc.is_valid(text).to_numpy()
+    surprises.unknown[column.name] = int(unknown.sum())
+    if column.has_rest:
+        codes[unknown] = len(column.categories)
+    return codes[:, None]
+
+
+def _floats(column: pa.ChunkedArray | pa.Array) -> Floats:
+    chunked = isinstance(column, pa.ChunkedArray)
+    values = pc.cast(column, pa.float64())
+    # A copy, because Arrow's own buffers may not be written to.
+    return np.array(values.to_numpy() if chunked else values.to_numpy(zero_copy_only=False), dtype=np.float64)

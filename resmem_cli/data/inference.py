@@ -1,0 +1,212 @@
+"""From a whole training input to a schema: which columns are features, of which kind; what the task is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resmem_cli.data import kinds
+from resmem_cli.data.kinds import Kind
+from resmem_cli.data.rows import Rows, concatenate
+from resmem_cli.data.schema import Column, Schema, Target, Task
+from resmem_cli.errors import DataError, UsageError
+
+# Histogram boosting holds 255 codes a column; one is left for all the others.
+MAX_CATEGORIES = 254
+# A category seen less often is pooled with the other rare ones: it says next to nothing, and unknown
+# categories at prediction then meet a code that was trained.
+MIN_CATEGORY_ROWS = 3
+# An integer target with at most this many distinct values, each seen often enough, is a class.
+MAX_INTEGER_CLASSES = 20
+_MIN_INTEGER_CLASS_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the user said about columns; an empty `features` means every column without another role."""
+
+    target: str
+    task: Task | None = None
+    features: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    id_column: str | None = None
+    weight_column: str | None = None
+    categories: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A schema, the training rows in types (those without a target left out), and what the user should know."""
+
+    schema: Schema
+    rows: Rows
+    notes: tuple[str, ...]
+
+
+def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
+    """Learn the schema of a training input.
+
+    Raises:
+        DataError: a named column is missing, the target is constant, nearly absent or infinite, a class has one
+            row, or a column holds nothing.
+        UsageError: the roles contradict each other.
+    """
+    candidates = _candidates(parts[0], roles)
+    rows = _typed(parts, {*candidates, roles.target}, roles)
+    rows, notes = _with_target(rows, roles)
+    target, why = _target(rows, roles)
+    columns = []
+    for name in candidates:
+        column, note = _column(rows, name, forced=name in roles.categories, wanted=name in roles.features)
+        columns += [column] if column else []
+        notes += [note] if note else []
+    if not columns:
+        raise DataError(
+            f"{rows.source} has no column that can be a feature", "add columns, or check --features and --drop"
+        )
+    schema = Schema(tuple(columns), target, roles.id_column, roles.weight_column)
+    return Learned(schema, rows, (*([why] if why else []), *notes))
+
+
+def _candidates(rows: Rows, roles: Roles) -> list[str]:
+    names = list(rows.table.column_names)
+    taken = [name for name in (roles.target, roles.id_column, roles.weight_column) if name]
+    if len(set(taken)) < len(taken):
+        raise UsageError("one column is given two of the roles --target, --id and --weight", "give each its own column")
+    said = [*taken, *roles.features, *roles.drop, *roles.categories]
+    absent = [name for name in dict.fromkeys(said) if name not in names]
+    if absent:
+        raise DataError(
+            f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in absent),
+            "its columns are: " + ", ".join(names),
+        )
+    clash = [name for name in roles.features if name in taken or name in roles.drop]
+    if clash:
+        raise UsageError(f"'{clash[0]}' is named in --features and has another role", "take it out of one of them")
+    wanted: Iterable[str] = roles.features or names
+    return [name for name in wanted if name not in taken and name not in roles.drop]
+
+
+def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
+    inferred = names - set(roles.categories)
+    try:
+        return concatenate([_with_types(part, inferred) if part.is_text else part for part in parts])
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{parts[0].source} and the other inputs hold different types under one name ({error})",
+            "convert them to the same types",
+        ) from error
+
+
+def _with_types(rows: Rows, names: set[str]) -> Rows:
+    table = rows.table
+    for name in sorted(names):
+        table = table.set_column(table.column_names.index(name), name, kinds.infer_text(rows, name))
+    return replace(rows, table=table, is_text=False)
+
+
+def _with_target(rows: Rows, roles: Roles) -> tuple[Rows, list[str]]:
+    """Drop the rows without a target, and say how many."""
+    values = rows.column(roles.target)
+    known = pc.is_valid(values)
+    if pa.types.is_floating(values.type):
+        known = pc.and_(known, pc.fill_null(pc.invert(pc.is_nan(values)), False))
+    elif kinds.is_text(values.type):
+        known = pc.is_valid(kinds.as_category(rows, roles.target))
+    keep = np.flatnonzero(known.to_numpy())
+    if len(keep) == 0:
+        raise DataError(f"{rows.source}: the target '{roles.target}' is missing in every row", "give labelled rows")
+    dropped = len(rows) - len(keep)
+    if not dropped:
+        return rows, []
+    note = f"{dropped:,} of {len(rows):,} rows have no target '{roles.target}' and are left out"
+    return rows.take(keep), [note]
+
+
+def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
+    values = rows.column(roles.target)
+    kind = kinds.kind_of(values.type)
+    if kind is None or kind is Kind.TIMESTAMP:
+        raise DataError(f"the target '{roles.target}' has the type {values.type}", "choose a number or a class")
+    if pc.count_distinct(values).as_py() < 2:
+        raise DataError(
+            f"the target '{roles.target}' has the same value, '{values[0].as_py()}', in all {len(rows):,} rows",
+            "there is nothing to learn: give rows that differ",
+        )
+    task, why = (roles.task, "") if roles.task else _guessed_task(values, kind, roles.target)
+    if task is Task.CLASSIFICATION:
+        return Target(roles.target, task, str(values.type), _classes(rows, roles.target, kind)), why
+    kinds.as_number(rows, roles.target)
+    return Target(roles.target, task, str(values.type)), why
+
+
+def _guessed_task(values: pa.ChunkedArray, kind: Kind, name: str) -> tuple[Task, str]:
+    if kind in (Kind.CATEGORY, Kind.BOOLEAN):
+        return Task.CLASSIFICATION, ""
+    counts = pc.value_counts(values)
+    n_distinct = len(counts)
+    whole = pc.all(pc.equal(pc.floor(values), values)).as_py()
+    frequent = pc.min(counts.field("counts")).as_py() >= _MIN_INTEGER_CLASS_ROWS
+    if whole and (n_distinct == 2 or (n_distinct <= MAX_INTEGER_CLASSES and frequent)):
+        return Task.CLASSIFICATION, (
+            f"the target '{name}' has {n_distinct} distinct whole numbers, taken as classes "
+            "(--task regression to take them as numbers)"
+        )
+    return Task.REGRESSION, ""
+
+
+def _classes(rows: Rows, name: str, kind: Kind) -> tuple[str | int | float | bool, ...]:
+    values = kinds.as_category(rows, name) if kind is Kind.CATEGORY else rows.column(name)
+    counts = pc.value_counts(values)
+    single = [item["values"] for item in counts.to_pylist() if item["counts"] == 1]
+    if single:
+        raise DataError(
+            f"the target '{name}' has the class '{single[0]}' in one row only"
+            + (f" (and {len(single) - 1} more such classes)" if len(single) > 1 else ""),
+            "add rows of it, or remove it; a number is predicted with --task regression",
+        )
+    return tuple(sorted(counts.field("values").to_pylist()))
+
+
+def _column(rows: Rows, name: str, *, forced: bool, wanted: bool) -> tuple[Column | None, str]:
+    """Return the column as a feature, or None and why it is none."""
+    values = rows.column(name)
+    kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
+    if not name:
+        return None, "a column without a name (an index?) is not used as a feature"
+    if values.null_count == len(values):
+        raise DataError(
+            f"{rows.source}: the column '{name}' is missing in every row", f"leave it out with --drop '{name}'"
+        )
+    if kind is None:
+        if wanted:
+            raise DataError(f"{rows.source}: the column '{name}' of type {values.type} cannot be a feature", "drop it")
+        return None, f"the column '{name}' of type {values.type} is not used as a feature"
+    if kind is not Kind.CATEGORY:
+        if kind is Kind.NUMBER:
+            kinds.as_number(rows, name)
+        return Column(name, kind, str(values.type)), ""
+    return _category(rows, name, insisted=forced or wanted)
+
+
+def _category(rows: Rows, name: str, *, insisted: bool) -> tuple[Column | None, str]:
+    text = kinds.as_category(rows, name)
+    counts = pc.value_counts(text.drop_null())
+    ranked = sorted((-item["counts"], item["values"]) for item in counts.to_pylist())
+    frequent = [value for count, value in ranked if -count >= MIN_CATEGORY_ROWS][:MAX_CATEGORIES]
+    if not frequent:
+        return (
+            None,
+            f"the column '{name}' has no value in {MIN_CATEGORY_ROWS} rows or more and is not used as a feature",
+        )
+    if len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not insisted:
+        return None, (
+            f"the column '{name}' has {len(ranked):,} distinct values in {len(rows):,} rows and is not used as a "
+            f"feature (--category '{name}' to use it)"
+        )
+    arrow_type = str(rows.column(name).type)
+    return Column(name, Kind.CATEGORY, arrow_type, tuple(sorted(frequent)), len(frequent) < len(ranked)), ""

@@ -1,0 +1,262 @@
+"""The kinds a column can have, and how values of any Arrow type or text become that kind.
+
+number     64-bit floats; missing is NaN; infinite values are refused.
+category   text; missing is null, and so is the empty string.
+boolean    1.0, 0.0, or NaN.
+timestamp  an instant in UTC, which `timestamp_parts` turns into numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from resmem_cli.data.rows import Rows
+from resmem_cli.errors import DataError
+
+Floats = NDArray[np.float64]
+
+# What pandas and R write for "missing", and the UCI files' question mark.
+MISSING_NUMBERS = ("NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "none", "#N/A", "?")
+TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "hour")
+# Text is taken for numbers if this share of it can be read as numbers: the rest is then named as wrong.
+_MOSTLY_NUMBERS = 0.9
+_DAY_MICROSECONDS = 86_400_000_000
+_NOT_BOOLEAN = "is neither true nor false"
+_NOT_TIMESTAMP = "is not an ISO 8601 date or time like the others"
+
+
+class Kind(enum.StrEnum):
+    """What a column's values mean to a model."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+
+
+def kind_of(arrow_type: pa.DataType) -> Kind | None:
+    """Return the kind that values of an Arrow type have, or None if no model can use them."""
+    if pa.types.is_dictionary(arrow_type):
+        return kind_of(arrow_type.value_type)
+    if pa.types.is_boolean(arrow_type):
+        return Kind.BOOLEAN
+    if pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
+        return Kind.NUMBER
+    if pa.types.is_timestamp(arrow_type) or pa.types.is_date(arrow_type):
+        return Kind.TIMESTAMP
+    return Kind.CATEGORY if is_text(arrow_type) else None
+
+
+def is_text(arrow_type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type)
+    )
+
+
+def infer_text(rows: Rows, name: str) -> pa.ChunkedArray:
+    """Return a text column with the type that its whole content has: integer, float, boolean, timestamp or text.
+
+    Raises:
+        DataError: nearly all of it is numbers, so that the rest is more likely a mistake than a category.
+    """
+    text = _trimmed(rows.column(name))
+    for target in (pa.int64(), pa.float64()):
+        try:
+            return pc.cast(_without_missing_words(text), target)
+        except pa.ArrowInvalid:
+            continue
+    lower = pc.utf8_lower(text)
+    if pc.all(pc.is_in(lower, value_set=pa.array(["true", "false", None]))).as_py():
+        return pc.cast(lower, pa.bool_())
+    for target in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return pc.cast(text, target)
+        except pa.ArrowInvalid:
+            continue
+    _refuse_nearly_numbers(rows, name, text)
+    return rows.column(name)
+
+
+def as_number(rows: Rows, name: str) -> Floats:
+    """Return a column as 64-bit floats, missing values as NaN.
+
+    Raises:
+        DataError: a value is not a number, or infinite; the message names its file, row and column.
+    """
+    column = _decoded(rows.column(name))
+    if is_text(column.type):
+        values = _number_from_text(rows, name, column)
+    elif kind_of(column.type) in (Kind.NUMBER, Kind.BOOLEAN) or pa.types.is_null(column.type):
+        values = _to_numpy(pc.cast(column, pa.float64(), safe=False))
+    else:
+        raise _wrong_type(rows, name, "numbers")
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise DataError(
+            f"{rows.locate(int(infinite[0]))}: column '{name}' holds an infinite value",
+            "replace it by a number, or leave it empty if it is unknown",
+        )
+    return values
+
+
+def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
+    """Return a column as text, missing and empty values as null."""
+    column = _decoded(rows.column(name))
+    if kind_of(column.type) is None and not pa.types.is_null(column.type):
+        raise _wrong_type(rows, name, "categories")
+    text = pc.cast(column, pa.string())
+    empty = pc.equal(text, "")
+    return pc.if_else(empty, pa.scalar(None, pa.string()), text) if pc.any(empty).as_py() else text
+
+
+def as_boolean(rows: Rows, name: str) -> Floats:
+    """Return a column of true and false (or 1 and 0) as 1.0, 0.0 and NaN.
+
+    Raises:
+        DataError: a value is neither; the message names its file, row and column.
+    """
+    column = _decoded(rows.column(name))
+    if is_text(column.type):
+        lower = pc.utf8_lower(_trimmed(column))
+        column = _converted(rows, name, _without_missing_words(lower), target=pa.bool_(), wrong=_NOT_BOOLEAN)
+    elif kind_of(column.type) not in (Kind.BOOLEAN, Kind.NUMBER) and not pa.types.is_null(column.type):
+        raise _wrong_type(rows, name, "booleans")
+    values = _to_numpy(pc.cast(column, pa.float64(), safe=False))
+    wrong = np.flatnonzero(~np.isin(values, (0.0, 1.0)) & ~np.isnan(values))
+    if len(wrong):
+        raise _wrong_value(rows, name, int(wrong[0]), _NOT_BOOLEAN)
+    return values
+
+
+def as_timestamp(rows: Rows, name: str) -> Floats:
+    """Return a column of instants as days since 1970-01-01 in UTC, missing values as NaN.
+
+    Text without a zone, and types without one, are taken as UTC.
+
+    Raises:
+        DataError: a value is not an ISO 8601 date or time; the message names its file, row and column.
+    """
+    column = _decoded(rows.column(name))
+    if is_text(column.type):
+        column = _timestamp_from_text(rows, name, _trimmed(column))
+    elif kind_of(column.type) is not Kind.TIMESTAMP and not pa.types.is_null(column.type):
+        raise _wrong_type(rows, name, "timestamps")
+    micros = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
+    return _to_numpy(pc.cast(micros, pa.float64(), safe=False)) / _DAY_MICROSECONDS
+
+
+def timestamp_parts(days: Floats) -> Floats:
+    """Return the numbers that a timestamp becomes.
+
+    Args:
+        days: [n] days since 1970-01-01 UTC, NaN where missing.
+
+    Returns:
+        [n, 7]: days, year, month (1 to 12), day (1 to 31), weekday (Monday 0), day of the year (from 1),
+        hour (with fractions): `TIMESTAMP_PARTS`. A missing instant has every part missing.
+    """
+    known = ~np.isnan(days)
+    whole = np.floor(np.where(known, days, 0.0)).astype("datetime64[D]")
+    months, years = whole.astype("datetime64[M]"), whole.astype("datetime64[Y]")
+    number = whole.astype(np.int64)
+    parts = np.column_stack(
+        [
+            days,
+            years.astype(np.int64) + 1970,
+            months.astype(np.int64) % 12 + 1,
+            (whole - months).astype(np.int64) + 1,
+            (number + 3) % 7,
+            (whole - years).astype(np.int64) + 1,
+            np.round((np.where(known, days, 0.0) - number) * 24, 9),
+        ]
+    ).astype(np.float64)
+    parts[~known] = np.nan
+    return parts
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    text = pc.utf8_trim_whitespace(column)
+    empty = pc.equal(text, "")
+    return pc.if_else(empty, pa.scalar(None, text.type), text) if pc.any(empty).as_py() else text
+
+
+def _without_missing_words(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    missing = pc.is_in(text, value_set=pa.array(MISSING_NUMBERS, text.type))
+    return pc.if_else(missing, pa.scalar(None, text.type), text) if pc.any(missing).as_py() else text
+
+
+def _to_numpy(column: pa.ChunkedArray) -> Floats:
+    return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _number_from_text(rows: Rows, name: str, column: pa.ChunkedArray) -> Floats:
+    try:
+        return _to_numpy(pc.cast(column, pa.float64()))  # the clean case, without a pass for spaces and "NA"
+    except pa.ArrowInvalid:
+        text = _without_missing_words(_trimmed(column))
+        return _to_numpy(_converted(rows, name, text, target=pa.float64(), wrong="is not a number"))
+
+
+def _timestamp_from_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return pc.cast(text, pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return _converted(rows, name, text, target=pa.timestamp("us", "UTC"), wrong=_NOT_TIMESTAMP)
+
+
+def _converted(rows: Rows, name: str, text: pa.ChunkedArray, *, target: pa.DataType, wrong: str) -> pa.ChunkedArray:
+    try:
+        return pc.cast(text, target)
+    except pa.ArrowInvalid:
+        values = text.to_pylist()
+        position = next(i for i, value in enumerate(values) if value is not None and not _is_castable(value, target))
+        raise _wrong_value(rows, name, position, wrong) from None
+
+
+def _is_castable(value: str, target: pa.DataType) -> bool:
+    try:
+        pc.cast(pa.array([value]), target)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _refuse_nearly_numbers(rows: Rows, name: str, text: pa.ChunkedArray) -> None:
+    known = _without_missing_words(text).drop_null()
+    looks = pc.match_substring_regex(known, r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
+    share = pc.mean(pc.cast(looks, pa.float64())).as_py() or 0.0
+    if share < _MOSTLY_NUMBERS:
+        return
+    number = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+    values = _without_missing_words(text).to_pylist()
+    position = next(i for i, value in enumerate(values) if value is not None and not number.fullmatch(value))
+    raise DataError(
+        f"{rows.locate(position)}: column '{name}' holds '{values[position]}' where {share:.1%} of the values "
+        "are numbers",
+        f"correct it, or say --category '{name}' if these are names",
+    )
+
+
+def _wrong_value(rows: Rows, name: str, position: int, wrong: str) -> DataError:
+    value = rows.column(name)[position].as_py()
+    return DataError(
+        f"{rows.locate(position)}: column '{name}' holds '{value}', which {wrong}",
+        "correct it, or leave it empty if it is unknown",
+    )
+
+
+def _wrong_type(rows: Rows, name: str, expected: str) -> DataError:
+    return DataError(
+        f"{rows.source}: column '{name}' has the type {rows.column(name).type}, where {expected} are needed",
+        "convert the column, or leave it out with --drop when fitting",
+    )

@@ -1,0 +1,51 @@
+"""The base that knows nothing but the target: its mean, or the frequencies of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.bases.protocol import Problem
+
+
+@dataclass(frozen=True)
+class Constant:
+    """With this base, the memory alone is the model: kernel regression on the neighbours.
+
+    Attributes:
+        value: [outputs] the one prediction.
+    """
+
+    value: Floats
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        return {}
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        if problem.is_regression:
+            return cls(np.array([np.average(y, weights=weight)]))
+        counts = np.bincount(y.astype(np.int64), weights=weight, minlength=problem.n_classes)
+        return cls(counts / counts.sum())
+
+    def predict(self, X: Floats) -> Floats:
+        return np.tile(self.value, (len(X), 1))
+
+    def represent(self, X: Floats) -> Singles | None:
+        return None
+
+    def to_arrays(self) -> Arrays:
+        return {"value": self.value}
+
+    @property
+    def estimator(self) -> None:
+        return None
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        return cls(arrays["value"])

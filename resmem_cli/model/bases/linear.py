@@ -1,0 +1,88 @@
+"""Ridge regression and logistic regression on standardised features; only their coefficients are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, softmax, spread_classes
+from resmem_cli.model.features import FeatureSpace
+
+
+@dataclass(frozen=True)
+class Linear(FromSklearn):
+    """A linear model.
+
+    Attributes:
+        space: the features it is linear in.
+        coefficients: [p, outputs].
+        intercepts: [outputs].
+        classes: [m] codes of the classes that training had; empty for regression.
+        n_classes: 0 for regression.
+    """
+
+    space: FeatureSpace
+    coefficients: Floats
+    intercepts: Floats
+    classes: Floats
+    n_classes: int
+
+    @classmethod
+    def defaults(cls, problem: Problem) -> dict[str, Any]:
+        return {} if problem.is_regression else {"max_iter": 300}
+
+    @classmethod
+    def sklearn_class(cls, problem: Problem) -> Any:
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        return Ridge if problem.is_regression else LogisticRegression
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        space = FeatureSpace.fit(X, problem.n_categories, "standard")
+        features = space.transform(X).astype(np.float64)
+        with fitting():
+            fitted = cls.unfitted(problem, params).fit(features, y, sample_weight=weight)
+        if problem.is_regression:
+            return cls(space, fitted.coef_.reshape(-1, 1), np.atleast_1d(fitted.intercept_), np.empty(0), 0)
+        coefficients, intercepts = fitted.coef_.T, fitted.intercept_
+        if len(fitted.classes_) == 2:  # the binary model has one column, the logit of its second class
+            coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
+            intercepts = np.array([0.0, intercepts[0]])
+        return cls(space, coefficients, intercepts, fitted.classes_.astype(np.float64), problem.n_classes)
+
+    def predict(self, X: Floats) -> Floats:
+        linear = self.space.transform(X) @ self.coefficients + self.intercepts
+        return spread_classes(softmax(linear), self.classes, self.n_classes) if self.n_classes else linear
+
+    def represent(self, X: Floats) -> Singles:
+        # Each feature times the size of its coefficients: the terms that the prediction is the sum of.
+        sizes: Singles = np.linalg.norm(self.coefficients, axis=1).astype(np.float32)
+        return self.space.transform(X) * sizes
+
+    def to_arrays(self) -> Arrays:
+        return {
+            **self.space.to_arrays(),
+            "coefficients": self.coefficients,
+            "intercepts": self.intercepts,
+            "classes": self.classes,
+            "n_classes": np.array([self.n_classes]),
+        }
+
+    @property
+    def estimator(self) -> None:
+        return None
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        return cls(
+            FeatureSpace.from_arrays(arrays),
+            arrays["coefficients"],
+            arrays["intercepts"],
+            arrays["classes"],
+            int(arrays["n_classes"][0]),
+        )

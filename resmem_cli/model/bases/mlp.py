@@ -1,0 +1,134 @@
+"""scikit-learn's multi-layer perceptron with early stopping; only its weights are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, softmax, spread_classes
+from resmem_cli.model.features import FeatureSpace
+
+_ACTIVATIONS: dict[str, Callable[[Singles], Singles]] = {
+    "relu": lambda z: np.maximum(z, np.float32(0)),
+    "tanh": np.tanh,
+    "logistic": lambda z: np.asarray(1 / (1 + np.exp(-z)), dtype=np.float32),
+    "identity": lambda z: z,
+}
+_ACTIVATION_CODES = tuple(_ACTIVATIONS)
+
+
+def _can_hold_out(y: Floats, problem: Problem) -> bool:
+    """Whether a tenth of the rows, with every class in it and left over, can be held out to stop by."""
+    if problem.is_regression:
+        return len(y) >= 20
+    counts = np.bincount(y.astype(np.int64))
+    present = counts[counts > 0]
+    return bool(present.min() >= 2 and len(y) >= 10 * len(present))
+
+
+@dataclass(frozen=True)
+class Mlp(FromSklearn):
+    """A network on normal scores of the features, its regression target standardised.
+
+    Attributes:
+        space: the features it reads.
+        weights, biases: per layer [inputs, outputs] and [outputs].
+        activation: of the hidden layers.
+        target_scale: [mean, spread] of the regression target in training.
+        classes: [m] codes of the classes that training had; empty for regression.
+        n_classes: 0 for regression.
+    """
+
+    space: FeatureSpace
+    weights: tuple[Singles, ...]
+    biases: tuple[Singles, ...]
+    activation: str
+    target_scale: Floats
+    classes: Floats
+    n_classes: int
+
+    @classmethod
+    def defaults(cls, problem: Problem) -> dict[str, Any]:
+        return {
+            "hidden_layer_sizes": (128, 64),
+            "early_stopping": True,
+            "n_iter_no_change": 10,
+            "max_iter": 200,
+            "learning_rate_init": 1e-3,
+            "alpha": 1e-4,
+        }
+
+    @classmethod
+    def sklearn_class(cls, problem: Problem) -> Any:
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+        return MLPRegressor if problem.is_regression else MLPClassifier
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        space = FeatureSpace.fit(X, problem.n_categories, "normal")
+        scale = np.array([y.mean(), y.std() or 1.0]) if problem.is_regression else np.array([0.0, 1.0])
+        target = (y - scale[0]) / scale[1] if problem.is_regression else y
+        network = cls.unfitted(problem, params)
+        if not _can_hold_out(y, problem):
+            network.set_params(early_stopping=False)
+        with fitting():
+            fitted = network.fit(space.transform(X), target, sample_weight=weight)
+        return cls(
+            space,
+            tuple(np.asarray(layer, dtype=np.float32) for layer in fitted.coefs_),
+            tuple(np.asarray(layer, dtype=np.float32) for layer in fitted.intercepts_),
+            fitted.activation,
+            scale,
+            np.empty(0) if problem.is_regression else fitted.classes_.astype(np.float64),
+            problem.n_classes,
+        )
+
+    def predict(self, X: Floats) -> Floats:
+        out = (self.represent(X) @ self.weights[-1] + self.biases[-1]).astype(np.float64)
+        if not self.n_classes:
+            scaled: Floats = out * self.target_scale[1] + self.target_scale[0]
+            return scaled
+        if out.shape[1] == 1:  # the binary network has one output, the logit of its second class
+            out = np.hstack([np.zeros_like(out), out])
+        return spread_classes(softmax(out), self.classes, self.n_classes)
+
+    def represent(self, X: Floats) -> Singles:
+        """Return the last hidden layer, the paper's choice."""
+        hidden = self.space.transform(X)
+        for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = _ACTIVATIONS[self.activation](hidden @ weights + biases)
+        return hidden
+
+    def to_arrays(self) -> Arrays:
+        layers = {f"weights_{i}": layer for i, layer in enumerate(self.weights)}
+        layers |= {f"biases_{i}": layer for i, layer in enumerate(self.biases)}
+        return {
+            **self.space.to_arrays(),
+            **layers,
+            "activation": np.array([_ACTIVATION_CODES.index(self.activation)]),
+            "target_scale": self.target_scale,
+            "classes": self.classes,
+            "n_classes": np.array([self.n_classes]),
+        }
+
+    @property
+    def estimator(self) -> None:
+        return None
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        n_layers = sum(name.startswith("weights_") for name in arrays)
+        return cls(
+            FeatureSpace.from_arrays(arrays),
+            tuple(arrays[f"weights_{i}"] for i in range(n_layers)),
+            tuple(arrays[f"biases_{i}"] for i in range(n_layers)),
+            _ACTIVATION_CODES[int(arrays["activation"][0])],
+            arrays["target_scale"],
+            arrays["classes"],
+            int(arrays["n_classes"][0]),
+        )

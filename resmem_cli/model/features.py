@@ -1,0 +1,117 @@
+"""Encoded rows as dense numbers of one scale: what linear models, networks and distances need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.model.arrays import Arrays, Floats, Singles
+
+Scaling = Literal["standard", "normal"]
+
+_N_KNOTS = 1001
+# Normal scores end here, so that an outlier is far from the rest but not infinitely far.
+_EDGE_LEVEL = 1e-3
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """A map from encoded rows to one scale, learned from training rows.
+
+    A number becomes its standardised value, or its normal score (the normal quantile of its rank, which outliers
+    and skew do not disturb); a missing number becomes the middle, 0, and is indicated by one more column if training
+    had missing values there. A category becomes one column per code, of 0 and 1.
+
+    Attributes:
+        n_categories: [d] how many codes each encoded column can hold, 0 for a number.
+        knots: [number columns, q] ascending values at which the map is known.
+        scores: [number columns, q] the scale's values at the knots; between them the map is linear.
+        indicated: [number columns] whether missing values get a column of their own.
+        is_linear: whether values outside the knots continue the line (standardised) or stay at its ends (scores).
+    """
+
+    n_categories: tuple[int, ...]
+    knots: Floats
+    scores: Floats
+    indicated: NDArray[np.bool_]
+    is_linear: bool
+
+    @classmethod
+    def fit(cls, X: Floats, n_categories: tuple[int, ...], scaling: Scaling) -> Self:
+        """Learn the map from [n, d] encoded training rows."""
+        numbers = X[:, [i for i, count in enumerate(n_categories) if count == 0]]
+        learn = _standard_knots if scaling == "standard" else _normal_knots
+        pairs = [learn(column[~np.isnan(column)]) for column in numbers.T]
+        width = 2 if scaling == "standard" else _N_KNOTS
+        knots = np.array([pair[0] for pair in pairs]).reshape(len(pairs), width)
+        scores = np.array([pair[1] for pair in pairs]).reshape(len(pairs), width)
+        return cls(n_categories, knots, scores, np.atleast_1d(np.isnan(numbers).any(axis=0)), scaling == "standard")
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.knots) + int(self.indicated.sum()) + sum(self.n_categories)
+
+    def transform(self, X: Floats) -> Singles:
+        """Return [n, p] single-precision features of [n, d] encoded rows: numbers, indicators, categories."""
+        out = np.zeros((len(X), self.n_outputs), dtype=np.float32)
+        is_category = np.array([count > 0 for count in self.n_categories], dtype=bool)
+        numbers = X[:, ~is_category]
+        for i, values in enumerate(numbers.T):
+            out[:, i] = self._scale(i, values)
+        at = len(self.knots)
+        for i in np.flatnonzero(self.indicated).tolist():
+            out[:, at] = np.isnan(numbers[:, i])
+            at += 1
+        for i in np.flatnonzero(is_category).tolist():
+            known = np.flatnonzero(~np.isnan(X[:, i]))
+            out[known, at + X[known, i].astype(np.int64)] = 1.0
+            at += self.n_categories[i]
+        return out
+
+    def _scale(self, i: int, values: Floats) -> Floats:
+        knots, scores = self.knots[i], self.scores[i]
+        if self.is_linear:
+            scaled = scores[0] + (values - knots[0]) * (scores[1] - scores[0]) / (knots[1] - knots[0])
+        else:
+            # The mean of both directions: a value that fills several knots gets the middle of its scores.
+            scaled = (np.interp(values, knots, scores) - np.interp(-values, -knots[::-1], -scores[::-1])) / 2
+        return np.where(np.isnan(values), 0.0, scaled)
+
+    def to_arrays(self) -> Arrays:
+        return {
+            "n_categories": np.array(self.n_categories, dtype=np.int64),
+            "knots": self.knots,
+            "scores": self.scores,
+            "indicated": self.indicated,
+            "is_linear": np.array([self.is_linear]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        return cls(
+            tuple(int(count) for count in arrays["n_categories"]),
+            arrays["knots"],
+            arrays["scores"],
+            arrays["indicated"],
+            bool(arrays["is_linear"][0]),
+        )
+
+
+def _standard_knots(values: Floats) -> tuple[Floats, Floats]:
+    mean = float(values.mean()) if len(values) else 0.0
+    spread = float(values.std()) if len(values) else 0.0
+    # A constant column, which has no spread, stays 0 for every value that training had.
+    return np.array([mean, mean + (spread or 1.0)]), np.array([0.0, 1.0])
+
+
+def _normal_knots(values: Floats) -> tuple[Floats, Floats]:
+    from scipy.special import ndtri
+
+    levels = np.linspace(0.0, 1.0, _N_KNOTS)
+    scores = ndtri(np.clip(levels, _EDGE_LEVEL, 1 - _EDGE_LEVEL))
+    if len(values) == 0:
+        return levels, np.zeros(_N_KNOTS)
+    return np.quantile(values, levels), scores

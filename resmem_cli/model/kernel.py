@@ -1,0 +1,93 @@
+"""The correction: a kernel-weighted mean of remembered residuals, added to the base's prediction.
+
+    d_j   = ||φ(x) - φ_j||_2
+    w_j   = c_j exp(-d_j / h) over the k nearest, normalised to sum 1
+    g(x)  = Σ w_j r_j
+    y'(x) = f_T(x) + γ g(x)              (classes: clipped to [0, 1] and renormalised)
+
+(ResMem, Yang et al. 2023, section 2; the counts c_j, the shrinkage γ and the temperature T are ours.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases.protocol import softmax
+
+# The smallest probability that is told from 0 in a logarithm.
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the memory is used.
+
+    Attributes:
+        n_neighbors: k, at least 1.
+        bandwidth: h; 0 is the nearest cell alone, infinity the plain mean.
+        is_relative: whether the bandwidth is a fraction of the distance to the k-th neighbour (it then adapts to
+            how densely the rows lie) or a distance.
+        shrinkage: γ; 0 leaves the base as it is, 1 is the paper's.
+        temperature: T of the base's probabilities before residuals are taken; 1 for regression.
+    """
+
+    n_neighbors: int
+    bandwidth: float
+    is_relative: bool = True
+    shrinkage: float = 1.0
+    temperature: float = 1.0
+
+
+def weights(distances: Floats, counts: Floats, bandwidth: float, *, is_relative: bool) -> Floats:
+    """Return [n, k] neighbour weights that sum to 1 in each row.
+
+    Args:
+        distances: [n, k] Euclidean, ascending in each row.
+        counts: [n, k] how many rows (or how much weight) each neighbour cell stands for.
+        bandwidth: h, or the fraction of the last distance that makes h.
+        is_relative: which of the two.
+    """
+    nearest = distances[:, :1]
+    width = bandwidth * distances[:, -1:] if is_relative else np.full_like(nearest, bandwidth)
+    # Distances are taken from the nearest one: the weights are the same, and one of them is always exp(0).
+    beyond = distances - nearest
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.where(beyond > 0, beyond / width, 0.0)
+    # As h goes to 0 only the nearest remain; where every distance is 0 all are nearest.
+    unnormalised = counts * np.exp(-scaled)
+    normalised: Floats = unnormalised / unnormalised.sum(axis=1, keepdims=True)
+    return normalised
+
+
+def correction(neighbor_weights: Floats, residuals: Floats) -> Floats:
+    """Return g, [n, outputs]: the weighted mean of [n, k, outputs] neighbour residuals."""
+    return np.asarray(np.einsum("nk,nkc->nc", neighbor_weights, residuals, optimize=True))
+
+
+def tempered(predictions: Floats, temperature: float) -> Floats:
+    """Return f_T = softmax(log f / T) of [n, classes] probabilities; a single column (a number) stays as it is."""
+    if temperature == 1.0 or predictions.shape[1] == 1:
+        return predictions
+    return softmax(np.log(np.maximum(predictions, TINY)) / temperature)
+
+
+def corrected(predictions: Floats, correction: Floats, shrinkage: float) -> Floats:
+    """Return f + γ g; for classes clipped to [0, 1] and renormalised (where nothing is left, f itself)."""
+    summed = predictions + shrinkage * correction
+    if predictions.shape[1] == 1:
+        return summed
+    clipped = np.clip(summed, 0.0, 1.0)
+    total = clipped.sum(axis=1, keepdims=True)
+    return np.where(total > 0, clipped / np.where(total > 0, total, 1.0), predictions)
+
+
+def residuals(targets: Floats, predictions: Floats) -> Floats:
+    """Return r = y - f_T, [n, outputs]; the targets are numbers, or class codes that stand for one-hot rows."""
+    if predictions.shape[1] == 1:
+        return targets[:, None] - predictions
+    remaining = -predictions
+    remaining[np.arange(len(targets)), targets.astype(np.int64)] += 1.0
+    return remaining

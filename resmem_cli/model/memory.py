@@ -1,0 +1,215 @@
+"""The memory: cells of equal representation with their mean residual, and a search for the nearest ones.
+
+Few cells are searched exactly; many through an HNSW graph (Malkov and Yashunin 2018; hnswlib). Equal
+representations must be one cell: HNSW links duplicates to each other and loses the rest of the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.model.arrays import Floats, Integers, Singles
+
+EXACT_BELOW = 1_000
+_RECALL_QUERIES = 500
+_MOST_EF = 4_096
+_EXACT_BLOCK = 2_000_000  # distances held at once by the exact search
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows grouped by equal representation.
+
+    Attributes:
+        points: [m, p] the distinct representations, in the order in which they first appear.
+        counts: [m] how many rows (or how much weight) each stands for.
+        members: [n] the cell of each row.
+    """
+
+    points: Singles
+    counts: Floats
+    members: Integers
+
+    @classmethod
+    def group(cls, representations: Singles, weight: Floats | None = None) -> Self:
+        """Group [n, p] representations; rows of weight 0 belong to a cell but do not count in it."""
+        rows = np.ascontiguousarray(representations + np.float32(0))  # -0.0 becomes 0.0
+        as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+        _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
+        order = np.argsort(first, kind="stable")
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        members = position[inverse.ravel()]
+        return cls(rows[first[order]], np.asarray(np.bincount(members, weight, len(order)), dtype=np.float64), members)
+
+    def mean(self, values: Floats, weight: Floats | None = None) -> Floats:
+        """Return [m, outputs] the (weighted) mean of [n, outputs] row values in each cell."""
+        heavy = values if weight is None else values * weight[:, None]
+        sums = np.column_stack([np.bincount(self.members, column, len(self.counts)) for column in heavy.T])
+        means: Floats = sums / np.where(self.counts > 0, self.counts, 1.0)[:, None]
+        return means
+
+
+class Index(Protocol):
+    """A search over [m, p] points."""
+
+    def search(self, queries: Singles, k: int, threads: int) -> tuple[Floats, Integers]:
+        """Return [n, k] Euclidean distances, ascending, and the [n, k] points they belong to."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExactIndex:
+    """Every distance computed; of equally distant points the earlier comes first (at the k-th place, either may)."""
+
+    points: Singles
+
+    def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
+        points = self.points.astype(np.float64)
+        squares = np.einsum("mp,mp->m", points, points)
+        distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+        block = max(1, _EXACT_BLOCK // len(points))
+        for start in range(0, len(queries), block):
+            part = queries[start : start + block].astype(np.float64)
+            # |q|² is left out: it is the same for every point.
+            rank = squares - 2 * part @ points.T
+            nearest = np.argpartition(rank, k - 1, axis=1)[:, :k] if k < len(points) else np.argsort(rank, axis=1)
+            nearest.sort(axis=1)
+            # The difference, not the expanded square: an equal point is at distance 0 and not at rounding error.
+            apart = np.sqrt(np.square(part[:, None, :] - points[nearest]).sum(axis=2))
+            order = np.argsort(apart, axis=1, kind="stable")
+            distances[start : start + block] = np.take_along_axis(apart, order, axis=1)
+            indices[start : start + block] = np.take_along_axis(nearest, order, axis=1)
+        return distances, indices
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """How the HNSW graph is built and searched; `ef` is raised from its default until `recall` holds."""
+
+    M: int = 16
+    ef_construction: int = 200
+    ef: int | None = None
+    recall: float = 0.99
+
+
+@dataclass
+class HnswIndex:
+    """An approximate search.
+
+    Attributes:
+        graph: hnswlib's index, its labels the positions of the points.
+        ef: the size of the candidate list while searching.
+        recall: the share of true neighbours found on a sample at fit time; NaN if it was not measured.
+    """
+
+    graph: Any
+    ef: int
+    recall: float
+
+    @classmethod
+    def build(cls, points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Self:
+        """Build the graph; with one thread the same points and seed give the same graph."""
+        graph = new_graph(points.shape[1])
+        graph.init_index(
+            len(points), M=options.M, ef_construction=options.ef_construction, random_seed=seed % (1 << 31)
+        )
+        graph.add_items(points, np.arange(len(points)), num_threads=threads)
+        index = cls(graph, options.ef or max(64, 2 * k), float("nan"))
+        index._raise_ef(points, k, options, seed, threads)
+        return index
+
+    def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
+        ef = max(self.ef, k)
+        while True:
+            self.graph.set_ef(ef)
+            try:
+                labels, squares = self.graph.knn_query(queries, k=k, num_threads=threads)
+            except RuntimeError:  # a query met fewer than k points: hnswlib then answers nothing at all
+                if ef >= self.graph.get_current_count():
+                    raise ModelError(
+                        f"the search graph reaches fewer than {k} of its points",
+                        "run fit-residual again with a larger --M",
+                    ) from None
+                ef = min(2 * ef, self.graph.get_current_count())
+            else:
+                return np.sqrt(squares.astype(np.float64)), labels.astype(np.int64)
+
+    def save(self, path: Path) -> None:
+        self.graph.save_index(str(path))
+
+    @classmethod
+    def load(cls, path: Path, n_columns: int, n_points: int, ef: int, recall: float) -> Self:
+        """Load a graph that has been checked: hnswlib trusts what it reads."""
+        graph = new_graph(n_columns)
+        graph.load_index(str(path), max_elements=n_points)
+        return cls(graph, ef, recall)
+
+    def _raise_ef(self, points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> None:
+        sample = np.random.default_rng(seed).permutation(len(points))[:_RECALL_QUERIES]
+        k = min(k + 1, len(points))  # every point finds itself, which says nothing about the graph
+        exact, _ = ExactIndex(points).search(points[sample], k)
+        while True:
+            found, _ = self.search(points[sample], k, threads)
+            # By distance, not by name: of points equally far away either one is right.
+            hits = found[:, 1:] <= exact[:, -1:] * (1 + 1e-5) + 1e-12
+            self.recall = float(hits.mean())
+            if self.recall >= options.recall or options.ef is not None or self.ef >= min(_MOST_EF, len(points)):
+                return
+            self.ef *= 2
+
+
+def new_graph(n_columns: int) -> Any:
+    """Return an empty hnswlib index of squared Euclidean distances.
+
+    Raises:
+        ModelError: hnswlib is not installed, which it is not where it could not be compiled.
+    """
+    try:
+        import hnswlib
+    except ImportError as error:
+        raise ModelError(
+            "hnswlib, which searches the memory, is not installed",
+            "install a C++ compiler and the Python headers, then: HNSWLIB_NO_NATIVE=1 pip install hnswlib",
+        ) from error
+    return hnswlib.Index(space="l2", dim=n_columns)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is remembered.
+
+    Attributes:
+        residuals: [m, outputs] the mean residual of each cell.
+        counts: [m] how much each cell counts.
+        index: the search over the cells' representations.
+    """
+
+    residuals: Floats
+    counts: Floats
+    index: Index
+
+    def neighbors(self, queries: Singles, k: int, threads: int) -> tuple[Floats, Integers]:
+        """Return the distances and the cells of the k nearest (all, if there are fewer than k)."""
+        return self.index.search(np.ascontiguousarray(queries), min(k, len(self.counts)), threads)
+
+
+def build_index(points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Index:
+    """Return the exact search for few points, and a graph for many.
+
+    Raises:
+        UsageError: k is larger than the number of points.
+    """
+    if k > len(points):
+        raise UsageError(
+            f"{k} neighbours are asked of a memory of {len(points)} cells (rows of distinct representation)",
+            f"set --neighbors to at most {len(points)}",
+        )
+    if len(points) < EXACT_BELOW:
+        return ExactIndex(points)
+    return HnswIndex.build(points, k, options, seed, threads)

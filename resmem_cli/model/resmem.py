@@ -1,0 +1,89 @@
+"""The whole model: a base, what it left unexplained, and their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from resmem_cli.model import kernel
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases import Base
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
+from resmem_cli.model.representation import Representation
+
+# Neighbours' residuals are held for this many rows at a time.
+_BLOCK_ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """[n, outputs] predictions without and with the memory: numbers, or probabilities of the classes."""
+
+    base: Floats
+    resmem: Floats
+
+
+@dataclass(frozen=True)
+class ResMem:
+    """A base model with a memory of its residuals; a pure function of a batch of rows."""
+
+    base: Base
+    representation: Representation
+    memory: Memory
+    settings: Settings
+
+    def predict(self, X: Floats, *, threads: int = 1) -> Prediction:
+        """Predict [n, d] encoded rows."""
+        base = self.base.predict(X)
+        if self.settings.shrinkage == 0:
+            return Prediction(base, base)
+        blocks = [slice(start, start + _BLOCK_ROWS) for start in range(0, len(X), _BLOCK_ROWS)]
+        summed = [self._correct(X[block], base[block], threads) for block in blocks]
+        return Prediction(base, np.concatenate(summed) if summed else base)
+
+    def _correct(self, X: Floats, base: Floats, threads: int) -> Floats:
+        settings = self.settings
+        queries = self.representation.represent(X, self.base)
+        distances, cells = self.memory.neighbors(queries, settings.n_neighbors, threads)
+        weights = kernel.weights(
+            distances, self.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
+        )
+        correction = kernel.correction(weights, self.memory.residuals[cells])
+        return kernel.corrected(kernel.tempered(base, settings.temperature), correction, settings.shrinkage)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A fitted model, and the [n] cell that each memorised row fell into."""
+
+    model: ResMem
+    cells: Cells
+
+
+def memorise(
+    base: Base,
+    representation: Representation,
+    settings: Settings,
+    rows: tuple[Floats, Floats, Floats | None],
+    graph: GraphOptions,
+    *,
+    seed: int,
+    threads: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> Remembered:
+    """Build the memory of `rows`: their [n, d] encodings, [n] targets, and [n] positive weights or None.
+
+    Raises:
+        UsageError: more neighbours are asked for than there are cells.
+    """
+    X, y, weight = rows
+    represented = representation.represent(X, base)
+    cells = Cells.group(represented, weight)
+    residuals = kernel.residuals(y, kernel.tempered(base.predict(X), settings.temperature))
+    report(f"indexing {len(cells.points):,} cells")
+    index = build_index(cells.points, settings.n_neighbors, graph, seed, threads)
+    memory = Memory(cells.mean(residuals, weight), cells.counts, index)
+    return Remembered(ResMem(base, representation, memory, settings), cells)

@@ -1,0 +1,1 @@
+"""The model directory: manifests, parts, and the checks before anything is parsed."""

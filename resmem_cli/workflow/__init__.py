@@ -1,0 +1,1 @@
+"""The verbs as plain functions, one file each."""
