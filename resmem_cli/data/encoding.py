@@ -75,7 +75,7 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
     elif isinstance(first, str):
         values = kinds.as_category(rows, target.name)
     else:
-        values = pa.array(kinds.as_number(rows, target.name), from_pandas=True)
+        values = pa.array(kinds.as_number(rows, target.name) + 0.0, from_pandas=True)  # -0.0 becomes 0.0
     known = pa.array([float(value) if not isinstance(value, str) else value for value in target.classes], values.type)
     codes = _floats(pc.index_in(values, value_set=known))
     foreign = np.flatnonzero(np.isnan(codes) & np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False)))
@@ -116,6 +116,11 @@ def hash_rows(encoded: Floats, target: Floats) -> NDArray[np.uint64]:
     whole = np.column_stack([encoded, target]) + 0.0  # -0.0 becomes 0.0
     whole[np.isnan(whole)] = np.nan  # one bit pattern for every NaN
     return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(whole), index=False), dtype=np.uint64)
+
+
+def as_ids(rows: Rows, name: str) -> list[str]:
+    """Return the ids of rows as text; a missing one is empty."""
+    return [value or "" for value in kinds.as_category(rows, name).to_pylist()]
 
 
 def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ MIN_CATEGORY_ROWS = 3
 # An integer target with at most this many distinct values, each seen often enough, is a class.
 MAX_INTEGER_CLASSES = 20
 _MIN_INTEGER_CLASS_ROWS = 5
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name in Parquet
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,14 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
     clash = [name for name in roles.features if name in taken or name in roles.drop]
     if clash:
         raise UsageError(f"'{clash[0]}' is named in --features and has another role", "take it out of one of them")
-    wanted: Iterable[str] = roles.features or names
+    wanted: Iterable[str] = dict.fromkeys(roles.features) or names
     return [name for name in wanted if name not in taken and name not in roles.drop]
 
 
 def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
     inferred = names - set(roles.categories)
     try:
-        return concatenate([_with_types(part, inferred) if part.is_text else part for part in parts])
+        return concatenate([_with_types(part, inferred) if part.is_text else _plain(part, names) for part in parts])
     except pa.ArrowException as error:
         raise DataError(
             f"{parts[0].source} and the other inputs hold different types under one name ({error})",
@@ -107,6 +109,13 @@ def _with_types(rows: Rows, names: set[str]) -> Rows:
     for name in sorted(names):
         table = table.set_column(table.column_names.index(name), name, kinds.infer_text(rows, name))
     return replace(rows, table=table, is_text=False)
+
+
+def _plain(rows: Rows, names: set[str]) -> Rows:
+    table = rows.table
+    for name in names & set(table.column_names):
+        table = table.set_column(table.column_names.index(name), name, kinds.plain(table.column(name)))
+    return replace(rows, table=table)
 
 
 def _with_target(rows: Rows, roles: Roles) -> tuple[Rows, list[str]]:
@@ -132,25 +141,27 @@ def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
     kind = kinds.kind_of(values.type)
     if kind is None or kind is Kind.TIMESTAMP:
         raise DataError(f"the target '{roles.target}' has the type {values.type}", "choose a number or a class")
+    if kind is Kind.NUMBER:
+        kinds.as_number(rows, roles.target)  # an infinite one is refused before it is taken for a class
     if pc.count_distinct(values).as_py() < 2:
         raise DataError(
             f"the target '{roles.target}' has the same value, '{values[0].as_py()}', in all {len(rows):,} rows",
             "there is nothing to learn: give rows that differ",
         )
-    task, why = (roles.task, "") if roles.task else _guessed_task(values, kind, roles.target)
+    task, why = (roles.task, "") if roles.task else _guessed_task(rows, roles.target, kind)
     if task is Task.CLASSIFICATION:
         return Target(roles.target, task, str(values.type), _classes(rows, roles.target, kind)), why
     kinds.as_number(rows, roles.target)
     return Target(roles.target, task, str(values.type)), why
 
 
-def _guessed_task(values: pa.ChunkedArray, kind: Kind, name: str) -> tuple[Task, str]:
+def _guessed_task(rows: Rows, name: str, kind: Kind) -> tuple[Task, str]:
     if kind in (Kind.CATEGORY, Kind.BOOLEAN):
         return Task.CLASSIFICATION, ""
-    counts = pc.value_counts(values)
-    n_distinct = len(counts)
-    whole = pc.all(pc.equal(pc.floor(values), values)).as_py()
-    frequent = pc.min(counts.field("counts")).as_py() >= _MIN_INTEGER_CLASS_ROWS
+    distinct, counts = np.unique(kinds.as_number(rows, name), return_counts=True)
+    n_distinct = len(distinct)
+    whole = (np.floor(distinct) == distinct).all()
+    frequent = counts.min() >= _MIN_INTEGER_CLASS_ROWS
     if whole and (n_distinct == 2 or (n_distinct <= MAX_INTEGER_CLASSES and frequent)):
         return Task.CLASSIFICATION, (
             f"the target '{name}' has {n_distinct} distinct whole numbers, taken as classes "
@@ -160,7 +171,13 @@ def _guessed_task(values: pa.ChunkedArray, kind: Kind, name: str) -> tuple[Task,
 
 
 def _classes(rows: Rows, name: str, kind: Kind) -> tuple[str | int | float | bool, ...]:
-    values = kinds.as_category(rows, name) if kind is Kind.CATEGORY else rows.column(name)
+    values = rows.column(name)
+    if kind is Kind.CATEGORY:
+        values = kinds.as_category(rows, name)
+    elif pa.types.is_decimal(values.type) and values.type.scale == 0:  # what SQL calls NUMBER
+        values = pc.cast(values, pa.int64())
+    elif kind is Kind.NUMBER and not pa.types.is_integer(values.type):
+        values = pa.array(kinds.as_number(rows, name) + 0.0)  # -0.0 becomes 0.0
     counts = pc.value_counts(values)
     single = [item["values"] for item in counts.to_pylist() if item["counts"] == 1]
     if single:
@@ -176,9 +193,10 @@ def _column(rows: Rows, name: str, *, forced: bool, wanted: bool) -> tuple[Colum
     """Return the column as a feature, or None and why it is none."""
     values = rows.column(name)
     kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
-    if not name:
-        return None, "a column without a name (an index?) is not used as a feature"
-    if values.null_count == len(values):
+    if (not name or _PANDAS_INDEX.fullmatch(name)) and not (forced or wanted):
+        what = f"the index column '{name}'" if name else "a column without a name (an index?)"
+        return None, f"{what} is not used as a feature"
+    if _is_missing(rows, name, kind):
         raise DataError(
             f"{rows.source}: the column '{name}' is missing in every row", f"leave it out with --drop '{name}'"
         )
@@ -187,10 +205,18 @@ def _column(rows: Rows, name: str, *, forced: bool, wanted: bool) -> tuple[Colum
             raise DataError(f"{rows.source}: the column '{name}' of type {values.type} cannot be a feature", "drop it")
         return None, f"the column '{name}' of type {values.type} is not used as a feature"
     if kind is not Kind.CATEGORY:
-        if kind is Kind.NUMBER:
-            kinds.as_number(rows, name)
         return Column(name, kind, str(values.type)), ""
     return _category(rows, name, insisted=forced or wanted)
+
+
+def _is_missing(rows: Rows, name: str, kind: Kind | None) -> bool:
+    """Whether no row has a value; an infinite number is refused on the way."""
+    values = rows.column(name)
+    if kind is Kind.NUMBER:
+        return bool(np.isnan(kinds.as_number(rows, name)).all())
+    if kind is Kind.CATEGORY and kinds.kind_of(values.type) is not None:
+        values = kinds.as_category(rows, name)
+    return bool(values.null_count == len(values))
 
 
 def _category(rows: Rows, name: str, *, insisted: bool) -> tuple[Column | None, str]:

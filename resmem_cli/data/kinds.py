@@ -9,7 +9,6 @@ timestamp  an instant in UTC, which `timestamp_parts` turns into numbers.
 from __future__ import annotations
 
 import enum
-import re
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +20,16 @@ from resmem_cli.errors import DataError
 
 Floats = NDArray[np.float64]
 
-# What pandas and R write for "missing", and the UCI files' question mark.
-MISSING_NUMBERS = ("NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "None", "none", "#N/A", "?")
+# What pandas and R write for "missing", and the UCI files' question mark. In a category they are values.
+MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "-nan", "NaT", "NULL", "null", "None", "none", "#N/A", "?")
 TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "hour")
 # Text is taken for numbers if this share of it can be read as numbers: the rest is then named as wrong.
 _MOSTLY_NUMBERS = 0.9
 _DAY_MICROSECONDS = 86_400_000_000
 _NOT_BOOLEAN = "is neither true nor false"
-_NOT_TIMESTAMP = "is not an ISO 8601 date or time like the others"
+_NOT_TIMESTAMP = "is not an ISO 8601 date or time"
+_NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_ZONE_PATTERN = r"[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
 class Kind(enum.StrEnum):
@@ -59,26 +60,31 @@ def is_text(arrow_type: pa.DataType) -> bool:
     )
 
 
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column without an encoding that most of Arrow's functions do not take: dictionaries and text views."""
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    return pc.cast(column, pa.string()) if pa.types.is_string_view(column.type) else column
+
+
 def infer_text(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a text column with the type that its whole content has: integer, float, boolean, timestamp or text.
 
     Raises:
         DataError: nearly all of it is numbers, so that the rest is more likely a mistake than a category.
     """
-    text = _trimmed(rows.column(name))
-    for target in (pa.int64(), pa.float64()):
-        try:
-            return pc.cast(_without_missing_words(text), target)
-        except pa.ArrowInvalid:
-            continue
+    text = _without_missing_words(_trimmed(rows.column(name)))
+    numbers = _cast_or_none(text, pa.float64())
+    if numbers is not None:  # only then integers: Arrow would read "0x1F" as one
+        integers = _cast_or_none(text, pa.int64())
+        return numbers if integers is None else integers
     lower = pc.utf8_lower(text)
     if pc.all(pc.is_in(lower, value_set=pa.array(["true", "false", None]))).as_py():
         return pc.cast(lower, pa.bool_())
     for target in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        try:
-            return pc.cast(text, target)
-        except pa.ArrowInvalid:
-            continue
+        instants = _cast_or_none(_to_microseconds(text), target)
+        if instants is not None:
+            return instants
     _refuse_nearly_numbers(rows, name, text)
     return rows.column(name)
 
@@ -89,7 +95,7 @@ def as_number(rows: Rows, name: str) -> Floats:
     Raises:
         DataError: a value is not a number, or infinite; the message names its file, row and column.
     """
-    column = _decoded(rows.column(name))
+    column = plain(rows.column(name))
     if is_text(column.type):
         values = _number_from_text(rows, name, column)
     elif kind_of(column.type) in (Kind.NUMBER, Kind.BOOLEAN) or pa.types.is_null(column.type):
@@ -107,9 +113,11 @@ def as_number(rows: Rows, name: str) -> Floats:
 
 def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a column as text, missing and empty values as null."""
-    column = _decoded(rows.column(name))
+    column = plain(rows.column(name))
     if kind_of(column.type) is None and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "categories")
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     text = pc.cast(column, pa.string())
     empty = pc.equal(text, "")
     return pc.if_else(empty, pa.scalar(None, pa.string()), text) if pc.any(empty).as_py() else text
@@ -121,10 +129,10 @@ def as_boolean(rows: Rows, name: str) -> Floats:
     Raises:
         DataError: a value is neither; the message names its file, row and column.
     """
-    column = _decoded(rows.column(name))
+    column = plain(rows.column(name))
     if is_text(column.type):
-        lower = pc.utf8_lower(_trimmed(column))
-        column = _converted(rows, name, _without_missing_words(lower), target=pa.bool_(), wrong=_NOT_BOOLEAN)
+        lower = pc.utf8_lower(_without_missing_words(_trimmed(column)))
+        column = _converted(rows, name, lower, target=pa.bool_(), wrong=_NOT_BOOLEAN)
     elif kind_of(column.type) not in (Kind.BOOLEAN, Kind.NUMBER) and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "booleans")
     values = _to_numpy(pc.cast(column, pa.float64(), safe=False))
@@ -142,13 +150,18 @@ def as_timestamp(rows: Rows, name: str) -> Floats:
     Raises:
         DataError: a value is not an ISO 8601 date or time; the message names its file, row and column.
     """
-    column = _decoded(rows.column(name))
-    if is_text(column.type):
-        column = _timestamp_from_text(rows, name, _trimmed(column))
-    elif kind_of(column.type) is not Kind.TIMESTAMP and not pa.types.is_null(column.type):
-        raise _wrong_type(rows, name, "timestamps")
-    micros = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
+    micros = pc.cast(pc.cast(as_instant(rows, name), pa.timestamp("us"), safe=False), pa.int64())
     return _to_numpy(pc.cast(micros, pa.float64(), safe=False)) / _DAY_MICROSECONDS
+
+
+def as_instant(rows: Rows, name: str) -> pa.ChunkedArray:
+    """Return a column of instants in an Arrow type for them; `as_timestamp` says what is refused."""
+    column = plain(rows.column(name))
+    if is_text(column.type):
+        return _timestamp_from_text(rows, name, _without_missing_words(_trimmed(column)))
+    if kind_of(column.type) is not Kind.TIMESTAMP and not pa.types.is_null(column.type):
+        raise _wrong_type(rows, name, "timestamps")
+    return column
 
 
 def timestamp_parts(days: Floats) -> Floats:
@@ -180,10 +193,6 @@ def timestamp_parts(days: Floats) -> Floats:
     return parts
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
 def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     text = pc.utf8_trim_whitespace(column)
     empty = pc.equal(text, "")
@@ -191,7 +200,7 @@ def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _without_missing_words(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    missing = pc.is_in(text, value_set=pa.array(MISSING_NUMBERS, text.type))
+    missing = pc.is_in(text, value_set=pa.array(MISSING_WORDS, text.type))
     return pc.if_else(missing, pa.scalar(None, text.type), text) if pc.any(missing).as_py() else text
 
 
@@ -208,40 +217,53 @@ def _number_from_text(rows: Rows, name: str, column: pa.ChunkedArray) -> Floats:
 
 
 def _timestamp_from_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        return pc.cast(text, pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        return _converted(rows, name, text, target=pa.timestamp("us", "UTC"), wrong=_NOT_TIMESTAMP)
+    instants = _cast_or_none(text, pa.timestamp("us"))  # the clean case
+    if instants is not None:
+        return instants
+    text = _to_microseconds(text)
+    zoned = pc.match_substring_regex(text, _ZONE_PATTERN)
+    nothing = pa.scalar(None, text.type)
+    utc = pc.if_else(zoned, nothing, text)
+    other = pc.if_else(zoned, text, nothing)
+    utc = _converted(rows, name, utc, target=pa.timestamp("us"), wrong=_NOT_TIMESTAMP)
+    other = _converted(rows, name, other, target=pa.timestamp("us", "UTC"), wrong=_NOT_TIMESTAMP)
+    return pc.coalesce(utc, pc.cast(other, pa.timestamp("us")))
 
 
-def _converted(rows: Rows, name: str, text: pa.ChunkedArray, *, target: pa.DataType, wrong: str) -> pa.ChunkedArray:
+def _to_microseconds(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cut what is finer off fractions of a second, as pandas writes them."""
+    return pc.replace_substring_regex(text, r"(:[0-9]{2}\.[0-9]{6})[0-9]{1,3}", r"\1")
+
+
+def _cast_or_none(text: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray | None:
     try:
         return pc.cast(text, target)
     except pa.ArrowInvalid:
-        values = text.to_pylist()
-        position = next(i for i, value in enumerate(values) if value is not None and not _is_castable(value, target))
-        raise _wrong_value(rows, name, position, wrong) from None
+        return None
 
 
-def _is_castable(value: str, target: pa.DataType) -> bool:
-    try:
-        pc.cast(pa.array([value]), target)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _converted(rows: Rows, name: str, text: pa.ChunkedArray, *, target: pa.DataType, wrong: str) -> pa.ChunkedArray:
+    values = _cast_or_none(text, target)
+    if values is not None:
+        return values
+    start, end = 0, len(text)  # the first wrong value is in text[start:end]: halve that until it is found
+    while end - start > 1:
+        middle = (start + end) // 2
+        if _cast_or_none(text[start:middle], target) is None:
+            end = middle
+        else:
+            start = middle
+    raise _wrong_value(rows, name, start, wrong)
 
 
 def _refuse_nearly_numbers(rows: Rows, name: str, text: pa.ChunkedArray) -> None:
-    known = _without_missing_words(text).drop_null()
-    looks = pc.match_substring_regex(known, r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
+    looks = pc.match_substring_regex(text, _NUMBER_PATTERN)
     share = pc.mean(pc.cast(looks, pa.float64())).as_py() or 0.0
     if share < _MOSTLY_NUMBERS:
         return
-    number = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-    values = _without_missing_words(text).to_pylist()
-    position = next(i for i, value in enumerate(values) if value is not None and not number.fullmatch(value))
+    position = pc.index(looks, False).as_py()
     raise DataError(
-        f"{rows.locate(position)}: column '{name}' holds '{values[position]}' where {share:.1%} of the values "
+        f"{rows.locate(position)}: column '{name}' holds '{text[position].as_py()}' where {share:.1%} of the values "
         "are numbers",
         f"correct it, or say --category '{name}' if these are names",
     )

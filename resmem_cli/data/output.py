@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -9,7 +10,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet
 
-from resmem_cli.data.sources import STDIN, Format, format_of
+from resmem_cli.data.sources import STDIN, Format, compression_of, format_of
 from resmem_cli.errors import DataError, OutputError
 
 STDOUT = STDIN
@@ -37,13 +38,12 @@ def output_format(output: str, forced: Format | None) -> tuple[Format, str | Non
     """Return the format and compression that an output has, from its name; CSV on standard output.
 
     Raises:
-        UsageError: the name tells no format.
+        UsageError: the name tells no format, or a compression that the format does not take.
     """
     if output == STDOUT:
         return forced or Format.CSV, None
-    compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(output).suffix.lower())
     if forced is not None:
-        return forced, compression
+        return forced, compression_of(Path(output), forced)
     return format_of(Path(output), hint="name the format with --output-format")
 
 
@@ -57,13 +57,19 @@ def writer(output: str, forced: Format | None = None) -> Iterator[TableWriter]:
     """
     form, compression = output_format(output, forced)
     with _opened(output) as raw:
-        sink: Any = pa.PythonFile(_LeftOpen(raw), mode="w")
-        if compression:
-            sink = pa.CompressedOutputStream(sink, compression)
-        table_writer = _WRITERS[form](sink)
-        yield table_writer
-        table_writer.close()
-        sink.close() if compression else sink.flush()
+        stream = _LeftOpen(raw)
+        sink: Any = pa.PythonFile(stream, mode="w")
+        try:
+            if compression:
+                sink = pa.CompressedOutputStream(sink, compression)
+            # A reader at the other end of a pipe takes Arrow's stream; files are for random access (Feather).
+            table_writer = _ArrowStream(sink) if form is Format.ARROW and output == STDOUT else _WRITERS[form](sink)
+            yield table_writer
+            table_writer.close()
+            sink.close() if compression else sink.flush()
+        except BaseException:
+            stream.abandon()
+            raise
 
 
 class _LeftOpen(io.RawIOBase):
@@ -71,29 +77,37 @@ class _LeftOpen(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._is_abandoned = False
+
+    def abandon(self) -> None:
+        """Pass nothing on any more: Arrow's writers end their file when they are deleted, also after an error."""
+        self._is_abandoned = True
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        return self._stream.write(data)
+        return len(data) if self._is_abandoned else self._stream.write(data)
 
     def flush(self) -> None:
-        if not self._stream.closed:
+        if not self._is_abandoned and not self._stream.closed:
             self._stream.flush()
 
 
 @contextmanager
 def _opened(output: str) -> Iterator[BinaryIO]:
     if output == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    elif _is_special(Path(output)):
-        with _naming(output), open(output, "wb") as stream:
-            yield stream
-    else:
-        with replacing(Path(output)) as stream:
-            yield stream
+        with _naming("standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
+    with _naming(f"'{output}'"):
+        if _is_special(Path(output)):
+            with open(output, "wb") as stream:
+                yield stream
+        else:
+            with replacing(Path(output)) as stream:
+                yield stream
 
 
 def _is_special(path: Path) -> bool:
@@ -108,15 +122,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputError: the folder is missing or not writable, or the disk is full.
     """
-    final = path.resolve()
-    with _naming(str(path)):
+    with _naming(f"'{path}'"):
+        final = Path(os.path.realpath(path))
         if final.is_dir():
-            raise IsADirectoryError(f"'{path}' is a directory")
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
-        mode = stat.S_IMODE(final.stat().st_mode) if final.exists() else 0o666
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with os.fdopen(descriptor, "wb") as stream:
+                if final.exists():
+                    os.fchmod(descriptor, stat.S_IMODE(final.stat().st_mode))
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -127,15 +142,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _naming(output: str) -> Iterator[None]:
-    """Turn the system's errors about an output into one that names it."""
+    """Turn the system's errors about an output into one that names it (with quotes, if it is a path)."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
+        first = {errno.ENOSPC: "free some space", errno.ENOENT: "make the folder first"}.get(error.errno or 0)
         raise OutputError(
-            f"'{output}' cannot be written ({reason})", "free some space, or choose another place with --output"
+            f"{output} cannot be written ({reason})", f"{first or 'check the path'}, or choose another with --output"
         ) from error
 
 
@@ -144,6 +160,7 @@ class _Columnar:
 
     def __init__(self, sink: Any) -> None:
         self._sink = sink
+        self._schema: Any = None
         self._writer: Any = None
 
     def open(self, schema: pa.Schema) -> Any:
@@ -151,8 +168,9 @@ class _Columnar:
 
     def write(self, table: pa.Table) -> None:
         if self._writer is None:
+            self._schema = table.schema
             self._writer = self.open(table.schema)
-        self._writer.write_table(table)
+        self._writer.write_table(_cast(_ordered(table, self._schema.names), self._schema))
 
     def close(self) -> None:
         if self._writer is not None:
@@ -166,7 +184,38 @@ class _Parquet(_Columnar):
 
 class _Arrow(_Columnar):
     def open(self, schema: pa.Schema) -> Any:
+        return pyarrow.ipc.new_file(self._sink, schema)
+
+
+class _ArrowStream(_Columnar):
+    def open(self, schema: pa.Schema) -> Any:
         return pyarrow.ipc.new_stream(self._sink, schema)
+
+
+def _ordered(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the table with its columns in the order of the first table's."""
+    odd = sorted(set(table.column_names) ^ set(names))
+    if odd:
+        raise DataError(
+            f"the inputs differ in the column{'s' * (len(odd) > 1)} " + ", ".join(f"'{name}'" for name in odd),
+            "give files of the same columns, or predict them one by one",
+        )
+    return table if table.column_names == list(names) else table.select(list(names))
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the table with the types of the first one, where no value is changed by that."""
+    for index, field in enumerate(schema):
+        column = table.column(index)
+        if column.type != field.type:
+            try:
+                table = table.set_column(index, field, pc.cast(column, field.type))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise DataError(
+                    f"the column '{field.name}' changes its type from {field.type} to {column.type}",
+                    "give it one type in all inputs, or write CSV",
+                ) from error
+    return table
 
 
 class _Delimited:
@@ -176,14 +225,17 @@ class _Delimited:
         self._sink = sink
         self._separator = separator
         self._special = f'["\r\n{separator}]'
-        self._is_first = True
+        self._names: list[str] = []
 
     def write(self, table: pa.Table) -> None:
-        if self._is_first:
-            names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
-            self._sink.write((self._separator.join(names) + "\n").encode())
-            self._is_first = False
-        columns = [self._text(name, table.column(name)) for name in table.column_names]
+        if not self._names:
+            self._names = table.column_names
+            names = self._quoted(pa.array(self._names, pa.string())).to_pylist()
+            self._sink.write(((self._separator.join(names) or '""') + "\n").encode())
+        table = _ordered(table, self._names)
+        columns = [self._text(name, table.column(name)) for name in self._names]
+        if len(columns) == 1:  # an empty line would be no row at all
+            columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]
         for start in range(0, table.num_rows, 32_768):  # far below the 2 GiB that one Arrow text array holds
             parts = [column.slice(start, 32_768) for column in columns]
             lines = pc.binary_join_element_wise(*parts, self._separator)
@@ -198,13 +250,12 @@ class _Delimited:
             column = column.combine_chunks()
         if isinstance(column, pa.ChunkedArray):  # more than one chunk stays only past 2 GiB of text
             column = pa.concat_arrays(column.chunks)
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         try:
             text = pc.cast(column, pa.string())
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
-            raise DataError(
-                f"the column '{name}' of type {column.type} cannot be written as text",
-                "leave it out with --keep, or write Parquet",
-            ) from error
+            raise _not_text(name, column.type) from error
         return pc.fill_null(self._quoted(text) if _may_need_quotes(column.type) else text, "")
 
     def _quoted(self, text: pa.Array) -> pa.Array:
@@ -215,11 +266,17 @@ class _Delimited:
         return pc.if_else(special, quoted, text)
 
 
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+
+
 class _JsonLines:
     def __init__(self, sink: Any) -> None:
         self._sink = sink
 
     def write(self, table: pa.Table) -> None:
+        for field in table.schema:
+            if any(is_bytes(field.type) for is_bytes in _BYTES):
+                raise _not_text(field.name, field.type)
         lines = (json.dumps(_finite(row), ensure_ascii=False, default=str) for row in table.to_pylist())
         self._sink.write("".join(f"{line}\n" for line in lines).encode())
 
@@ -227,9 +284,20 @@ class _JsonLines:
         return
 
 
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: a missing number is null."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+def _finite(value: Any) -> Any:
+    """JSON has neither NaN nor infinity: such a number is null."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _not_text(name: str, arrow_type: pa.DataType) -> DataError:
+    return DataError(
+        f"the column '{name}' of type {arrow_type} cannot be written as text",
+        "leave it out with --keep, or write Parquet",
+    )
 
 
 def _may_need_quotes(arrow_type: pa.DataType) -> bool:

@@ -83,7 +83,7 @@ class Schema:
     @property
     def needed(self) -> frozenset[str]:
         """The columns that a labelled row is read from."""
-        return frozenset({*self.names, self.target.name} | ({self.weight_column} if self.weight_column else set()))
+        return frozenset({*self.names, self.target.name, *filter(None, (self.id_column, self.weight_column))})
 
     @staticmethod
     def require(rows: Rows, names: Sequence[str]) -> None:

@@ -46,7 +46,10 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class Source:
-    """One input: a file, or standard input when `path` is None (then `format` may be None: sniffed)."""
+    """One input: a file, or standard input when `path` is None.
+
+    A format that is None is sniffed: of standard input, and of a pipe with a path.
+    """
 
     path: Path | None
     format: Format | None
@@ -63,20 +66,27 @@ def format_of(path: Path, *, hint: str) -> tuple[Format, str | None]:
     Raises:
         UsageError: the name ends in nothing known, or in a compression that its format does not take.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
-    if compression:
-        suffixes.pop()
-    found = _SUFFIXES.get(suffixes[-1]) if suffixes else None
+    stem = path.stem if path.suffix.lower() in _COMPRESSIONS else path.name
+    found = _SUFFIXES.get(Path(stem).suffix.lower())
     if found is None:
         known = ", ".join(sorted(_SUFFIXES))
         raise UsageError(f"the format of '{path}' cannot be told from its name (known endings: {known})", hint)
-    if compression and found in (Format.PARQUET, Format.ARROW):
+    return found, compression_of(path, found)
+
+
+def compression_of(path: Path, form: Format) -> str | None:
+    """Return the compression that a file's name tells.
+
+    Raises:
+        UsageError: the format does not take one.
+    """
+    compression = _COMPRESSIONS.get(path.suffix.lower())
+    if compression and form in (Format.PARQUET, Format.ARROW):
         raise UsageError(
-            f"'{path}' is a {found} file compressed a second time",
-            f"decompress it first: {found} files carry their own compression",
+            f"'{path}' is a {form} file compressed a second time",
+            f"leave that away: {form} files carry their own compression",
         )
-    return found, compression
+    return compression
 
 
 def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]:
@@ -96,26 +106,49 @@ def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]
 def _expand(word: str, forced: Format | None) -> list[Source]:
     if word == STDIN:
         return [Source(None, forced)]
+    try:
+        return [_source(path, forced) for path in _paths(word)]
+    except OSError as error:
+        raise DataError(
+            f"'{word}' cannot be looked for ({error.strerror})", "check the path and its permissions"
+        ) from error
+
+
+def _paths(word: str) -> list[Path]:
     path = Path(word)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".parquet", ".pq") and p.is_file())
-        if not files:
-            raise DataError(
-                f"the directory '{word}' holds no Parquet file", "name the files themselves, or quote a glob"
-            )
-        return [_source(file, forced) for file in files]
-    if not path.exists() and _GLOB_CHARACTERS & set(word):
-        matches = sorted(glob.glob(word, recursive=True))
-        if not matches:
-            raise DataError(f"no file matches '{word}'", "check the pattern and the folder you are in")
-        return [_source(Path(match), forced) for match in matches]
-    if not path.exists():
+        return _parquet_below(path)
+    if path.exists():
+        return [path]
+    if not _GLOB_CHARACTERS & set(word):
         raise DataError(f"there is no file '{word}'", "check the path and the folder you are in")
-    return [_source(path, forced)]
+    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
+    if not matches:
+        raise DataError(f"no file matches '{word}'", "check the pattern and the folder you are in")
+    # "day=*" matches folders: each stands for the Parquet files below it, as if it had been named.
+    return [file for match in matches for file in (_parquet_below(match) if match.is_dir() else [match])]
+
+
+def _parquet_below(directory: Path) -> list[Path]:
+    """Return the Parquet files below a directory, without hidden ones and those that writers keep aside ("_")."""
+    files = sorted(
+        path
+        for path in directory.rglob("*")
+        if path.suffix.lower() in (".parquet", ".pq")
+        and not any(part.startswith((".", "_")) for part in path.relative_to(directory).parts)
+        and path.is_file()
+    )
+    if not files:
+        raise DataError(
+            f"the directory '{directory}' holds no Parquet file", "name the files themselves, or quote a glob"
+        )
+    return files
 
 
 def _source(path: Path, forced: Format | None) -> Source:
     if forced is not None:
-        return Source(path, forced, _COMPRESSIONS.get(path.suffix.lower()))
+        return Source(path, forced, compression_of(path, forced))
+    if not path.is_file():  # a pipe, as <(command) gives: looked into, as standard input is
+        return Source(path, None)
     found, compression = format_of(path, hint="name the format with --input-format")
     return Source(path, found, compression)

@@ -59,17 +59,16 @@ def read(
     for source in sources:
         total = 0
         try:
-            with (
-                _opened(source) as (known, stream),
-                closing(_batches(known, stream, batch_rows, delimiter, columns)) as b,
-            ):
-                for table in _rebatch(b, batch_rows):
-                    yield Rows(table, ((0, source.name, total + 1),), is_text=_is_text(known))
-                    total += table.num_rows
+            with _opened(source) as (known, stream):
+                batches = _batches(known, stream, batch_rows, delimiter, columns)
+                with closing(batches):
+                    for table in _rebatch(batches, batch_rows):
+                        yield Rows(table, ((0, source.name, total + 1),), is_text=_is_text(known))
+                        total += table.num_rows
         except (pa.ArrowException, OSError, EOFError) as error:
             raise _unreadable(source, error) from error
         if total == 0:
-            raise DataError(f"{source.name} has a header but no rows", "give a file with at least one row")
+            raise _without_rows(source)
 
 
 def read_all(sources: Sequence[Source], *, delimiter: str | None = None) -> list[Rows]:
@@ -137,7 +136,8 @@ def _parquet(source: Source, stream: Any, batch_rows: int, columns: frozenset[st
     whole = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
     with pyarrow.parquet.ParquetFile(whole) as file:
         names = _distinct(source, file.schema_arrow.names)
-        for batch in file.iter_batches(batch_size=batch_rows, columns=_chosen(names, columns)):
+        chosen = None if columns is None else _chosen(names, columns)
+        for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):
             yield pa.Table.from_batches([batch])
 
 
@@ -252,22 +252,28 @@ def _json_block(source: Source, block: bytes, rows_before: int, schema: pa.Schem
     try:
         codecs.utf_8_decode(block)  # Arrow would take other bytes as they are
         table = _json_table(block)
-        if schema is None:
-            return table, table.schema
-        try:
-            return table, pa.unify_schemas([schema, table.schema], promote_options="permissive")
-        except pa.ArrowTypeError:  # read with the types so far, the first line that breaks them is named
-            _json_table(block, pa.schema([field for field in schema if not pa.types.is_null(field.type)]))
-            raise
+        shared = (
+            table.schema if schema is None else pa.unify_schemas([schema, table.schema], promote_options="permissive")
+        )
+        return table, shared
     except UnicodeDecodeError:
         raise _not_utf8(source) from None
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        what, _, row = str(error).rpartition(" in row ")
+        what, _, row = str(_json_error(block, schema) or error).rpartition(" in row ")
         where = f", row {rows_before + int(row) + 1:,}" if row.isdigit() else ""
         raise DataError(
             f"{source.name}{where} is not a line of JSON like those before it ({what or error})",
             "write one object a line, each column of one type",
         ) from None
+
+
+def _json_error(block: bytes, schema: pa.Schema | None) -> pa.ArrowInvalid | None:
+    """Return the error of reading a block with the types of the blocks before it: that names the line."""
+    try:
+        _json_table(block, schema and pa.schema([field for field in schema if not pa.types.is_null(field.type)]))
+    except pa.ArrowInvalid as error:
+        return error
+    return None
 
 
 def _json_table(block: bytes, schema: pa.Schema | None = None) -> pa.Table:
@@ -314,12 +320,16 @@ def _unreadable(source: Source, error: Exception) -> DataError:
     if "UTF8" in text or "UTF-8" in text:
         return _not_utf8(source)
     if "Empty CSV" in text:
-        return DataError(f"{source.name} is empty", "give a table with a header and at least one row")
+        return _without_rows(source)
     if isinstance(error, PermissionError):
         return DataError(f"{source.name} may not be read", "check its permissions")
     return DataError(
         f"{source.name} cannot be read ({_shortened(text, 160)})", "check that the file is whole and of the format"
     )
+
+
+def _without_rows(source: Source) -> DataError:
+    return DataError(f"{source.name} has a header but no rows", "give a file with at least one row")
 
 
 def _not_utf8(source: Source) -> DataError:

@@ -108,9 +108,10 @@ def run_folds(rows: Rows, plan: Plan, n_folds: int, *, threads: int, report: Cal
     else:
         splits = list(_splits(rows.y, plan.problem, n_folds, rng))
     jobs = min(threads, len(splits)) if len(rows.y) >= _PARALLEL_FROM_ROWS else 1
+    backend = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
     report(f"fold 1 of {len(splits)}")
     folds: list[Fold] = []
-    with joblib.parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs):
+    with joblib.parallel_config(**backend, n_jobs=jobs):
         for fold in joblib.Parallel(return_as="generator")(
             joblib.delayed(_run_fold)(rows, plan, *split) for split in splits
         ):
@@ -134,6 +135,8 @@ def _splits(y: Floats, problem: Problem, n_folds: int, rng: np.random.Generator)
 
 
 def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers) -> Fold:
+    import sklearn.ensemble  # noqa: F401 - before the limit, which holds for what is loaded
+
     with threadpoolctl.threadpool_limits(1):
         training, queries = rows.take(remembered), rows.take(asked)
         if plan.fixed is None:

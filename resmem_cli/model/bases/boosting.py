@@ -47,7 +47,7 @@ class Boosting(FromSklearn):
         categories = [i for i, count in enumerate(problem.n_categories) if count > 0]
         model = cls.unfitted(problem, params).set_params(categorical_features=categories or None)
         stops = params.get("early_stopping", len(y) >= _EARLY_STOPPING_FROM_ROWS)
-        model.set_params(early_stopping=bool(stops), **({} if not stops else _PATIENCE | params))
+        model.set_params(early_stopping=bool(stops), **({} if not stops else {**_PATIENCE, **params}))
         with fitting():
             if not stops:
                 return cls(model.fit(X, y, sample_weight=weight), problem.n_classes)

@@ -1,0 +1,44 @@
+"""The commands of `resmem`, and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resmem_cli import __version__
+from resmem_cli.cli.evaluate import evaluate
+from resmem_cli.cli.fit_base import fit_base
+from resmem_cli.cli.fit_residual import fit_residual
+from resmem_cli.cli.predict import predict
+
+app = typer.Typer(
+    name="resmem",
+    help="Give any tabular model a memory: a base model learns what it can, a nearest-neighbour index over its "
+    "residuals memorises the rest, and the prediction is the sum.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"resmem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("fit-base")(fit_base)
+app.command("fit-residual")(fit_residual)
+app.command("predict")(predict)
+app.command("evaluate")(evaluate)

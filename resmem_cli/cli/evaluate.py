@@ -1,0 +1,62 @@
+"""`resmem evaluate`: parse, one call, print."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resmem_cli.cli import console, options
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.evaluate import Evaluation
+
+
+def evaluate(
+    inputs: options.Inputs,
+    model: options.Model,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap resamples.")] = 0,
+    threads: options.Threads = 0,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Compare the base and the whole on labelled rows: every metric, the gain, and its 95 % interval."""
+    source = options.input_of(inputs, input_format, delimiter)
+
+    from resmem_cli.workflow.evaluate import evaluate as run
+
+    with console.progress(quiet) as report:
+        done = run(source, model, seed=seed, threads=threads, report=report)
+
+    if done.n_dropped:
+        console.say(f"note: {done.n_dropped:,} rows have no target and are left out", quiet=quiet)
+    if done.n_seen:
+        console.say(
+            f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal rows that the model was fitted on, which "
+            "flatters it; evaluate on rows that it has not seen",
+            quiet=quiet,
+        )
+    if as_json:
+        print(json.dumps(done.to_json()))
+    else:
+        _print_table(done)
+
+
+def _print_table(done: Evaluation) -> None:
+    rows = [
+        (
+            name,
+            console.number(compared.base),
+            console.number(compared.resmem),
+            console.number(compared.gain),
+            f"{compared.gain_percent:+.2f} %",
+            f"{compared.ci95[0]:+.2f} to {compared.ci95[1]:+.2f} %",
+        )
+        for name, compared in done.metrics.items()
+    ]
+    console.table(("metric", "base", "resmem", "gain", "gain %", "95 % interval"), rows)
+    print(f"\n{done.n_rows:,} rows. {done.verdict}")

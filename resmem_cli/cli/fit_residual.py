@@ -1,0 +1,194 @@
+"""`resmem fit-residual`: parse, one call, print."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resmem_cli.cli import console, options
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.fit_residual import FittedMemory
+
+
+class RepresentationName(enum.StrEnum):
+    """What it means for two rows to be near each other."""
+
+    AUTO = "auto"
+    FEATURES = "features"
+    MODEL = "model"
+
+
+class BandwidthKind(enum.StrEnum):
+    """What a bandwidth is a number of."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+Setting = Annotated[str, typer.Option(metavar="X|auto")]
+
+
+def fit_residual(
+    inputs: options.Inputs,
+    model: options.Model,
+    neighbors: Annotated[
+        str, typer.Option(metavar="K|auto", help="How many neighbours correct a prediction.")
+    ] = "auto",
+    bandwidth: Annotated[
+        str, typer.Option(metavar="H|auto", help="How fast a neighbour's weight falls with its distance d: exp(-d/H).")
+    ] = "auto",
+    bandwidth_kind: Annotated[
+        BandwidthKind,
+        typer.Option(help="Whether H is a fraction of the distance to the last neighbour, or a distance."),
+    ] = BandwidthKind.RELATIVE,
+    shrinkage: Annotated[
+        str, typer.Option(metavar="G|auto", help="How much of the correction is added; 0 is the base alone.")
+    ] = "auto",
+    temperature: Annotated[
+        str, typer.Option(metavar="T|auto", help="Temperature of the base's probabilities (classes only).")
+    ] = "auto",
+    representation: Annotated[
+        RepresentationName,
+        typer.Option(
+            help="Where distances are taken. features: the columns, on one scale. model: what the base computes (a "
+            "network's last hidden layer, groups of trees, a linear model's terms)."
+        ),
+    ] = RepresentationName.AUTO,
+    folds: Annotated[
+        int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
+    ] = 5,
+    m: Annotated[int, typer.Option("--M", min=2, max=128, help="Links per point of the search graph.")] = 16,
+    ef_construction: Annotated[
+        int, typer.Option(min=8, max=4096, help="Candidates considered while building the graph.")
+    ] = 200,
+    ef: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000_000, help="Candidates considered while searching; raised until --recall holds."),
+    ] = None,
+    recall: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of true neighbours that the search must find.")
+    ] = 0.99,
+    threads: options.Threads = 0,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Memorise the residuals of labelled rows; replaces the memory that is there.
+
+    What is "auto" is chosen by folds of the whole procedure. A memory that does not help is switched off.
+    """
+    source = options.input_of(inputs, input_format, delimiter)
+    n_neighbors = options.number_or_auto(neighbors)
+    if n_neighbors is not None and (n_neighbors < 1 or n_neighbors != int(n_neighbors)):
+        raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="--neighbors")
+    if options.number_or_auto(temperature) == 0:
+        raise typer.BadParameter("0 is not more than 0", param_hint="--temperature")
+
+    from resmem_cli.model.memory import GraphOptions
+    from resmem_cli.workflow.fit_residual import MemoryOptions
+    from resmem_cli.workflow.fit_residual import fit_residual as run
+
+    chosen = MemoryOptions(
+        n_neighbors=None if n_neighbors is None else int(n_neighbors),
+        bandwidth=options.number_or_auto(bandwidth),
+        is_relative=bandwidth_kind is BandwidthKind.RELATIVE,
+        shrinkage=options.number_or_auto(shrinkage),
+        temperature=options.number_or_auto(temperature),
+        representation=None if representation is RepresentationName.AUTO else representation.value,
+        n_folds=folds,
+        graph=GraphOptions(m, ef_construction, ef, recall),
+        threads=threads,
+    )
+    with console.progress(quiet) as report:
+        fitted = run(source, model, chosen, report)
+
+    if not quiet:
+        _describe(fitted, recall, str(model))
+    if as_json:
+        print(json.dumps(_as_json(fitted)))
+
+
+def _describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
+    selection, settings = fitted.selection, fitted.settings
+    if fitted.n_dropped:
+        console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
+    if selection is not None:
+        _describe_folds(fitted)
+    if settings.shrinkage == 0:
+        console.say("the memory is off: predictions are the base's", quiet=False)
+    found = ", exact search" if fitted.recall is None else f", recall {fitted.recall:.3f} of its neighbours"
+    if fitted.recall is not None and fitted.recall < asked_recall:
+        found += f" (below the {asked_recall:g} asked for: raise --M or --ef-construction)"
+    kind = "relative" if settings.is_relative else "absolute"
+    console.say(
+        f"memorised {fitted.n_rows:,} rows in {fitted.n_cells:,} cells: representation {fitted.representation}, "
+        f"k {settings.n_neighbors}, bandwidth {settings.bandwidth:g} ({kind}), "
+        f"shrinkage {settings.shrinkage:g}, temperature {settings.temperature:g}{found} -> {model}/memory.json",
+        quiet=False,
+    )
+
+
+def _describe_folds(fitted: FittedMemory) -> None:
+    selection = fitted.selection
+    if selection is None:
+        return
+    figures = _figures(fitted)
+    how = f"the base fitted anew in each of {selection.n_folds} folds"
+    if not selection.refitted:
+        how = f"{selection.n_queries:,} rows that are new to the base, in {selection.n_folds} folds"
+    console.say(
+        f"held-out {figures['metric']} ({how}): base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
+        f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
+        quiet=False,
+    )
+    if not selection.helps:
+        forced = selection.forced and fitted.settings.shrinkage > 0
+        console.say(
+            "memory does not help here: the gain does not exceed its standard error"
+            + ("; it is used because --shrinkage says so" if forced else ""),
+            quiet=False,
+        )
+
+
+def _figures(fitted: FittedMemory) -> dict[str, Any]:
+    """The folds' figures in the metric that people read: RMSE rather than squared error."""
+    selection = fitted.selection
+    if selection is None:
+        return {}
+    base, resmem, error = selection.base_loss, selection.resmem_loss, selection.standard_error
+    if fitted.is_regression:
+        # d sqrt(x) = dx / (2 sqrt(x)) carries the standard error over.
+        base, resmem, error = math.sqrt(base), math.sqrt(resmem), error / (2 * math.sqrt(base)) if base else 0.0
+    return {
+        "metric": "rmse" if fitted.is_regression else "log_loss",
+        "base": base,
+        "resmem": resmem,
+        "gain_percent": 100 * (base - resmem) / base if base else 0.0,
+        "standard_error_percent": 100 * error / base if base else 0.0,
+        "helps": selection.helps,
+        "folds": selection.n_folds,
+        "refitted": selection.refitted,
+    }
+
+
+def _as_json(fitted: FittedMemory) -> dict[str, Any]:
+    settings = fitted.settings
+    return {
+        "rows": fitted.n_rows,
+        "cells": fitted.n_cells,
+        "representation": fitted.representation,
+        "neighbors": settings.n_neighbors,
+        "bandwidth": settings.bandwidth if math.isfinite(settings.bandwidth) else "inf",
+        "bandwidth_kind": "relative" if settings.is_relative else "absolute",
+        "shrinkage": settings.shrinkage,
+        "temperature": settings.temperature,
+        "recall": fitted.recall,
+        "measured": _figures(fitted) or None,
+    }

@@ -1,0 +1,101 @@
+"""The options that commands share, declared once; nothing here loads more than Typer."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.inputs import Input
+
+
+class FormatName(enum.StrEnum):
+    """The names of `data.sources.Format`, said again because that module loads nothing but is in another room."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    JSONL = "jsonl"
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, a directory of Parquet files, a glob, or - for standard input.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    Path, typer.Option("--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", help="The model directory.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="How many threads; 0 is every core.")
+]
+InputFormat = Annotated[
+    FormatName | None, typer.Option("--input-format", help="The input's format, where its name does not tell.")
+]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", metavar="CHAR", help="What separates the values of a CSV, if not a comma.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def input_of(words: Sequence[str], input_format: FormatName | None, delimiter: str | None) -> Input:
+    """Return what to read, as the workflow takes it."""
+    from resmem_cli.data.sources import Format
+    from resmem_cli.workflow.inputs import Input
+
+    if delimiter is not None:
+        delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
+        if len(delimiter) != 1:
+            raise typer.BadParameter(f"'{delimiter}' is not one character", param_hint="--delimiter")
+    return Input(tuple(words), None if input_format is None else Format(input_format.value), delimiter)
+
+
+def number_or_auto(text: str) -> float | None:
+    """Return the number, or None for "auto"."""
+    if text == "auto":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is neither a number nor auto") from None
+    if not number >= 0:
+        raise typer.BadParameter(f"{text} is not 0 or more")
+    return number
+
+
+def names(values: Sequence[str] | None) -> list[str]:
+    """Return the column names in repeated options, each of one name or several with commas between (CSV quoting)."""
+    return [name for value in values or () for name in next(csv.reader([value]), [])]
+
+
+def parameters(values: Sequence[str] | None) -> dict[str, Any]:
+    """Return `K=V` options as a mapping; a value that reads as a Python literal is one, anything else is text."""
+    found: dict[str, Any] = {}
+    for value in values or ():
+        name, separator, text = value.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"'{value}' is not of the form NAME=VALUE", param_hint="--param")
+        found[name] = _literal(text)
+    return found
+
+
+def _literal(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

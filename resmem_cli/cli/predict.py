@@ -1,0 +1,64 @@
+"""`resmem predict`: parse, one call, print."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resmem_cli.cli import console, options
+
+
+def predict(
+    inputs: options.Inputs,
+    model: options.Model,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+    ] = "-",
+    output_format: Annotated[
+        options.FormatName | None, typer.Option(help="The output's format, where its name does not tell.")
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(metavar="all|none|id|COLUMN,...", help="Which columns of the input to pass on.")
+    ] = "all",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Put before the name of every added column.")] = "",
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Add one column probability_<class> per class.")
+    ] = False,
+    base_only: Annotated[bool, typer.Option("--base-only", help="Predict with the base alone.")] = False,
+    batch_rows: Annotated[int, typer.Option(min=1, max=1 << 24, help="How many rows are held at once.")] = 65_536,
+    threads: options.Threads = 0,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Predict rows: the input's columns, then prediction, prediction_base and, for classes, probability."""
+    source = options.input_of(inputs, input_format, delimiter)
+
+    from resmem_cli.data.sources import Format
+    from resmem_cli.workflow.predict import PredictOptions
+    from resmem_cli.workflow.predict import predict as run
+
+    chosen = PredictOptions(
+        output=output,
+        format=None if output_format is None else Format(output_format.value),
+        keep=keep if keep in ("all", "none", "id") else options.names([keep]),
+        prefix=prefix,
+        with_probabilities=probabilities,
+        base_only=base_only,
+        batch_rows=batch_rows,
+        threads=threads,
+    )
+    with console.progress(quiet) as report:
+        done = run(source, model, chosen, report)
+
+    for what, counts in (("missing values", done.surprises.missing), ("unknown categories", done.surprises.unknown)):
+        if counts:
+            listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
+            more = f" and {len(counts) - 10} more columns" if len(counts) > 10 else ""
+            console.say(f"{what}: {listed}{more}", quiet=quiet)
+    console.say(
+        f"predicted {done.n_rows:,} rows in {done.seconds:.2f} s ({done.n_rows / max(done.seconds, 1e-9):,.0f} rows/s)",
+        quiet=quiet,
+    )

@@ -1,0 +1,116 @@
+"""The table that `predict` writes: the kept columns of the input, then the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from resmem_cli.data import kinds
+from resmem_cli.data.kinds import Floats, Kind
+from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Column, Schema, Task
+from resmem_cli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns are passed on and which are added.
+
+    Attributes:
+        schema: of the model.
+        keep: "all", "none", "id", or names of columns.
+        prefix: put before the name of every added column.
+        with_probabilities: whether every class gets a column.
+        base_only: whether there is no memory, and so no `prediction_base` beside the prediction.
+        typed: whether the output has types, so that text which the model knows to be numbers becomes numbers.
+    """
+
+    schema: Schema
+    keep: str | Sequence[str]
+    prefix: str
+    with_probabilities: bool
+    base_only: bool
+    typed: bool
+
+    def __post_init__(self) -> None:
+        if self.keep == "id" and self.schema.id_column is None:
+            raise UsageError("the model has no id column to keep", "name columns with --keep, or fit with --id")
+        if self.with_probabilities and self.schema.target.task is Task.REGRESSION:
+            raise UsageError("a regression has no probabilities", "leave --probabilities out")
+
+    @property
+    def columns_to_read(self) -> frozenset[str] | None:
+        """The columns that the features and the output need; None for every column."""
+        if self.keep == "all":
+            return None
+        return frozenset({*self.schema.names, *self._named()})
+
+    def kept(self, present: Sequence[str]) -> list[str]:
+        """Return the columns to pass on, of those that are present."""
+        return list(present) if self.keep == "all" else self._named()
+
+    def added(self) -> list[str]:
+        """Return the names of the columns that are added, in order."""
+        names = ["prediction"] if self.base_only else ["prediction", "prediction_base"]
+        if self.schema.target.task is Task.CLASSIFICATION:
+            names.append("probability")
+            if self.with_probabilities:
+                names += [f"probability_{name}" for name in self.schema.target.class_names]
+        return [self.prefix + name for name in names]
+
+    def _named(self) -> list[str]:
+        if self.keep == "none":
+            return []
+        if self.keep == "id":
+            return [self.schema.id_column or ""]
+        return list(self.keep)
+
+
+def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats) -> pa.Table:
+    """Return the output table of a batch, from [n, outputs] predictions without and with the memory.
+
+    Raises:
+        DataError: a column to keep is missing.
+        UsageError: an added column has a name that is there already.
+    """
+    kept = layout.kept(rows.table.column_names)
+    layout.schema.require(rows, kept)
+    added = layout.added()
+    clash = [name for name in added if name in kept]
+    if clash:
+        raise UsageError(
+            f"{rows.source} has a column '{clash[0]}' already",
+            "put something before the new names with --prefix, or leave the old one out with --keep",
+        )
+    known = {column.name: column for column in layout.schema.columns} if layout.typed and rows.is_text else {}
+    columns = {name: _typed(rows, name, known.get(name)) for name in kept}
+    return pa.table(columns | dict(zip(added, _predictions(layout, base, resmem), strict=True)))
+
+
+def _predictions(layout: Layout, base: Floats, resmem: Floats) -> list[pa.Array]:
+    target = layout.schema.target
+    if target.task is Task.REGRESSION:
+        return [pa.array(values[:, 0]) for values in ([resmem] if layout.base_only else [resmem, base])]
+    classes = pa.array(target.classes)
+    winners = resmem.argmax(axis=1)  # of equally probable classes the first
+    columns = [classes.take(pa.array(winners))]
+    if not layout.base_only:
+        columns.append(classes.take(pa.array(base.argmax(axis=1))))
+    columns.append(pa.array(resmem[np.arange(len(resmem)), winners]))
+    if layout.with_probabilities:
+        columns += [pa.array(np.ascontiguousarray(resmem[:, c])) for c in range(resmem.shape[1])]
+    return columns
+
+
+def _typed(rows: Rows, name: str, column: Column | None) -> pa.ChunkedArray | pa.Array:
+    """Give a text column the type of its kind; a column that the model does not know stays text."""
+    if column is None or column.kind is Kind.CATEGORY:
+        return rows.column(name)
+    if column.kind is Kind.NUMBER:
+        return pa.array(kinds.as_number(rows, name), from_pandas=True)
+    if column.kind is Kind.BOOLEAN:
+        return pa.array(kinds.as_boolean(rows, name), from_pandas=True).cast(pa.bool_())
+    return kinds.as_instant(rows, name)

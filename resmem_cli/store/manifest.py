@@ -1,0 +1,65 @@
+"""base.json and memory.json: what a model directory promises, and in which format."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from resmem_cli import __version__
+from resmem_cli.data.output import replacing
+from resmem_cli.errors import ModelError
+
+# The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
+# directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
+# A field that older versions may ignore does not raise it.
+FORMAT = 1
+
+BASE = "base.json"
+MEMORY = "memory.json"
+_LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest, whole or not at all; the same content gives the same bytes."""
+    stamped = {"format": FORMAT, "resmem": __version__, "libraries": {name: version(name) for name in _LIBRARIES}}
+    text = json.dumps(stamped | _plain(dict(content)), indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as stream:
+        stream.write(text.encode() + b"\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ModelError: it is damaged, or of a newer format.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        written = content["format"]
+        if not isinstance(written, int) or isinstance(written, bool) or written < 1:
+            raise ValueError(f"format {written!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a manifest of resmem ({error})", "fit the model again") from error
+    if written > FORMAT:
+        raise ModelError(
+            f"{path} has format {written}, written by resmem {content.get('resmem', '?')}; "
+            f"this is resmem {__version__}, which reads formats up to {FORMAT}",
+            "upgrade resmem-cli",
+        )
+    return dict(content)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: no infinities, which become text, and no NaN, which becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value

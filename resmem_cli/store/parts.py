@@ -1,0 +1,138 @@
+"""The parts of a model: files that are written once, named by content, and checked before they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import secrets
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from resmem_cli.errors import ModelError, OutputError
+
+FOLDER = "parts"
+# The files of a base are ARRAYS, ROWS and, if arrays do not suffice, ESTIMATOR; those of a memory ARRAYS, ROWS,
+# REPRESENTATION and, if the search is not exact, GRAPH.
+ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator.skops", "graph.hnsw"
+REPRESENTATION, ROWS = "representation.npz", "rows.npz"
+_FILE_NAME = re.compile(r"[a-z_]+\.(npz|skops|hnsw)")
+_ABANDONED_SECONDS = 86_400
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a generation, as its manifest records it."""
+
+    bytes: int
+    sha256: str
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[Path]:
+    """Make a new folder for parts; if the block fails nothing is left of it.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    temporary = directory / FOLDER / f".{secrets.token_hex(4)}.tmp"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+    except OSError as error:
+        raise OutputError(
+            f"the model directory '{directory}' cannot be written ({error.strerror or error})",
+            "free some space or check permissions",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(temporary: Path, parts: Mapping[str, Part], salt: str) -> str:
+    """Give a finished folder its name, which follows from its content and `salt`, and return the name."""
+    content = salt + "".join(f"{name}:{part.sha256}" for name, part in sorted(parts.items()))
+    identity = hashlib.sha256(content.encode()).hexdigest()[:16]
+    final = temporary.parent / identity
+    if final.exists() and record(final) != parts:
+        shutil.rmtree(final)  # it was damaged since
+    if not final.exists():
+        temporary.rename(final)
+    return identity
+
+
+def record(folder: Path) -> dict[str, Part]:
+    """Sync every file of a folder to disk and return its size and hash."""
+    parts = {}
+    for path in sorted(folder.iterdir()):
+        with open(path, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            os.fsync(stream.fileno())
+        parts[path.name] = Part(path.stat().st_size, digest)
+    return parts
+
+
+def checked(directory: Path, identity: str, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+    """Return the paths of a generation's files, their names, sizes and hashes checked.
+
+    Raises:
+        ModelError: a file is missing, has another size or hash, or a name that leads elsewhere.
+    """
+    if not re.fullmatch(r"[0-9a-f]{16}", identity):
+        raise ModelError(f"'{identity}' is not a name of parts", "fit the model again")
+    paths = {}
+    for name, expected in parts.items():
+        if not _FILE_NAME.fullmatch(name):
+            raise ModelError(f"'{name}' is not a name of a part", "fit the model again")
+        path = directory / FOLDER / identity / name
+        with open(path, "rb") as stream:  # a missing file is the caller's: it may be a newer generation's doing
+            if os.fstat(stream.fileno()).st_size != expected["bytes"]:
+                raise ModelError(f"{path} has another size than its manifest says", "fit the model again")
+            if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
+                raise ModelError(f"{path} has another SHA-256 than its manifest says", "fit the model again")
+        paths[name] = path
+    return paths
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write arrays as an uncompressed .npz file."""
+    np.savez(path, allow_pickle=False, **cast(dict[str, Any], dict(arrays)))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Read arrays that `save_arrays` wrote.
+
+    Raises:
+        ModelError: the file is damaged, compressed, or asks for pickled objects.
+    """
+    try:
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, which ours are not")
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return dict(stored)
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise ModelError(f"{path} cannot be read ({error})", "fit the model again") from error
+
+
+def sweep(directory: Path, keep: set[str]) -> None:
+    """Remove generations that no manifest names, and what writers that died left behind."""
+    for folder in (directory / FOLDER).iterdir():
+        abandoned = folder.name.endswith(".tmp") and time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS
+        if abandoned or (not folder.name.startswith(".") and folder.name not in keep):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def to_json(parts: Mapping[str, Part]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(part) for name, part in parts.items()}

@@ -1,0 +1,174 @@
+"""Loading a model directory: what belongs together, checked before it is parsed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data.schema import Schema
+from resmem_cli.errors import ModelError
+from resmem_cli.model import bases, representation
+from resmem_cli.model.bases import Base, BaseSpec, Problem
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memory import ExactIndex, HnswIndex, Index, Memory
+from resmem_cli.model.resmem import ResMem
+from resmem_cli.store import estimators, graph_file, manifest, parts
+
+_RETRIES = 5
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True)
+class StoredBase:
+    """A base as it lies in its directory.
+
+    Attributes:
+        id: of its generation; a memory names the base it belongs to by it.
+        schema, problem, spec: what it reads, what it learned, and how to fit it anew.
+        base: the fitted model.
+        n_rows: how many rows trained it.
+    """
+
+    id: str
+    schema: Schema
+    problem: Problem
+    spec: BaseSpec
+    base: Base
+    n_rows: int
+
+
+class StoredModel(NamedTuple):
+    """A base, and the whole with its memory."""
+
+    base: StoredBase
+    resmem: ResMem
+
+
+def load_base(directory: Path) -> StoredBase:
+    """Load the base alone.
+
+    Raises:
+        ModelError: there is none, or it is damaged or of a newer format.
+    """
+    return _steadily(directory, lambda: _base(directory, _read_base(directory)))
+
+
+def load(directory: Path) -> StoredModel:
+    """Load the base with the memory that belongs to it.
+
+    Raises:
+        ModelError: either is missing, damaged or of a newer format, or the memory belongs to another base.
+    """
+    return _steadily(directory, lambda: _model(directory))
+
+
+def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
+    """Return the distinct hashes of the rows that the base, or also the memory, was fitted on."""
+
+    def read() -> NDArray[np.uint64]:
+        manifests = [_read_base(directory)] + ([_read_memory(directory)] if with_memory else [])
+        return np.unique(np.concatenate([_row_hashes(directory, content) for content in manifests]))
+
+    return _steadily(directory, read)
+
+
+def _steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
+    """Read again if a part is gone: a writer has replaced the generation between its manifest and its parts."""
+    for attempt in range(_RETRIES):
+        time.sleep(0.1 * attempt)
+        try:
+            return read()
+        except FileNotFoundError as error:
+            if attempt == _RETRIES - 1:
+                raise ModelError(
+                    f"the model directory '{directory}' lacks {error.filename}", "fit the model again"
+                ) from error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise ModelError(
+                f"the model directory '{directory}' is damaged ({type(error).__name__}: {error})", "fit the model again"
+            ) from error
+    raise AssertionError("unreachable")
+
+
+def _read_base(directory: Path) -> dict[str, Any]:
+    if not directory.is_dir():
+        raise ModelError(
+            f"there is no model directory '{directory}'",
+            f"make one: resmem fit-base TRAIN --target COLUMN --model {directory}",
+        )
+    try:
+        return manifest.read(directory / manifest.BASE)
+    except FileNotFoundError:
+        raise ModelError(
+            f"the directory '{directory}' holds no base model",
+            f"fit one: resmem fit-base TRAIN --target COLUMN --model {directory}",
+        ) from None
+
+
+def _read_memory(directory: Path) -> dict[str, Any]:
+    try:
+        return manifest.read(directory / manifest.MEMORY)
+    except FileNotFoundError:
+        raise ModelError(
+            f"the model '{directory}' has no memory yet",
+            f"run: resmem fit-residual TRAIN --model {directory} (or use the base alone with --base-only)",
+        ) from None
+
+
+def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
+    schema = Schema.from_json(content["schema"])
+    paths = parts.checked(directory, content["id"], content["parts"])
+    estimator = (
+        estimators.from_bytes(paths[parts.ESTIMATOR].read_bytes(), str(paths[parts.ESTIMATOR]))
+        if parts.ESTIMATOR in paths
+        else None
+    )
+    if content["estimator"] not in bases.ESTIMATORS:
+        raise ModelError(
+            f"the base of '{directory}' is of the unknown kind '{content['estimator']}'", "upgrade resmem-cli"
+        )
+    spec = BaseSpec(content["estimator"], content["params"])
+    base = bases.ESTIMATORS[spec.estimator].restore(parts.load_arrays(paths[parts.ARRAYS]), estimator)
+    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"])
+    return StoredBase(content["id"], schema, problem, spec, base, content["rows"])
+
+
+def _model(directory: Path) -> StoredModel:
+    base_content, content = _read_base(directory), _read_memory(directory)
+    if content["base"] != base_content["id"]:
+        raise ModelError(
+            f"the memory of '{directory}' belongs to another base (the base was fitted again since)",
+            f"run: resmem fit-residual TRAIN --model {directory}",
+        )
+    stored = _base(directory, base_content)
+    paths = parts.checked(directory, content["id"], content["parts"])
+    arrays = parts.load_arrays(paths[parts.ARRAYS])
+    index = _index(content, paths, arrays)
+    settings = Settings(**content["settings"] | {"bandwidth": float(content["settings"]["bandwidth"])})
+    memory = Memory(arrays["residuals"], arrays["counts"], index)
+    if len(memory.residuals) != content["cells"] or memory.residuals.shape[1] != stored.problem.n_outputs:
+        raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
+    space = representation.restore(content["representation"], parts.load_arrays(paths[parts.REPRESENTATION]))
+    return StoredModel(stored, ResMem(stored.base, space, memory, settings))
+
+
+def _index(content: Mapping[str, Any], paths: Mapping[str, Path], arrays: Mapping[str, NDArray[Any]]) -> Index:
+    if content["search"]["kind"] == "exact":
+        return ExactIndex(arrays["points"])
+    graph_file.check(paths[parts.GRAPH], content["cells"], content["columns"])
+    search = content["search"]
+    recall = float("nan") if search["recall"] is None else search["recall"]
+    return HnswIndex.load(paths[parts.GRAPH], content["columns"], content["cells"], search["ef"], recall)
+
+
+def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:
+    paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
+    hashes: NDArray[np.uint64] = parts.load_arrays(paths[parts.ROWS])["hashes"]
+    return hashes

@@ -1,0 +1,119 @@
+"""Saving to a model directory: a new generation of parts, then the manifest that names it.
+
+house.resmem/
+  base.json      written last by fit-base
+  memory.json    written last by fit-residual
+  parts/<id>/    files that never change once a manifest names them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model.memory import HnswIndex
+from resmem_cli.model.resmem import Remembered
+from resmem_cli.store import estimators, manifest, parts
+from resmem_cli.store.reading import StoredBase
+
+
+@dataclass(frozen=True)
+class MemoryRows:
+    """What is kept of each memorised row: its hash, its cell, and its id if there is an id column."""
+
+    hashes: NDArray[np.uint64]
+    ids: list[str] | None
+
+
+def refuse_foreign(directory: Path) -> None:
+    """Refuse a place that is no directory, or a directory that holds other things than a model.
+
+    Raises:
+        UsageError: so that nothing of the user's is ever written over.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"'{directory}' is a file", "name a directory with --model")
+    names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    foreign = sorted(
+        name for name in names - {manifest.BASE, manifest.MEMORY, parts.FOLDER} if not name.startswith(".")
+    )
+    if foreign:
+        raise UsageError(
+            f"the directory '{directory}' holds other things than a model ('{foreign[0]}')",
+            "name an empty or new directory with --model",
+        )
+
+
+def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -> str:
+    """Write a new generation of the base and return its id; a memory that is there becomes stale."""
+    content = {
+        "estimator": stored.spec.estimator,
+        "params": dict(stored.spec.params),
+        "seed": stored.problem.seed,
+        "rows": stored.n_rows,
+        "schema": stored.schema.to_json(),
+    }
+    with parts.writing(directory) as folder:
+        parts.save_arrays(folder / parts.ARRAYS, stored.base.to_arrays())
+        parts.save_arrays(folder / parts.ROWS, {"hashes": hashes})
+        if stored.base.estimator is not None:
+            (folder / parts.ESTIMATOR).write_bytes(estimators.to_bytes(stored.base.estimator))
+        record = parts.record(folder)
+        identity = parts.publish(folder, record, repr(content))
+    manifest.write(directory / manifest.BASE, {"id": identity, **content, "parts": parts.to_json(record)})
+    _sweep(directory)
+    return identity
+
+
+def save_memory(
+    directory: Path, base_id: str, remembered: Remembered, rows: MemoryRows, folds: Mapping[str, Any]
+) -> str:
+    """Write a new generation of the memory and return its id."""
+    model, cells = remembered.model, remembered.cells
+    index = model.memory.index
+    content = {
+        "base": base_id,
+        "representation": model.representation.name,
+        "settings": asdict(model.settings),
+        "rows": len(cells.members),
+        "cells": len(cells.points),
+        "columns": cells.points.shape[1],
+        "search": {"kind": "exact"}
+        if not isinstance(index, HnswIndex)
+        else {"kind": "hnsw", "ef": index.ef, "recall": index.recall},
+        "folds": dict(folds),
+    }
+    with parts.writing(directory) as folder:
+        parts.save_arrays(folder / parts.REPRESENTATION, model.representation.to_arrays())
+        arrays: dict[str, NDArray[Any]] = {"residuals": model.memory.residuals, "counts": model.memory.counts}
+        if isinstance(index, HnswIndex):
+            index.save(folder / parts.GRAPH)
+        else:
+            arrays["points"] = cells.points
+        parts.save_arrays(folder / parts.ARRAYS, arrays)
+        parts.save_arrays(folder / parts.ROWS, {"hashes": rows.hashes, "cells": cells.members, **_packed(rows.ids)})
+        record = parts.record(folder)
+        identity = parts.publish(folder, record, repr(content))
+    manifest.write(directory / manifest.MEMORY, {"id": identity, **content, "parts": parts.to_json(record)})
+    _sweep(directory)
+    return identity
+
+
+def _packed(ids: list[str] | None) -> dict[str, NDArray[Any]]:
+    """Ids as one run of UTF-8 bytes and the place where each ends: arrays hold no text of varying length."""
+    if ids is None:
+        return {}
+    encoded = [text.encode() for text in ids]
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return {"id_bytes": np.frombuffer(b"".join(encoded), np.uint8), "id_ends": ends}
+
+
+def _sweep(directory: Path) -> None:
+    named = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
+    parts.sweep(directory, {manifest.read(path)["id"] for path in named if path.exists()})

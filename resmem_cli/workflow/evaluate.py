@@ -1,0 +1,114 @@
+"""evaluate: the base and the whole side by side on labelled rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resmem_cli.data import encoding
+from resmem_cli.data.schema import Task
+from resmem_cli.errors import DataError
+from resmem_cli.model import metrics
+from resmem_cli.model.metrics import Comparison
+from resmem_cli.store import reading
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.inputs import Input, Report, silent
+
+# The metric that the verdict is about: the one that the folds choose by.
+PRIMARY = {Task.REGRESSION: "rmse", Task.CLASSIFICATION: "log_loss"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the rows say.
+
+    Attributes:
+        n_rows: how many were scored.
+        n_seen: how many of them the base or the memory was fitted on.
+        n_dropped: how many had no target.
+        task: of the model.
+        uses_memory: whether the model corrects anything, or its folds found that memory does not help.
+        metrics: by name.
+    """
+
+    n_rows: int
+    n_seen: int
+    n_dropped: int
+    task: Task
+    uses_memory: bool
+    metrics: dict[str, Comparison]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether to believe in the memory."""
+        name = PRIMARY[self.task]
+        low, high = self.metrics[name].ci95
+        percent = self.metrics[name].gain_percent
+        interval = f"(95 % interval {low:+.2f} to {high:+.2f} %)"
+        if not self.uses_memory:
+            return "The memory is off: its folds found that it does not help, and predictions are exactly the base's."
+        if low > 0:
+            return f"The memory improves {name} by {percent:.2f} % {interval}: the gain is more than chance."
+        if high < 0:
+            return f"The memory makes {name} worse by {-percent:.2f} % {interval}: do not use it on rows like these."
+        return f"The memory changes {name} by {percent:+.2f} % {interval}: these rows cannot tell whether it helps."
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints; numbers that are not known are null."""
+        return {
+            "rows": self.n_rows,
+            "seen_rows": self.n_seen,
+            "dropped_rows": self.n_dropped,
+            "task": self.task.value,
+            "uses_memory": self.uses_memory,
+            "verdict": self.verdict,
+            "metrics": {
+                name: {key: _known(value) for key, value in asdict(comparison).items()}
+                for name, comparison in self.metrics.items()
+            },
+        }
+
+
+def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, report: Report = silent) -> Evaluation:
+    """Compare base and memory on labelled rows; rows without a target are left out.
+
+    Raises:
+        DataError: the input cannot be read, does not fit the model's schema, or holds an unknown class.
+        ModelError: the model is missing, stale or damaged, or has no memory yet.
+    """
+    with threading.limited(threads) as count:
+        base, resmem = reading.load(model)
+        schema = base.schema
+        seen = reading.seen_hashes(model, with_memory=True)
+        targets, bases, wholes, weights = [], [], [], []
+        n_dropped = n_seen = 0
+        for batch in source.batches(columns=schema.needed):
+            y = encoding.encode_target(batch, schema)
+            known = ~np.isnan(y)
+            weight = encoding.encode_weight(batch, schema)
+            X, _ = encoding.encode(batch, schema)
+            X, y = X[known], y[known]
+            prediction = resmem.predict(X, threads=count)
+            n_dropped += int((~known).sum())
+            n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
+            targets.append(y)
+            bases.append(prediction.base)
+            wholes.append(prediction.resmem)
+            weights.append(np.ones(len(y)) if weight is None else weight[known])
+            report(f"{sum(map(len, targets)):,} rows")
+        y = np.concatenate(targets)
+        if len(y) == 0:
+            raise DataError(f"the target '{schema.target.name}' is missing in every row", "give labelled rows")
+        report("comparing")
+        compared = metrics.compare(y, np.concatenate(bases), np.concatenate(wholes), np.concatenate(weights), seed)
+    uses_memory = resmem.settings.shrinkage != 0
+    return Evaluation(len(y), n_seen, n_dropped, schema.target.task, uses_memory, compared)
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_known(item) for item in value]
+    return value if np.isfinite(value) else None

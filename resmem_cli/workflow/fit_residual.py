@@ -1,0 +1,197 @@
+"""fit-residual: choose how to remember by folds, and memorise the residuals of labelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resmem_cli.data import encoding
+from resmem_cli.data.rows import Rows as TableRows
+from resmem_cli.data.rows import concatenate
+from resmem_cli.data.schema import Schema
+from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model import representation, resmem, selection
+from resmem_cli.model.folds import Rows
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memory import ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.selection import Grid, Selection
+from resmem_cli.store import reading, writing
+from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.writing import MemoryRows
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.inputs import Input, Report, silent
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """How to remember; None is chosen by the folds.
+
+    Attributes:
+        n_neighbors, bandwidth, shrinkage, temperature: the settings of `kernel.Settings`.
+        is_relative: whether `bandwidth` is a fraction of the distance to the k-th neighbour.
+        representation: one of `representation.NAMES`.
+        n_folds: at least 2, or 0 to measure nothing, which every setting must then be given for.
+        graph: how the search graph is built.
+    """
+
+    n_neighbors: int | None = None
+    bandwidth: float | None = None
+    is_relative: bool = True
+    shrinkage: float | None = None
+    temperature: float | None = None
+    representation: str | None = None
+    n_folds: int = 5
+    graph: GraphOptions = field(default_factory=GraphOptions)
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class FittedMemory:
+    """What was chosen and built; `selection` is None if nothing was measured."""
+
+    selection: Selection | None
+    representation: str
+    settings: Settings
+    n_rows: int
+    n_seen: int
+    n_dropped: int
+    n_cells: int
+    recall: float | None
+    estimator: str
+    is_regression: bool
+
+
+def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Report = silent) -> FittedMemory:
+    """Memorise the residuals of labelled rows under the stored base; an earlier memory is replaced.
+
+    Raises:
+        DataError: the rows cannot be read, or do not fit the model's schema.
+        ModelError: there is no base.
+        UsageError: the settings contradict each other or the number of rows.
+    """
+    with threading.limited(options.threads) as threads:
+        base = reading.load_base(model)
+        report("reading")
+        table, n_dropped = _labelled(source, base.schema)
+        X, _ = encoding.encode(table, base.schema)
+        y = encoding.encode_target(table, base.schema)
+        weight = encoding.encode_weight(table, base.schema)
+        hashes = encoding.hash_rows(X, y)
+        is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
+        rows = Rows(X, y, weight, is_new)
+        chosen, name, settings = _choose(rows, base, options, threads, report)
+        report(f"memorising {len(y):,} rows")
+        space = representation.fit(name, X, base.schema.n_categories)
+        remembered = resmem.memorise(
+            base.base, space, settings, (X, y, weight), options.graph, seed=base.problem.seed, threads=threads
+        )
+        report("writing")
+        kept = MemoryRows(hashes, _ids(table, base.schema))
+        writing.save_memory(model, base.id, remembered, kept, _folds_json(chosen))
+    index = remembered.model.memory.index
+    return FittedMemory(
+        selection=chosen,
+        representation=name,
+        settings=remembered.model.settings,
+        n_rows=len(y),
+        n_seen=int((~is_new).sum()),
+        n_dropped=n_dropped,
+        n_cells=len(remembered.cells.points),
+        recall=None if isinstance(index, ExactIndex) else index.recall if isinstance(index, HnswIndex) else None,
+        estimator=base.spec.estimator,
+        is_regression=base.problem.is_regression,
+    )
+
+
+def _labelled(source: Input, schema: Schema) -> tuple[TableRows, int]:
+    """Return the rows that can be remembered: those with a target, and with weight if there are weights."""
+    batches = []
+    n_dropped = 0
+    for batch in source.batches(columns=schema.needed):
+        keep = ~np.isnan(encoding.encode_target(batch, schema))
+        weight = encoding.encode_weight(batch, schema)
+        if weight is not None:
+            keep &= weight > 0
+        n_dropped += int((~keep).sum())
+        batches.append(batch if keep.all() else batch.take(np.flatnonzero(keep)))
+    table = concatenate(batches)
+    if len(table) == 0:
+        raise DataError(
+            f"{table.source}: the target '{schema.target.name}' is missing in every row", "give labelled rows"
+        )
+    return table, n_dropped
+
+
+def _choose(
+    rows: Rows, base: StoredBase, options: MemoryOptions, threads: int, report: Report
+) -> tuple[Selection | None, str, Settings]:
+    n_rows = len(rows.y)
+    if options.n_neighbors is not None and options.n_neighbors > n_rows:
+        raise UsageError(
+            f"{options.n_neighbors} neighbours are asked of a memory of {n_rows} rows",
+            f"set --neighbors to at most {n_rows}",
+        )
+    grid = _grid(rows, base, options)
+    if options.n_folds == 0:
+        if len(grid.representations) * len(grid.settings) > 1:
+            raise UsageError(
+                "without folds nothing can be chosen",
+                "give a number for each setting and name the representation, or let --folds be 2 or more",
+            )
+        return None, grid.representations[0], grid.settings[0]
+    if n_rows < 2 * options.n_folds:
+        raise DataError(f"{n_rows} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds")
+    chosen = selection.select(
+        rows,
+        base.base,
+        base.spec,
+        base.problem,
+        grid,
+        n_folds=options.n_folds,
+        graph=options.graph,
+        threads=threads,
+        report=report,
+    )
+    return chosen, chosen.representation, chosen.settings
+
+
+def _grid(rows: Rows, base: StoredBase, options: MemoryOptions) -> Grid:
+    """Narrow the default grid to what the user fixed, and to as many neighbours as a fold has rows."""
+    grid = Grid(representation.available(base.base, rows.X), is_relative=options.is_relative)
+    most = max(1, len(rows.y) * (options.n_folds - 1) // max(options.n_folds, 1))
+    grid = replace(grid, neighbors=tuple(k for k in grid.neighbors if k <= most) or (1,))
+    if base.problem.is_regression:
+        grid = replace(grid, temperatures=(1.0,))
+        if options.temperature not in (None, 1.0):
+            raise UsageError("a regression has no temperature", "leave --temperature out")
+    if not options.is_relative and options.bandwidth is None:
+        raise UsageError("an absolute bandwidth cannot be chosen automatically", "give --bandwidth a number")
+    if options.representation is not None:
+        if options.representation not in grid.representations:
+            raise UsageError(
+                f"the base {base.spec.estimator} has no representation '{options.representation}'",
+                f"choose from: {', '.join(grid.representations)}",
+            )
+        grid = replace(grid, representations=(options.representation,))
+    fixed: Mapping[str, float | None] = {
+        "neighbors": options.n_neighbors,
+        "bandwidths": options.bandwidth,
+        "shrinkages": options.shrinkage,
+        "temperatures": options.temperature,
+    }
+    return replace(grid, **{name: (value,) for name, value in fixed.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _ids(table: TableRows, schema: Schema) -> list[str] | None:
+    if schema.id_column is None:
+        return None
+    schema.require(table, [schema.id_column])
+    return encoding.as_ids(table, schema.id_column)
+
+
+def _folds_json(chosen: Selection | None) -> dict[str, Any]:
+    return {} if chosen is None else asdict(chosen) | {"helps": chosen.helps}
