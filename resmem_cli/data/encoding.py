@@ -92,7 +92,7 @@ def encode_weight(rows: Rows, schema: Schema) -> Floats | None:
     """Return [n] row weights, or None if the schema has none.
 
     Raises:
-        DataError: a weight is missing or negative, or all are zero.
+        DataError: a weight is missing or negative.
     """
     name = schema.weight_column
     if name is None:
@@ -101,11 +101,8 @@ def encode_weight(rows: Rows, schema: Schema) -> Floats | None:
     weights = kinds.as_number(rows, name)
     wrong = np.flatnonzero(~(weights >= 0))
     if len(wrong):
-        raise DataError(
-            f"{rows.locate(int(wrong[0]))}: the weight '{name}' is {weights[wrong[0]]:g}", "give weights of 0 or more"
-        )
-    if not weights.any():
-        raise DataError(f"{rows.source}: the weight '{name}' is 0 in every row", "give at least one row some weight")
+        weight = "missing" if np.isnan(weights[wrong[0]]) else f"{weights[wrong[0]]:g}"
+        raise DataError(f"{rows.locate(int(wrong[0]))}: the weight '{name}' is {weight}", "give weights of 0 or more")
     return weights
 
 

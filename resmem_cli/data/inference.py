@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Kind
-from resmem_cli.data.rows import Rows, concatenate
+from resmem_cli.data.rows import Rows, concatenate, plain
 from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.errors import DataError, UsageError
 
@@ -42,7 +42,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class Learned:
-    """A schema, the training rows in types (those without a target left out), and what the user should know."""
+    """A schema, the rows in types (used columns; those with a target), and what the user should know."""
 
     schema: Schema
     rows: Rows
@@ -54,13 +54,14 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
 
     Raises:
         DataError: a named column is missing, the target is constant, nearly absent or infinite, a class has one
-            row, or a column holds nothing.
+            row, a column holds nothing, or no row has weight.
         UsageError: the roles contradict each other.
     """
     candidates = _candidates(parts[0], roles)
-    rows = _typed(parts, {*candidates, roles.target}, roles)
+    rows = _typed(parts, {*candidates, roles.target, *filter(None, [roles.weight_column])}, roles)
     rows, notes = _with_target(rows, roles)
     target, why = _target(rows, roles)
+    _require_weight(rows, roles.weight_column)
     columns = []
     for name in candidates:
         column, note = _column(rows, name, forced=name in roles.categories, wanted=name in roles.features)
@@ -94,28 +95,18 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
 
 
 def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
-    inferred = names - set(roles.categories)
-    try:
-        return concatenate([_with_types(part, inferred) if part.is_text else _plain(part, names) for part in parts])
-    except pa.ArrowException as error:
-        raise DataError(
-            f"{parts[0].source} and the other inputs hold different types under one name ({error})",
-            "convert them to the same types",
-        ) from error
+    """Return the columns that are used, of all parts together, with types; a forced category is text in every part."""
+    return concatenate([_with_types(part, names, frozenset(roles.categories)) for part in parts])
 
 
-def _with_types(rows: Rows, names: set[str]) -> Rows:
-    table = rows.table
-    for name in sorted(names):
-        table = table.set_column(table.column_names.index(name), name, kinds.infer_text(rows, name))
-    return replace(rows, table=table, is_text=False)
-
-
-def _plain(rows: Rows, names: set[str]) -> Rows:
-    table = rows.table
-    for name in names & set(table.column_names):
-        table = table.set_column(table.column_names.index(name), name, kinds.plain(table.column(name)))
-    return replace(rows, table=table)
+def _with_types(rows: Rows, names: set[str], categories: frozenset[str]) -> Rows:
+    columns = {}
+    for name in rows.table.column_names:
+        if name in categories & names:
+            columns[name] = kinds.as_category(rows, name)
+        elif name in names:
+            columns[name] = kinds.infer_text(rows, name) if rows.is_text else plain(rows.column(name))
+    return replace(rows, table=pa.table(columns), is_text=False)
 
 
 def _with_target(rows: Rows, roles: Roles) -> tuple[Rows, list[str]]:
@@ -153,6 +144,11 @@ def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
         return Target(roles.target, task, str(values.type), _classes(rows, roles.target, kind)), why
     kinds.as_number(rows, roles.target)
     return Target(roles.target, task, str(values.type)), why
+
+
+def _require_weight(rows: Rows, name: str | None) -> None:
+    if name is not None and not kinds.as_number(rows, name).any():
+        raise DataError(f"{rows.source}: the weight '{name}' is 0 in every row", "give at least one row some weight")
 
 
 def _guessed_task(rows: Rows, name: str, kind: Kind) -> tuple[Task, str]:

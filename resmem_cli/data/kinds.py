@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data.rows import Rows
+from resmem_cli.data.rows import Rows, plain
 from resmem_cli.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -60,13 +60,6 @@ def is_text(arrow_type: pa.DataType) -> bool:
     )
 
 
-def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column without an encoding that most of Arrow's functions do not take: dictionaries and text views."""
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    return pc.cast(column, pa.string()) if pa.types.is_string_view(column.type) else column
-
-
 def infer_text(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a text column with the type that its whole content has: integer, float, boolean, timestamp or text.
 
@@ -96,6 +89,8 @@ def as_number(rows: Rows, name: str) -> Floats:
         DataError: a value is not a number, or infinite; the message names its file, row and column.
     """
     column = plain(rows.column(name))
+    if pa.types.is_decimal(column.type):  # Arrow's own way from decimals to floats is off by a last bit in many
+        column = pc.cast(column, pa.string())
     if is_text(column.type):
         values = _number_from_text(rows, name, column)
     elif kind_of(column.type) in (Kind.NUMBER, Kind.BOOLEAN) or pa.types.is_null(column.type):
@@ -263,8 +258,8 @@ def _refuse_nearly_numbers(rows: Rows, name: str, text: pa.ChunkedArray) -> None
         return
     position = pc.index(looks, False).as_py()
     raise DataError(
-        f"{rows.locate(position)}: column '{name}' holds '{text[position].as_py()}' where {share:.1%} of the values "
-        "are numbers",
+        f"{rows.locate(position)}: column '{name}' holds '{text[position].as_py()}' where "
+        f"{int(share * 1000) / 10}% of the values are numbers",
         f"correct it, or say --category '{name}' if these are names",
     )
 

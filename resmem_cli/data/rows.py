@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from resmem_cli.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,46 @@ class Rows:
         return replace(self, table=self.table.take(pa.array(positions)), kept=kept)
 
 
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column without an encoding that most of Arrow's functions do not take: dictionaries and text views."""
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    return pc.cast(column, pa.string()) if pa.types.is_string_view(column.type) else column
+
+
 def concatenate(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of all parts, their types promoted to what holds every part's values."""
-    starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-    origins = tuple(
-        (int(start) + offset, name, first)
-        for start, part in zip(starts, parts, strict=False)
-        for offset, name, first in part.origins
+    """Return the rows of all parts, their types promoted to what holds every part's values.
+
+    Raises:
+        DataError: there is no such type for a column.
+    """
+    origins: list[tuple[int, str, int]] = []
+    kept: list[NDArray[np.int64]] = []
+    start = 0
+    for part in parts:
+        positions = np.arange(len(part)) if part.kept is None else part.kept
+        n_before = int(positions.max()) + 1 if len(positions) else 0
+        origins += [(start + offset, name, first) for offset, name, first in part.origins if offset < n_before]
+        kept.append(start + positions)
+        start += n_before
+    is_whole = all(part.kept is None for part in parts)
+    return Rows(
+        _joined([part.table for part in parts], parts[0].source),
+        tuple(origins) or parts[0].origins,
+        is_text=all(part.is_text for part in parts),
+        kept=None if is_whole else np.concatenate(kept),
     )
-    table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
-    return Rows(table, origins, is_text=all(part.is_text for part in parts))
+
+
+def _joined(tables: Sequence[pa.Table], name: str) -> pa.Table:
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowTypeError:
+        simple = [pa.table([plain(column) for column in table.columns], table.column_names) for table in tables]
+    try:
+        return pa.concat_tables(simple, promote_options="permissive")
+    except pa.ArrowTypeError as error:
+        raise DataError(
+            f"{name} and the other inputs hold different types under one name ({error})",
+            "convert them to the same types",
+        ) from error

@@ -42,6 +42,11 @@ _MAGIC = {
 }
 
 
+def use_threads(count: int) -> None:
+    """Let Arrow compute with `count` threads."""
+    pa.set_cpu_count(count)
+
+
 def read(
     sources: Sequence[Source],
     *,
@@ -251,29 +256,25 @@ def _json_block(source: Source, block: bytes, rows_before: int, schema: pa.Schem
     """Return a block of lines as a table, and the schema that it and the blocks before it share."""
     try:
         codecs.utf_8_decode(block)  # Arrow would take other bytes as they are
-        table = _json_table(block)
-        shared = (
-            table.schema if schema is None else pa.unify_schemas([schema, table.schema], promote_options="permissive")
-        )
-        return table, shared
     except UnicodeDecodeError:
         raise _not_utf8(source) from None
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        what, _, row = str(_json_error(block, schema) or error).rpartition(" in row ")
-        where = f", row {rows_before + int(row) + 1:,}" if row.isdigit() else ""
-        raise DataError(
-            f"{source.name}{where} is not a line of JSON like those before it ({what or error})",
-            "write one object a line, each column of one type",
-        ) from None
-
-
-def _json_error(block: bytes, schema: pa.Schema | None) -> pa.ArrowInvalid | None:
-    """Return the error of reading a block with the types of the blocks before it: that names the line."""
-    try:
-        _json_table(block, schema and pa.schema([field for field in schema if not pa.types.is_null(field.type)]))
-    except pa.ArrowInvalid as error:
-        return error
-    return None
+    # The types so far are given only where a block does not fit them: so that text which looks like dates in one
+    # block stays text, and the first line that breaks them is named.
+    known = None if schema is None else pa.schema([field for field in schema if not pa.types.is_null(field.type)])
+    what = ""
+    for types in (None, known):
+        try:
+            table = _json_table(block, types)
+            unified = pa.unify_schemas([schema or table.schema, table.schema], promote_options="permissive")
+            return table, unified
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            what = str(error)
+    reason, _, row = what.rpartition(" in row ")
+    where = f", row {rows_before + int(row) + 1:,}" if row.isdigit() else ""
+    raise DataError(
+        f"{source.name}{where} is not a line of JSON like those before it ({reason or what})",
+        "write one object a line, each column of one type",
+    )
 
 
 def _json_table(block: bytes, schema: pa.Schema | None = None) -> pa.Table:

@@ -15,6 +15,9 @@ Scaling = Literal["standard", "normal"]
 _N_KNOTS = 1001
 # Normal scores end here, so that an outlier is far from the rest but not infinitely far.
 _EDGE_LEVEL = 1e-3
+# Numbers are held between these sizes (what is smaller is 0), so that their squares and quotients are finite too;
+# standardised values are held below the last, so that their squares fit single precision.
+_SMALLEST, _LARGEST, _FARTHEST = 1e-290, 1e150, 1e9
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class FeatureSpace:
     @classmethod
     def fit(cls, X: Floats, n_categories: tuple[int, ...], scaling: Scaling) -> Self:
         """Learn the map from [n, d] encoded training rows."""
-        numbers = X[:, [i for i, count in enumerate(n_categories) if count == 0]]
+        numbers = _finite(X[:, [i for i, count in enumerate(n_categories) if count == 0]])
         learn = _standard_knots if scaling == "standard" else _normal_knots
         pairs = [learn(column[~np.isnan(column)]) for column in numbers.T]
         width = 2 if scaling == "standard" else _N_KNOTS
@@ -58,7 +61,7 @@ class FeatureSpace:
         """Return [n, p] single-precision features of [n, d] encoded rows: numbers, indicators, categories."""
         out = np.zeros((len(X), self.n_outputs), dtype=np.float32)
         is_category = np.array([count > 0 for count in self.n_categories], dtype=bool)
-        numbers = X[:, ~is_category]
+        numbers = _finite(X[:, ~is_category])
         for i, values in enumerate(numbers.T):
             out[:, i] = self._scale(i, values)
         at = len(self.knots)
@@ -74,7 +77,8 @@ class FeatureSpace:
     def _scale(self, i: int, values: Floats) -> Floats:
         knots, scores = self.knots[i], self.scores[i]
         if self.is_linear:
-            scaled = scores[0] + (values - knots[0]) * (scores[1] - scores[0]) / (knots[1] - knots[0])
+            slope = (scores[1] - scores[0]) / (knots[1] - knots[0])
+            scaled = np.clip(scores[0] + (values - knots[0]) * slope, -_FARTHEST, _FARTHEST)
         else:
             # The mean of both directions: a value that fills several knots gets the middle of its scores.
             scaled = (np.interp(values, knots, scores) - np.interp(-values, -knots[::-1], -scores[::-1])) / 2
@@ -100,11 +104,17 @@ class FeatureSpace:
         )
 
 
+def _finite(numbers: Floats) -> Floats:
+    return np.where(np.abs(numbers) < _SMALLEST, 0.0, np.clip(numbers, -_LARGEST, _LARGEST))
+
+
 def _standard_knots(values: Floats) -> tuple[Floats, Floats]:
-    mean = float(values.mean()) if len(values) else 0.0
-    spread = float(values.std()) if len(values) else 0.0
-    # A constant column, which has no spread, stays 0 for every value that training had.
-    return np.array([mean, mean + (spread or 1.0)]), np.array([0.0, 1.0])
+    ends = np.array([values.min(), values.max()]) if len(values) else np.zeros(2)
+    # Asked of the ends, because rounding gives a constant column a spread.
+    spread = values.std() if ends[0] < ends[1] else 0.0
+    if spread == 0:  # a column without spread is 0 everywhere
+        return np.array([0.0, 1.0]), np.zeros(2)
+    return ends, (ends - values.mean()) / spread
 
 
 def _normal_knots(values: Floats) -> tuple[Floats, Floats]:

@@ -51,12 +51,12 @@ def weights(distances: Floats, counts: Floats, bandwidth: float, *, is_relative:
         is_relative: which of the two.
     """
     nearest = distances[:, :1]
-    width = bandwidth * distances[:, -1:] if is_relative else np.full_like(nearest, bandwidth)
     # Distances are taken from the nearest one: the weights are the same, and one of them is always exp(0).
     beyond = distances - nearest
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where(beyond > 0, beyond / width, 0.0)
     # As h goes to 0 only the nearest remain; where every distance is 0 all are nearest.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        width = bandwidth * distances[:, -1:] if is_relative else np.full_like(nearest, bandwidth)
+        scaled = np.where(beyond > 0, beyond / width, 0.0)
     unnormalised = counts * np.exp(-scaled)
     normalised: Floats = unnormalised / unnormalised.sum(axis=1, keepdims=True)
     return normalised

@@ -18,7 +18,7 @@ from resmem_cli.model.arrays import Floats, Integers, Singles
 EXACT_BELOW = 1_000
 _RECALL_QUERIES = 500
 _MOST_EF = 4_096
-_EXACT_BLOCK = 2_000_000  # distances held at once by the exact search
+_EXACT_BLOCK = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ class ExactIndex:
     points: Singles
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
-        points = self.points.astype(np.float64)
+        # Taken from their middle: far from 0, the squares would leave no digits to the distances.
+        center = self.points.mean(axis=0, dtype=np.float64)
+        points = self.points - center
         squares = np.einsum("mp,mp->m", points, points)
         distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        block = max(1, _EXACT_BLOCK // len(points))
+        block = max(1, _EXACT_BLOCK // max(len(points), k * points.shape[1]))
         for start in range(0, len(queries), block):
-            part = queries[start : start + block].astype(np.float64)
+            part = queries[start : start + block] - center
             # |q|² is left out: it is the same for every point.
             rank = squares - 2 * part @ points.T
             nearest = np.argpartition(rank, k - 1, axis=1)[:, :k] if k < len(points) else np.argsort(rank, axis=1)

@@ -371,6 +371,22 @@ def test_json_numbers_and_missing_values_may_change_between_blocks(file, read, m
     assert batch.table.to_pydict() == {"a": [None, 1.0, 2.5, None, None], "b": [None] * 4 + [True]}
 
 
+def test_json_text_that_looks_like_dates_in_one_block_stays_text(file, read, values, monkeypatch):
+    monkeypatch.setattr(tables, "_JSON_BLOCK_BYTES", 25)
+    words = ["2024-01-01 once", "2024-01-01", "2024-01-02", "never"]
+    assert values(read(file("a.jsonl", "".join(f'{{"a": "{word}"}}\n' for word in words)))) == [
+        {"a": word} for word in words
+    ]
+
+
+def test_json_dates_that_turn_into_other_text_in_a_later_block_are_refused(file, read, monkeypatch):
+    monkeypatch.setattr(tables, "_JSON_BLOCK_BYTES", 25)
+    path = file("a.jsonl", '{"a": "2024-01-01"}\n{"a": "2024-01-02"}\n{"a": "never"}\n')
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path} is not a line of JSON like those before it (")
+
+
 def test_a_json_line_longer_than_a_block_is_read(file, read, values, monkeypatch):
     monkeypatch.setattr(tables, "_JSON_BLOCK_BYTES", 16)
     assert values(read(file("a.jsonl", f'{{"a": "{"x" * 500}"}}\n{{"a": "y"}}'))) == [{"a": "x" * 500}, {"a": "y"}]

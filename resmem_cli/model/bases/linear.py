@@ -45,7 +45,9 @@ class Linear(FromSklearn):
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         space = FeatureSpace.fit(X, problem.n_categories, "standard")
         features = space.transform(X).astype(np.float64)
-        with fitting():
+        if not problem.is_regression and np.all(y == y[0]):  # which LogisticRegression refuses
+            return cls(space, np.zeros((features.shape[1], 1)), np.zeros(1), y[:1], problem.n_classes)
+        with fitting(params):
             fitted = cls.unfitted(problem, params).fit(features, y, sample_weight=weight)
         if problem.is_regression:
             return cls(space, fitted.coef_.reshape(-1, 1), np.atleast_1d(fitted.intercept_), np.empty(0), 0)

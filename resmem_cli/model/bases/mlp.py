@@ -63,6 +63,11 @@ class Mlp(FromSklearn):
         }
 
     @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        # The other losses are for counts, which a standardised target does not hold.
+        return {name: value for name, value in super().parameters(problem).items() if name != "loss"}
+
+    @classmethod
     def sklearn_class(cls, problem: Problem) -> Any:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -76,7 +81,7 @@ class Mlp(FromSklearn):
         network = cls.unfitted(problem, params)
         if not _can_hold_out(y, problem):
             network.set_params(early_stopping=False)
-        with fitting():
+        with fitting(params):
             fitted = network.fit(space.transform(X), target, sample_weight=weight)
         return cls(
             space,

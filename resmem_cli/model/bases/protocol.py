@@ -106,17 +106,18 @@ class FromSklearn:
 
 
 @contextmanager
-def fitting() -> Iterator[None]:
-    """Turn scikit-learn's refusal of a parameter's value into a sentence of ours."""
+def fitting(params: Mapping[str, Any]) -> Iterator[None]:
+    """Turn scikit-learn's refusal of the user's parameters into a sentence of ours."""
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils._param_validation import InvalidParameterError
 
     with warnings.catch_warnings():
         # Few iterations are the user's choice or our default's; the folds judge what comes of them.
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         try:
             yield
-        except InvalidParameterError as error:
+        except ValueError as error:
+            if not params:  # then it is not a parameter's fault
+                raise
             raise UsageError(" ".join(str(error).split()).rstrip("."), "correct the --param") from error
 
 
@@ -125,7 +126,8 @@ def spread_classes(probabilities: Floats, present: Any, n_classes: int) -> Float
     if len(present) == n_classes:
         return np.asarray(probabilities, dtype=np.float64)
     spread = np.zeros((len(probabilities), n_classes))
-    spread[:, np.asarray(present, dtype=np.int64)] = probabilities
+    # Of one class alone the estimators still give the two columns of a binary model.
+    spread[:, np.asarray(present, dtype=np.int64)] = probabilities if len(present) > 1 else 1.0
     return spread
 
 

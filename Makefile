@@ -1,0 +1,61 @@
+# resmem: everything is set up in .venv by the targets that need it.
+#   make demo    fit, remember, predict and evaluate on sample_data/
+#   make test    the tests
+#   make check   format, lint, import rules, types, tests
+#   make bench   memory and gain, measured (the gain needs the data sets of RESMEM_DATA)
+#   make readme  write the README's command reference and outputs again
+#   make clean   remove everything that was made here
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+DEMO := demo.resmem
+RESMEM_DATA ?= ../shared/data
+export RESMEM_DATA
+
+.PHONY: demo test check bench readme clean
+
+demo: $(READY)
+	$(BIN)/resmem fit-base sample_data/diamonds_train.csv --target price --id id --estimator linear --model $(DEMO)
+	$(BIN)/resmem fit-residual sample_data/diamonds_train.csv --model $(DEMO)
+	$(BIN)/resmem predict sample_data/diamonds_new.csv --model $(DEMO) --output $(DEMO).csv
+	head -4 $(DEMO).csv
+	$(BIN)/resmem evaluate sample_data/diamonds_test.parquet --model $(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench.bounded_memory
+	$(BIN)/python -m tests.bench.gains
+
+readme: $(READY)
+	$(BIN)/python -m tests.readme --write
+
+clean:
+	rm -rf $(VENV) $(DEMO) $(DEMO).csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache .coverage tests/bench/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# hnswlib has no wheel: it is compiled here. Without a compiler that ends in a long log, so it is asked for first.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "resmem needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { \
+		echo "hnswlib is compiled while installing and there is no C++ compiler; install one (Debian: apt install g++)"; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || { \
+		echo "hnswlib is compiled while installing and Python.h is missing; install the Python headers (Debian: apt install python3-dev)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (the log is $(VENV)/install.log)"
+	@$(BIN)/python -m pip install -e '.[dev]' >$(VENV)/install.log 2>&1 || { \
+		grep -E '^(ERROR|error)' $(VENV)/install.log | head -5; \
+		echo "installing failed (see $(VENV)/install.log); if hnswlib did not compile: HNSWLIB_NO_NATIVE=1 make $(MAKECMDGOALS)"; exit 1; }
+	@touch $@
