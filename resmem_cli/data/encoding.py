@@ -115,8 +115,14 @@ def hash_rows(encoded: Floats, target: Floats) -> NDArray[np.uint64]:
     return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(whole), index=False), dtype=np.uint64)
 
 
-def as_ids(rows: Rows, name: str) -> list[str]:
-    """Return the ids of rows as text; a missing one is empty."""
+def as_ids(rows: Rows, schema: Schema) -> list[str]:
+    """Return the ids of rows as text; a missing one is empty.
+
+    Raises:
+        DataError: the column is missing.
+    """
+    name = schema.id_column or ""
+    schema.require(rows, [name])
     return [value or "" for value in kinds.as_category(rows, name).to_pylist()]
 
 

@@ -139,7 +139,7 @@ def _batches(
 def _parquet(source: Source, stream: Any, batch_rows: int, columns: frozenset[str] | None) -> Iterator[pa.Table]:
     # A Parquet file is read from its end: standard input has to be held whole.
     whole = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
-    with pyarrow.parquet.ParquetFile(whole) as file:
+    with pyarrow.parquet.ParquetFile(whole, pre_buffer=False) as file:
         names = _distinct(source, file.schema_arrow.names)
         chosen = None if columns is None else _chosen(names, columns)
         for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):

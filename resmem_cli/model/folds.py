@@ -107,6 +107,8 @@ def run_folds(rows: Rows, plan: Plan, n_folds: int, *, threads: int, report: Cal
         splits = [next(_splits(rows.y, plan.problem, _SPLIT_SHARE, rng))]
     else:
         splits = list(_splits(rows.y, plan.problem, n_folds, rng))
+    if plan.fixed is not None:
+        splits = [split for split in splits if rows.is_new[split[1]].any()]
     jobs = min(threads, len(splits)) if len(rows.y) >= _PARALLEL_FROM_ROWS else 1
     backend = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
     report(f"fold 1 of {len(splits)}")

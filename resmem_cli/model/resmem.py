@@ -14,8 +14,7 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
 from resmem_cli.model.representation import Representation
 
-# Neighbours' residuals are held for this many rows at a time.
-_BLOCK_ROWS = 8_192
+_HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class ResMem:
         base = self.base.predict(X)
         if self.settings.shrinkage == 0:
             return Prediction(base, base)
-        blocks = [slice(start, start + _BLOCK_ROWS) for start in range(0, len(X), _BLOCK_ROWS)]
+        n_rows = max(1, _HELD_RESIDUALS // (self.settings.n_neighbors * base.shape[1]))
+        blocks = [slice(start, start + n_rows) for start in range(0, len(X), n_rows)]
         summed = [self._correct(X[block], base[block], threads) for block in blocks]
         return Prediction(base, np.concatenate(summed) if summed else base)
 

@@ -12,21 +12,22 @@ best on the *other* folds. Only if that gain exceeds its standard error is the m
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from resmem_cli.model import kernel
+from resmem_cli.model import kernel, representation
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.folds import Fold, Plan, Rows, has_enough_new, run_folds
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import GraphOptions
+from resmem_cli.model.memory import Cells, GraphOptions
 from resmem_cli.model.metrics import row_loss
 
 _MOST_SCORED = 400_000  # held-out rows times classes that the grid is scored on
-_SCORED_BLOCK = 2_048
+_HELD_RESIDUALS = 500_000  # of neighbours, at once
+_COUNTED_ROWS = 20_000  # have as many cells as there are neighbours to choose, or nearly all cells there are
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,18 @@ def select(
     Where the rows are (nearly) those that the base was fitted on, every fold fits the base anew; where enough of
     them are new to it, the base stays and only new rows are queries.
     """
+    if grid.shrinkages == (0.0,):  # the base as it is, which has no temperature
+        grid = replace(grid, temperatures=(1.0,))
     fixed = base if has_enough_new(rows.is_new) else None
     plan = Plan(spec, problem, fixed, grid.representations, max(grid.neighbors), graph)
     folds = run_folds(rows, plan, n_folds, threads=threads, report=report)
     report(f"scoring {len(grid.settings) * len(grid.representations):,} settings on {len(folds)} folds")
-    return _choose(folds, grid, refitted=fixed is None)
+    chosen = _choose(folds, grid, refitted=fixed is None)
+    if len(grid.neighbors) == 1:  # the user's own number: a memory that is too small for it refuses it
+        return chosen
+    space = representation.fit(chosen.representation, rows.X, problem.n_categories)
+    n_cells = len(Cells.group(space.represent(rows.X[:_COUNTED_ROWS], base)).points)
+    return replace(chosen, settings=replace(chosen.settings, n_neighbors=min(chosen.settings.n_neighbors, n_cells)))
 
 
 def _choose(folds: Sequence[Fold], grid: Grid, *, refitted: bool) -> Selection:
@@ -132,10 +140,10 @@ def _choose(folds: Sequence[Fold], grid: Grid, *, refitted: bool) -> Selection:
     gain = float(np.average(difference, weights=weight))
     by_fold = np.array([np.average(b - a, weights=f.weight) for b, a, f in zip(before, after, folds, strict=True)])
     over_folds = by_fold.std(ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
-    over_rows = np.sqrt(np.average(np.square(difference - gain), weights=weight) / len(difference))
+    over_rows = np.linalg.norm(weight * (difference - gain)) / weight.sum()
     name, settings = choices[int(np.argmin(mean))]
     standard_error = float(max(over_folds, over_rows))
-    forced = len(grid.shrinkages) == 1
+    forced = len(grid.shrinkages) == 1 and grid.shrinkages[0] > 0
     if not forced and not gain > standard_error:
         settings = replace(settings, shrinkage=0.0, temperature=1.0)
     best = [_best_of(name, mean, choices) for name in grid.representations]
@@ -170,8 +178,7 @@ def _grid_losses(fold: Fold, name: str, grid: Grid) -> Floats:
     """Return the mean held-out loss of every setting of the grid, in the order of `Grid.settings`."""
     view = fold.views[name]
     total = np.zeros(len(grid.settings))
-    for start in range(0, len(fold.y), _SCORED_BLOCK):
-        part = fold.take(np.arange(start, min(start + _SCORED_BLOCK, len(fold.y))))
+    for part in _parts(fold, max(grid.neighbors)):
         near = part.views[name]
         counts = view.counts[near.cells]
         weights = [
@@ -195,11 +202,20 @@ def _grid_losses(fold: Fold, name: str, grid: Grid) -> Floats:
 def _setting_loss(fold: Fold, name: str, settings: Settings) -> Floats:
     """Return the [q] held-out losses of one setting."""
     view = fold.views[name]
-    near, k = view.cells[:, : settings.n_neighbors], settings.n_neighbors
-    weight = kernel.weights(
-        view.distances[:, :k], view.counts[near], settings.bandwidth, is_relative=settings.is_relative
-    )
     residuals = view.targets - kernel.tempered(view.predictions, settings.temperature)
-    correction = kernel.correction(weight, residuals[near])
-    predictions = kernel.tempered(fold.predictions, settings.temperature)
-    return row_loss(fold.y, kernel.corrected(predictions, correction, settings.shrinkage))
+    losses = []
+    for part in _parts(fold, settings.n_neighbors):
+        near = part.views[name].cells[:, : settings.n_neighbors]
+        distances = part.views[name].distances[:, : settings.n_neighbors]
+        weight = kernel.weights(distances, view.counts[near], settings.bandwidth, is_relative=settings.is_relative)
+        predictions = kernel.tempered(part.predictions, settings.temperature)
+        correction = kernel.correction(weight, residuals[near])
+        losses.append(row_loss(part.y, kernel.corrected(predictions, correction, settings.shrinkage)))
+    return np.concatenate(losses)
+
+
+def _parts(fold: Fold, n_neighbors: int) -> Iterator[Fold]:
+    """Cut a fold into parts whose neighbours' residuals are few enough to hold."""
+    n_rows = max(1, _HELD_RESIDUALS // (n_neighbors * fold.predictions.shape[1]))
+    for start in range(0, len(fold.y), n_rows):
+        yield fold.take(np.arange(start, min(start + n_rows, len(fold.y))))

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from resmem_cli.data import encoding
-from resmem_cli.data.rows import Rows as TableRows
-from resmem_cli.data.rows import concatenate
+from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import representation, resmem, selection
 from resmem_cli.model.folds import Rows
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.memory import GraphOptions, HnswIndex
 from resmem_cli.model.selection import Grid, Selection
 from resmem_cli.store import reading, writing
 from resmem_cli.store.reading import StoredBase
@@ -76,10 +75,8 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
     with threading.limited(options.threads) as threads:
         base = reading.load_base(model)
         report("reading")
-        table, n_dropped = _labelled(source, base.schema)
-        X, _ = encoding.encode(table, base.schema)
-        y = encoding.encode_target(table, base.schema)
-        weight = encoding.encode_weight(table, base.schema)
+        labelled = _labelled(source, base.schema)
+        X, y, weight = labelled.X, labelled.y, labelled.weight
         hashes = encoding.hash_rows(X, y)
         is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
         rows = Rows(X, y, weight, is_new)
@@ -90,8 +87,7 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
             base.base, space, settings, (X, y, weight), options.graph, seed=base.problem.seed, threads=threads
         )
         report("writing")
-        kept = MemoryRows(hashes, _ids(table, base.schema))
-        writing.save_memory(model, base.id, remembered, kept, _folds_json(chosen))
+        writing.save_memory(model, base.id, remembered, MemoryRows(hashes, labelled.ids), _folds_json(chosen))
     index = remembered.model.memory.index
     return FittedMemory(
         selection=chosen,
@@ -99,31 +95,46 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
         settings=remembered.model.settings,
         n_rows=len(y),
         n_seen=int((~is_new).sum()),
-        n_dropped=n_dropped,
+        n_dropped=labelled.n_dropped,
         n_cells=len(remembered.cells.points),
-        recall=None if isinstance(index, ExactIndex) else index.recall if isinstance(index, HnswIndex) else None,
+        recall=index.recall if isinstance(index, HnswIndex) else None,
         estimator=base.spec.estimator,
         is_regression=base.problem.is_regression,
     )
 
 
-def _labelled(source: Input, schema: Schema) -> tuple[TableRows, int]:
-    """Return the rows that can be remembered: those with a target, and with weight if there are weights."""
-    batches = []
-    n_dropped = 0
+@dataclass(frozen=True)
+class _Labelled:
+    """The encoded rows that can be remembered: those with a target, and with weight if there are weights."""
+
+    X: Floats
+    y: Floats
+    weight: Floats | None
+    ids: list[str] | None
+    n_dropped: int
+
+
+def _labelled(source: Input, schema: Schema) -> _Labelled:
+    encoded, targets, weights = [], [], []
+    ids: list[str] = []
+    n_rows = 0
     for batch in source.batches(columns=schema.needed):
-        keep = ~np.isnan(encoding.encode_target(batch, schema))
+        y = encoding.encode_target(batch, schema)
         weight = encoding.encode_weight(batch, schema)
-        if weight is not None:
-            keep &= weight > 0
-        n_dropped += int((~keep).sum())
-        batches.append(batch if keep.all() else batch.take(np.flatnonzero(keep)))
-    table = concatenate(batches)
-    if len(table) == 0:
-        raise DataError(
-            f"{table.source}: the target '{schema.target.name}' is missing in every row", "give labelled rows"
-        )
-    return table, n_dropped
+        keep = ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
+        encoded.append(encoding.encode(batch, schema)[0][keep])
+        targets.append(y[keep])
+        weights += [] if weight is None else [weight[keep]]
+        if schema.id_column is not None:
+            ids += [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
+        n_rows += len(batch)
+    y = np.concatenate(targets)
+    if len(y) == 0:
+        lacking = f"a target '{schema.target.name}'" + (f" and a weight '{schema.weight_column}'" if weights else "")
+        raise DataError(f"none of the {n_rows:,} rows has {lacking}", "give labelled rows")
+    joined = np.concatenate(weights) if weights else None
+    named = ids if schema.id_column is not None else None
+    return _Labelled(np.concatenate(encoded), y, joined, named, n_rows - len(y))
 
 
 def _choose(
@@ -184,13 +195,6 @@ def _grid(rows: Rows, base: StoredBase, options: MemoryOptions) -> Grid:
         "temperatures": options.temperature,
     }
     return replace(grid, **{name: (value,) for name, value in fixed.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _ids(table: TableRows, schema: Schema) -> list[str] | None:
-    if schema.id_column is None:
-        return None
-    schema.require(table, [schema.id_column])
-    return encoding.as_ids(table, schema.id_column)
 
 
 def _folds_json(chosen: Selection | None) -> dict[str, Any]:

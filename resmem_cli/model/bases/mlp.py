@@ -12,10 +12,10 @@ from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, softmax, spread_classes
 from resmem_cli.model.features import FeatureSpace
 
-_ACTIVATIONS: dict[str, Callable[[Singles], Singles]] = {
-    "relu": lambda z: np.maximum(z, np.float32(0)),
+_ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "relu": lambda z: np.maximum(z, 0.0),
     "tanh": np.tanh,
-    "logistic": lambda z: np.asarray(1 / (1 + np.exp(-z)), dtype=np.float32),
+    "logistic": lambda z: np.exp(-np.logaddexp(0.0, -z)),
     "identity": lambda z: z,
 }
 _ACTIVATION_CODES = tuple(_ACTIVATIONS)
@@ -94,7 +94,7 @@ class Mlp(FromSklearn):
         )
 
     def predict(self, X: Floats) -> Floats:
-        out = (self.represent(X) @ self.weights[-1] + self.biases[-1]).astype(np.float64)
+        out = self._hidden(X) @ self.weights[-1] + self.biases[-1]
         if not self.n_classes:
             scaled: Floats = out * self.target_scale[1] + self.target_scale[0]
             return scaled
@@ -104,7 +104,12 @@ class Mlp(FromSklearn):
 
     def represent(self, X: Floats) -> Singles:
         """Return the last hidden layer, the paper's choice."""
-        hidden = self.space.transform(X)
+        return self._hidden(X).astype(np.float32)
+
+    def _hidden(self, X: Floats) -> Floats:
+        # In double precision, because equal rows must become equal single-precision representations: a matrix
+        # product's last bit depends on where in the batch a row stands.
+        hidden = self.space.transform(X).astype(np.float64)
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = _ACTIVATIONS[self.activation](hidden @ weights + biases)
         return hidden
