@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,17 +69,15 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
     schema.require(rows, [target.name])
     if target.task is Task.REGRESSION:
         return kinds.as_number(rows, target.name)
-    first = target.classes[0]
-    values: pa.Array
-    if isinstance(first, bool):
-        values = pa.array(kinds.as_boolean(rows, target.name), from_pandas=True)
-    elif isinstance(first, str):
-        values = kinds.as_category(rows, target.name)
+    if isinstance(target.classes[0], str):
+        text = kinds.as_category(rows, target.name)
+        codes, is_given = _category_codes(text, target.classes), pc.is_valid(text).to_numpy()
     else:
-        values = pa.array(kinds.as_number(rows, target.name) + 0.0, from_pandas=True)  # -0.0 becomes 0.0
-    known = pa.array([float(value) if not isinstance(value, str) else value for value in target.classes], values.type)
-    codes = _floats(pc.index_in(values, value_set=known))
-    foreign = np.flatnonzero(np.isnan(codes) & np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False)))
+        convert = kinds.as_boolean if isinstance(target.classes[0], bool) else kinds.as_number
+        values = convert(rows, target.name) + 0.0  # -0.0 becomes 0.0
+        known = pa.array([float(value) for value in target.classes])
+        codes, is_given = _floats(pc.index_in(pa.array(values), value_set=known)), ~np.isnan(values)
+    foreign = np.flatnonzero(np.isnan(codes) & is_given)
     if len(foreign):
         raise DataError(
             f"{rows.locate(int(foreign[0]))}: the target '{target.name}' holds the class "
@@ -134,12 +133,26 @@ def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     if column.kind is Kind.TIMESTAMP:
         return kinds.timestamp_parts(kinds.as_timestamp(rows, column.name))
     text = kinds.as_category(rows, column.name)
-    codes = _floats(pc.index_in(text, value_set=pa.array(column.categories, text.type)))
+    codes = _category_codes(text, column.categories)
     unknown = np.isnan(codes) & pc.is_valid(text).to_numpy()
     surprises.unknown[column.name] = int(unknown.sum())
     if column.has_rest:
         codes[unknown] = len(column.categories)
     return codes[:, None]
+
+
+def _category_codes(text: pa.ChunkedArray, categories: Sequence[object]) -> Floats:
+    """Return the position of each value among the categories, NaN where it is missing or unknown.
+
+    A whole number that is unknown as it is written may be known with ".0", or without: so the same column is written
+    by pandas and by Arrow, and by pandas itself where a value is missing and where none is.
+    """
+    known = pa.array(categories, text.type)
+    codes = _floats(pc.index_in(text, value_set=known))
+    unknown = np.isnan(codes) & pc.is_valid(text).to_numpy()
+    if unknown.any():
+        codes[unknown] = _floats(pc.index_in(text, value_set=kinds.other_spelling(known)))[unknown]
+    return codes
 
 
 def _floats(column: pa.ChunkedArray | pa.Array) -> Floats:

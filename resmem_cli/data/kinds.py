@@ -118,6 +118,16 @@ def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
     return pc.if_else(empty, pa.scalar(None, pa.string()), text) if pc.any(empty).as_py() else text
 
 
+def other_spelling(text: pa.Array) -> pa.Array:
+    """Return whole numbers with ".0" where they are written without, and without where with; the rest as it is.
+
+    Arrow writes the float 1.0 as "1" and pandas as "1.0".
+    """
+    with_point = pc.replace_substring_regex(text, r"^(-?(?:0|[1-9][0-9]*))$", r"\1.0")
+    without = pc.replace_substring_regex(text, r"^(-?(?:0|[1-9][0-9]*))\.0$", r"\1")
+    return pc.if_else(pc.equal(without, text), with_point, without)
+
+
 def as_boolean(rows: Rows, name: str) -> Floats:
     """Return a column of true and false (or 1 and 0) as 1.0, 0.0 and NaN.
 

@@ -12,7 +12,7 @@ from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Column, Schema, Task
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,14 @@ def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats) -> pa.Tabl
         DataError: a column to keep is missing.
         UsageError: an added column has a name that is there already.
     """
-    kept = layout.kept(rows.table.column_names)
-    layout.schema.require(rows, kept)
+    present = rows.table.column_names
+    kept = layout.kept(present)
+    missing = [name for name in kept if name not in present]
+    if missing:
+        raise DataError(
+            f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in missing) + " to keep",
+            "its columns are: " + ", ".join(present[:20]),
+        )
     added = layout.added()
     clash = [name for name in added if name in kept]
     if clash:

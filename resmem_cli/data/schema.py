@@ -26,7 +26,7 @@ class Column:
     Attributes:
         name: as in the file.
         kind: what its values mean.
-        arrow_type: the type it had in training, for the record and for typed output from text input.
+        arrow_type: the type it had in training, for the record.
         categories: for a category, the values that have a code of their own, in the order of the codes.
         has_rest: for a category, whether one more code stands for all other values together.
     """

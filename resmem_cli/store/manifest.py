@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resmem_cli import __version__
-from resmem_cli.data.output import replacing
+from resmem_cli.data.replacement import replacing
 from resmem_cli.errors import ModelError
 
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Any]:
         written = content["format"]
         if not isinstance(written, int) or isinstance(written, bool) or written < 1:
             raise ValueError(f"format {written!r}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is not a manifest of resmem ({error})", "fit the model again") from error
     if written > FORMAT:
         raise ModelError(

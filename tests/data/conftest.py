@@ -15,7 +15,7 @@ import pyarrow.json
 import pyarrow.parquet
 import pytest
 
-from resmem_cli.data import sources, tables
+from resmem_cli.data import output, sources, tables
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format
 
@@ -102,6 +102,18 @@ def values(batches: list[Rows]) -> list[dict[str, object]]:
     return [row for batch in batches for row in batch.table.to_pylist()]
 
 
+def write(path: str | Path, *parts: pa.Table, forced: Format | None = None) -> None:
+    """Write the parts to one output."""
+    with output.writer(str(path), forced) as table:
+        for part in parts:
+            table.write(part)
+
+
+def read_back(path: str | Path) -> pa.Table:
+    """The whole of a file."""
+    return pa.concat_tables(batch.table for batch in read(str(path)))
+
+
 @pytest.fixture(name="read")
 def read_fixture() -> Callable[..., list[Rows]]:
     return read
@@ -115,3 +127,13 @@ def values_fixture() -> Callable[[list[Rows]], list[dict[str, object]]]:
 @pytest.fixture(name="as_bytes")
 def as_bytes_fixture() -> Callable[[str, pa.Table], bytes]:
     return as_bytes
+
+
+@pytest.fixture(name="write")
+def write_fixture() -> Callable[..., None]:
+    return write
+
+
+@pytest.fixture(name="read_back")
+def read_back_fixture() -> Callable[[str | Path], pa.Table]:
+    return read_back

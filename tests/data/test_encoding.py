@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -317,4 +318,43 @@ def test_a_target_is_a_part_of_the_hash_and_columns_do_not_commute():
     ("rows", "expected"), [(typed(i=[7, None]), ["7", ""]), (text(i=["007", ""]), ["007", ""]), (typed(i=[NAN]), [""])]
 )
 def test_ids_are_text_and_empty_where_missing(rows, expected):
-    assert encoding.as_ids(rows, "i") == expected
+    assert encoding.as_ids(rows, replace(SCHEMA, id_column="i")) == expected
+
+
+def test_an_id_column_that_is_not_there_is_named():
+    with pytest.raises(DataError) as caught:
+        encoding.as_ids(typed(n=[1]), replace(SCHEMA, id_column="i"))
+    assert str(caught.value) == "t.parquet lacks the column 'i', which the model needs; add it; the file has: n"
+
+
+WHOLE_AND_HALF = {"arrow": ["1", "2", "10", "2.5"], "pandas": ["1.0", "2.0", "10.0", "2.5"]}
+
+
+@pytest.mark.parametrize("known", WHOLE_AND_HALF.values())
+@pytest.mark.parametrize(
+    "rows",
+    [
+        typed(c=[1.0, 2.0, None, 10.0, 2.5]),
+        text(c=["1.0", "2.0", "", "10.0", "2.5"]),
+        text(c=["1", "2", "", "10", "2.5"]),
+        text(c=["1", "2.0", "", "10", "2.5"]),
+    ],
+)
+def test_a_whole_number_is_the_same_category_with_and_without_a_point(known, rows):
+    schema = Schema((Column("c", Kind.CATEGORY, "string", tuple(known)),), Target("y", Task.REGRESSION, "double"))
+    found, surprises = encode(rows, schema)
+    assert same(found[:, 0], [0, 1, NAN, 2, 3])
+    assert not surprises.unknown
+
+
+def test_a_category_that_is_known_as_it_is_written_is_not_taken_for_another():
+    column = Column("c", Kind.CATEGORY, "string", ("1", "1.0", "2.0", "a", "007"))
+    schema = Schema((column,), Target("y", Task.REGRESSION, "double"))
+    found, surprises = encode(text(c=["1", "1.0", "2", "a.0", "007.0", "7", "2\n", "2.0.0"]), schema)
+    assert same(found[:, 0], [0, 1, 2] + [NAN] * 5)
+    assert surprises.unknown == {"c": 5}
+
+
+def test_classes_that_are_text_may_be_whole_numbers_with_and_without_a_point_too():
+    assert same(encode_target(typed(y=[1.0, 2.0, None]), classes("1.0", "2.0")), [0, 1, NAN])
+    assert same(encode_target(text(y=["2.0", "1.0", ""]), classes("1", "2")), [1, 0, NAN])

@@ -1,0 +1,74 @@
+"""Inputs as bytes. Standard input and pipes can be opened only once: they are looked into, and given back whole."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from resmem_cli.data.sources import Format, Source
+
+_TAIL_BYTES = 64
+_MAGIC = {
+    b"PAR1": (Format.PARQUET, None),
+    b"ARRO": (Format.ARROW, None),
+    b"\xff\xff\xff\xff": (Format.ARROW, None),
+    b"\x1f\x8b": (Format.CSV, "gzip"),
+    b"\x28\xb5\x2f\xfd": (Format.CSV, "zstd"),
+    b'{"': (Format.JSONL, None),
+}
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[tuple[Source, BinaryIO | None]]:
+    """Give the source with its format known and, if it cannot be opened again (a pipe), its stream."""
+    if source.path is None:
+        yield _sniffed(source, sys.stdin.buffer)
+    elif source.path.is_file():
+        yield source, None
+    else:
+        with open(source.path, "rb") as pipe:
+            yield _sniffed(source, pipe)
+
+
+def decompressed(source: Source, stream: BinaryIO | None) -> Any:
+    """Return an Arrow stream of what a text source holds."""
+    raw = pa.PythonFile(stream, mode="r") if stream is not None else pa.OSFile(str(source.path))
+    return raw if source.compression is None else pa.CompressedInputStream(raw, source.compression)
+
+
+def _sniffed(source: Source, stream: BinaryIO) -> tuple[Source, BinaryIO]:
+    head = b""
+    while len(head) < 4 and (chunk := stream.read(4 - len(head))):
+        head += chunk
+    form, compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), (Format.CSV, None))
+    whole = cast(BinaryIO, io.BufferedReader(Prefixed(head, stream), 1 << 20))
+    return replace(source, format=source.format or form, compression=compression), whole
+
+
+class Prefixed(io.RawIOBase):
+    """A stream that gives back bytes already read from it, then the rest of it.
+
+    Attributes:
+        tail: the last bytes that it gave.
+    """
+
+    def __init__(self, head: bytes, rest: Any) -> None:
+        self._head = memoryview(head)
+        self._rest = rest
+        self.tail = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._head[: len(buffer)] if len(self._head) else self._rest.read(len(buffer))
+        self._head = self._head[len(data) :]
+        buffer[: len(data)] = data
+        self.tail = (self.tail + bytes(data[-_TAIL_BYTES:]))[-_TAIL_BYTES:]
+        return len(data)

@@ -1,0 +1,115 @@
+"""Streams: standard input and pipes are recognised by what they begin with, and nothing of them is lost."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import threading
+
+import pyarrow as pa
+import pytest
+
+from resmem_cli.data.sources import Format
+from resmem_cli.errors import DataError
+
+TABLE = pa.table({"n": [1, 2, 3, 4, 5, 6, 7], "word": ["a", "b", "ü", "漢", "e f", "g", "7"]})
+TEXTS = [{name: str(value) for name, value in row.items()} for row in TABLE.to_pylist()]
+EMPTY = "is empty; give a table with a header and at least one row"
+DAMAGED = "; check that the file is whole and of the format"
+
+
+class Dribble(io.RawIOBase):
+    """A pipe that never gives more than a few bytes at once."""
+
+    def __init__(self, data: bytes, at_once: int) -> None:
+        self._data = io.BytesIO(data)
+        self._at_once = at_once
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data = self._data.read(min(len(buffer), self._at_once))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.parquet", "a.arrow", "a.ipc", "a.jsonl"])
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_standard_input_is_recognised_and_read_like_the_file(stdin, read, values, as_bytes, *, name, at_once):
+    stdin(Dribble(as_bytes(name, TABLE), at_once))
+    batches = read("-")
+    is_text = name.startswith("a.csv")
+    assert values(batches) == (TEXTS if is_text else TABLE.to_pylist())
+    assert [batch.is_text for batch in batches] == [is_text]
+    assert batches[0].locate(2) == "standard input, row 3"
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz", "a.jsonl.gz"])
+def test_a_forced_format_of_standard_input_may_be_compressed(stdin, read, values, as_bytes, name):
+    stdin(as_bytes(name, TABLE))
+    forced = Format.TSV if "tsv" in name else Format.JSONL
+    assert values(read("-", forced=forced)) == (TEXTS if forced.is_text else TABLE.to_pylist())
+
+
+def test_standard_input_stays_open(stdin, read):
+    stream = io.BytesIO(b"a\n1\n")
+    stdin(stream)
+    read("-")
+    assert not stream.closed
+
+
+def test_empty_standard_input_is_named(stdin, read):
+    stdin(b"")
+    with pytest.raises(DataError) as caught:
+        read("-")
+    assert str(caught.value) == f"standard input {EMPTY}"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_a_named_pipe_is_recognised_and_read_like_the_file(tmp_path, read, values, as_bytes, name):
+    path = tmp_path / "63"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_bytes(as_bytes(name, TABLE)))
+    writer.start()
+    found = values(read(str(path)))
+    writer.join()
+    assert found == (TEXTS if name.startswith("a.csv") else TABLE.to_pylist())
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.ipc", "a.csv.gz", "a.csv.zst", "a.jsonl.gz"])
+@pytest.mark.parametrize("missing", [9, 20, 30])
+def test_a_truncated_file_is_refused(file, read, as_bytes, name, missing):
+    path = file(name, as_bytes(name, TABLE)[:-missing])
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path} cannot be read (")
+    assert str(caught.value).endswith(DAMAGED)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        pytest.param("a.csv.gz", b"", EMPTY, id="empty gzip"),
+        pytest.param("a.csv.gz", gzip.compress(b""), EMPTY, id="gzip of nothing"),
+        pytest.param(
+            "a.csv.gz",
+            b"a,b\n1,2\n",
+            f"cannot be read (zlib inflate failed: incorrect header check){DAMAGED}",
+            id="gzip",
+        ),
+        pytest.param(
+            "a.csv.zst",
+            b"a,b\n1,2\n",
+            f"cannot be read (ZSTD decompress failed: Unknown frame descriptor){DAMAGED}",
+            id="zstd",
+        ),
+    ],
+)
+def test_what_is_not_compressed_as_its_name_says_is_refused_in_one_sentence(file, read, name, content, sentence):
+    path = file(name, content)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path} {sentence}"
