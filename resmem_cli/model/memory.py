@@ -121,26 +121,23 @@ class HnswIndex:
         graph.init_index(
             len(points), M=options.M, ef_construction=options.ef_construction, random_seed=seed % (1 << 31)
         )
-        graph.add_items(points, np.arange(len(points)), num_threads=threads)
+        # Shuffled, because a graph of rows that come sorted is poorly linked between their groups.
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(points))
+        graph.add_items(points[order], order, num_threads=threads)
         index = cls(graph, options.ef or max(64, 2 * k), float("nan"))
-        index._raise_ef(points, k, options, seed, threads)
+        index._raise_ef(points, k, options, rng, threads)
         return index
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
-        ef = max(self.ef, k)
-        while True:
-            self.graph.set_ef(ef)
-            try:
-                labels, squares = self.graph.knn_query(queries, k=k, num_threads=threads)
-            except RuntimeError:  # a query met fewer than k points: hnswlib then answers nothing at all
-                if ef >= self.graph.get_current_count():
-                    raise ModelError(
-                        f"the search graph reaches fewer than {k} of its points",
-                        "run fit-residual again with a larger --M",
-                    ) from None
-                ef = min(2 * ef, self.graph.get_current_count())
-            else:
-                return np.sqrt(squares.astype(np.float64)), labels.astype(np.int64)
+        self.graph.set_ef(max(self.ef, k))
+        try:
+            labels, squares = self.graph.knn_query(queries, k=k, num_threads=threads)
+        except RuntimeError as error:  # a query met fewer than k points, and no longer list would meet more
+            raise ModelError(
+                f"the search graph reaches fewer than {k} of its points", "run fit-residual again with a larger --M"
+            ) from error
+        return np.sqrt(squares.astype(np.float64)), labels.astype(np.int64)
 
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))
@@ -152,8 +149,8 @@ class HnswIndex:
         graph.load_index(str(path), max_elements=n_points)
         return cls(graph, ef, recall)
 
-    def _raise_ef(self, points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> None:
-        sample = np.random.default_rng(seed).permutation(len(points))[:_RECALL_QUERIES]
+    def _raise_ef(self, points: Singles, k: int, options: GraphOptions, rng: np.random.Generator, threads: int) -> None:
+        sample = rng.permutation(len(points))[:_RECALL_QUERIES]
         k = min(k + 1, len(points))  # every point finds itself, which says nothing about the graph
         exact, _ = ExactIndex(points).search(points[sample], k)
         while True:

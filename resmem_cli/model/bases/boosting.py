@@ -60,10 +60,11 @@ class Boosting(FromSklearn):
         most_threads = max(1, len(y) // _ROWS_PER_THREAD)
         with fitting(params), _openmp_at_most(most_threads):
             if not stops:
-                return cls(model.fit(X, y, sample_weight=weight), problem.n_classes)
+                return cls(model.fit(_with_values(X), y, sample_weight=weight), problem.n_classes)
             kept = ~held
             weights = (None, None) if weight is None else (weight[kept], weight[held])
-            model.fit(X[kept], y[kept], weights[0], X_val=X[held], y_val=y[held], sample_weight_val=weights[1])
+            validation = {"X_val": X[held], "y_val": y[held], "sample_weight_val": weights[1]}
+            model.fit(_with_values(X[kept]), y[kept], weights[0], **validation)
         return cls(model, problem.n_classes)
 
     def predict(self, X: Floats) -> Floats:
@@ -102,6 +103,12 @@ def _openmp_at_most(threads: int) -> Iterator[None]:
     )
     with threadpoolctl.threadpool_limits(min(threads, present), user_api="openmp"):
         yield
+
+
+def _with_values(X: Floats) -> Floats:
+    """Make a column that has no value constant: the estimator's binning fails at it."""
+    empty = np.isnan(X).all(axis=0)
+    return np.where(empty, 0.0, X) if empty.any() else X
 
 
 def _validation_rows(y: Floats, problem: Problem) -> NDArray[np.bool_]:

@@ -1,0 +1,72 @@
+"""Rows to learn from, and plain-loop references to compare with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import settings
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases import ESTIMATORS, Base, Problem
+
+# Properties are tried on few examples: each is small, and two cores run the whole suite.
+FEW = settings(max_examples=25, deadline=None, derandomize=True)
+
+REGRESSION, BINARY, MULTICLASS = 0, 2, 4
+TASKS = (REGRESSION, BINARY, MULTICLASS)
+
+# Two numbers, a category of three codes, a number that is sometimes missing.
+N_CATEGORIES = (0, 0, 3, 0)
+
+# Small enough to be fitted in milliseconds.
+QUICK = {
+    "boosting": {"max_iter": 8, "min_samples_leaf": 5},
+    "linear": {},
+    "mlp": {"hidden_layer_sizes": (16,), "max_iter": 15, "learning_rate_init": 0.01},
+    "constant": {},
+}
+
+
+def make_rows(n: int, n_classes: int, seed: int = 0) -> tuple[Floats, Floats, Problem]:
+    """Rows of four encoded columns with a target that depends on them, and some noise."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    X[:, 2] = rng.integers(0, 3, n)
+    value = X[:, 0] + np.sin(3 * X[:, 1]) + X[:, 2] + 0.3 * rng.normal(size=n)
+    X[rng.random(n) < 0.1, 3] = np.nan
+    y = value if n_classes == 0 else np.digitize(value, np.linspace(-0.5, 2.5, n_classes - 1)).astype(np.float64)
+    return X, y, Problem(N_CATEGORIES, n_classes, seed=7)
+
+
+def quick_base(name: str, X: Floats, y: Floats, problem: Problem, weight: Floats | None = None) -> Base:
+    return ESTIMATORS[name].fit(X, y, weight, problem, QUICK[name])
+
+
+def one_hot(y: Floats, n_outputs: int) -> Floats:
+    """The targets as the predictions that would be perfect."""
+    return y[:, None] if n_outputs == 1 else np.eye(n_outputs)[y.astype(np.int64)]
+
+
+def corrected_by_loops(
+    distances: list[float],
+    counts: list[float],
+    residuals: list[list[float]],
+    prediction: list[float],
+    *,
+    bandwidth: float,
+    is_relative: bool,
+    shrinkage: float,
+    temperature: float,
+) -> list[float]:
+    """The prediction of one row as the paper's formulas say it (with our counts, shrinkage and temperature)."""
+    h = bandwidth * distances[-1] if is_relative else bandwidth
+    w = [c * math.exp(-d / h) for d, c in zip(distances, counts, strict=True)]
+    w = [value / sum(w) for value in w]
+    g = [sum(w[j] * residuals[j][c] for j in range(len(w))) for c in range(len(prediction))]
+    if len(prediction) == 1:
+        return [prediction[0] + shrinkage * g[0]]
+    powers = [math.exp(math.log(p) / temperature) for p in prediction]
+    summed = [p / sum(powers) + shrinkage * g[c] for c, p in enumerate(powers)]
+    clipped = [min(max(value, 0.0), 1.0) for value in summed]
+    return [value / sum(clipped) for value in clipped]

@@ -1,0 +1,250 @@
+"""The whole model: a base, a memory of what it left, and their sum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model import representation, resmem
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases import ESTIMATORS, Base, Problem
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memory import ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.resmem import Remembered, memorise
+from tests.model.examples import (
+    BINARY,
+    FEW,
+    MULTICLASS,
+    REGRESSION,
+    TASKS,
+    corrected_by_loops,
+    make_rows,
+    one_hot,
+    quick_base,
+)
+
+EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
+EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
+NEAREST = Settings(n_neighbors=1, bandwidth=1.0)
+
+
+def remember(
+    base: Base, X: Floats, y: Floats, problem: Problem, setting: Settings, *, space="features", weight=None, threads=1
+) -> Remembered:
+    found = representation.fit(space, X, problem.n_categories)
+    return memorise(base, found, setting, (X, y, weight), GraphOptions(), seed=problem.seed, threads=threads)
+
+
+# The memorisation property
+
+tables = st.integers(5, 24).flatmap(
+    lambda n: hnp.arrays(np.float64, (n, 3), elements=st.floats(-1e6, 1e6, width=32), unique=True)
+)
+
+
+@EVERY_BASE
+@pytest.mark.parametrize("n_classes", [REGRESSION, MULTICLASS], ids=["regression", "classification"])
+@pytest.mark.parametrize("setting", [NEAREST, Settings(4, 0.0)], ids=["one_neighbour", "bandwidth_0"])
+def test_a_memorised_row_is_predicted_as_its_label(name, n_classes, setting):
+    """For any rows of distinct representation: that is the paper's method."""
+
+    @settings(FEW, max_examples=6)
+    @given(X=tables, seed=st.integers(0, 2**32 - 1))
+    def holds(X, seed):
+        rng = np.random.default_rng(seed)
+        y = rng.normal(size=len(X)) * 1e3 if n_classes == 0 else rng.integers(0, n_classes, len(X)).astype(float)
+        problem = Problem((0, 0, 0), n_classes, 0)
+        remembered = remember(quick_base(name, X, y, problem), X, y, problem, setting)
+        assume(len(remembered.cells.points) == len(X))
+        np.testing.assert_allclose(
+            remembered.model.predict(X).resmem, one_hot(y, problem.n_outputs), rtol=1e-9, atol=1e-9
+        )
+
+    holds()
+
+
+@EVERY_BASE
+@EVERY_TASK
+@pytest.mark.parametrize(
+    "setting",
+    [NEAREST, Settings(8, 0.0), Settings(8, 1e-9), Settings(8, 1e-9, is_relative=False)],
+    ids=["one_neighbour", "bandwidth_0", "relative_bandwidth_near_0", "absolute_bandwidth_near_0"],
+)
+def test_a_memory_with_a_graph_predicts_memorised_rows_as_their_labels(name, n_classes, setting, many):
+    X, y, problem, base = many(name, n_classes)
+    remembered = remember(base, X, y, problem, setting)
+    assert isinstance(remembered.model.memory.index, HnswIndex)
+    assert len(remembered.cells.points) == len(X)
+    np.testing.assert_allclose(remembered.model.predict(X).resmem, one_hot(y, problem.n_outputs), atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """1,100 rows with noise for labels, and a base for them, fitted once."""
+    fitted = {}
+
+    def get(name, n_classes):
+        if (name, n_classes) not in fitted:
+            X, _, problem = make_rows(1_100, n_classes)
+            rng = np.random.default_rng(1)
+            y = rng.normal(size=1_100) if n_classes == 0 else rng.integers(0, n_classes, 1_100).astype(np.float64)
+            fitted[name, n_classes] = (X, y, problem, quick_base(name, X, y, problem))
+        return fitted[name, n_classes]
+
+    return get
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "constant"])
+@EVERY_TASK
+def test_in_the_models_own_space_rows_alone_in_their_cell_are_predicted_as_their_labels(name, n_classes):
+    X, y, problem = make_rows(150, n_classes)
+    remembered = remember(quick_base(name, X, y, problem), X, y, problem, NEAREST, space="model")
+    alone = remembered.cells.counts[remembered.cells.members] == 1
+    assert alone.sum() > 10
+    predicted = remembered.model.predict(X).resmem
+    np.testing.assert_allclose(predicted[alone], one_hot(y, problem.n_outputs)[alone], atol=1e-9)
+
+
+@EVERY_TASK
+def test_rows_that_are_equal_are_predicted_as_the_weighted_mean_of_their_labels(n_classes):
+    X, y, problem = make_rows(60, n_classes)
+    X, y = np.tile(X, (3, 1)), np.random.default_rng(0).permutation(np.tile(y, 3))
+    weight = np.random.default_rng(1).uniform(0.5, 3, 180)
+    base = quick_base("linear", X, y, problem)
+    predicted = remember(base, X, y, problem, NEAREST, weight=weight).model.predict(X[:60]).resmem
+    labels = one_hot(y, problem.n_outputs).reshape(3, 60, -1)
+    expected = np.average(labels, axis=0, weights=np.broadcast_to(weight.reshape(3, 60, 1), labels.shape))
+    np.testing.assert_allclose(predicted, expected, atol=1e-9)
+
+
+# The sum
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("is_relative", [True, False])
+@pytest.mark.parametrize("space", ["features", "model"])
+def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
+    X, y, problem = make_rows(90, n_classes)
+    X[50:70] = X[:20]  # equal rows
+    fresh = make_rows(12, n_classes, seed=1)[0]
+    weight = np.random.default_rng(0).uniform(0.5, 3, 90)
+    base = quick_base("linear", X, y, problem)
+    temperature = 1.0 if n_classes == 0 else 1.7
+    setting = Settings(7, 0.4, is_relative, shrinkage=0.8, temperature=temperature)
+    remembered = remember(base, X, y, problem, setting, space=space, weight=weight)
+
+    represent = remembered.model.representation.represent
+    rows, queries = represent(X, base).tolist(), represent(fresh, base).astype(np.float64)
+    members: dict[tuple[float, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        members.setdefault(tuple(row), []).append(i)
+    before = base.predict(X)
+    if n_classes:
+        before = before ** (1 / temperature) / (before ** (1 / temperature)).sum(axis=1, keepdims=True)
+    left = one_hot(y, problem.n_outputs) - before
+    expected = []
+    for query, prediction in zip(queries, base.predict(fresh), strict=True):
+        nearest = sorted((float(np.linalg.norm(query - point)), point) for point in members)[:7]
+        own = [members[point] for _, point in nearest]
+        expected.append(
+            corrected_by_loops(
+                [distance for distance, _ in nearest],
+                [weight[rows].sum() for rows in own],
+                [np.average(left[rows], axis=0, weights=weight[rows]).tolist() for rows in own],
+                prediction.tolist(),
+                bandwidth=0.4,
+                is_relative=is_relative,
+                shrinkage=0.8,
+                temperature=temperature,
+            )
+        )
+    np.testing.assert_allclose(remembered.model.predict(fresh).resmem, expected, rtol=1e-6, atol=1e-9)
+
+
+@EVERY_BASE
+@EVERY_TASK
+def test_a_prediction_comes_with_the_bases_own(name, n_classes):
+    X, y, problem = make_rows(80, n_classes)
+    base = quick_base(name, X, y, problem)
+    prediction = remember(base, X, y, problem, Settings(5, 0.5)).model.predict(X)
+    np.testing.assert_array_equal(prediction.base, base.predict(X))
+    assert prediction.resmem.shape == prediction.base.shape
+    assert not np.allclose(prediction.resmem, prediction.base)
+    if n_classes:
+        assert (prediction.resmem >= 0).all()
+        np.testing.assert_allclose(prediction.resmem.sum(axis=1), 1)
+
+
+@EVERY_TASK
+def test_without_shrinkage_predictions_are_exactly_the_bases(n_classes):
+    X, y, problem = make_rows(80, n_classes)
+    base = quick_base("boosting", X, y, problem)
+    setting = Settings(5, 0.5, shrinkage=0.0, temperature=1.0 if n_classes == 0 else 2.0)
+    prediction = remember(base, X, y, problem, setting).model.predict(X)
+    np.testing.assert_array_equal(prediction.resmem, base.predict(X))
+
+
+@EVERY_BASE
+@EVERY_TASK
+def test_predictions_are_the_same_in_batches_of_any_size(name, n_classes, monkeypatch):
+    X, y, problem = make_rows(150, n_classes)
+    model = remember(quick_base(name, X, y, problem), X, y, problem, Settings(5, 0.5)).model
+    fresh = make_rows(40, n_classes, seed=1)[0]
+    whole = model.predict(fresh).resmem
+    for size in (1, 7, 39):
+        parts = [model.predict(fresh[start : start + size]).resmem for start in range(0, 40, size)]
+        np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-9, atol=1e-9)
+    monkeypatch.setattr(resmem, "_HELD_RESIDUALS", 60)  # of blocks within a batch
+    np.testing.assert_allclose(model.predict(fresh).resmem, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_predictions_are_the_same_with_any_number_of_threads(many):
+    X, y, problem, base = many("linear", BINARY)
+    model = remember(base, X, y, problem, Settings(16, 0.5)).model
+    np.testing.assert_array_equal(model.predict(X, threads=1).resmem, model.predict(X, threads=2).resmem)
+
+
+def test_no_rows_have_no_predictions():
+    X, y, problem = make_rows(40, MULTICLASS)
+    for shrinkage in (0.0, 1.0):
+        setting = Settings(5, 0.5, shrinkage=shrinkage)
+        prediction = remember(quick_base("boosting", X, y, problem), X, y, problem, setting).model.predict(X[:0])
+        assert prediction.base.shape == prediction.resmem.shape == (0, MULTICLASS)
+
+
+# Memorising
+
+
+def test_the_same_rows_and_seed_make_the_same_memory(many):
+    X, y, problem, base = many("linear", REGRESSION)
+    first, second = (remember(base, X, y, problem, Settings(16, 0.5)) for _ in range(2))
+    fresh = make_rows(100, REGRESSION, seed=1)[0]
+    np.testing.assert_array_equal(first.model.predict(fresh).resmem, second.model.predict(fresh).resmem)
+
+
+def test_every_row_is_told_the_cell_it_fell_into():
+    X, y, problem = make_rows(30, REGRESSION)
+    remembered = remember(quick_base("linear", X, y, problem), np.tile(X, (2, 1)), np.tile(y, 2), problem, NEAREST)
+    assert remembered.cells.members.tolist() == [*range(30), *range(30)]
+    assert remembered.model.memory.counts.tolist() == [2.0] * 30
+    assert isinstance(remembered.model.memory.index, ExactIndex)
+
+
+def test_more_neighbours_than_cells_are_refused():
+    X, y, problem = make_rows(30, REGRESSION)
+    base = quick_base("linear", X, y, problem)
+    with pytest.raises(UsageError, match="31 neighbours are asked of a memory of 30 cells"):
+        remember(base, np.tile(X, (2, 1)), np.tile(y, 2), problem, Settings(31, 0.5))
+
+
+def test_progress_is_reported():
+    X, y, problem = make_rows(30, REGRESSION)
+    said: list[str] = []
+    space = representation.fit("features", X, problem.n_categories)
+    base = quick_base("linear", X, y, problem)
+    memorise(base, space, NEAREST, (X, y, None), GraphOptions(), seed=0, threads=1, report=said.append)
+    assert said == ["indexing 30 cells"]
