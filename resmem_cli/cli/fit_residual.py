@@ -85,22 +85,23 @@ def fit_residual(
     What is "auto" is chosen by folds of the whole procedure. A memory that does not help is switched off.
     """
     source = options.input_of(inputs, input_format, delimiter)
-    n_neighbors = options.number_or_auto(neighbors)
-    if n_neighbors is not None and (n_neighbors < 1 or n_neighbors != int(n_neighbors)):
-        raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="--neighbors")
-    if options.number_or_auto(temperature) == 0:
-        raise typer.BadParameter("0 is not more than 0", param_hint="--temperature")
+    k = options.number_or_auto(neighbors, "--neighbors")
+    if k is not None and (k < 1 or k != int(k)):
+        raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="'--neighbors'")
+    t = options.number_or_auto(temperature, "--temperature")
+    if t == 0:
+        raise typer.BadParameter(f"{temperature} is not more than 0", param_hint="'--temperature'")
 
     from resmem_cli.model.memory import GraphOptions
     from resmem_cli.workflow.fit_residual import MemoryOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
 
     chosen = MemoryOptions(
-        n_neighbors=None if n_neighbors is None else int(n_neighbors),
-        bandwidth=options.number_or_auto(bandwidth),
+        n_neighbors=None if k is None else int(k),
+        bandwidth=options.number_or_auto(bandwidth, "--bandwidth", infinite=True),
         is_relative=bandwidth_kind is BandwidthKind.RELATIVE,
-        shrinkage=options.number_or_auto(shrinkage),
-        temperature=options.number_or_auto(temperature),
+        shrinkage=options.number_or_auto(shrinkage, "--shrinkage"),
+        temperature=t,
         representation=None if representation is RepresentationName.AUTO else representation.value,
         n_folds=folds,
         graph=GraphOptions(m, ef_construction, ef, recall),
@@ -119,10 +120,11 @@ def _describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     selection, settings = fitted.selection, fitted.settings
     if fitted.n_dropped:
         console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
-    if selection is not None:
+    if selection is not None and not fitted.is_switched_off:
         _describe_folds(fitted)
     if settings.shrinkage == 0:
-        console.say("the memory is off: predictions are the base's", quiet=False)
+        why = " (--shrinkage 0)" if fitted.is_switched_off else ""
+        console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
     found = ", exact search" if fitted.recall is None else f", recall {fitted.recall:.3f} of its neighbours"
     if fitted.recall is not None and fitted.recall < asked_recall:
         found += f" (below the {asked_recall:g} asked for: raise --M or --ef-construction)"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 
 import joblib
 import numpy as np
@@ -114,15 +117,28 @@ def run_folds(rows: Rows, plan: Plan, n_folds: int, *, threads: int, report: Cal
     report(f"fold 1 of {len(splits)}")
     folds: list[Fold] = []
     with joblib.parallel_config(**backend, n_jobs=jobs):
-        for fold in joblib.Parallel(return_as="generator")(
-            joblib.delayed(_run_fold)(rows, plan, *split) for split in splits
-        ):
+        with _interrupts_held_back() if jobs > 1 else nullcontext():
+            running = joblib.Parallel(return_as="generator")(
+                joblib.delayed(_run_fold)(rows, plan, *split) for split in splits
+            )
+        for fold in running:
             folds.append(fold)
             report(f"fold {min(len(folds) + 1, len(splits))} of {len(splits)}")
     if len(folds) > 1:
         return folds
     groups = np.array_split(rng.permutation(len(folds[0].y)), n_folds)
     return [folds[0].take(np.sort(group)) for group in groups]
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start worker processes that never hear of Ctrl-C: it is this process that ends them then, without tracebacks."""
+    resource_tracker.ensure_running()  # which would let the signal through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _splits(y: Floats, problem: Problem, n_folds: int, rng: np.random.Generator) -> Iterator[tuple[Integers, Integers]]:

@@ -22,7 +22,7 @@ from resmem_cli.store import reading, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.writing import MemoryRows
 from resmem_cli.workflow import threads as threading
-from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ class MemoryOptions:
 
 @dataclass(frozen=True)
 class FittedMemory:
-    """What was chosen and built; `selection` is None if nothing was measured."""
+    """What was chosen and built; `selection` is None if nothing was measured.
+
+    `is_switched_off` says that the user, and not the folds, set the shrinkage to 0.
+    """
 
     selection: Selection | None
     representation: str
@@ -62,6 +65,7 @@ class FittedMemory:
     recall: float | None
     estimator: str
     is_regression: bool
+    is_switched_off: bool
 
 
 def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Report = silent) -> FittedMemory:
@@ -100,6 +104,7 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
         recall=index.recall if isinstance(index, HnswIndex) else None,
         estimator=base.spec.estimator,
         is_regression=base.problem.is_regression,
+        is_switched_off=options.shrinkage == 0,
     )
 
 
@@ -119,9 +124,7 @@ def _labelled(source: Input, schema: Schema) -> _Labelled:
     ids: list[str] = []
     n_rows = 0
     for batch in source.batches(columns=schema.needed):
-        y = encoding.encode_target(batch, schema)
-        weight = encoding.encode_weight(batch, schema)
-        keep = ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
+        y, weight, keep = labels(batch, schema)
         encoded.append(encoding.encode(batch, schema)[0][keep])
         targets.append(y[keep])
         weights += [] if weight is None else [weight[keep]]
@@ -130,8 +133,7 @@ def _labelled(source: Input, schema: Schema) -> _Labelled:
         n_rows += len(batch)
     y = np.concatenate(targets)
     if len(y) == 0:
-        lacking = f"a target '{schema.target.name}'" + (f" and a weight '{schema.weight_column}'" if weights else "")
-        raise DataError(f"none of the {n_rows:,} rows has {lacking}", "give labelled rows")
+        raise unlabelled(n_rows, schema)
     joined = np.concatenate(weights) if weights else None
     named = ids if schema.id_column is not None else None
     return _Labelled(np.concatenate(encoded), y, joined, named, n_rows - len(y))
@@ -154,6 +156,8 @@ def _choose(
                 "give a number for each setting and name the representation, or let --folds be 2 or more",
             )
         return None, grid.representations[0], grid.settings[0]
+    if options.n_folds == 1:
+        raise UsageError("one fold leaves no other rows to fit on", "let --folds be 2 or more, or 0 to choose nothing")
     if n_rows < 2 * options.n_folds:
         raise DataError(f"{n_rows} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds")
     chosen = selection.select(
