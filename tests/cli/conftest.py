@@ -69,7 +69,8 @@ def write_csv(table: pa.Table, path: Path) -> Path:
 def snapshot(folder: Path) -> Mapping[str, bytes]:
     """Everything below a folder: to see that a command left nothing behind and changed nothing."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"a folder" for path in folder.rglob("*")
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"a folder"
+        for path in folder.rglob("*")
     }
 
 
@@ -146,7 +147,12 @@ def shell() -> Callable[[str], subprocess.CompletedProcess[str]]:
 _REMEMBER = ("--folds", 0, "--neighbors", 6, "--bandwidth", 0.3, "--shrinkage", 1, "--temperature", 1)
 # Name: (data, target, options of fit-base, options of fit-residual).
 _MODELS: dict[str, tuple[str, str, tuple[object, ...], tuple[object, ...]]] = {
-    "house": ("diamonds", "price", ("--estimator", "linear", "--id", "id"), (*_REMEMBER, "--representation", "features")),
+    "house": (
+        "diamonds",
+        "price",
+        ("--estimator", "linear", "--id", "id"),
+        (*_REMEMBER, "--representation", "features"),
+    ),
     "boosted": (
         "diamonds",
         "price",

@@ -37,7 +37,13 @@ class TestFiles:
     @pytest.mark.parametrize("verb", [("fit-base", *TRAIN), ("predict", "--model", "m")])
     def test_a_missing_file(self, model: Model, fails: Fails, verb: tuple[str, ...]) -> None:
         model()
-        fails(DATA, "there is no file 'none.csv'; check the path and the folder you are in", verb[0], "none.csv", *verb[1:])
+        fails(
+            DATA,
+            "there is no file 'none.csv'; check the path and the folder you are in",
+            verb[0],
+            "none.csv",
+            *verb[1:],
+        )
 
     @pytest.mark.parametrize("verb", [("fit-base", *TRAIN), ("predict", "--model", "m")])
     def test_a_file_without_a_name(self, model: Model, fails: Fails, verb: tuple[str, ...]) -> None:
@@ -145,13 +151,13 @@ class TestTraining:
         self.fitted(csv, fails, "a,y\n1,2\n3,4\n", sentence, "--features", "a,c", "--drop", "d")
 
     def test_a_constant_target(self, csv: Csv, fails: Fails) -> None:
-        sentence = "the target 'y' has the same value, '5', in all 2 rows; there is nothing to learn: give rows that differ"
+        sentence = (
+            "the target 'y' has the same value, '5', in all 2 rows; there is nothing to learn: give rows that differ"
+        )
         self.fitted(csv, fails, "a,y\n1,5\n2,5\n", sentence)
 
     def test_a_target_missing_in_every_row(self, csv: Csv, fails: Fails) -> None:
-        self.fitted(
-            csv, fails, "a,y\n1,\n2,\n", "t.csv: the target 'y' is missing in every row; give labelled rows"
-        )
+        self.fitted(csv, fails, "a,y\n1,\n2,\n", "t.csv: the target 'y' is missing in every row; give labelled rows")
 
     def test_a_class_with_one_row(self, csv: Csv, fails: Fails) -> None:
         rows = "".join(f"{i},{'no' if i % 2 else 'yes'}\n" for i in range(20))
@@ -264,9 +270,7 @@ class TestRows:
         fails(DATA, sentence, verb, "test.csv", "--model", "m")
 
     def test_inputs_of_different_columns(self, model: Model, fails: Fails) -> None:
-        sentence = (
-            "the inputs differ in the column 'price'; give files of the same columns, or predict them one by one"
-        )
+        sentence = "the inputs differ in the column 'price'; give files of the same columns, or predict them one by one"
         fails(DATA, sentence, "predict", "new.csv", "test.csv", "--model", model(), "--output", "out.csv")
 
     def test_too_few_rows_for_the_folds(self, model: Model, csv: Csv, fails: Fails) -> None:
@@ -386,9 +390,7 @@ class TestPlaces:
     def test_a_model_directory_that_holds_other_things(self, model: Model, fails: Fails) -> None:
         model()
         Path("m/notes.txt").touch()
-        sentence = (
-            "the directory 'm' holds other things than a model ('notes.txt'); name an empty or new directory with --model"
-        )
+        sentence = "the directory 'm' holds other things than a model ('notes.txt'); name an empty or new directory with --model"
         fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN)
 
     def test_a_model_directory_that_is_a_file(self, model: Model, fails: Fails) -> None:
@@ -410,7 +412,9 @@ class TestPlaces:
     def test_no_permission_to_write(self, model: Model, run: Run, fails: Fails) -> None:
         model()
         Path("locked").mkdir(mode=0o500)
-        sentence = "'locked/out.csv' cannot be written (Permission denied); check the path, or choose another with --output"
+        sentence = (
+            "'locked/out.csv' cannot be written (Permission denied); check the path, or choose another with --output"
+        )
         fails(UNEXPECTED, sentence, "predict", "new.csv", "--model", "m", "--output", "locked/out.csv")
         sentence = (
             "the model directory 'locked/m' cannot be written (Permission denied); free some space or check permissions"
@@ -583,7 +587,10 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("options", "sentence"),
         [
-            (("--folds", "1"), "one fold leaves no other rows to fit on; let --folds be 2 or more, or 0 to choose nothing"),
+            (
+                ("--folds", "1"),
+                "one fold leaves no other rows to fit on; let --folds be 2 or more, or 0 to choose nothing",
+            ),
             (
                 ("--folds", "0"),
                 "without folds nothing can be chosen; give a number for each setting and name the representation, or let "

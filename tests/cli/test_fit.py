@@ -142,7 +142,9 @@ class TestResidual:
         ended = run("fit-residual", "train.csv", "--model", model("chess"), "--representation", "features")
         assert ended.lines[0].startswith("held-out log_loss (the base fitted anew in each of 5 folds): base ")
 
-    def test_rows_that_are_new_to_the_base_are_asked_about_without_fitting_it_anew(self, run: Run, model: Model) -> None:
+    def test_rows_that_are_new_to_the_base_are_asked_about_without_fitting_it_anew(
+        self, run: Run, model: Model
+    ) -> None:
         """And what is said names how many rows that rests on."""
         model()
         rows = pyarrow.parquet.read_table(Path(__file__).parents[2] / "sample_data/diamonds_test.parquet").slice(0, 200)
@@ -237,7 +239,9 @@ class TestResidual:
         rows = table("diamonds", "train")
         price = [None if i in (1, 2) else value for i, value in enumerate(rows["price"].to_pylist())]
         weight = [0 if i in (2, 3) else 1 for i in range(rows.num_rows)]
-        gaps = rows.set_column(rows.column_names.index("price"), "price", pa.array(price)).append_column("w", pa.array(weight))
+        gaps = rows.set_column(rows.column_names.index("price"), "price", pa.array(price)).append_column(
+            "w", pa.array(weight)
+        )
         write_csv(gaps, Path("gaps.csv"))
         words = ("--target", "price", "--weight", "w", "--id", "id", "--model", "m", "--estimator", "linear")
         assert run("fit-base", "gaps.csv", *words).lines[0] == (
@@ -259,14 +263,19 @@ class TestResidual:
     def test_many_cells_are_searched_through_a_graph_whose_recall_is_measured(self, run: Run, csv: Csv) -> None:
         rng = np.random.default_rng(0)
         values = rng.normal(size=(1_200, 3))
-        csv("many.csv", pa.table({"a": values[:, 0], "b": values[:, 1], "y": np.sin(5 * values[:, 0]) + values[:, 2] / 9}))
+        csv(
+            "many.csv",
+            pa.table({"a": values[:, 0], "b": values[:, 1], "y": np.sin(5 * values[:, 0]) + values[:, 2] / 9}),
+        )
         assert run("fit-base", "many.csv", "--target", "y", "--model", "m", "--estimator", "constant").code == 0
         ended = run("fit-residual", "many.csv", "--model", "m", *FIXED, "--json", "--M", 8, "--ef-construction", 60)
         assert re.search(r", recall (1\.000|0\.99\d) of its neighbours -> m/memory.json$", ended.lines[-1])
         assert json.loads(ended.out)["recall"] >= 0.99
         assert isinstance(reading.load(Path("m")).resmem.memory.index, HnswIndex)
         ended = run("fit-residual", "many.csv", "--model", "m", *FIXED, "--M", 2, "--ef-construction", 8, "--ef", 1)
-        assert re.search(r"\(below the 0\.99 asked for: raise --M or --ef-construction\) -> m/memory\.json$", ended.lines[-1])
+        assert re.search(
+            r"\(below the 0\.99 asked for: raise --M or --ef-construction\) -> m/memory\.json$", ended.lines[-1]
+        )
 
     @staticmethod
     def predicted(run: Run, rows: str, *options: str) -> str:

@@ -35,7 +35,9 @@ def read(path: str | Path) -> pa.Table:
         return pyarrow.feather.read_table(name)
     if name.endswith(".jsonl"):
         return pa.Table.from_pylist([json.loads(line) for line in Path(name).read_text().splitlines()])
-    return pyarrow.csv.read_csv(name, parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if name.endswith("tsv") else ","))
+    return pyarrow.csv.read_csv(
+        name, parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if name.endswith("tsv") else ",")
+    )
 
 
 def expected(model: Path, rows: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -177,8 +179,10 @@ def test_columns_that_the_model_does_not_know_pass_through(model: Model, run: Ru
     assert lines[0] == ",".join(["note", *reversed(NEW), "prediction", "prediction_base"])
     assert [line.rsplit(",", 2)[0] for line in lines] == Path("more.csv").read_text().splitlines()
     assert predictions(run, "more.csv", "--model", "m") == asked
-    assert run("predict", "more.csv", "--model", "m", "--keep", "note").out.splitlines()[1].startswith(
-        '"says ""0"", and 00.10",'
+    assert (
+        run("predict", "more.csv", "--model", "m", "--keep", "note")
+        .out.splitlines()[1]
+        .startswith('"says ""0"", and 00.10",')
     )
 
 

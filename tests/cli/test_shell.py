@@ -74,7 +74,9 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(model: Model, shell:
 def test_predictions_for_a_full_disk_are_one_sentence(model: Model, shell: Shell) -> None:
     model()
     done = shell("resmem predict new.csv --model m > /dev/full")
-    assert done.stderr.startswith("resmem: standard output cannot be written (No space left on device); free some space")
+    assert done.stderr.startswith(
+        "resmem: standard output cannot be written (No space left on device); free some space"
+    )
     assert (done.stderr.count("\n"), done.returncode) == (1, 1)
 
 
@@ -116,11 +118,9 @@ def test_the_commands_chain(tmp_path: Path, shell: Shell, run: Run) -> None:
         "export RESMEM_MODEL=house RESMEM_THREADS=1; "
         "resmem fit-base train.csv --target price --id id --estimator linear --quiet && "
         "resmem fit-residual - --quiet < train.csv && "
-        "resmem predict new.csv --keep id --output-format parquet --quiet | "
-        "resmem predict <(cat new.csv) - --keep none --quiet --input-format csv --output /dev/null --output-format csv; "
-        "resmem predict new.csv --keep id | sort -t, -k2 -g -r | head -1 | cut -d, -f1"
+        "resmem predict <(cat new.csv) --keep id --quiet | sort -t, -k2 -g -r | head -1 | cut -d, -f1"
     )
-    assert "lacks the columns" in done.stderr or "not UTF-8" in done.stderr
+    assert (done.stderr, done.returncode) == ("", 0)
     found = pyarrow.csv.read_csv(
         pyarrow.BufferReader(run("predict", "new.csv", "--model", "house", "--keep", "id").out.encode())
     )

@@ -96,7 +96,20 @@ def test_a_newer_format_is_refused_before_any_part_is_looked_at(copied: Copied, 
 @pytest.mark.parametrize("which", ["base.json", "memory.json"])
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "7", "null", "[" * 100_000, '{"format": 1', "{}", '{"format": "1"}', '{"format": true}', '{"format": 0}', "\0"],
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "null",
+        "[" * 100_000,
+        '{"format": 1',
+        "{}",
+        '{"format": "1"}',
+        '{"format": true}',
+        '{"format": 0}',
+        "\0",
+    ],
 )
 def test_a_damaged_manifest_is_refused(copied: Copied, which: str, text: str) -> None:
     directory = copied()
@@ -174,7 +187,9 @@ def test_a_part_that_is_a_folder_is_refused(copied: Copied) -> None:
         reading.load(directory)
 
 
-@pytest.mark.parametrize("name", ["../../base.json", "/etc/passwd", "..", "arrays.npz/../rows.npz", "ARRAYS.npz", "a.pkl"])
+@pytest.mark.parametrize(
+    "name", ["../../base.json", "/etc/passwd", "..", "arrays.npz/../rows.npz", "ARRAYS.npz", "a.pkl"]
+)
 def test_a_part_name_that_leads_elsewhere_is_refused(copied: Copied, name: str) -> None:
     directory = copied()
     known = json.loads((directory / "base.json").read_text())["parts"]

@@ -21,9 +21,7 @@ Saved = Callable[..., Path]
 
 @pytest.mark.parametrize("n_classes", [0, 2, 3])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(
-    saved: Saved, estimator: str, n_classes: int
-) -> None:
+def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(saved: Saved, estimator: str, n_classes: int) -> None:
     fitted = fit(estimator, n_classes=n_classes)
     base, loaded = reading.load(saved(estimator, n_classes=n_classes))
     expected, found = fitted.remembered.model.predict(fitted.X), loaded.predict(fitted.X)
@@ -45,9 +43,7 @@ def test_the_search_graph_comes_back_with_its_width_and_recall(saved: Saved) -> 
     assert isinstance(original, HnswIndex)
     assert (index.ef, index.recall) == (original.ef, original.recall)
     queries = fitted.X + 0.01
-    np.testing.assert_array_equal(
-        loaded.predict(queries).resmem, fitted.remembered.model.predict(queries).resmem
-    )
+    np.testing.assert_array_equal(loaded.predict(queries).resmem, fitted.remembered.model.predict(queries).resmem)
 
 
 def test_few_cells_are_stored_as_points_for_the_exact_search(saved: Saved) -> None:
@@ -184,14 +180,14 @@ def test_a_manifest_that_cannot_take_its_place_leaves_the_old_generation(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(replacement.os, "replace", full)
-    with pytest.raises(OutputError, match=r"base\.json' cannot be written \(No space left on device\); free some space$"):
+    with pytest.raises(
+        OutputError, match=r"base\.json' cannot be written \(No space left on device\); free some space$"
+    ):
         fit("constant").save(directory)
     assert contents(directory) == before
 
 
-def test_a_graph_that_hnswlib_could_not_write_whole_is_noticed(
-    copied: Saved, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_graph_that_hnswlib_could_not_write_whole_is_noticed(copied: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     """hnswlib says nothing when the disk is full."""
     directory = copied("linear")
     before = contents(directory)

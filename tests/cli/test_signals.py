@@ -1,0 +1,135 @@
+"""Ctrl-C and `kill`: one line, the right code, no file and no process left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PROGRAM, snapshot
+
+Model = Callable[..., Path]
+ENDS = {signal.SIGINT: (130, "resmem: interrupted\n"), signal.SIGTERM: (143, "resmem: terminated\n")}
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+
+
+def processes(session: int) -> list[int]:
+    """The processes of a session that still run (what has ended and was not asked for is no process any more)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, *numbers = path.read_text().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(numbers[2]) == session and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the installed command in a session of its own, as a terminal does; nothing of it outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        command = [str(PROGRAM), *map(str, words)]
+        pipe = subprocess.PIPE
+        started.append(
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        for number in processes(process.pid):
+            os.kill(number, signal.SIGKILL)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+        process.wait()
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals, *, whole_session: bool) -> None:
+    """Send the signal, and see one line, the code of the signal, and an end of every process."""
+    (os.killpg if whole_session else os.kill)(process.pid, number)
+    code, line = ENDS[number]
+    assert process.wait(timeout=20) == code
+    assert process.stderr is not None
+    assert process.stderr.read() == line
+    wait_until(lambda: not processes(process.pid), seconds=10)
+
+
+@pytest.mark.parametrize("copies", [1, 1_500])
+@pytest.mark.parametrize("number", ENDS)
+def test_a_prediction_that_waits_for_a_slow_pipe_can_be_ended(
+    model: Model, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, copies: int
+) -> None:
+    """Few rows are waited for by us, many by Arrow: it makes no difference."""
+    model()
+    Path("out.csv").write_text("of yesterday\n")
+    before = snapshot(tmp_path)
+    process = start("predict", "-", "--model", "m", "--output", "out.csv")
+    head, _, body = Path("new.csv").read_text().partition("\n")
+    assert process.stdin is not None
+    process.stdin.write(f"{head}\n{body * copies}")
+    process.stdin.flush()
+    wait_until(lambda: list(tmp_path.glob(".out.csv.*.tmp")))
+    time.sleep(0.1)
+    ended(process, number, whole_session=False)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(("number", "whole_session"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_folds_that_run_in_worker_processes_can_be_ended(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, whole_session: bool
+) -> None:
+    """The terminal sends Ctrl-C to the workers too: they must not speak of it, and must not stay."""
+    rows = "".join(f"{i % 97},{i % 89},{i * i % 83}\n" for i in range(4_000))
+    (tmp_path / "many.csv").write_text(f"a,b,y\n{rows}")
+    words = ("--target", "y", "--estimator", "mlp", "--param", "max_iter=1", "--model", "m", "--threads", "1")
+    assert start("fit-base", "many.csv", *words).wait(timeout=30) == 0
+    # From here on a fit would take forever: the folds are certain to be at work when the signal comes.
+    base = tmp_path / "m" / "base.json"
+    endless = {"max_iter": 10**9, "n_iter_no_change": 10**9, "early_stopping": False, "tol": 0.0}
+    base.write_text(json.dumps(json.loads(base.read_text()) | {"params": endless}))
+    before = snapshot(tmp_path)
+    process = start("fit-residual", "many.csv", "--model", "m", "--threads", "2")
+    wait_until(lambda: sum("loky" in arguments(number) for number in processes(process.pid)) >= 2)
+    time.sleep(0.3)  # while the workers are still loading their libraries
+    ended(process, number, whole_session=whole_session)
+    assert snapshot(tmp_path) == before
+
+
+def arguments(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def test_an_interrupted_fit_leaves_no_model_directory(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """The rows never end, so it is still reading."""
+    process = start("fit-base", "-", "--target", "y", "--model", "m")
+    assert process.stdin is not None
+    process.stdin.write("a,y\n" + "1,2\n" * 100_000)
+    process.stdin.flush()
+    wait_until(lambda: b"_csv" in Path(f"/proc/{process.pid}/maps").read_bytes())
+    time.sleep(0.2)
+    ended(process, signal.SIGINT, whole_session=True)
+    assert list(tmp_path.iterdir()) == []
