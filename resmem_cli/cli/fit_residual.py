@@ -20,7 +20,26 @@ class RepresentationName(enum.StrEnum):
 
     AUTO = "auto"
     FEATURES = "features"
+    SENSITIVITY = "sensitivity"
     MODEL = "model"
+    LEARNED = "learned"
+
+
+class EncoderName(enum.StrEnum):
+    """What a learned representation is computed by."""
+
+    AUTO = "auto"
+    DIAGONAL = "diagonal"
+    LINEAR = "linear"
+    MLP = "mlp"
+
+
+class EffortName(enum.StrEnum):
+    """How much time choosing may take."""
+
+    QUICK = "quick"
+    DEFAULT = "default"
+    HIGH = "high"
 
 
 class BandwidthKind(enum.StrEnum):
@@ -55,10 +74,25 @@ def fit_residual(
     representation: Annotated[
         RepresentationName,
         typer.Option(
-            help="Where distances are taken. features: the columns, on one scale. model: what the base computes (a "
-            "network's last hidden layer, groups of trees, a linear model's terms)."
+            help="Where distances are taken. features: the columns, on one scale. sensitivity: the same, each in "
+            "proportion to how far it moves the base's prediction. model: what the base computes (a network's last "
+            "hidden layer, groups of trees, a linear model's terms). learned: an encoder trained so that neighbours "
+            "explain the residual."
         ),
     ] = RepresentationName.AUTO,
+    encoder: Annotated[
+        EncoderName,
+        typer.Option(
+            help="Of a learned representation: a scale per input and beside it nothing, a linear map, or a network."
+        ),
+    ] = EncoderName.AUTO,
+    encoder_steps: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="How long an encoder is trained; --effort says otherwise.")
+    ] = None,
+    effort: Annotated[
+        EffortName,
+        typer.Option(help="quick: no encoders. default: linear and mlp, 400 steps. high: every kind, 1,500 steps."),
+    ] = EffortName.DEFAULT,
     folds: Annotated[
         int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
     ] = 5,
@@ -76,6 +110,9 @@ def fit_residual(
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print what the folds said of every representation.")
+    ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
@@ -85,23 +122,27 @@ def fit_residual(
     What is "auto" is chosen by folds of the whole procedure. A memory that does not help is switched off.
     """
     source = options.input_of(inputs, input_format, delimiter)
-    n_neighbors = options.number_or_auto(neighbors)
-    if n_neighbors is not None and (n_neighbors < 1 or n_neighbors != int(n_neighbors)):
-        raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="--neighbors")
-    if options.number_or_auto(temperature) == 0:
-        raise typer.BadParameter("0 is not more than 0", param_hint="--temperature")
+    k = options.number_or_auto(neighbors, "--neighbors")
+    if k is not None and (k < 1 or k != int(k)):
+        raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="'--neighbors'")
+    t = options.number_or_auto(temperature, "--temperature")
+    if t == 0:
+        raise typer.BadParameter(f"{temperature} is not more than 0", param_hint="'--temperature'")
 
     from resmem_cli.model.memory import GraphOptions
     from resmem_cli.workflow.fit_residual import MemoryOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
 
     chosen = MemoryOptions(
-        n_neighbors=None if n_neighbors is None else int(n_neighbors),
-        bandwidth=options.number_or_auto(bandwidth),
+        n_neighbors=None if k is None else int(k),
+        bandwidth=options.number_or_auto(bandwidth, "--bandwidth", infinite=True),
         is_relative=bandwidth_kind is BandwidthKind.RELATIVE,
-        shrinkage=options.number_or_auto(shrinkage),
-        temperature=options.number_or_auto(temperature),
+        shrinkage=options.number_or_auto(shrinkage, "--shrinkage"),
+        temperature=t,
         representation=None if representation is RepresentationName.AUTO else representation.value,
+        encoder=None if encoder is EncoderName.AUTO else encoder.value,
+        n_steps=encoder_steps,
+        effort=effort.value,
         n_folds=folds,
         graph=GraphOptions(m, ef_construction, ef, recall),
         threads=threads,
@@ -109,6 +150,8 @@ def fit_residual(
     with console.progress(quiet) as report:
         fitted = run(source, model, chosen, report)
 
+    if verbose and not quiet:
+        _print_candidates(fitted)
     if not quiet:
         _describe(fitted, recall, str(model))
     if as_json:
@@ -119,10 +162,11 @@ def _describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     selection, settings = fitted.selection, fitted.settings
     if fitted.n_dropped:
         console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
-    if selection is not None:
+    if selection is not None and not fitted.is_switched_off:
         _describe_folds(fitted)
     if settings.shrinkage == 0:
-        console.say("the memory is off: predictions are the base's", quiet=False)
+        why = " (--shrinkage 0)" if fitted.is_switched_off else ""
+        console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
     found = ", exact search" if fitted.recall is None else f", recall {fitted.recall:.3f} of its neighbours"
     if fitted.recall is not None and fitted.recall < asked_recall:
         found += f" (below the {asked_recall:g} asked for: raise --M or --ef-construction)"
@@ -133,6 +177,28 @@ def _describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
         f"shrinkage {settings.shrinkage:g}, temperature {settings.temperature:g}{found} -> {model}/memory.json",
         quiet=False,
     )
+
+
+def _print_candidates(fitted: FittedMemory) -> None:
+    """Print, best first, the best settings of every representation and the held-out loss they had."""
+    selection = fitted.selection
+    if selection is None:
+        return
+    loss = "rmse" if fitted.is_regression else "log_loss"
+    header = ("representation", "k", "bandwidth", "kind", "shrinkage", "temperature", f"held-out {loss}")
+    rows = [
+        (
+            candidate.representation,
+            str(candidate.settings.n_neighbors),
+            f"{candidate.settings.bandwidth:g}",
+            "relative" if candidate.settings.is_relative else "absolute",
+            f"{candidate.settings.shrinkage:g}",
+            f"{candidate.settings.temperature:g}",
+            console.number(math.sqrt(candidate.loss) if fitted.is_regression else candidate.loss),
+        )
+        for candidate in selection.candidates
+    ]
+    console.table(header, rows, stderr=True)
 
 
 def _describe_folds(fitted: FittedMemory) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import enum
+import errno
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import FrameType
 
 import typer
@@ -35,29 +39,55 @@ _CODES: dict[type[ResmemError], ExitCode] = {
 }
 
 
+# What the system says when it is not our mistake.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 class _Terminated(BaseException):
     """SIGTERM, as an exception, so that temporary files are removed on the way out."""
 
 
+@dataclass
+class _Leaving:
+    """The end of the process, after all that others want done at its exit.
+
+    Python's own end aborts the process ("terminate called without an active exception") if a thread of Arrow's
+    lets go of one of our streams at that moment.
+    """
+
+    code: int = ExitCode.UNEXPECTED
+
+    def leave(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, full, or not there at all
+                stream.flush()
+        os._exit(self.code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; without `arguments`, those of the process, which then ends with it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    leaving = _Leaving()
+    if arguments is None:
+        atexit.register(leaving.leave)  # first in, last out
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = _run(words)
-        sys.stdout.flush()
+        leaving.code = _run(words)
     except BrokenPipeError:
         # Who reads our output has seen enough. Python would complain once more when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.GOOD
-    return code
+        leaving.code = ExitCode.GOOD
+    except SystemExit as error:  # shell completion
+        leaving.code = error.code if isinstance(error.code, int) else ExitCode.GOOD
+    return leaving.code
 
 
 def _run(words: list[str]) -> int:
     try:
         from resmem_cli.cli.app import app
 
-        return app(words, prog_name="resmem", standalone_mode=False) or ExitCode.GOOD
+        code = _invoke(app, words)
+        print(end="", flush=True)
     except (BrokenPipeError, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing passes it but as a sentence and a code
@@ -65,7 +95,20 @@ def _run(words: list[str]) -> int:
         if "--traceback" in words:
             traceback.print_exc()
         print("resmem: " + " ".join(message.split("\n")), file=sys.stderr)
-        return code
+    return code
+
+
+def _invoke(app: typer.Typer, words: list[str]) -> int:
+    """Run Typer's application, and undo what it makes of Ctrl-C (a code) and of a broken pipe (another)."""
+    try:
+        code = app(words, prog_name="resmem", standalone_mode=False) or ExitCode.GOOD
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
+    if code == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    return int(code)
 
 
 def _explained(error: BaseException) -> tuple[str, ExitCode]:
@@ -76,12 +119,20 @@ def _explained(error: BaseException) -> tuple[str, ExitCode]:
         return "interrupted", ExitCode.INTERRUPTED
     if isinstance(error, typer.TyperException):
         command = getattr(getattr(error, "ctx", None), "command_path", "resmem")
-        return f"{error.format_message().rstrip('.')}; see {command} --help", ExitCode.USAGE
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        return f"{message}; see {command} --help", ExitCode.USAGE
     if isinstance(error, _Terminated):
         return "terminated", ExitCode.TERMINATED
+    return _unforeseen(error), ExitCode.UNEXPECTED
+
+
+def _unforeseen(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        where = f"'{error.filename}'" if error.filename else "standard output"
+        return f"{where} cannot be used ({error.strerror}); check its permissions and the space left"
     if isinstance(error, MemoryError):
-        return "there is not enough memory; give fewer rows or columns", ExitCode.UNEXPECTED
-    return f"unexpected {type(error).__name__}: {error}; please report it, with --traceback", ExitCode.UNEXPECTED
+        return "there is not enough memory; give fewer rows or columns"
+    return f"unexpected {type(error).__name__}: {error}; please report it, with --traceback"
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

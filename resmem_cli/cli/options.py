@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import enum
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,20 +59,20 @@ def input_of(words: Sequence[str], input_format: FormatName | None, delimiter: s
     if delimiter is not None:
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
         if len(delimiter) != 1:
-            raise typer.BadParameter(f"'{delimiter}' is not one character", param_hint="--delimiter")
+            raise typer.BadParameter(f"'{delimiter}' is not one character", param_hint="'--delimiter'")
     return Input(tuple(words), None if input_format is None else Format(input_format.value), delimiter)
 
 
-def number_or_auto(text: str) -> float | None:
-    """Return the number, or None for "auto"."""
+def number_or_auto(text: str, option: str, *, infinite: bool = False) -> float | None:
+    """Return the number that an option holds, or None for "auto"."""
     if text == "auto":
         return None
     try:
         number = float(text)
     except ValueError:
-        raise typer.BadParameter(f"'{text}' is neither a number nor auto") from None
-    if not number >= 0:
-        raise typer.BadParameter(f"{text} is not 0 or more")
+        raise typer.BadParameter(f"'{text}' is neither a number nor auto", param_hint=f"'{option}'") from None
+    if not number >= 0 or (math.isinf(number) and not infinite):
+        raise typer.BadParameter(f"{text} is not a number of 0 or more", param_hint=f"'{option}'")
     return number
 
 
@@ -86,7 +87,7 @@ def parameters(values: Sequence[str] | None) -> dict[str, Any]:
     for value in values or ():
         name, separator, text = value.partition("=")
         if not separator or not name:
-            raise typer.BadParameter(f"'{value}' is not of the form NAME=VALUE", param_hint="--param")
+            raise typer.BadParameter(f"'{value}' is not of the form NAME=VALUE", param_hint="'--param'")
         found[name] = _literal(text)
     return found
 

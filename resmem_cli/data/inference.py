@@ -77,7 +77,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
 
 def _candidates(rows: Rows, roles: Roles) -> list[str]:
     names = list(rows.table.column_names)
-    taken = [name for name in (roles.target, roles.id_column, roles.weight_column) if name]
+    taken = [roles.target, *filter(None, (roles.id_column, roles.weight_column))]
     if len(set(taken)) < len(taken):
         raise UsageError("one column is given two of the roles --target, --id and --weight", "give each its own column")
     said = [*taken, *roles.features, *roles.drop, *roles.categories]

@@ -116,9 +116,9 @@ def _expand(word: str, forced: Format | None) -> list[Source]:
 
 def _paths(word: str) -> list[Path]:
     path = Path(word)
-    if path.is_dir():
+    if word and path.is_dir():  # "" would be the present folder, where a variable of the shell was not set
         return _parquet_below(path)
-    if path.exists():
+    if word and path.exists():
         return [path]
     if not _GLOB_CHARACTERS & set(word):
         raise DataError(f"there is no file '{word}'", "check the path and the folder you are in")

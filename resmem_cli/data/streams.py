@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import queue
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 
 from resmem_cli.data.sources import Format, Source
+
+Item = TypeVar("Item")
 
 _TAIL_BYTES = 64
 _MAGIC = {
@@ -32,8 +36,39 @@ def opened(source: Source) -> Iterator[tuple[Source, BinaryIO | None]]:
     elif source.path.is_file():
         yield source, None
     else:
-        with open(source.path, "rb") as pipe:
+        with open(source.path, "rb", buffering=0) as pipe:  # a buffer that `aside` waits for could not be closed
             yield _sniffed(source, pipe)
+
+
+@contextmanager
+def aside(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """Take items in a thread of its own: a main thread that waits for a slow pipe inside Arrow hears no signal."""
+    taken: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(1)
+    is_left = threading.Event()
+
+    def take() -> None:
+        try:
+            for item in items:
+                taken.put((item,))
+                if is_left.is_set():
+                    return
+            taken.put(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the items are wanted
+            taken.put(error)
+
+    def give() -> Iterator[Item]:
+        while (item := taken.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item[0]
+
+    threading.Thread(target=take, daemon=True).start()
+    try:
+        yield give()
+    finally:
+        is_left.set()
+        with suppress(queue.Empty):
+            taken.get_nowait()  # so that the thread does not wait for room
 
 
 def decompressed(source: Source, stream: BinaryIO | None) -> Any:

@@ -81,7 +81,8 @@ def _read_one(
     try:
         with streams.opened(source) as (known, stream):
             is_text = known.format is not None and known.format.is_text
-            with closing(_tables(known, stream, batch_rows, delimiter, partial(_chosen, source, columns))) as tables:
+            whole = _tables(known, stream, batch_rows, delimiter, partial(_chosen, source, columns))
+            with closing(whole) if stream is None else streams.aside(whole) as tables:
                 for table in _rebatched(tables, batch_rows):
                     yield Rows(table, ((0, source.name, before + 1),), is_text)
                     before += table.num_rows

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import joblib
@@ -24,7 +27,20 @@ def side_by_side(
     n_jobs = min(threads, len(arguments)) if n_rows >= _PARALLEL_FROM_ROWS else 1
     backend = {"backend": "loky", "inner_max_num_threads": 1} if n_jobs > 1 else {"backend": "sequential"}
     with joblib.parallel_config(**backend, n_jobs=n_jobs):
-        yield from joblib.Parallel(return_as="generator")(joblib.delayed(_alone)(job, *each) for each in arguments)
+        with _interrupts_held_back() if n_jobs > 1 else nullcontext():
+            running = joblib.Parallel(return_as="generator")(joblib.delayed(_alone)(job, *each) for each in arguments)
+        yield from running
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start worker processes that never hear of Ctrl-C: it is this process that ends them then, without tracebacks."""
+    resource_tracker.ensure_running()  # which would let the signal through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _alone(job: Callable[..., Done], *arguments: Any) -> Done:

@@ -52,7 +52,9 @@ def check(path: Path, n_elements: int, n_columns: int) -> None:
     data = path.read_bytes()
     try:
         problem = _problem(data, n_elements, n_columns)
-    except (struct.error, ValueError, IndexError, OverflowError) as error:
+    except struct.error:
+        problem = "it is cut short"
+    except (ValueError, IndexError, OverflowError) as error:
         problem = str(error)
     if problem:
         raise ModelError(f"the search graph {path} is damaged ({problem})", "run fit-residual again")

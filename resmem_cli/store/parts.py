@@ -11,7 +11,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -41,15 +41,17 @@ class Part:
 
 @contextmanager
 def writing(directory: Path) -> Iterator[Path]:
-    """Make a new folder for parts; if the block fails nothing is left of it.
+    """Make a new folder for parts; if the block fails nothing is left of it, and of no directory made for it.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
     temporary = directory / FOLDER / f".{secrets.token_hex(4)}.tmp"
+    made = [path for path in (temporary.parent, *temporary.parent.parents) if not path.exists()]
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        made = []
     except OSError as error:
         raise OutputError(
             f"the model directory '{directory}' cannot be written ({error.strerror or error})",
@@ -57,6 +59,9 @@ def writing(directory: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for path in made:
+            with suppress(OSError):  # it holds what another process has written meanwhile
+                path.rmdir()
 
 
 def publish(temporary: Path, parts: Mapping[str, Part], salt: str) -> str:
@@ -115,14 +120,14 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     Raises:
         ModelError: the file is damaged, compressed, or asks for pickled objects.
     """
+    data = path.read_bytes()
     try:
-        data = path.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise ValueError("it is compressed, which ours are not")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             return dict(stored)
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # damaged bytes end in whatever NumPy and zipfile stumble over
         raise ModelError(f"{path} cannot be read ({error})", "fit the model again") from error
 
 

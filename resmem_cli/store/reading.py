@@ -90,6 +90,10 @@ def _steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
                 raise ModelError(
                     f"the model directory '{directory}' lacks {error.filename}", "fit the model again"
                 ) from error
+        except OSError as error:
+            raise ModelError(
+                f"the model directory '{directory}' cannot be read ({error.strerror})", "check its permissions"
+            ) from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ModelError(
                 f"the model directory '{directory}' is damaged ({type(error).__name__}: {error})", "fit the model again"
@@ -98,6 +102,8 @@ def _steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
 
 
 def _read_base(directory: Path) -> dict[str, Any]:
+    if directory.is_file():
+        raise ModelError(f"'{directory}' is a file, not a model directory", "name the directory with --model")
     if not directory.is_dir():
         raise ModelError(
             f"there is no model directory '{directory}'",

@@ -8,6 +8,8 @@ house.resmem/
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.resmem import Remembered
 from resmem_cli.store import estimators, manifest, parts
@@ -64,11 +66,7 @@ def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -
         parts.save_arrays(folder / parts.ROWS, {"hashes": hashes})
         if stored.base.estimator is not None:
             (folder / parts.ESTIMATOR).write_bytes(estimators.to_bytes(stored.base.estimator))
-        record = parts.record(folder)
-        identity = parts.publish(folder, record, repr(content))
-    manifest.write(directory / manifest.BASE, {"id": identity, **content, "parts": parts.to_json(record)})
-    _sweep(directory)
-    return identity
+        return _publish(folder, directory / manifest.BASE, content)
 
 
 def save_memory(
@@ -94,15 +92,14 @@ def save_memory(
         arrays: dict[str, NDArray[Any]] = {"residuals": model.memory.residuals, "counts": model.memory.counts}
         if isinstance(index, HnswIndex):
             index.save(folder / parts.GRAPH)
+            # hnswlib writes without looking whether it could.
+            if (folder / parts.GRAPH).stat().st_size != index.graph.index_file_size():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         else:
             arrays["points"] = cells.points
         parts.save_arrays(folder / parts.ARRAYS, arrays)
         parts.save_arrays(folder / parts.ROWS, {"hashes": rows.hashes, "cells": cells.members, **_packed(rows.ids)})
-        record = parts.record(folder)
-        identity = parts.publish(folder, record, repr(content))
-    manifest.write(directory / manifest.MEMORY, {"id": identity, **content, "parts": parts.to_json(record)})
-    _sweep(directory)
-    return identity
+        return _publish(folder, directory / manifest.MEMORY, content)
 
 
 def _packed(ids: list[str] | None) -> dict[str, NDArray[Any]]:
@@ -114,6 +111,22 @@ def _packed(ids: list[str] | None) -> dict[str, NDArray[Any]]:
     return {"id_bytes": np.frombuffer(b"".join(encoded), np.uint8), "id_ends": ends}
 
 
+def _publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:
+    """Give finished parts their name, make them the present generation by their manifest, and return the name."""
+    record = parts.record(folder)
+    identity = parts.publish(folder, record, repr(content))
+    try:
+        manifest.write(path, {"id": identity, **content, "parts": parts.to_json(record)})
+    finally:
+        _sweep(path.parent)
+    return identity
+
+
 def _sweep(directory: Path) -> None:
+    """Remove the generations that no manifest names, the new one too if its manifest could not be written."""
     named = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
-    parts.sweep(directory, {manifest.read(path)["id"] for path in named if path.exists()})
+    try:
+        keep = {manifest.read(path)["id"] for path in named if path.exists()}
+    except (ModelError, KeyError):
+        return  # what a damaged or newer manifest names is not known, so everything stays
+    parts.sweep(directory, keep)

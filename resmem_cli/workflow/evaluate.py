@@ -10,12 +10,11 @@ import numpy as np
 
 from resmem_cli.data import encoding
 from resmem_cli.data.schema import Task
-from resmem_cli.errors import DataError
 from resmem_cli.model import metrics
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading
 from resmem_cli.workflow import threads as threading
-from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 
 # The metric that the verdict is about: the one that the folds choose by.
 PRIMARY = {Task.REGRESSION: "rmse", Task.CLASSIFICATION: "log_loss"}
@@ -28,9 +27,9 @@ class Evaluation:
     Attributes:
         n_rows: how many were scored.
         n_seen: how many of them the base or the memory was fitted on.
-        n_dropped: how many had no target.
+        n_dropped: how many had no target, or no weight.
         task: of the model.
-        uses_memory: whether the model corrects anything, or its folds found that memory does not help.
+        uses_memory: whether the model corrects anything, or its shrinkage is 0.
         metrics: by name.
     """
 
@@ -49,7 +48,7 @@ class Evaluation:
         percent = self.metrics[name].gain_percent
         interval = f"(95 % interval {low:+.2f} to {high:+.2f} %)"
         if not self.uses_memory:
-            return "The memory is off: its folds found that it does not help, and predictions are exactly the base's."
+            return "The memory is off (its shrinkage is 0): predictions are exactly the base's."
         if low > 0:
             return f"The memory improves {name} by {percent:.2f} % {interval}: the gain is more than chance."
         if high < 0:
@@ -73,7 +72,7 @@ class Evaluation:
 
 
 def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, report: Report = silent) -> Evaluation:
-    """Compare base and memory on labelled rows; rows without a target are left out.
+    """Compare base and memory on labelled rows; rows without a target or weight are left out.
 
     Raises:
         DataError: the input cannot be read, does not fit the model's schema, or holds an unknown class.
@@ -86,22 +85,22 @@ def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, rep
         targets, bases, wholes, weights = [], [], [], []
         n_dropped = n_seen = 0
         for batch in source.batches(columns=schema.needed):
-            y = encoding.encode_target(batch, schema)
-            known = ~np.isnan(y)
-            weight = encoding.encode_weight(batch, schema)
+            y, weight, known = labels(batch, schema)
+            n_dropped += int((~known).sum())
+            if not known.any():
+                continue
             X, _ = encoding.encode(batch, schema)
             X, y = X[known], y[known]
             prediction = resmem.predict(X, threads=count)
-            n_dropped += int((~known).sum())
             n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
             targets.append(y)
             bases.append(prediction.base)
             wholes.append(prediction.resmem)
             weights.append(np.ones(len(y)) if weight is None else weight[known])
             report(f"{sum(map(len, targets)):,} rows")
+        if not targets:
+            raise unlabelled(n_dropped, schema)
         y = np.concatenate(targets)
-        if len(y) == 0:
-            raise DataError(f"the target '{schema.target.name}' is missing in every row", "give labelled rows")
         report("comparing")
         compared = metrics.compare(y, np.concatenate(bases), np.concatenate(wholes), np.concatenate(weights), seed)
     uses_memory = resmem.settings.shrinkage != 0

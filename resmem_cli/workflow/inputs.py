@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from resmem_cli.data import sources, tables
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data import encoding, sources, tables
+from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Schema
 from resmem_cli.data.sources import Format
+from resmem_cli.errors import DataError
 
 Report = Callable[[str], None]
 
@@ -32,3 +38,16 @@ class Input:
     def wholes(self) -> list[Rows]:
         """Return everything."""
         return tables.read_all(sources.resolve(self.words, self.format), delimiter=self.delimiter)
+
+
+def labels(rows: Rows, schema: Schema) -> tuple[Floats, Floats | None, NDArray[np.bool_]]:
+    """Return [n] targets, [n] weights if the schema has them, and [n] whether a row has both, so that it counts."""
+    y = encoding.encode_target(rows, schema)
+    weight = encoding.encode_weight(rows, schema)
+    return y, weight, ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
+
+
+def unlabelled(n_rows: int, schema: Schema) -> DataError:
+    """Return the error that none of the rows counts."""
+    weight = f" and a weight '{schema.weight_column}'" if schema.weight_column else ""
+    return DataError(f"none of the {n_rows:,} rows has a target '{schema.target.name}'{weight}", "give labelled rows")

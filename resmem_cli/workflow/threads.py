@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import joblib
 import threadpoolctl
 
 from resmem_cli.data import tables
@@ -16,7 +17,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 @contextmanager
 def limited(threads: int) -> Iterator[int]:
     """Hold BLAS, OpenMP and Arrow to `threads` (0: every core), and give the number for the rest."""
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or joblib.cpu_count()
     tables.use_threads(count)
     # What is loaded is limited directly; what is still to be loaded reads the environment then.
     os.environ.update(dict.fromkeys(_VARIABLES, str(count)))

@@ -119,8 +119,9 @@ def test_the_chosen_loss_is_the_least_of_the_grid_over_all_folds():
     assert chosen.candidates[0].settings == grid.settings[int(losses.argmin())]
 
 
-def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_folds_or_rows():
-    X, y, problem = make_rows(200, REGRESSION)
+@pytest.mark.parametrize("seed", [0, 4], ids=["folds_differ_more", "rows_differ_more"])
+def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_folds_or_rows(seed):
+    X, y, problem = make_rows(200, REGRESSION, seed)
     weight = np.random.default_rng(0).uniform(0.2, 3, 200)
     grid = grid_for(REGRESSION)
     plan = Plan(BaseSpec("linear"), problem, None, grid.representations, 16, GraphOptions())
@@ -141,6 +142,7 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     assert chosen.gain == pytest.approx(gain)
     assert chosen.gain == pytest.approx(chosen.base_loss - chosen.resmem_loss)
     assert chosen.standard_error == pytest.approx(max(over_folds, over_rows))
+    assert (over_folds > over_rows) == (seed == 0)
     assert (chosen.n_folds, chosen.n_queries, chosen.refitted, chosen.forced) == (5, 200, True, False)
 
 
