@@ -206,11 +206,9 @@ def _describe_folds(fitted: FittedMemory) -> None:
     if selection is None:
         return
     figures = _figures(fitted)
-    how = f"the base fitted anew in each of {selection.n_folds} folds"
-    if not selection.refitted:
-        how = f"{selection.n_queries:,} rows that are new to the base, in {selection.n_folds} folds"
+    how = "the base fitted anew without them" if selection.refitted else "new to the base"
     console.say(
-        f"held-out {figures['metric']} ({how}): base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
+        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
         f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
         quiet=False,
     )

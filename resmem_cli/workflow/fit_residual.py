@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import representation, resmem, selection
-from resmem_cli.model.encoder import Kind
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions, HnswIndex
 from resmem_cli.model.representation import LEARNED, Fitting
@@ -26,13 +25,13 @@ from resmem_cli.store.writing import MemoryRows
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 
-Effort = Literal["quick", "default", "high"]
-_ENCODERS: Mapping[Effort, tuple[Kind, ...]] = {
+# What each effort trains.
+_ENCODERS: Mapping[str, tuple[str, ...]] = {
     "quick": (),
     "default": ("linear", "mlp"),
     "high": ("diagonal", "linear", "mlp"),
 }
-_STEPS: Mapping[Effort, int] = {"quick": 400, "default": 400, "high": 1_500}
+_STEPS: Mapping[str, int] = {"quick": 400, "default": 400, "high": 1_500}
 _LEAST_ROWS_TO_LEARN = 500
 
 
@@ -57,9 +56,9 @@ class MemoryOptions:
     shrinkage: float | None = None
     temperature: float | None = None
     representation: str | None = None
-    encoder: Kind | None = None
+    encoder: str | None = None
     n_steps: int | None = None
-    effort: Effort = "default"
+    effort: str = "default"
     n_folds: int = 5
     graph: GraphOptions = field(default_factory=GraphOptions)
     threads: int = 0
