@@ -39,8 +39,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, stderr: bool 
     for row in rows:
         drawn.add_row(*row)
     console = Console(stderr=stderr, highlight=False)
-    # A pipe has no width: a table must not be cut to the 80 columns that Rich assumes.
-    console.print(drawn, width=None if console.is_terminal else 200)
+    if not console.is_terminal:
+        console.width = 200  # a pipe has no width: a table must not be cut to the 80 columns that Rich assumes
+    console.print(drawn)
 
 
 def number(value: float) -> str:

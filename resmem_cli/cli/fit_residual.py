@@ -20,7 +20,26 @@ class RepresentationName(enum.StrEnum):
 
     AUTO = "auto"
     FEATURES = "features"
+    SENSITIVITY = "sensitivity"
     MODEL = "model"
+    LEARNED = "learned"
+
+
+class EncoderName(enum.StrEnum):
+    """What a learned representation is computed by."""
+
+    AUTO = "auto"
+    DIAGONAL = "diagonal"
+    LINEAR = "linear"
+    MLP = "mlp"
+
+
+class EffortName(enum.StrEnum):
+    """How much time choosing may take."""
+
+    QUICK = "quick"
+    DEFAULT = "default"
+    HIGH = "high"
 
 
 class BandwidthKind(enum.StrEnum):
@@ -55,10 +74,25 @@ def fit_residual(
     representation: Annotated[
         RepresentationName,
         typer.Option(
-            help="Where distances are taken. features: the columns, on one scale. model: what the base computes (a "
-            "network's last hidden layer, groups of trees, a linear model's terms)."
+            help="Where distances are taken. features: the columns, on one scale. sensitivity: the same, each in "
+            "proportion to how far it moves the base's prediction. model: what the base computes (a network's last "
+            "hidden layer, groups of trees, a linear model's terms). learned: an encoder trained so that neighbours "
+            "explain the residual."
         ),
     ] = RepresentationName.AUTO,
+    encoder: Annotated[
+        EncoderName,
+        typer.Option(
+            help="Of a learned representation: a scale per input and beside it nothing, a linear map, or a network."
+        ),
+    ] = EncoderName.AUTO,
+    encoder_steps: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="How long an encoder is trained; --effort says otherwise.")
+    ] = None,
+    effort: Annotated[
+        EffortName,
+        typer.Option(help="quick: no encoders. default: linear and mlp, 400 steps. high: every kind, 1,500 steps."),
+    ] = EffortName.DEFAULT,
     folds: Annotated[
         int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
     ] = 5,
@@ -76,6 +110,9 @@ def fit_residual(
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print what the folds said of every representation.")
+    ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
@@ -103,6 +140,9 @@ def fit_residual(
         shrinkage=options.number_or_auto(shrinkage, "--shrinkage"),
         temperature=t,
         representation=None if representation is RepresentationName.AUTO else representation.value,
+        encoder=None if encoder is EncoderName.AUTO else encoder.value,
+        n_steps=encoder_steps,
+        effort=effort.value,
         n_folds=folds,
         graph=GraphOptions(m, ef_construction, ef, recall),
         threads=threads,
@@ -110,6 +150,8 @@ def fit_residual(
     with console.progress(quiet) as report:
         fitted = run(source, model, chosen, report)
 
+    if verbose and not quiet:
+        _print_candidates(fitted)
     if not quiet:
         _describe(fitted, recall, str(model))
     if as_json:
@@ -137,16 +179,36 @@ def _describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     )
 
 
+def _print_candidates(fitted: FittedMemory) -> None:
+    """Print, best first, the best settings of every representation and the held-out loss they had."""
+    selection = fitted.selection
+    if selection is None:
+        return
+    loss = "rmse" if fitted.is_regression else "log_loss"
+    header = ("representation", "k", "bandwidth", "kind", "shrinkage", "temperature", f"held-out {loss}")
+    rows = [
+        (
+            candidate.representation,
+            str(candidate.settings.n_neighbors),
+            f"{candidate.settings.bandwidth:g}",
+            "relative" if candidate.settings.is_relative else "absolute",
+            f"{candidate.settings.shrinkage:g}",
+            f"{candidate.settings.temperature:g}",
+            console.number(math.sqrt(candidate.loss) if fitted.is_regression else candidate.loss),
+        )
+        for candidate in selection.candidates
+    ]
+    console.table(header, rows, stderr=True)
+
+
 def _describe_folds(fitted: FittedMemory) -> None:
     selection = fitted.selection
     if selection is None:
         return
     figures = _figures(fitted)
-    how = f"the base fitted anew in each of {selection.n_folds} folds"
-    if not selection.refitted:
-        how = f"{selection.n_queries:,} rows that are new to the base, in {selection.n_folds} folds"
+    how = "the base fitted anew without them" if selection.refitted else "new to the base"
     console.say(
-        f"held-out {figures['metric']} ({how}): base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
+        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
         f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
         quiet=False,
     )

@@ -57,6 +57,13 @@ class FeatureSpace:
     def n_outputs(self) -> int:
         return len(self.knots) + int(self.indicated.sum()) + sum(self.n_categories)
 
+    @property
+    def sources(self) -> NDArray[np.int64]:
+        """[p] the encoded column that each output comes from."""
+        numbers = np.array([i for i, count in enumerate(self.n_categories) if count == 0], dtype=np.int64)
+        categories = [np.full(count, i) for i, count in enumerate(self.n_categories) if count > 0]
+        return np.concatenate([numbers, numbers[self.indicated], *categories])
+
     def transform(self, X: Floats) -> Singles:
         """Return [n, p] single-precision features of [n, d] encoded rows: numbers, indicators, categories."""
         out = np.zeros((len(X), self.n_outputs), dtype=np.float32)

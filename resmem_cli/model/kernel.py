@@ -3,7 +3,7 @@
     d_j   = ||φ(x) - φ_j||_2
     w_j   = c_j exp(-d_j / h) over the k nearest, normalised to sum 1
     g(x)  = Σ w_j r_j
-    y'(x) = f_T(x) + γ g(x)              (classes: clipped to [0, 1] and renormalised)
+    y'(x) = f_T(x) + γ g(x)              (classes: clipped to [0, 1], renormalised, and mixed with 1 % of f_T)
 
 (ResMem, Yang et al. 2023, section 2; the counts c_j, the shrinkage γ and the temperature T are ours.)
 """
@@ -19,6 +19,10 @@ from resmem_cli.model.bases.protocol import softmax
 
 # The smallest probability that is told from 0 in a logarithm.
 TINY = 1e-12
+# The share of the base's probabilities that no correction takes away. Without it, neighbours that never had a class
+# give it exactly 0, and one such row costs a log-loss of 27.6. Held-out log-loss at the same settings without and
+# with it: phoneme (boosting) 0.240 and 0.200, letter (logistic) 0.111 and 0.102; 3 % and 10 % were no better.
+KEPT = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,14 @@ def tempered(predictions: Floats, temperature: float) -> Floats:
 
 
 def corrected(predictions: Floats, correction: Floats, shrinkage: float) -> Floats:
-    """Return f + γ g; for classes clipped to [0, 1] and renormalised (where nothing is left, f itself)."""
+    """Return y' = f + γ g; for classes clipped to [0, 1] and renormalised, with a `KEPT` share of f."""
     summed = predictions + shrinkage * correction
     if predictions.shape[1] == 1:
         return summed
     clipped = np.clip(summed, 0.0, 1.0)
     total = clipped.sum(axis=1, keepdims=True)
-    return np.where(total > 0, clipped / np.where(total > 0, total, 1.0), predictions)
+    normalised = np.where(total > 0, clipped / np.where(total > 0, total, 1.0), predictions)
+    return (1 - KEPT) * normalised + KEPT * predictions
 
 
 def residuals(targets: Floats, predictions: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class ResMem:
 
     def _correct(self, X: Floats, base: Floats, threads: int) -> Floats:
         settings = self.settings
-        queries = self.representation.represent(X, self.base)
+        queries = self.representation.represent(X, self.base, base)
         distances, cells = self.memory.neighbors(queries, settings.n_neighbors, threads)
         weights = kernel.weights(
             distances, self.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
@@ -72,17 +72,20 @@ def memorise(
     *,
     seed: int,
     threads: int,
+    clip_neighbors: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Remembered:
     """Build the memory of `rows`: their [n, d] encodings, [n] targets, and [n] positive weights or None.
 
     Raises:
-        UsageError: more neighbours are asked for than there are cells.
+        UsageError: more neighbours are asked for than there are cells (unless `clip_neighbors` lowers their number).
     """
     X, y, weight = rows
-    represented = representation.represent(X, base)
-    cells = Cells.group(represented, weight)
-    residuals = kernel.residuals(y, kernel.tempered(base.predict(X), settings.temperature))
+    predictions = base.predict(X)
+    cells = Cells.group(representation.represent(X, base, predictions), weight)
+    residuals = kernel.residuals(y, kernel.tempered(predictions, settings.temperature))
+    if clip_neighbors:
+        settings = replace(settings, n_neighbors=min(settings.n_neighbors, len(cells.points)))
     report(f"indexing {len(cells.points):,} cells")
     index = build_index(cells.points, settings.n_neighbors, graph, seed, threads)
     memory = Memory(cells.mean(residuals, weight), cells.counts, index)

@@ -17,35 +17,52 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from resmem_cli.model import kernel, representation
+from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases import Base, BaseSpec, Problem
-from resmem_cli.model.folds import Fold, Plan, Rows, has_enough_new, run_folds
+from resmem_cli.model.folds import Fold, Plan, run_folds
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import Cells, GraphOptions
+from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.representation import LEARNED
+from resmem_cli.model.splitting import Recipe, Rows
 
-_MOST_SCORED = 400_000  # held-out rows times classes that the grid is scored on
+_MOST_SCORED = 200_000  # held-out rows times classes that the grid is scored on
 _HELD_RESIDUALS = 500_000  # of neighbours, at once
-_COUNTED_ROWS = 20_000  # have as many cells as there are neighbours to choose, or nearly all cells there are
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The settings that are tried: every combination of these, for every representation."""
+    """The settings that are tried: every combination of these, for every representation.
+
+    Attributes:
+        representations: their names.
+        neighbors, bandwidths, shrinkages, temperatures: the values of each setting.
+        is_relative: whether the bandwidths are fractions of the distance to the last neighbour.
+        own_bandwidths: distances that are tried as well where an encoder was trained, in units of its own τ.
+    """
 
     representations: tuple[str, ...]
     neighbors: tuple[int, ...] = (4, 8, 16, 32, 64, 128)
-    bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
-    shrinkages: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8)
+    shrinkages: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5, 2.25)
     temperatures: tuple[float, ...] = (1.0, 1.5, 2.5)
     is_relative: bool = True
+    own_bandwidths: tuple[float, ...] = (0.4, 0.7, 1.0)
+
+    def widths(self, name: str) -> list[tuple[float, bool]]:
+        """Return the bandwidths for a representation, each with whether it is relative."""
+        own = self.own_bandwidths if name.startswith(LEARNED) else ()
+        return [(h, self.is_relative) for h in self.bandwidths] + [(h, False) for h in own]
+
+    def settings(self, name: str) -> list[Settings]:
+        """Return every combination for a representation, in the order of `_grid_losses`."""
+        combinations = itertools.product(self.temperatures, self.neighbors, self.widths(name), self.shrinkages)
+        return [Settings(k, h, is_relative, gamma, t) for t, k, (h, is_relative), gamma in combinations]
 
     @property
-    def settings(self) -> list[Settings]:
-        """Every combination, in the order of `_grid_losses`."""
-        combinations = itertools.product(self.temperatures, self.neighbors, self.bandwidths, self.shrinkages)
-        return [Settings(k, h, self.is_relative, gamma, t) for t, k, h, gamma in combinations]
+    def choices(self) -> list[tuple[str, Settings]]:
+        """Every representation with every setting."""
+        return [(name, settings) for name in self.representations for settings in self.settings(name)]
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,7 @@ class Selection:
             settings chosen on the other folds.
         gain: their difference; positive is better.
         standard_error: of the gain, the larger of that over folds and that over rows.
+        helps: whether the gain exceeds its standard error, also over the base with a temperature alone.
         n_folds: how many folds (or groups of one split's held-out rows).
         refitted: whether each fold fitted the base anew; otherwise rows new to the base were the queries.
         n_queries: how many held-out rows the figures rest on.
@@ -81,72 +99,48 @@ class Selection:
     resmem_loss: float
     gain: float
     standard_error: float
+    helps: bool
     n_folds: int
     refitted: bool
     n_queries: int
     forced: bool
 
-    @property
-    def helps(self) -> bool:
-        return self.gain > self.standard_error
-
 
 def select(
     rows: Rows,
-    base: Base,
-    spec: BaseSpec,
-    problem: Problem,
+    recipe: Recipe,
     grid: Grid,
     *,
     n_folds: int,
+    n_steps: int,
     graph: GraphOptions,
     threads: int,
     report: Callable[[str], None] = lambda _: None,
 ) -> Selection:
-    """Choose from the grid by folds.
-
-    Where the rows are (nearly) those that the base was fitted on, every fold fits the base anew; where enough of
-    them are new to it, the base stays and only new rows are queries.
-    """
+    """Choose from the grid by folds, in each of which the base comes about by the recipe."""
     if grid.shrinkages == (0.0,):  # the base as it is, which has no temperature
         grid = replace(grid, temperatures=(1.0,))
-    fixed = base if has_enough_new(rows.is_new) else None
-    plan = Plan(spec, problem, fixed, grid.representations, max(grid.neighbors), graph)
+    plan = Plan(recipe, grid.representations, max(grid.neighbors), graph, n_steps)
     folds = run_folds(rows, plan, n_folds, threads=threads, report=report)
-    report(f"scoring {len(grid.settings) * len(grid.representations):,} settings on {len(folds)} folds")
-    chosen = _choose(folds, grid, refitted=fixed is None)
-    if len(grid.neighbors) == 1:  # the user's own number: a memory that is too small for it refuses it
-        return chosen
-    space = representation.fit(chosen.representation, rows.X, problem.n_categories)
-    n_cells = len(Cells.group(space.represent(rows.X[:_COUNTED_ROWS], base)).points)
-    return replace(chosen, settings=replace(chosen.settings, n_neighbors=min(chosen.settings.n_neighbors, n_cells)))
+    report(f"scoring {len(grid.choices):,} settings on {len(folds)} groups of rows")
+    return _choose(folds, grid, refitted=recipe.fixed is None)
 
 
 def _choose(folds: Sequence[Fold], grid: Grid, *, refitted: bool) -> Selection:
-    scored = [_thinned(fold, len(folds)) for fold in folds]
-    choices = [(name, settings) for name in grid.representations for settings in grid.settings]
-    losses = np.array(
-        [np.concatenate([_grid_losses(fold, name, grid) for name in grid.representations]) for fold in scored]
-    )
-    mean = losses.mean(axis=0)
-    # Per fold: the loss of what the other folds would have chosen.
-    others = [choices[int(np.argmin(losses.sum(axis=0) - own))] for own in losses]
-    if len(folds) == 1:
-        others = [choices[int(np.argmin(mean))]]
+    choices = grid.choices
+    losses = np.array([_choice_losses(_thinned(fold, len(folds)), grid) for fold in folds])
+    after = [_setting_loss(fold, *choices[best]) for fold, best in zip(folds, _best_elsewhere(losses), strict=True)]
     before = [row_loss(fold.y, fold.predictions) for fold in folds]
-    after = [_setting_loss(fold, *choice) for fold, choice in zip(folds, others, strict=True)]
-    weight = np.concatenate([fold.weight for fold in folds])
-    difference = np.concatenate(before) - np.concatenate(after)
-    gain = float(np.average(difference, weights=weight))
-    by_fold = np.array([np.average(b - a, weights=f.weight) for b, a, f in zip(before, after, folds, strict=True)])
-    over_folds = by_fold.std(ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
-    over_rows = np.linalg.norm(weight * (difference - gain)) / weight.sum()
+    gain, standard_error = _difference(folds, before, after)
+    beyond = _difference(folds, _tempered_losses(folds, grid.temperatures), after)
+    helps = gain > standard_error and beyond[0] > beyond[1]
+    mean = losses.mean(axis=0)
     name, settings = choices[int(np.argmin(mean))]
-    standard_error = float(max(over_folds, over_rows))
     forced = len(grid.shrinkages) == 1 and grid.shrinkages[0] > 0
-    if not forced and not gain > standard_error:
+    if not forced and not helps:
         settings = replace(settings, shrinkage=0.0, temperature=1.0)
     best = [_best_of(name, mean, choices) for name in grid.representations]
+    weight = np.concatenate([fold.weight for fold in folds])
     return Selection(
         representation=name,
         settings=settings,
@@ -155,11 +149,46 @@ def _choose(folds: Sequence[Fold], grid: Grid, *, refitted: bool) -> Selection:
         resmem_loss=float(np.average(np.concatenate(after), weights=weight)),
         gain=gain,
         standard_error=standard_error,
+        helps=helps,
         n_folds=len(folds),
         refitted=refitted,
-        n_queries=len(difference),
+        n_queries=len(weight),
         forced=forced,
     )
+
+
+def _best_elsewhere(losses: Floats) -> list[int]:
+    """Return, for each fold of [folds, choices] losses, the choice that is best on the other folds."""
+    if len(losses) == 1:
+        return [int(np.argmin(losses[0]))]
+    return [int(np.argmin(losses.sum(axis=0) - own)) for own in losses]
+
+
+def _tempered_losses(folds: Sequence[Fold], temperatures: Sequence[float]) -> list[Floats]:
+    """Return the held-out losses of the base with its temperature alone chosen on the other folds.
+
+    A temperature needs no memory: what it gains must not be credited to one.
+    """
+    losses = [[row_loss(fold.y, kernel.tempered(fold.predictions, t)) for t in temperatures] for fold in folds]
+    means = np.array(
+        [[np.average(loss, weights=fold.weight) for loss in own] for own, fold in zip(losses, folds, strict=True)]
+    )
+    return [own[best] for own, best in zip(losses, _best_elsewhere(means), strict=True)]
+
+
+def _difference(folds: Sequence[Fold], before: Sequence[Floats], after: Sequence[Floats]) -> tuple[float, float]:
+    """Return the mean paired improvement, and its standard error: the larger of that over folds and over rows."""
+    weight = np.concatenate([fold.weight for fold in folds])
+    difference = np.concatenate(before) - np.concatenate(after)
+    gain = float(np.average(difference, weights=weight))
+    by_fold = np.array([np.average(b - a, weights=f.weight) for b, a, f in zip(before, after, folds, strict=True)])
+    over_folds = by_fold.std(ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
+    over_rows = np.linalg.norm(weight * (difference - gain)) / weight.sum()
+    return gain, float(max(over_folds, over_rows))
+
+
+def _choice_losses(fold: Fold, grid: Grid) -> Floats:
+    return np.concatenate([_grid_losses(fold, name, grid) for name in grid.representations])
 
 
 def _thinned(fold: Fold, n_folds: int) -> Fold:
@@ -177,13 +206,13 @@ def _best_of(name: str, mean: Floats, choices: Sequence[tuple[str, Settings]]) -
 def _grid_losses(fold: Fold, name: str, grid: Grid) -> Floats:
     """Return the mean held-out loss of every setting of the grid, in the order of `Grid.settings`."""
     view = fold.views[name]
-    total = np.zeros(len(grid.settings))
+    total = np.zeros(len(grid.settings(name)))
     for part in _parts(fold, max(grid.neighbors)):
         near = part.views[name]
         counts = view.counts[near.cells]
         weights = [
-            kernel.weights(near.distances[:, :k], counts[:, :k], h, is_relative=grid.is_relative)
-            for k, h in itertools.product(grid.neighbors, grid.bandwidths)
+            kernel.weights(near.distances[:, :k], counts[:, :k], h, is_relative=is_relative)
+            for k, (h, is_relative) in itertools.product(grid.neighbors, grid.widths(name))
         ]
         losses = []
         for temperature in grid.temperatures:

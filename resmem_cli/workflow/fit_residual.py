@@ -14,15 +14,25 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import representation, resmem, selection
-from resmem_cli.model.folds import Rows
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions, HnswIndex
+from resmem_cli.model.representation import LEARNED, Fitting
 from resmem_cli.model.selection import Grid, Selection
+from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
 from resmem_cli.store import reading, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.writing import MemoryRows
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
+
+# What each effort trains.
+_ENCODERS: Mapping[str, tuple[str, ...]] = {
+    "quick": (),
+    "default": ("linear", "mlp"),
+    "high": ("diagonal", "linear", "mlp"),
+}
+_STEPS: Mapping[str, int] = {"quick": 400, "default": 400, "high": 1_500}
+_LEAST_ROWS_TO_LEARN = 500
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,10 @@ class MemoryOptions:
     Attributes:
         n_neighbors, bandwidth, shrinkage, temperature: the settings of `kernel.Settings`.
         is_relative: whether `bandwidth` is a fraction of the distance to the k-th neighbour.
-        representation: one of `representation.NAMES`.
+        representation: "features", "sensitivity", "model" or "learned".
+        encoder: of a learned representation, one of `encoder.KINDS`.
+        n_steps: how long an encoder is trained; None leaves it to `effort`.
+        effort: "quick" trains no encoder, "high" trains every kind, and longer.
         n_folds: at least 2, or 0 to measure nothing, which every setting must then be given for.
         graph: how the search graph is built.
     """
@@ -43,6 +56,9 @@ class MemoryOptions:
     shrinkage: float | None = None
     temperature: float | None = None
     representation: str | None = None
+    encoder: str | None = None
+    n_steps: int | None = None
+    effort: str = "default"
     n_folds: int = 5
     graph: GraphOptions = field(default_factory=GraphOptions)
     threads: int = 0
@@ -85,10 +101,18 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
         is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
         rows = Rows(X, y, weight, is_new)
         chosen, name, settings = _choose(rows, base, options, threads, report)
+        fitting = Fitting(rows, base.base, _recipe(base, rows), _n_steps(options), threads, report)
+        space = fitting.fit(name)
         report(f"memorising {len(y):,} rows")
-        space = representation.fit(name, X, base.schema.n_categories)
         remembered = resmem.memorise(
-            base.base, space, settings, (X, y, weight), options.graph, seed=base.problem.seed, threads=threads
+            base.base,
+            space,
+            settings,
+            (X, y, weight),
+            options.graph,
+            seed=base.problem.seed,
+            threads=threads,
+            clip_neighbors=options.n_neighbors is None,
         )
         report("writing")
         writing.save_memory(model, base.id, remembered, MemoryRows(hashes, labelled.ids), _folds_json(chosen))
@@ -150,23 +174,22 @@ def _choose(
         )
     grid = _grid(rows, base, options)
     if options.n_folds == 0:
-        if len(grid.representations) * len(grid.settings) > 1:
+        if len(grid.choices) > 1:
             raise UsageError(
                 "without folds nothing can be chosen",
                 "give a number for each setting and name the representation, or let --folds be 2 or more",
             )
-        return None, grid.representations[0], grid.settings[0]
+        return None, *grid.choices[0]
     if options.n_folds == 1:
         raise UsageError("one fold leaves no other rows to fit on", "let --folds be 2 or more, or 0 to choose nothing")
     if n_rows < 2 * options.n_folds:
         raise DataError(f"{n_rows} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds")
     chosen = selection.select(
         rows,
-        base.base,
-        base.spec,
-        base.problem,
+        _recipe(base, rows),
         grid,
         n_folds=options.n_folds,
+        n_steps=_n_steps(options),
         graph=options.graph,
         threads=threads,
         report=report,
@@ -174,9 +197,39 @@ def _choose(
     return chosen, chosen.representation, chosen.settings
 
 
+def _recipe(base: StoredBase, rows: Rows) -> Recipe:
+    """Where enough rows are new to the base it stays, and they are asked; otherwise every fold fits it anew."""
+    return Recipe(base.spec, base.problem, base.base if has_enough_new(rows.is_new) else None)
+
+
+def _n_steps(options: MemoryOptions) -> int:
+    return options.n_steps or _STEPS[options.effort]
+
+
+def _representations(base: StoredBase, rows: Rows, options: MemoryOptions) -> tuple[str, ...]:
+    """Return the names of the representations to choose from."""
+    names = representation.available(base.base, rows.X)
+    kinds = (options.encoder,) if options.encoder else _ENCODERS[options.effort]
+    if options.representation == "learned" and not kinds:
+        kinds = _ENCODERS["default"]
+    too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN and options.representation != "learned"
+    learned = () if too_few else tuple(LEARNED + kind for kind in kinds)
+    if options.representation == "learned":
+        return learned
+    cheap = tuple(name for name in names if not name.startswith(LEARNED))
+    if options.representation is None:
+        return cheap + learned
+    if options.representation not in cheap:
+        raise UsageError(
+            f"the base {base.spec.estimator} has no representation '{options.representation}'",
+            f"choose from: {', '.join(cheap)}, learned",
+        )
+    return (options.representation,)
+
+
 def _grid(rows: Rows, base: StoredBase, options: MemoryOptions) -> Grid:
     """Narrow the default grid to what the user fixed, and to as many neighbours as a fold has rows."""
-    grid = Grid(representation.available(base.base, rows.X), is_relative=options.is_relative)
+    grid = Grid(_representations(base, rows, options), is_relative=options.is_relative)
     most = max(1, len(rows.y) * (options.n_folds - 1) // max(options.n_folds, 1))
     grid = replace(grid, neighbors=tuple(k for k in grid.neighbors if k <= most) or (1,))
     if base.problem.is_regression:
@@ -185,13 +238,8 @@ def _grid(rows: Rows, base: StoredBase, options: MemoryOptions) -> Grid:
             raise UsageError("a regression has no temperature", "leave --temperature out")
     if not options.is_relative and options.bandwidth is None:
         raise UsageError("an absolute bandwidth cannot be chosen automatically", "give --bandwidth a number")
-    if options.representation is not None:
-        if options.representation not in grid.representations:
-            raise UsageError(
-                f"the base {base.spec.estimator} has no representation '{options.representation}'",
-                f"choose from: {', '.join(grid.representations)}",
-            )
-        grid = replace(grid, representations=(options.representation,))
+    if options.bandwidth is not None:
+        grid = replace(grid, own_bandwidths=())
     fixed: Mapping[str, float | None] = {
         "neighbors": options.n_neighbors,
         "bandwidths": options.bandwidth,
