@@ -208,8 +208,8 @@ def _describe_folds(fitted: FittedMemory) -> None:
     figures = _figures(fitted)
     how = "the base fitted anew without them" if selection.refitted else "new to the base"
     console.say(
-        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
-        f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
+        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): base {figures['base']:.5g}, "
+        f"with memory {figures['resmem']:.5g}, gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
         quiet=False,
     )
     if not selection.helps:
