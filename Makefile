@@ -18,7 +18,7 @@ export RESMEM_DATA
 
 demo: $(READY)
 	$(BIN)/resmem fit-base sample_data/diamonds_train.csv --target price --id id --estimator linear --model $(DEMO)
-	$(BIN)/resmem fit-residual sample_data/diamonds_train.csv --model $(DEMO)
+	$(BIN)/resmem fit-residual sample_data/diamonds_train.csv --model $(DEMO) --effort quick
 	$(BIN)/resmem predict sample_data/diamonds_new.csv --model $(DEMO) --output $(DEMO).csv
 	head -4 $(DEMO).csv
 	$(BIN)/resmem evaluate sample_data/diamonds_test.parquet --model $(DEMO)

@@ -41,7 +41,7 @@ def make_block() -> str:
 def environment() -> dict[str, str]:
     """Return an environment in which `resmem` is this installation's and its output does not depend on a terminal."""
     path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    return {**os.environ, "RESMEM_EFFORT": "default", "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
 
 
 def _run_all(block: str, folder: Path) -> str:

@@ -23,7 +23,7 @@ def test_the_makefile_of_the_readme_runs_once_and_again_only_for_what_changed(tm
         done = subprocess.run(
             ["make", "scored.parquet"],
             cwd=tmp_path,
-            env=readme.environment(),
+            env=readme.environment() | {"RESMEM_EFFORT": "quick"},
             capture_output=True,
             text=True,
             check=True,

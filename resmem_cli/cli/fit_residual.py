@@ -91,7 +91,10 @@ def fit_residual(
     ] = None,
     effort: Annotated[
         EffortName,
-        typer.Option(help="quick: no encoders. default: linear and mlp, 400 steps. high: every kind, 1,500 steps."),
+        typer.Option(
+            envvar="RESMEM_EFFORT",
+            help="quick: no encoders. default: linear and mlp, 400 steps. high: every kind, 1,500 steps.",
+        ),
     ] = EffortName.DEFAULT,
     folds: Annotated[
         int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
@@ -208,8 +211,9 @@ def _describe_folds(fitted: FittedMemory) -> None:
     figures = _figures(fitted)
     how = "the base fitted anew without them" if selection.refitted else "new to the base"
     console.say(
-        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): base {figures['base']:.5g}, "
-        f"with memory {figures['resmem']:.5g}, gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
+        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): "
+        f"base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
+        f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
         quiet=False,
     )
     if not selection.helps:
