@@ -27,6 +27,8 @@ HIDDEN = 128
 OUTPUTS = 24
 _FLOOR = np.float32(1e-3)  # of a probability in the training loss, which a correction may bring to 0
 _NEAR = np.float32(1e-12)  # added to squared distances: the root has no slope at 0
+# Of rows nearer than this the direction is rounding error, which the root's steep slope would make the gradient's.
+_NEAREST = np.float32(1e-3)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Neighbourhood:
         in_logits -= np.einsum("qm,qm->q", weights, in_logits)[:, None]
         in_logits *= weights
         in_log_tau = -np.einsum("qm,qm->", in_logits, apart) / -tau
-        in_logits /= -2 * tau * apart  # now the gradient in the squared distances
+        in_logits /= -2 * tau * np.maximum(apart, _NEAREST)  # now the gradient in the squared distances
         slope_q = 2 * (in_logits.sum(axis=1)[:, None] * codes_q - in_logits @ codes_m)
         slope_m = 2 * (in_logits.sum(axis=0)[:, None] * codes_m - in_logits.T @ codes_q)
         gradient = self.encoder.backward(lesson.queries, scaled_q, hidden_q, slope_q)

@@ -88,7 +88,8 @@ def run_folds(rows: Rows, plan: Plan, n_folds: int, *, threads: int, report: Cal
     if plan.recipe.fixed is not None:
         chosen = [split for split in chosen if rows.is_new[split[1]].any()]
     if plan.learns:
-        chosen = chosen[: max(1, -(-_ROWS_TO_ASK // len(chosen[0][1])))]
+        n_asked = len(plan.recipe.honest(rows.take(chosen[0][1])).y)
+        chosen = chosen[: max(1, -(-_ROWS_TO_ASK // n_asked))]
     report(f"fold 1 of {len(chosen)}")
     folds: list[Fold] = []
     # A single fold has all threads for what is in it.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model import encoder, learning
@@ -105,7 +106,10 @@ class Learned:
         return LEARNED + self.kind
 
     def represent(self, X: Floats, base: Base, predictions: Floats) -> Singles:
-        return self.encoder.encode(_inputs(self.space, self.unit, X, predictions))
+        # In double precision, because equal rows must become equal single-precision representations: a matrix
+        # product's last bit depends on where in the batch a row stands.
+        inputs: NDArray[Any] = _inputs(self.space, self.unit, X, predictions).astype(np.float64)
+        return self.encoder.encode(inputs).astype(np.float32)
 
     def to_arrays(self) -> Arrays:
         own = {f"encoder_{name}": value for name, value in self.encoder.weights.items()}

@@ -177,7 +177,8 @@ def _choose(
         if len(grid.choices) > 1:
             raise UsageError(
                 "without folds nothing can be chosen",
-                "give a number for each setting and name the representation, or let --folds be 2 or more",
+                "give a number for each setting, --representation and, for a learned one, --encoder; "
+                "or let --folds be 2 or more",
             )
         return None, *grid.choices[0]
     if options.n_folds == 1:

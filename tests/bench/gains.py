@@ -97,15 +97,16 @@ def main() -> None:
         return
     names = arguments.sets.split(",") if arguments.sets else list(DEFAULT_RUNS)
     runs = []
-    for name in names:
-        chosen = arguments.estimators.split(",") if arguments.estimators else DEFAULT_RUNS.get(name, ("boosting",))
-        for estimator in chosen:
-            for seed in range(arguments.seeds):
+    # Seeds outermost, and the table written after every run: what is there when time runs out is worth having.
+    for seed in range(arguments.seeds):
+        for name in names:
+            chosen = arguments.estimators.split(",") if arguments.estimators else DEFAULT_RUNS.get(name, ("boosting",))
+            for estimator in chosen:
                 runs.append(one_run(arguments.data, name, estimator, seed))
                 print(json.dumps(runs[-1]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gains.json").write_text(json.dumps(runs, indent=2))
-    (RESULTS / "gains.md").write_text(table_of(runs) + "\n")
+                RESULTS.mkdir(exist_ok=True)
+                (RESULTS / "gains.json").write_text(json.dumps(runs, indent=2))
+                (RESULTS / "gains.md").write_text(table_of(runs) + "\n")
     print(table_of(runs))
 
 
