@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
-import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from resmem_cli.cli import console, options
-
-if TYPE_CHECKING:
-    from resmem_cli.workflow.fit_residual import FittedMemory
+from resmem_cli.cli import console, memory_report, options
 
 
 class RepresentationName(enum.StrEnum):
@@ -154,109 +150,8 @@ def fit_residual(
         fitted = run(source, model, chosen, report)
 
     if verbose and not quiet:
-        _print_candidates(fitted)
+        memory_report.print_candidates(fitted)
     if not quiet:
-        _describe(fitted, recall, str(model))
+        memory_report.describe(fitted, recall, str(model))
     if as_json:
-        print(json.dumps(_as_json(fitted)))
-
-
-def _describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
-    selection, settings = fitted.selection, fitted.settings
-    if fitted.n_dropped:
-        console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
-    if selection is not None and not fitted.is_switched_off:
-        _describe_folds(fitted)
-    if settings.shrinkage == 0:
-        why = " (--shrinkage 0)" if fitted.is_switched_off else ""
-        console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
-    found = ", exact search" if fitted.recall is None else f", recall {fitted.recall:.3f} of its neighbours"
-    if fitted.recall is not None and fitted.recall < asked_recall:
-        found += f" (below the {asked_recall:g} asked for: raise --M or --ef-construction)"
-    kind = "relative" if settings.is_relative else "absolute"
-    console.say(
-        f"memorised {fitted.n_rows:,} rows in {fitted.n_cells:,} cells: representation {fitted.representation}, "
-        f"k {settings.n_neighbors}, bandwidth {settings.bandwidth:g} ({kind}), "
-        f"shrinkage {settings.shrinkage:g}, temperature {settings.temperature:g}{found} -> {model}/memory.json",
-        quiet=False,
-    )
-
-
-def _print_candidates(fitted: FittedMemory) -> None:
-    """Print, best first, the best settings of every representation and the held-out loss they had."""
-    selection = fitted.selection
-    if selection is None:
-        return
-    loss = "rmse" if fitted.is_regression else "log_loss"
-    header = ("representation", "k", "bandwidth", "kind", "shrinkage", "temperature", f"held-out {loss}")
-    rows = [
-        (
-            candidate.representation,
-            str(candidate.settings.n_neighbors),
-            f"{candidate.settings.bandwidth:g}",
-            "relative" if candidate.settings.is_relative else "absolute",
-            f"{candidate.settings.shrinkage:g}",
-            f"{candidate.settings.temperature:g}",
-            console.number(math.sqrt(candidate.loss) if fitted.is_regression else candidate.loss),
-        )
-        for candidate in selection.candidates
-    ]
-    console.table(header, rows, stderr=True)
-
-
-def _describe_folds(fitted: FittedMemory) -> None:
-    selection = fitted.selection
-    if selection is None:
-        return
-    figures = _figures(fitted)
-    how = "the base fitted anew without them" if selection.refitted else "new to the base"
-    console.say(
-        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): "
-        f"base {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
-        f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
-        quiet=False,
-    )
-    if not selection.helps:
-        forced = selection.forced and fitted.settings.shrinkage > 0
-        console.say(
-            "memory does not help here: the gain does not exceed its standard error"
-            + ("; it is used because --shrinkage says so" if forced else ""),
-            quiet=False,
-        )
-
-
-def _figures(fitted: FittedMemory) -> dict[str, Any]:
-    """The folds' figures in the metric that people read: RMSE rather than squared error."""
-    selection = fitted.selection
-    if selection is None:
-        return {}
-    base, resmem, error = selection.base_loss, selection.resmem_loss, selection.standard_error
-    if fitted.is_regression:
-        # d sqrt(x) = dx / (2 sqrt(x)) carries the standard error over.
-        base, resmem, error = math.sqrt(base), math.sqrt(resmem), error / (2 * math.sqrt(base)) if base else 0.0
-    return {
-        "metric": "rmse" if fitted.is_regression else "log_loss",
-        "base": base,
-        "resmem": resmem,
-        "gain_percent": 100 * (base - resmem) / base if base else 0.0,
-        "standard_error_percent": 100 * error / base if base else 0.0,
-        "helps": selection.helps,
-        "folds": selection.n_folds,
-        "refitted": selection.refitted,
-    }
-
-
-def _as_json(fitted: FittedMemory) -> dict[str, Any]:
-    settings = fitted.settings
-    return {
-        "rows": fitted.n_rows,
-        "cells": fitted.n_cells,
-        "representation": fitted.representation,
-        "neighbors": settings.n_neighbors,
-        "bandwidth": settings.bandwidth if math.isfinite(settings.bandwidth) else "inf",
-        "bandwidth_kind": "relative" if settings.is_relative else "absolute",
-        "shrinkage": settings.shrinkage,
-        "temperature": settings.temperature,
-        "recall": fitted.recall,
-        "measured": _figures(fitted) or None,
-    }
+        print(json.dumps(memory_report.as_json(fitted)))

@@ -40,7 +40,7 @@ _CODES: dict[type[ResmemError], ExitCode] = {
 
 
 # What the system says when it is not our mistake.
-_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 class _Terminated(BaseException):
@@ -59,7 +59,7 @@ class _Leaving:
 
     def leave(self) -> None:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, full, or not there at all
+            with contextlib.suppress(OSError, ValueError):  # full, or closed
                 stream.flush()
         os._exit(self.code)
 
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     leaving = _Leaving()
     if arguments is None:
         atexit.register(leaving.leave)  # first in, last out
+        _open_what_is_closed()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         leaving.code = _run(words)
@@ -80,6 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as error:  # shell completion
         leaving.code = error.code if isinstance(error.code, int) else ExitCode.GOOD
     return leaving.code
+
+
+def _open_what_is_closed() -> None:
+    """Put nothing in the place of standard streams that the caller has closed, as `2>&-` does."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open
 
 
 def _run(words: list[str]) -> int:

@@ -16,6 +16,7 @@ from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import Floats, Integers, Singles
 
 EXACT_BELOW = 1_000
+_ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
 _RECALL_QUERIES = 500
 _MOST_EF = 4_096
 _EXACT_BLOCK = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
@@ -124,7 +125,9 @@ class HnswIndex:
         # Shuffled, because a graph of rows that come sorted is poorly linked between their groups.
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(points))
-        graph.add_items(points[order], order, num_threads=threads)
+        for start in range(0, len(order), _ADDED_AT_ONCE):
+            part = order[start : start + _ADDED_AT_ONCE]
+            graph.add_items(points[part], part, num_threads=threads)
         index = cls(graph, options.ef or max(64, 2 * k), float("nan"))
         index._raise_ef(points, k, options, rng, threads)
         return index
