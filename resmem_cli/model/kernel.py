@@ -80,6 +80,8 @@ def tempered(predictions: Floats, temperature: float) -> Floats:
 
 def corrected(predictions: Floats, correction: Floats, shrinkage: float) -> Floats:
     """Return y' = f + γ g; for classes clipped to [0, 1] and renormalised, with a `KEPT` share of f."""
+    if shrinkage == 0:  # not even rounded otherwise, so that nothing is gained or lost
+        return predictions
     summed = predictions + shrinkage * correction
     if predictions.shape[1] == 1:
         return summed

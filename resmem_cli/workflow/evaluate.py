@@ -16,6 +16,8 @@ from resmem_cli.store import reading
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 
+# With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
+_MOST_SEEN = 0.1
 # The metric that the verdict is about: the one that the folds choose by.
 PRIMARY = {Task.REGRESSION: "rmse", Task.CLASSIFICATION: "log_loss"}
 
@@ -49,6 +51,11 @@ class Evaluation:
         interval = f"(95 % interval {low:+.2f} to {high:+.2f} %)"
         if not self.uses_memory:
             return "The memory is off (its shrinkage is 0): predictions are exactly the base's."
+        if self.n_seen > _MOST_SEEN * self.n_rows:
+            return (
+                f"The memory changes {name} by {percent:+.2f} % {interval}, but {self.n_seen:,} of these rows were "
+                "seen in fitting: do not believe it, and evaluate on other rows."
+            )
         if low > 0:
             return f"The memory improves {name} by {percent:.2f} % {interval}: the gain is more than chance."
         if high < 0:

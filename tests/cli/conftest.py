@@ -78,7 +78,7 @@ def snapshot(folder: Path) -> Mapping[str, bytes]:
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of its own, no option from outside, and what the commands change in the process put back."""
     monkeypatch.chdir(tmp_path)
-    for name in ("RESMEM_MODEL", "RESMEM_THREADS"):
+    for name in ("RESMEM_MODEL", "RESMEM_THREADS", "RESMEM_EFFORT"):
         monkeypatch.delenv(name, raising=False)
     for name in _VARIABLES:
         monkeypatch.setenv(name, "1")

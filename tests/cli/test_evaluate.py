@@ -80,10 +80,18 @@ def test_rows_that_were_fitted_on_are_counted_and_warned_about(model: Model, run
     ended = run("evaluate", "train.csv", "--model", "m", "--json")
     assert json.loads(ended.out)["seen_rows"] == 240
     assert ended.err == (
-        "warning: 240 of the 240 rows equal rows that the model was fitted on, which flatters it; evaluate on rows that "
-        "it has not seen\n"
+        "warning: 240 of the 240 rows equal rows that the model was fitted on, which flatters it; evaluate on rows "
+        "that it has not seen\n"
     )
     assert evaluated(run, "test.csv", "train.csv", "--model", "m")["seen_rows"] == 240
+
+
+def test_the_verdict_does_not_believe_rows_that_were_seen_in_fitting(model: Model, run: Run) -> None:
+    model()
+    verdict = evaluated(run, "train.csv", "--model", "m")["verdict"]
+    assert verdict.endswith(
+        "but 240 of these rows were seen in fitting: do not believe it, and evaluate on other rows."
+    )
 
 
 def test_rows_that_only_the_memory_has_seen_are_counted_too(model: Model, run: Run) -> None:

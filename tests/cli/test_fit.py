@@ -94,8 +94,8 @@ class TestBase:
         csv("t.csv", "a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(60)))
         ended = run("fit-base", "t.csv", "--target", "y", "--model", "m", "--estimator", "constant", *options)
         assert str(reading.load_base(Path("m")).schema.target.task) == task
-        note = "note: the target 'y' has 3 distinct whole numbers, taken as classes (--task regression to take them as numbers)"
-        assert (note in ended.lines) == (not options)
+        note = "note: the target 'y' has 3 distinct whole numbers, taken as classes ("
+        assert (f"{note}--task regression to take them as numbers)" in ended.lines) == (not options)
 
     def test_several_files_of_several_formats_are_one_training_input(self, run: Run) -> None:
         rows = table("diamonds", "train")
@@ -127,20 +127,20 @@ class TestResidual:
     def test_it_says_what_the_folds_measured_and_what_was_chosen(self, run: Run, model: Model) -> None:
         ended = run("fit-residual", "train.csv", "--model", model())
         assert re.fullmatch(
-            r"held-out rmse \(the base fitted anew in each of 5 folds\): base [\d.]+, with memory [\d.]+, "
+            r"rmse of 240 held-out rows \(the base fitted anew without them\): base [\d.]+, with memory [\d.]+, "
             r"gain \+[\d.]+ % \(standard error [\d.]+ %\)",
             ended.lines[0],
         )
         assert re.fullmatch(
-            r"memorised 240 rows in 240 cells: representation (features|model), k \d+, bandwidth [\d.]+ \(relative\), "
-            r"shrinkage [\d.]+, temperature 1, exact search -> m/memory.json",
+            r"memorised 240 rows in 240 cells: representation (features|sensitivity|model), k \d+, "
+            r"bandwidth [\d.]+ \(relative\), shrinkage [\d.]+, temperature 1, exact search -> m/memory.json",
             ended.lines[1],
         )
         assert (ended.code, ended.out, len(ended.lines)) == (0, "", 2)
 
     def test_a_model_of_classes_is_measured_by_its_log_loss(self, run: Run, model: Model) -> None:
         ended = run("fit-residual", "train.csv", "--model", model("chess"), "--representation", "features")
-        assert ended.lines[0].startswith("held-out log_loss (the base fitted anew in each of 5 folds): base ")
+        assert ended.lines[0].startswith("log_loss of 240 held-out rows (the base fitted anew without them): base ")
 
     def test_rows_that_are_new_to_the_base_are_asked_about_without_fitting_it_anew(
         self, run: Run, model: Model
@@ -150,7 +150,7 @@ class TestResidual:
         rows = pyarrow.parquet.read_table(Path(__file__).parents[2] / "sample_data/diamonds_test.parquet").slice(0, 200)
         write_csv(rows, Path("fresh.csv"))
         ended = run("fit-residual", "fresh.csv", "--model", "m")
-        assert ended.lines[0].startswith("held-out rmse (200 rows that are new to the base, in 5 folds): base ")
+        assert ended.lines[0].startswith("rmse of 200 held-out rows (new to the base): base ")
         ended = run("fit-residual", "train.csv", "fresh.csv", "--model", "m", "--json", "--quiet")
         assert json.loads(ended.out)["rows"] == 440
         assert json.loads(ended.out)["measured"]["refitted"] is False
@@ -223,7 +223,8 @@ class TestResidual:
         assert run("fit-base", "noise.csv", "--target", "y", "--model", "m", "--estimator", "linear").code == 0
         ended = run("fit-residual", "noise.csv", "--model", "m", "--shrinkage", 0.5)
         assert ended.lines[1] == (
-            "memory does not help here: the gain does not exceed its standard error; it is used because --shrinkage says so"
+            "memory does not help here: the gain does not exceed its standard error; "
+            "it is used because --shrinkage says so"
         )
         assert "shrinkage 0.5, " in ended.lines[-1]
         found = pyarrow.parquet.read_table(self.predicted(run, "noise.csv"))

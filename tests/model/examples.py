@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import settings
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases import ESTIMATORS, Base, Problem
+from resmem_cli.model.bases import ESTIMATORS, Base, BaseSpec, Problem
+from resmem_cli.model.representation import Fitting, Representation
+from resmem_cli.model.splitting import Recipe, Rows
 
 # Properties are tried on few examples: each is small, and two cores run the whole suite.
 FEW = settings(max_examples=25, deadline=None, derandomize=True)
@@ -43,9 +45,29 @@ def quick_base(name: str, X: Floats, y: Floats, problem: Problem, weight: Floats
     return ESTIMATORS[name].fit(X, y, weight, problem, QUICK[name])
 
 
+def quick_recipe(name: str, problem: Problem, fixed: Base | None = None) -> Recipe:
+    return Recipe(BaseSpec(name, QUICK[name]), problem, fixed)
+
+
+def rows_of(X: Floats, y: Floats, *, weight: Floats | None = None, is_new: np.ndarray | None = None) -> Rows:
+    """Rows that the stored base has all seen, if that is not said."""
+    return Rows(X, y, weight, np.zeros(len(y), dtype=bool) if is_new is None else is_new)
+
+
+def fit_representation(
+    name: str, base: Base, X: Floats, y: Floats, problem: Problem, *, estimator: str = "linear", n_steps: int = 2
+) -> Representation:
+    return Fitting(rows_of(X, y), base, quick_recipe(estimator, problem), n_steps, threads=1).fit(name)
+
+
 def one_hot(y: Floats, n_outputs: int) -> Floats:
     """The targets as the predictions that would be perfect."""
     return y[:, None] if n_outputs == 1 else np.eye(n_outputs)[y.astype(np.int64)]
+
+
+def remembered_as(labels: Floats, base: Floats) -> Floats:
+    """What is predicted where the memory knows the labels: numbers exactly, of probabilities the base keeps 1 %."""
+    return labels if labels.shape[1] == 1 else 0.99 * labels + 0.01 * base
 
 
 def corrected_by_loops(
@@ -69,4 +91,4 @@ def corrected_by_loops(
     powers = [math.exp(math.log(p) / temperature) for p in prediction]
     summed = [p / sum(powers) + shrinkage * g[c] for c, p in enumerate(powers)]
     clipped = [min(max(value, 0.0), 1.0) for value in summed]
-    return [value / sum(clipped) for value in clipped]
+    return [0.99 * value / sum(clipped) + 0.01 * p / sum(powers) for value, p in zip(clipped, powers, strict=True)]

@@ -6,29 +6,38 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from resmem_cli.model import folds, kernel, representation
-from resmem_cli.model.bases import ESTIMATORS, BaseSpec, Problem
-from resmem_cli.model.folds import Fold, Plan, Rows, _run_fold, _splits, has_enough_new, run_folds
+from resmem_cli.model import folds, kernel
+from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.folds import Fold, Plan, _run_fold, run_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions
+from resmem_cli.model.representation import Fitting
 from resmem_cli.model.resmem import memorise
-from tests.model.examples import BINARY, FEW, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows, quick_base
+from resmem_cli.model.splitting import Rows
+from tests.model.examples import (
+    BINARY,
+    MULTICLASS,
+    REGRESSION,
+    TASKS,
+    make_rows,
+    quick_base,
+    quick_recipe,
+    rows_of,
+)
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
 EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
 
 
-def rows_of(X, y, *, weight=None, is_new=None) -> Rows:
-    return Rows(X, y, weight, np.zeros(len(y), dtype=bool) if is_new is None else is_new)
+CHEAP = ("features", "sensitivity")
+LEARNED = ("learned:diagonal", "learned:linear", "learned:mlp")
 
 
-def plan_of(name: str, problem: Problem, *, fixed=None, n_neighbors=8, representations=None) -> Plan:
+def plan_of(name: str, problem: Problem, *, fixed=None, n_neighbors=8, learned=(), representations=None) -> Plan:
     if representations is None:
-        representations = ("features",) if name == "constant" else representation.NAMES
-    return Plan(BaseSpec(name, QUICK[name]), problem, fixed, representations, n_neighbors, GraphOptions())
+        representations = (*CHEAP, *(() if name == "constant" else ("model",)), *learned)
+    return Plan(quick_recipe(name, problem, fixed), representations, n_neighbors, GraphOptions(), n_steps=2)
 
 
 def run(rows: Rows, plan: Plan, n_folds: int = 5, threads: int = 1) -> list[Fold]:
@@ -49,24 +58,6 @@ def assert_same(first: Fold, second: Fold) -> None:
 
 
 # Who is held out
-
-
-@FEW
-@given(n=st.integers(4, 300), n_classes=st.sampled_from([0, 2, 5]), n_folds=st.integers(2, 6), seed=st.integers(0, 99))
-def test_every_row_is_held_out_once_and_otherwise_remembered_and_classes_are_spread(n, n_classes, n_folds, seed):
-    rng = np.random.default_rng(seed)
-    y = rng.normal(size=n) if n_classes == 0 else np.minimum(rng.geometric(0.4, n) - 1, n_classes - 1) * 1.0
-    splits = list(_splits(y, Problem((0,), n_classes, seed), n_folds, rng))
-    assert len(splits) == n_folds
-    held = np.concatenate([asked for _, asked in splits])
-    np.testing.assert_array_equal(np.sort(held), np.arange(n))
-    for remembered, asked in splits:
-        np.testing.assert_array_equal(np.sort(np.concatenate([remembered, asked])), np.arange(n))
-    sizes = [len(asked) for _, asked in splits]
-    assert max(sizes) - min(sizes) <= 1
-    if n_classes:
-        counts = np.array([np.bincount(y[asked].astype(int), minlength=n_classes) for _, asked in splits])
-        assert (np.ptp(counts, axis=0) <= 1).all()
 
 
 @EVERY_TASK
@@ -108,12 +99,12 @@ def test_held_out_labels_change_nothing_but_themselves(name):
 @pytest.mark.parametrize("n_classes", [BINARY, MULTICLASS])
 def test_held_out_classes_change_nothing_but_themselves(name, n_classes):
     X, y, problem = make_rows(100, n_classes)
-    rows, plan, asked = rows_of(X, y), plan_of(name, problem), np.arange(0, 100, 5)
+    rows, plan, asked = rows_of(X, y), plan_of(name, problem, learned=LEARNED), np.arange(0, 100, 5)
     remembered = np.setdiff1d(np.arange(100), asked)
     changed = y.copy()
     changed[asked] = (changed[asked] + 1) % n_classes
-    before = _run_fold(rows, plan, remembered, asked)
-    after = _run_fold(replace(rows, y=changed), plan, remembered, asked)
+    before = _run_fold(rows, plan, remembered, asked, 1)
+    after = _run_fold(replace(rows, y=changed), plan, remembered, asked, 1)
     assert not (before.y == after.y).any()
     assert_same(before, after)
 
@@ -121,12 +112,12 @@ def test_held_out_classes_change_nothing_but_themselves(name, n_classes):
 @EVERY_BASE
 def test_held_out_rows_do_not_reach_the_memory_or_each_others_answers(name):
     X, y, problem = make_rows(100, REGRESSION)
-    plan, asked = plan_of(name, problem), np.arange(0, 100, 5)
+    plan, asked = plan_of(name, problem, learned=LEARNED), np.arange(0, 100, 5)
     remembered = np.setdiff1d(np.arange(100), asked)
-    whole = _run_fold(rows_of(X, y), plan, remembered, asked)
+    whole = _run_fold(rows_of(X, y), plan, remembered, asked, 1)
     moved = X.copy()
     moved[asked[1:], :2] *= 100
-    after = _run_fold(rows_of(moved, y), plan, remembered, asked)
+    after = _run_fold(rows_of(moved, y), plan, remembered, asked, 1)
     first = np.array([0])
     np.testing.assert_allclose(whole.take(first).predictions, after.take(first).predictions, rtol=1e-12)
     for space, view in whole.views.items():
@@ -145,14 +136,17 @@ def test_a_fold_answers_as_the_model_that_its_remembered_rows_make(name, n_class
     weight = np.random.default_rng(0).uniform(0.5, 2, 120)
     asked = np.arange(0, 120, 5)
     remembered = np.setdiff1d(np.arange(120), asked)
-    plan = plan_of(name, problem)
-    fold = _run_fold(rows_of(X, y, weight=weight), plan, remembered, asked)
+    plan = plan_of(name, problem, learned=LEARNED)
+    rows = rows_of(X, y, weight=weight)
+    fold = _run_fold(rows, plan, remembered, asked, 1)
     base = quick_base(name, X[remembered], y[remembered], problem, weight[remembered])
     training = (X[remembered], y[remembered], weight[remembered])
+    fitting = Fitting(rows.take(remembered), base, plan.recipe, plan.n_steps, threads=1)
+    assert tuple(fold.views) == plan.representations
     for space, view in fold.views.items():
         model = memorise(
             base,
-            representation.fit(space, training[0], problem.n_categories),
+            fitting.fit(space),
             Settings(8, 0.5, shrinkage=0.7),
             training,
             GraphOptions(),
@@ -219,12 +213,42 @@ def test_folds_without_a_new_row_are_left_out():
     assert all(len(fold.y) for fold in done)
 
 
-@pytest.mark.parametrize(
-    ("n_new", "n_rows", "enough"),
-    [(200, 200, True), (199, 199, False), (200, 2_000, True), (200, 2_010, False), (0, 50, False)],
-)
-def test_new_rows_suffice_from_200_and_a_tenth_of_all(n_new, n_rows, enough):
-    assert has_enough_new(np.arange(n_rows) < n_new) == enough
+# Encoders
+
+
+def test_where_encoders_are_trained_only_as_many_folds_are_run_as_ask_enough_rows(monkeypatch):
+    """Their held-out rows are split, so that there are as many groups as folds were asked for."""
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 30)
+    X, y, problem = make_rows(100, REGRESSION)
+    learned = plan_of("constant", problem, representations=("learned:diagonal",))
+    done = run(rows_of(X, y), learned)
+    assert [len(fold.y) for fold in done] == [7, 7, 6, 7, 7, 6]
+    assert len(np.unique(np.concatenate([fold.y for fold in done]))) == 40
+    assert [len(fold.y) for fold in run(rows_of(X, y), plan_of("constant", problem))] == [20] * 5
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 5, 7])
+def test_there_are_at_least_as_many_groups_as_folds_were_asked_for(n_folds, monkeypatch):
+    X, y, problem = make_rows(60, BINARY)
+    for enough in (1, 20, 45, 1_000):
+        monkeypatch.setattr(folds, "_ROWS_TO_ASK", enough)
+        done = run(rows_of(X, y), plan_of("constant", problem, representations=("learned:diagonal",)), n_folds)
+        n_asked = sum(len(fold.y) for fold in done)
+        assert n_folds <= len(done) < 2 * n_folds
+        assert abs(n_asked - min(enough, 60) - 30 / n_folds) <= 30 / n_folds + n_folds  # folds differ by a row
+        assert all(len(fold.y) for fold in done)
+
+
+def test_where_the_base_stays_only_new_rows_count_as_asked(monkeypatch):
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 15)
+    X, y, problem = make_rows(100, REGRESSION)
+    is_new = np.arange(100) % 4 == 0
+    plan = plan_of("constant", problem, fixed=quick_base("constant", X, y, problem), representations=LEARNED[:1])
+    done = run(rows_of(X, y, is_new=is_new), plan)
+    asked = np.concatenate([fold.y for fold in done])
+    assert 15 <= len(asked) < 25
+    assert np.isin(asked, y[is_new]).all()
+    assert len(done) >= 5
 
 
 # Very many rows, and threads
@@ -252,7 +276,7 @@ def test_of_very_many_rows_one_split_of_a_subsample_replaces_the_folds(monkeypat
 def test_folds_are_the_same_with_any_number_of_threads():
     """From 4,000 rows on, two threads are two processes."""
     X, y, problem = make_rows(4_000, REGRESSION)
-    rows, plan = rows_of(X, y), plan_of("linear", problem, representations=("features",))
+    rows, plan = rows_of(X, y), plan_of("linear", problem, representations=("features", "learned:linear"))
     one, two = (run(rows, plan, n_folds=2, threads=threads) for threads in (1, 2))
     for first, second in zip(one, two, strict=True):
         np.testing.assert_array_equal(first.y, second.y)

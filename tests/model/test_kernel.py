@@ -158,10 +158,20 @@ def test_corrected_probabilities_are_probabilities(seed, n_classes, shrinkage):
 
 def test_where_correction_leaves_no_class_the_base_stands():
     base = np.array([[0.25, 0.75]])
-    assert kernel.corrected(base, np.array([[-1.0, -1.0]]), 1.0).tolist() == base.tolist()
+    np.testing.assert_allclose(kernel.corrected(base, np.array([[-1.0, -1.0]]), 1.0), base, rtol=1e-15)
 
 
-@pytest.mark.parametrize("base", [np.array([[-2.0], [5e9]]), np.array([[0.2, 0.8], [1.0, 0.0]])])
+@FEW
+@given(seed=seeds, n_classes=st.integers(2, 6), shrinkage=st.floats(0, 3))
+def test_no_correction_takes_more_than_99_percent_of_a_class_from_the_base(seed, n_classes, shrinkage):
+    """So that neighbours without a class never say that it cannot be."""
+    rng = np.random.default_rng(seed)
+    base = simplex(rng, 8, n_classes)
+    corrected = kernel.corrected(base, rng.uniform(-2, 2, (8, n_classes)), shrinkage)
+    assert (corrected >= 0.01 * base).all()
+
+
+@pytest.mark.parametrize("base", [np.array([[-2.0], [5e9]]), np.array([[0.2, 0.8], [1.0, 0.0], [0.1, 0.9]])])
 def test_without_shrinkage_the_base_stands(base):
     np.testing.assert_array_equal(kernel.corrected(base, np.ones_like(base), 0.0), base)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import representation, resmem
+from resmem_cli.model import resmem
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
 from resmem_cli.model.kernel import Settings
@@ -22,9 +22,11 @@ from tests.model.examples import (
     REGRESSION,
     TASKS,
     corrected_by_loops,
+    fit_representation,
     make_rows,
     one_hot,
     quick_base,
+    remembered_as,
 )
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
@@ -33,10 +35,20 @@ NEAREST = Settings(n_neighbors=1, bandwidth=1.0)
 
 
 def remember(
-    base: Base, X: Floats, y: Floats, problem: Problem, setting: Settings, *, space="features", weight=None, threads=1
+    base: Base, X: Floats, y: Floats, problem: Problem, setting: Settings, *, space="features", weight=None, clip=False
 ) -> Remembered:
-    found = representation.fit(space, X, problem.n_categories)
-    return memorise(base, found, setting, (X, y, weight), GraphOptions(), seed=problem.seed, threads=threads)
+    found = fit_representation(space, base, X, y, problem)
+    rows, seed = (X, y, weight), problem.seed
+    return memorise(base, found, setting, rows, GraphOptions(), seed=seed, threads=1, clip_neighbors=clip)
+
+
+def assert_memorised(predicted: Floats, y: Floats, base: Floats) -> None:
+    """A number is its label; a class is the label's, with a probability of 0.99 or more."""
+    labels = one_hot(y, base.shape[1])
+    np.testing.assert_allclose(predicted, remembered_as(labels, base), rtol=1e-9, atol=1e-9)
+    if base.shape[1] > 1:
+        np.testing.assert_array_equal(predicted.argmax(axis=1), y)
+        assert (predicted.max(axis=1) >= 0.99 - 1e-9).all()
 
 
 # The memorisation property
@@ -60,9 +72,8 @@ def test_a_memorised_row_is_predicted_as_its_label(name, n_classes, setting):
         problem = Problem((0, 0, 0), n_classes, 0)
         remembered = remember(quick_base(name, X, y, problem), X, y, problem, setting)
         assume(len(remembered.cells.points) == len(X))
-        np.testing.assert_allclose(
-            remembered.model.predict(X).resmem, one_hot(y, problem.n_outputs), rtol=1e-9, atol=1e-9
-        )
+        prediction = remembered.model.predict(X)
+        assert_memorised(prediction.resmem, y, prediction.base)
 
     holds()
 
@@ -79,7 +90,7 @@ def test_a_memory_with_a_graph_predicts_memorised_rows_as_their_labels(name, n_c
     remembered = remember(base, X, y, problem, setting)
     assert isinstance(remembered.model.memory.index, HnswIndex)
     assert len(remembered.cells.points) == len(X)
-    np.testing.assert_allclose(remembered.model.predict(X).resmem, one_hot(y, problem.n_outputs), atol=1e-9)
+    assert_memorised(remembered.model.predict(X).resmem, y, base.predict(X))
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +111,14 @@ def many():
 
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "constant"])
 @EVERY_TASK
-def test_in_the_models_own_space_rows_alone_in_their_cell_are_predicted_as_their_labels(name, n_classes):
+@pytest.mark.parametrize("space", ["model", "sensitivity", "learned:diagonal", "learned:linear", "learned:mlp"])
+def test_in_every_space_rows_alone_in_their_cell_are_predicted_as_their_labels(name, n_classes, space):
     X, y, problem = make_rows(150, n_classes)
-    remembered = remember(quick_base(name, X, y, problem), X, y, problem, NEAREST, space="model")
+    remembered = remember(quick_base(name, X, y, problem), X, y, problem, NEAREST, space=space)
     alone = remembered.cells.counts[remembered.cells.members] == 1
     assert alone.sum() > 10
-    predicted = remembered.model.predict(X).resmem
-    np.testing.assert_allclose(predicted[alone], one_hot(y, problem.n_outputs)[alone], atol=1e-9)
+    prediction = remembered.model.predict(X)
+    assert_memorised(prediction.resmem[alone], y[alone], prediction.base[alone])
 
 
 @EVERY_TASK
@@ -118,7 +130,7 @@ def test_rows_that_are_equal_are_predicted_as_the_weighted_mean_of_their_labels(
     predicted = remember(base, X, y, problem, NEAREST, weight=weight).model.predict(X[:60]).resmem
     labels = one_hot(y, problem.n_outputs).reshape(3, 60, -1)
     expected = np.average(labels, axis=0, weights=np.broadcast_to(weight.reshape(3, 60, 1), labels.shape))
-    np.testing.assert_allclose(predicted, expected, atol=1e-9)
+    np.testing.assert_allclose(predicted, remembered_as(expected, base.predict(X[:60])), atol=1e-9)
 
 
 # The sum
@@ -126,7 +138,7 @@ def test_rows_that_are_equal_are_predicted_as_the_weighted_mean_of_their_labels(
 
 @EVERY_TASK
 @pytest.mark.parametrize("is_relative", [True, False])
-@pytest.mark.parametrize("space", ["features", "model"])
+@pytest.mark.parametrize("space", ["features", "model", "sensitivity", "learned:mlp"])
 def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
     X, y, problem = make_rows(90, n_classes)
     X[50:70] = X[:20]  # equal rows
@@ -137,10 +149,12 @@ def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
     setting = Settings(7, 0.4, is_relative, shrinkage=0.8, temperature=temperature)
     remembered = remember(base, X, y, problem, setting, space=space, weight=weight)
 
-    represent = remembered.model.representation.represent
-    rows, queries = represent(X, base).tolist(), represent(fresh, base).astype(np.float64)
+    rows, queries = (
+        remembered.model.representation.represent(part, base, base.predict(part)).astype(np.float64)
+        for part in (X, fresh)
+    )
     members: dict[tuple[float, ...], list[int]] = {}
-    for i, row in enumerate(rows):
+    for i, row in enumerate(rows.tolist()):
         members.setdefault(tuple(row), []).append(i)
     before = base.predict(X)
     if n_classes:
@@ -241,10 +255,18 @@ def test_more_neighbours_than_cells_are_refused():
         remember(base, np.tile(X, (2, 1)), np.tile(y, 2), problem, Settings(31, 0.5))
 
 
+def test_more_neighbours_than_cells_are_lowered_to_their_number_where_that_is_asked():
+    X, y, problem = make_rows(30, REGRESSION)
+    base = quick_base("linear", X, y, problem)
+    rows = (base, np.tile(X, (2, 1)), np.tile(y, 2), problem)
+    assert remember(*rows, Settings(31, 0.5), clip=True).model.settings == Settings(30, 0.5)
+    assert remember(*rows, Settings(29, 0.5), clip=True).model.settings == Settings(29, 0.5)
+
+
 def test_progress_is_reported():
     X, y, problem = make_rows(30, REGRESSION)
     said: list[str] = []
-    space = representation.fit("features", X, problem.n_categories)
     base = quick_base("linear", X, y, problem)
+    space = fit_representation("features", base, X, y, problem)
     memorise(base, space, NEAREST, (X, y, None), GraphOptions(), seed=0, threads=1, report=said.append)
     assert said == ["indexing 30 cells"]

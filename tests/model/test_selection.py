@@ -7,16 +7,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model import folds, representation, selection
+from resmem_cli.model import folds, kernel, selection
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases import ESTIMATORS, BaseSpec, Problem
-from resmem_cli.model.folds import Plan, Rows, run_folds
+from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.folds import Plan, run_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import memorise
 from resmem_cli.model.selection import Grid, Selection, _grid_losses, _setting_loss, select
-from tests.model.examples import BINARY, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows
+from resmem_cli.model.splitting import has_enough_new
+from tests.model.examples import (
+    BINARY,
+    MULTICLASS,
+    REGRESSION,
+    TASKS,
+    fit_representation,
+    make_rows,
+    quick_base,
+    quick_recipe,
+    rows_of,
+)
 
 EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
 SMALL = Grid(("features",), (1, 4, 16), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0))
@@ -26,23 +37,27 @@ def grid_for(n_classes: int, grid: Grid = SMALL) -> Grid:
     return grid if n_classes else replace(grid, temperatures=(1.0,))
 
 
+def plan_for(problem: Problem, grid: Grid) -> Plan:
+    return Plan(quick_recipe("linear", problem), grid.representations, max(grid.neighbors), GraphOptions(), n_steps=2)
+
+
 def chosen_for(
-    name: str, X: Floats, y: Floats, problem: Problem, grid: Grid, *, weight=None, n_seen=None, n_folds=5
+    name: str, X: Floats, y: Floats, problem: Problem, grid: Grid, *, weight=None, n_seen=None, n_folds=5, n_steps=2
 ) -> Selection:
     """Select with a base that was fitted on the first `n_seen` rows (all of them, if that is not said)."""
     n_seen = len(y) if n_seen is None else n_seen
-    spec = BaseSpec(name, QUICK[name])
-    own = None if weight is None else weight[:n_seen]
-    base = ESTIMATORS[name].fit(X[:n_seen], y[:n_seen], own, problem, spec.params)
-    rows = Rows(X, y, weight, np.arange(len(y)) >= n_seen)
-    return select(rows, base, spec, problem, grid, n_folds=n_folds, graph=GraphOptions(), threads=1)
+    rows = rows_of(X, y, weight=weight, is_new=np.arange(len(y)) >= n_seen)
+    seen = rows.take(np.arange(n_seen))
+    fixed = quick_base(name, seen.X, seen.y, problem, seen.weight) if has_enough_new(rows.is_new) else None
+    recipe = quick_recipe(name, problem, fixed)
+    return select(rows, recipe, grid, n_folds=n_folds, n_steps=n_steps, graph=GraphOptions(), threads=1)
 
 
-def fresh_gain(name, train, fresh, problem, chosen: Selection) -> float:
+def fresh_gain(name, train, fresh, problem, chosen: Selection, *, n_steps: int = 2) -> float:
     """What the chosen settings gain over the base on rows that nothing has seen."""
     X, y = train
-    base = ESTIMATORS[name].fit(X, y, None, problem, QUICK[name])
-    space = representation.fit(chosen.representation, X, problem.n_categories)
+    base = quick_base(name, X, y, problem)
+    space = fit_representation(chosen.representation, base, X, y, problem, estimator=name, n_steps=n_steps)
     model = memorise(base, space, chosen.settings, (X, y, None), GraphOptions(), seed=0, threads=1).model
     prediction = model.predict(fresh[0])
     return float((row_loss(fresh[1], prediction.base) - row_loss(fresh[1], prediction.resmem)).mean())
@@ -72,21 +87,31 @@ def local(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Problem]:
 def test_the_whole_grid_at_once_is_every_setting_alone(n_classes, is_relative, weighted, monkeypatch):
     X, y, problem = make_rows(150, n_classes)
     weight = np.random.default_rng(0).uniform(0.5, 2, 150) if weighted else None
-    grid = replace(grid_for(n_classes), representations=("features", "model"), is_relative=is_relative)
-    plan = Plan(BaseSpec("linear"), problem, None, grid.representations, 16, GraphOptions())
-    rows = Rows(X, y, weight, np.zeros(150, dtype=bool))
-    fold = run_folds(rows, plan, 3, threads=1, report=lambda _: None)[0]
+    names = ("features", "sensitivity", "model", "learned:mlp")
+    grid = replace(grid_for(n_classes), representations=names, is_relative=is_relative)
+    rows = rows_of(X, y, weight=weight)
+    fold = run_folds(rows, plan_for(problem, grid), 3, threads=1, report=lambda _: None)[0]
     for held in (1_000_000, 300):  # in one part, and in several
         monkeypatch.setattr(selection, "_HELD_RESIDUALS", held)
         for name in grid.representations:
-            expected = [np.average(_setting_loss(fold, name, s), weights=fold.weight) for s in grid.settings]
+            expected = [np.average(_setting_loss(fold, name, s), weights=fold.weight) for s in grid.settings(name)]
             np.testing.assert_allclose(_grid_losses(fold, name, grid), expected, rtol=1e-9)
 
 
 def test_a_grid_is_every_combination_once():
-    settings = SMALL.settings
+    settings = SMALL.settings("features")
     assert len(settings) == len(set(settings)) == 3 * 2 * 2 * 2
     assert Settings(16, 0.1, True, 0.5, 2.0) in settings
+
+
+def test_where_an_encoder_was_trained_distances_in_its_own_units_are_tried_as_well():
+    grid = replace(SMALL, representations=("model", "learned:linear"), own_bandwidths=(0.7,))
+    own = grid.settings("learned:linear")
+    assert len(own) == len(set(own)) == 3 * 3 * 2 * 2
+    assert set(own) > set(grid.settings("model")) == set(SMALL.settings("features"))
+    assert {(s.bandwidth, s.is_relative) for s in own} == {(0.1, True), (0.5, True), (0.7, False)}
+    assert grid.choices == [(name, s) for name in grid.representations for s in grid.settings(name)]
+    assert replace(grid, own_bandwidths=()).settings("learned:linear") == grid.settings("model")
 
 
 # What is chosen
@@ -95,28 +120,27 @@ def test_a_grid_is_every_combination_once():
 @EVERY_TASK
 def test_the_choice_is_the_best_of_the_candidates_of_every_representation(n_classes):
     X, y, problem = make_rows(200, n_classes)
-    grid = replace(grid_for(n_classes), representations=("features", "model"))
+    names = ("features", "sensitivity", "model", "learned:diagonal", "learned:linear", "learned:mlp")
+    grid = replace(grid_for(n_classes), representations=names)
     chosen = chosen_for("linear", X, y, problem, grid)
-    assert {candidate.representation for candidate in chosen.candidates} == {"features", "model"}
+    assert {candidate.representation for candidate in chosen.candidates} == set(names)
     losses = [candidate.loss for candidate in chosen.candidates]
     assert losses == sorted(losses)
     best = chosen.candidates[0]
     assert chosen.representation == best.representation
     if chosen.helps:
         assert chosen.settings == best.settings
-    assert best.settings in grid.settings
+    assert all(candidate.settings in grid.settings(candidate.representation) for candidate in chosen.candidates)
 
 
 def test_the_chosen_loss_is_the_least_of_the_grid_over_all_folds():
     X, y, problem = make_rows(200, REGRESSION)
     grid = grid_for(REGRESSION)
-    plan = Plan(BaseSpec("linear"), problem, None, grid.representations, 16, GraphOptions())
-    rows = Rows(X, y, None, np.zeros(200, dtype=bool))
-    done = run_folds(rows, plan, 5, threads=1, report=lambda _: None)
+    done = run_folds(rows_of(X, y), plan_for(problem, grid), 5, threads=1, report=lambda _: None)
     losses = np.mean([_grid_losses(fold, "features", grid) for fold in done], axis=0)
     chosen = chosen_for("linear", X, y, problem, grid)
     assert chosen.candidates[0].loss == pytest.approx(losses.min())
-    assert chosen.candidates[0].settings == grid.settings[int(losses.argmin())]
+    assert chosen.candidates[0].settings == grid.settings("features")[int(losses.argmin())]
 
 
 @pytest.mark.parametrize("seed", [0, 4], ids=["folds_differ_more", "rows_differ_more"])
@@ -124,13 +148,12 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     X, y, problem = make_rows(200, REGRESSION, seed)
     weight = np.random.default_rng(0).uniform(0.2, 3, 200)
     grid = grid_for(REGRESSION)
-    plan = Plan(BaseSpec("linear"), problem, None, grid.representations, 16, GraphOptions())
-    done = run_folds(Rows(X, y, weight, np.zeros(200, dtype=bool)), plan, 5, threads=1, report=lambda _: None)
+    done = run_folds(rows_of(X, y, weight=weight), plan_for(problem, grid), 5, threads=1, report=lambda _: None)
     by_setting = np.array([_grid_losses(fold, "features", grid) for fold in done])
     after = []
     for i, fold in enumerate(done):
         others = np.delete(by_setting, i, axis=0).mean(axis=0)
-        after.append(_setting_loss(fold, "features", grid.settings[int(others.argmin())]))
+        after.append(_setting_loss(fold, "features", grid.settings("features")[int(others.argmin())]))
     gains = [row_loss(fold.y, fold.predictions) - loss for fold, loss in zip(done, after, strict=True)]
     own = np.concatenate([fold.weight for fold in done])
     gain = np.average(np.concatenate(gains), weights=own)
@@ -187,7 +210,7 @@ def test_refused_the_memory_leaves_exactly_the_base():
     chosen = chosen_for("constant", X, y, problem, Grid(("features",)))
     assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0.0, 1.0)
     base = ESTIMATORS["constant"].fit(X, y, None, problem, {})
-    space = representation.fit("features", X, problem.n_categories)
+    space = fit_representation("features", base, X, y, problem)
     model = memorise(base, space, chosen.settings, (X, y, None), GraphOptions(), seed=0, threads=1).model
     np.testing.assert_array_equal(model.predict(X).resmem, base.predict(X))
 
@@ -218,6 +241,40 @@ def test_the_gain_that_the_folds_say_is_not_more_than_that_on_fresh_rows(n_class
     assert difference.mean() < 2 * difference.std(ddof=1) / 6**0.5
 
 
+@pytest.mark.parametrize("name", ["boosting", "linear"])
+def test_a_base_overfitted_to_noise_is_not_helped_by_a_memory_though_a_temperature_would_help_it(name):
+    """Nearly every seed's folds show a gain beyond its standard error, but a temperature alone makes it."""
+    refused, would_be_credited = 0, 0
+    for seed in range(10):
+        X, y, problem = noise(300, BINARY, seed)
+        chosen = chosen_for(name, X, y, problem, Grid(("features", "sensitivity")))
+        refused += not chosen.helps
+        would_be_credited += chosen.gain > chosen.standard_error
+        assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0, 1) or chosen.helps
+    assert refused >= 8
+    if name == "boosting":
+        assert would_be_credited >= 8
+
+
+def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly():
+    """Of the base alone, on the other folds; the figures that are told stay those over the base as it is."""
+    for seed in range(3):
+        X, y, problem = noise(300, BINARY, seed)
+        grid = grid_for(BINARY)
+        plan = replace(plan_for(problem, grid), recipe=quick_recipe("boosting", problem))
+        done = run_folds(rows_of(X, y), plan, 5, threads=1, report=lambda _: None)
+        losses = np.array([[row_loss(f.y, kernel.tempered(f.predictions, t)).mean() for t in (1, 2)] for f in done])
+        best = [(1, 2)[np.delete(losses, i, axis=0).mean(axis=0).argmin()] for i in range(5)]
+        alone = np.concatenate(
+            [row_loss(f.y, kernel.tempered(f.predictions, t)) for f, t in zip(done, best, strict=True)]
+        )
+        before = np.concatenate([row_loss(f.y, f.predictions) for f in done])
+        chosen = chosen_for("boosting", X, y, problem, grid)
+        assert chosen.base_loss == pytest.approx(before.mean())
+        assert chosen.gain > alone.mean() - chosen.resmem_loss
+        assert not (chosen.helps and alone.mean() <= chosen.resmem_loss)
+
+
 # What the user fixed
 
 
@@ -234,16 +291,6 @@ def test_a_shrinkage_of_0_is_the_base_and_gains_nothing():
     chosen = chosen_for("boosting", X, y, problem, replace(SMALL, shrinkages=(0.0,)))
     assert (chosen.gain, chosen.standard_error, chosen.helps, chosen.forced) == (0.0, 0.0, False, False)
     assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0.0, 1.0)
-
-
-def test_no_more_neighbours_are_chosen_than_there_are_cells_unless_the_user_chose_them():
-    rng = np.random.default_rng(0)
-    X = np.repeat(rng.normal(size=(20, 2)), 15, axis=0)
-    y = np.repeat(rng.normal(size=20), 15) + rng.normal(size=300)
-    problem = Problem((0, 0), 0, 0)
-    many = Grid(("features",), (32,), (1.0,), (1.0,), (1.0,))
-    assert chosen_for("constant", X, y, problem, replace(many, neighbors=(32, 64))).settings.n_neighbors == 20
-    assert chosen_for("constant", X, y, problem, many).settings.n_neighbors == 32
 
 
 # Which rows
@@ -285,3 +332,46 @@ def test_weights_say_which_rows_count():
     ]
     assert by_half[0].helps
     assert not by_half[1].helps
+
+
+# Encoders
+
+
+def one_of_many(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Problem]:
+    """Of eight columns one says what a linear base leaves, so that neighbours in all eight are no neighbours."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, (n, 8))
+    value = np.sin(4 * X[:, 3]) + rng.normal(size=n) * 0.1
+    return X, value if n_classes == 0 else (value > 0).astype(np.float64), Problem((0,) * 8, n_classes, seed)
+
+
+@pytest.mark.parametrize("n_classes", [REGRESSION, BINARY], ids=["regression", "binary"])
+def test_a_learned_space_is_chosen_where_it_is_better_and_gains_on_fresh_rows_no_less_than_the_folds_said(n_classes):
+    X, y, problem = one_of_many(600, n_classes, 0)
+    grid = grid_for(n_classes, Grid(("features", "sensitivity", "learned:diagonal"), neighbors=(8, 32)))
+    chosen = chosen_for("linear", X, y, problem, grid, n_folds=3, n_steps=60)
+    assert chosen.representation == "learned:diagonal"
+    assert chosen.helps
+    losses = {candidate.representation: candidate.loss for candidate in chosen.candidates}
+    assert losses["learned:diagonal"] < 0.8 * min(losses["features"], losses["sensitivity"])
+    fresh = one_of_many(1_000, n_classes, 1)[:2]
+    assert fresh_gain("linear", (X, y), fresh, problem, chosen, n_steps=60) > 0.95 * chosen.gain
+
+
+def test_an_encoder_trained_on_noise_is_refused():
+    """However well it fits the rows that it was trained on: others judge it."""
+    refused = 0
+    for seed in range(4):
+        X, y, problem = noise(250, BINARY, seed)
+        grid = Grid(("features", "learned:mlp"), neighbors=(4, 32))
+        refused += not chosen_for("linear", X, y, problem, grid, n_folds=2, n_steps=30).helps
+    assert refused >= 3
+
+
+def test_where_fewer_folds_are_run_their_rows_are_judged_in_as_many_groups(monkeypatch):
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 50)
+    X, y, problem = local(300, REGRESSION, 0)
+    grid = replace(grid_for(REGRESSION), representations=("features", "learned:diagonal"))
+    chosen = chosen_for("linear", X, y, problem, grid)
+    assert (chosen.n_folds, chosen.n_queries, chosen.refitted) == (5, 60, True)
+    assert chosen.standard_error > 0

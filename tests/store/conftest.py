@@ -14,12 +14,14 @@ import pytest
 
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Column, Schema, Target, Task
-from resmem_cli.model import bases, representation, resmem
+from resmem_cli.model import bases, resmem
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions
+from resmem_cli.model.representation import Fitting
 from resmem_cli.model.resmem import Remembered
+from resmem_cli.model.splitting import Recipe, Rows
 from resmem_cli.store import writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.writing import MemoryRows
@@ -44,7 +46,7 @@ class Fitted:
 
 
 @cache
-def fit(estimator: str, *, n_classes: int = 0, n_rows: int = 60, seed: int = 0, shrinkage: float = 1.0) -> Fitted:
+def fit(estimator: str, *, n_classes: int = 0, n_rows: int = 60, representation: str = "features") -> Fitted:
     """Fit on made-up rows: two numbers, and a category of three; `n_classes` of 0 is a regression."""
     rng = np.random.default_rng(5)
     X = np.column_stack([rng.normal(size=(n_rows, 2)), rng.integers(0, 3, n_rows)])
@@ -58,13 +60,12 @@ def fit(estimator: str, *, n_classes: int = 0, n_rows: int = 60, seed: int = 0, 
     classes = tuple(f"class {i}" for i in range(n_classes))
     target = Target("t", Task.CLASSIFICATION if n_classes else Task.REGRESSION, "double", classes)
     schema = Schema(columns, target, id_column="id")
-    problem = Problem(schema.n_categories, n_classes, seed)
+    problem = Problem(schema.n_categories, n_classes, seed=0)
     spec = BaseSpec(estimator, PARAMS.get(estimator, {}))
     base = bases.ESTIMATORS[estimator].fit(X, y, None, problem, spec.params)
-    space = representation.fit("features", X, schema.n_categories)
-    remembered = resmem.memorise(
-        base, space, Settings(4, 0.3, shrinkage=shrinkage), (X, y, None), GraphOptions(), seed=seed, threads=1
-    )
+    training = Rows(X, y, None, np.zeros(n_rows, dtype=bool))
+    space = Fitting(training, base, Recipe(spec, problem, None), n_steps=3, threads=1).fit(representation)
+    remembered = resmem.memorise(base, space, Settings(4, 0.3), (X, y, None), GraphOptions(), seed=0, threads=1)
     rows = MemoryRows(np.arange(n_rows, dtype=np.uint64), [f"row {i} é" for i in range(n_rows)])
     return Fitted(X, StoredBase("", schema, problem, spec, base, n_rows), remembered, rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -276,7 +277,7 @@ def test_an_estimator_that_is_cut_is_refused(copied: Copied) -> None:
     directory = copied("boosting")
     data = part(directory, "estimator.skops").read_bytes()
     replace_part(directory, "estimator.skops", data[: len(data) // 2])
-    with pytest.raises(ModelError, match="estimator.skops cannot be read as an estimator .*; run fit-base again"):
+    with pytest.raises(ModelError, match=r"estimator\.skops cannot be read as an estimator .*; run fit-base again"):
         reading.load(directory)
 
 
@@ -311,12 +312,8 @@ def test_random_damage_to_an_archive_ends_in_a_model_error_or_in_nothing(tmp_pat
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, bytes(content))
-    try:
-        found = parts.load_arrays(path)
-    except ModelError as error:
-        assert "cannot be read" in str(error)
-    else:
-        assert set(found) == {"a", "b"}
+    with contextlib.suppress(ModelError):
+        assert set(parts.load_arrays(path)) == {"a", "b"}
 
 
 def test_equal_estimators_have_equal_bytes_and_read_back_equal() -> None:

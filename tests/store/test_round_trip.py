@@ -31,6 +31,17 @@ def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(saved: Saved, 
     assert base.spec.estimator == estimator
 
 
+@pytest.mark.parametrize("n_classes", [0, 3])
+@pytest.mark.parametrize(
+    "name", ["features", "sensitivity", "model", "learned:diagonal", "learned:linear", "learned:mlp"]
+)
+def test_every_representation_comes_back(saved: Saved, name: str, n_classes: int) -> None:
+    fitted = fit("mlp", n_classes=n_classes, representation=name)
+    loaded = reading.load(saved("mlp", n_classes=n_classes, representation=name)).resmem
+    assert loaded.representation.name == name
+    np.testing.assert_array_equal(loaded.predict(fitted.X).resmem, fitted.remembered.model.predict(fitted.X).resmem)
+
+
 def test_parameters_come_back_as_json_has_them(saved: Saved) -> None:
     assert reading.load_base(saved("mlp")).spec.params == {"hidden_layer_sizes": [6, 4], "max_iter": 20}
 
@@ -139,15 +150,15 @@ def test_a_damaged_base_can_be_saved_over(copied: Saved) -> None:
     reading.load(directory)
 
 
-class _OutOfOrder(Exception):
+class _OutOfOrderError(Exception):
     """Something that goes wrong in the middle of a save."""
 
 
-@pytest.mark.parametrize("error", [_OutOfOrder(), KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("error", [_OutOfOrderError(), KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("step", ["save_arrays", "record", "publish", "write"])
 @pytest.mark.parametrize("is_fresh", [True, False])
 def test_an_interrupted_save_leaves_what_was_there(
-    copied: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException, is_fresh: bool
+    copied: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, step: str, error: BaseException, is_fresh: bool
 ) -> None:
     directory = tmp_path / "new" / "model" if is_fresh else copied("linear")
     before = contents(tmp_path)

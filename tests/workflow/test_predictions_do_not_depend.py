@@ -7,6 +7,7 @@ Boosting agrees to the last bit. The others multiply matrices, whose last bits m
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.data.inference import Roles
-from tests.workflow.conftest import Pipeline, mixed
+from tests.workflow.conftest import FIXED, Pipeline, mixed
 
 ESTIMATORS = ("boosting", "linear", "mlp", "constant")
 Fitted = Callable[[str], Pipeline]
@@ -103,3 +104,13 @@ def test_classes(pipeline: Pipeline) -> None:
         assert found["prediction"] == expected["prediction"]
         for column in expected.column_names[2:]:
             np.testing.assert_allclose(found[column], expected[column], rtol=0, atol=1e-9)
+
+
+def test_a_learned_representation(pipeline: Pipeline) -> None:
+    """It computes in single precision, in the network of the encoder and in the distances."""
+    memory = replace(FIXED, representation="learned", encoder="mlp", n_steps=5)
+    pipeline.fit(pipeline.file("train.parquet", mixed(200)), "linear", Roles("y"), memory)
+    name = pipeline.file("new.parquet", mixed(90, seed=1))
+    expected = pipeline.predict(name)
+    for options in ({"batch_rows": 1}, {"batch_rows": 7, "threads": 2}, {"batch_rows": 1_000, "threads": 2}):
+        assert_equal("mlp", pipeline.predict(name, **options), expected)

@@ -1,0 +1,191 @@
+"""Training the encoder: seeded, and it finds the columns whose neighbourhood explains the residual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.encoder import KINDS, Encoder, Kind, Lesson, Neighbourhood
+from resmem_cli.model.learning import sensitivity, starting_scale, train
+from tests.model.examples import BINARY, MULTICLASS, REGRESSION, make_rows, quick_base
+
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
+P, RELEVANT = 5, 2
+
+
+def problem(n_outputs: int, *, n_memory: int = 500, n_queries: int = 300, seed: int = 0) -> Lesson:
+    """A base that knows nothing, and targets that only one of the columns says anything of."""
+    rng = np.random.default_rng(seed)
+    z = rng.uniform(-1.7, 1.7, (n_memory + n_queries, P)).astype(np.float32)
+    value = np.sin(3 * z[:, RELEVANT])
+    if n_outputs == 1:
+        predictions = np.zeros((len(z), 1))
+        targets = value[:, None] + rng.normal(0, 0.1, (len(z), 1))
+    else:
+        predictions = np.full((len(z), 3), 1 / 3)
+        targets = np.eye(3)[np.digitize(value, [-0.5, 0.5])]
+    predictions, targets = predictions.astype(np.float32), targets.astype(np.float32)
+    residuals = targets[:n_memory] - predictions[:n_memory]
+    return Lesson(z[:n_memory], residuals, z[n_memory:], predictions[n_memory:], targets[n_memory:])
+
+
+def learned(kind: Kind, lessons: list[Lesson], n_steps: int, seed: int = 0, report=lambda _: None):
+    rng = np.random.default_rng(seed)
+    return train(lessons, Encoder.start(kind, np.full(P, 1.0), rng), n_steps, rng, report)
+
+
+def held_out_loss(trained: tuple[Encoder, float], of: Lesson) -> float:
+    """Of queries that nothing was trained on; the encoder is in units of its τ."""
+    encoder, gamma = trained
+    return Neighbourhood(encoder, np.float32(0), np.float32(np.log(gamma))).loss_and_gradient(of)[0]
+
+
+# Training
+
+
+@EVERY_KIND
+@OUTPUTS
+def test_training_lowers_the_held_out_loss_and_shrinks_the_scales_of_columns_without_a_say(kind, n_outputs):
+    lessons = [problem(n_outputs, seed=seed) for seed in (0, 1)]
+    fresh = problem(n_outputs, seed=9)
+    start, trained = (learned(kind, lessons, n_steps) for n_steps in (0, 120))
+    assert held_out_loss(trained, fresh) < 0.7 * held_out_loss(start, fresh)
+
+    def share(of: tuple[Encoder, float]) -> float:
+        """How far the columns without a say move the codes, relative to the one that has one."""
+        moved = [np.linalg.norm(of[0].encode(z + step) - of[0].encode(z), axis=1).mean() for step in steps]
+        return max(moved[:RELEVANT] + moved[RELEVANT + 1 :]) / moved[RELEVANT]
+
+    z, steps = fresh.queries, np.eye(P, dtype=np.float32)
+    assert 0.5 < share(start) < 2
+    assert share(trained) < 0.45
+    scale = np.abs(trained[0].weights["scale"])
+    assert np.delete(scale, RELEVANT).max() < (0.5 if kind == "diagonal" else 0.7) * scale[RELEVANT]
+
+
+@EVERY_KIND
+def test_the_same_seed_trains_the_same_encoder_and_another_seed_another(kind):
+    lessons = [problem(1, n_memory=60, n_queries=40, seed=seed) for seed in (0, 1)]
+    first, again, other = (learned(kind, lessons, 8, seed) for seed in (1, 1, 2))
+    assert first[1] == again[1] != other[1]
+    for name, value in first[0].weights.items():
+        np.testing.assert_array_equal(value, again[0].weights[name])
+        assert (value != other[0].weights[name]).any()
+        assert value.dtype == np.float32
+
+
+@EVERY_KIND
+def test_without_steps_the_start_is_returned_in_units_of_the_tau_it_would_begin_with(kind):
+    lesson, rng = problem(1), np.random.default_rng(3)
+    start = Encoder.start(kind, np.full(P, 1.0), rng)
+    encoder, gamma = train([lesson], start, 0, rng)
+    assert gamma == 1
+    length = float(start.weights["scale"][0] / encoder.weights["scale"][0])
+    np.testing.assert_allclose(encoder.encode(lesson.queries) * length, start.encode(lesson.queries), atol=1e-5)
+    # Then about as many neighbours count as are meant to: neither a handful nor all.
+    apart = np.linalg.norm(encoder.encode(lesson.queries)[:, None] - encoder.encode(lesson.memory), axis=2)
+    weights = np.exp(-apart) / np.exp(-apart).sum(axis=1, keepdims=True)
+    assert 10 < np.median(1 / np.square(weights).sum(axis=1)) < 150
+
+
+def test_rows_without_weight_are_never_asked():
+    lesson = problem(1, n_memory=60, n_queries=40)
+    weight = np.repeat([1 / 20, 0], 20)
+    targets = lesson.targets.copy()
+    targets[20:] = 1e6
+    first, second = (
+        learned("linear", [replace(lesson, weight=weight, targets=some)], 6) for some in (lesson.targets, targets)
+    )
+    assert first[1] == second[1]
+    for name, value in first[0].weights.items():
+        np.testing.assert_array_equal(value, second[0].weights[name])
+
+
+@OUTPUTS
+def test_a_memory_of_one_row_a_single_query_and_equal_rows_are_no_obstacle(n_outputs):
+    whole = problem(n_outputs, n_memory=1, n_queries=1)
+    equal = replace(problem(n_outputs, n_memory=40, n_queries=40), memory=np.ones((40, P)), queries=np.ones((40, P)))
+    for kind in KINDS:
+        for lesson in (whole, replace(equal, memory=np.float32(equal.memory), queries=np.float32(equal.queries))):
+            encoder, gamma = learned(kind, [lesson], 5)
+            assert np.isfinite(gamma)
+            assert all(np.isfinite(value).all() for value in encoder.weights.values())
+
+
+def test_progress_is_reported_every_50_steps():
+    said: list[str] = []
+    learned("diagonal", [problem(1, n_memory=20, n_queries=20)], 110, report=said.append)
+    assert said == [f"training the encoder: step {step} of 110" for step in (50, 100)]
+
+
+# Where it starts
+
+
+class Known:
+    """A base whose prediction is 3 times the second column less the fourth, whatever the labels."""
+
+    def predict(self, X: Floats) -> Floats:
+        return (3 * X[:, 1] - X[:, 3])[:, None]
+
+
+def test_sensitivity_is_how_far_a_permuted_column_moves_the_prediction():
+    X = np.random.default_rng(0).normal(size=(900, 4))
+    found = sensitivity(Known(), X, np.random.default_rng(1))
+    np.testing.assert_allclose(found, [0, 1, 0, 1 / 3], atol=0.05)
+    assert (found[0], found[1], found[2]) == (0, 1, 0)
+    X[:, 1] *= 0.01  # a column of little spread moves little
+    np.testing.assert_allclose(sensitivity(Known(), X, np.random.default_rng(1)), [0, 0.03, 0, 1], atol=0.005)
+
+
+@pytest.mark.parametrize("n_classes", [REGRESSION, BINARY, MULTICLASS])
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "constant"])
+def test_of_every_base_the_column_that_matters_is_found(name, n_classes):
+    X, _, of = make_rows(400, n_classes)
+    value = X[:, 1]
+    y = value if n_classes == 0 else np.digitize(value, np.linspace(-1, 1, n_classes - 1)).astype(float)
+    found = sensitivity(quick_base(name, X, y, of), X, np.random.default_rng(0))
+    assert found.argmax() == 1
+    assert np.delete(found, 1).max() < 0.5
+
+
+def test_a_base_that_no_column_moves_is_as_sensitive_to_each():
+    X, y, of = make_rows(50, REGRESSION)
+    assert sensitivity(quick_base("constant", X, y, of), X, np.random.default_rng(0)).tolist() == [1, 1, 1, 1]
+
+
+def test_sensitivity_asks_no_more_rows_than_suffice_and_leaves_them_as_they_are():
+    class Counting(Known):
+        most = 0
+
+        def predict(self, X: Floats) -> Floats:
+            self.most = max(self.most, len(X))
+            return super().predict(X)
+
+    X = np.random.default_rng(0).normal(size=(5_000, 4))
+    before, base = X.copy(), Counting()
+    sensitivity(base, X, np.random.default_rng(0))
+    assert base.most == 2_000
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize(("n_predictions", "of_each"), [(0, []), (1, [0.5]), (3, [0.3, 0.3, 0.3])])
+def test_the_first_scale_is_the_sensitivity_of_each_features_column_and_then_the_predictions(n_predictions, of_each):
+    scale = starting_scale(np.array([1.0, 0.0, 0.4]), np.array([0, 2, 0, 1, 1, 1]), n_predictions)
+    np.testing.assert_allclose(scale, [1.1, 0.5, 1.1, 0.1, 0.1, 0.1, *of_each], rtol=1e-6)
+    assert scale.dtype == np.float32
+
+
+def test_the_first_scale_has_a_place_for_every_feature():
+    from resmem_cli.model.features import FeatureSpace
+
+    X, y, of = make_rows(80, MULTICLASS)  # numbers, a category, a number that is sometimes missing
+    space = FeatureSpace.fit(X, of.n_categories, "normal")
+    found = sensitivity(quick_base("linear", X, y, of), X, np.random.default_rng(0))
+    assert len(starting_scale(found, space.sources, 4)) == space.transform(X).shape[1] + 4
+    empty = FeatureSpace.fit(X[:, :0], Problem((), 0, 0).n_categories, "normal")
+    assert len(starting_scale(np.empty(0), empty.sources, 1)) == 1

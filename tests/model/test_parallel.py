@@ -1,0 +1,65 @@
+"""Jobs side by side: the same outcomes in the same order, one thread each, and deaf to Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import threadpoolctl
+
+from resmem_cli.model.parallel import _PARALLEL_FROM_ROWS, side_by_side
+
+MANY, FEW = _PARALLEL_FROM_ROWS, _PARALLEL_FROM_ROWS - 1
+
+
+def added(a: int, b: int) -> tuple[int, int]:
+    return os.getpid(), a + b
+
+
+def described(_: int) -> tuple[set[int], bool]:
+    """How many threads the libraries of this process may use, and whether Ctrl-C is held back from it."""
+    threads = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+    return threads, signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def failing(i: int) -> int:
+    if i == 1:
+        raise LookupError("job 1")
+    return i
+
+
+@pytest.mark.parametrize("n_rows", [FEW, MANY], ids=["few_rows", "many_rows"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_outcomes_come_in_order_and_are_the_same_however_many_threads_there_are(n_rows, threads):
+    done = list(side_by_side(added, [(i, 100) for i in range(7)], n_rows=n_rows, threads=threads))
+    assert [outcome for _, outcome in done] == [100 + i for i in range(7)]
+    is_here = {process == os.getpid() for process, _ in done}
+    assert is_here == {not (n_rows == MANY and threads == 2)}
+
+
+def test_a_single_job_needs_no_other_process():
+    assert list(side_by_side(added, [(1, 2)], n_rows=MANY, threads=2)) == [(os.getpid(), 3)]
+
+
+def test_no_jobs_have_no_outcomes():
+    assert list(side_by_side(added, [], n_rows=FEW, threads=2)) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_job_has_one_thread(threads):
+    before = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+    for found, _ in side_by_side(described, [(0,), (1,)], n_rows=MANY, threads=threads):
+        assert found == {1}
+    assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == before
+
+
+def test_ctrl_c_reaches_this_process_and_not_its_workers():
+    assert [is_held for _, is_held in side_by_side(described, [(0,), (1,)], n_rows=MANY, threads=2)] == [True, True]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_jobs_error_is_raised_here(threads):
+    with pytest.raises(LookupError, match="job 1"):
+        list(side_by_side(failing, [(0,), (1,), (2,)], n_rows=MANY, threads=threads))
