@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model import folds, kernel
+from resmem_cli.model import folds, kernel, parallel
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.folds import Fold, Plan, _run_fold, run_folds
 from resmem_cli.model.kernel import Settings
@@ -273,9 +273,10 @@ def test_of_very_many_rows_one_split_of_a_subsample_replaces_the_folds(monkeypat
         assert view.cells.shape == (len(fold.y), 8)
 
 
-def test_folds_are_the_same_with_any_number_of_threads():
-    """From 4,000 rows on, two threads are two processes."""
-    X, y, problem = make_rows(4_000, REGRESSION)
+def test_folds_are_the_same_with_any_number_of_threads(monkeypatch):
+    """From some number of rows on, two threads are two processes."""
+    monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 2_400)
+    X, y, problem = make_rows(2_400, REGRESSION)
     rows, plan = rows_of(X, y), plan_of("linear", problem, representations=("features", "learned:linear"))
     one, two = (run(rows, plan, n_folds=2, threads=threads) for threads in (1, 2))
     for first, second in zip(one, two, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import learning, representation
+from resmem_cli.model import learning, parallel, representation
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.encoder import KINDS
 from resmem_cli.model.features import FeatureSpace
@@ -92,6 +92,18 @@ def test_sensitivity_is_the_features_in_proportion_to_how_far_their_columns_move
     moved = learning.sensitivity(base, X, np.random.default_rng(problem.seed))
     expected = features.transform(X) * (moved + 0.1)[features.sources].astype(np.float32)
     np.testing.assert_allclose(space.represent(X, base, base.predict(X)), expected, rtol=1e-6)
+
+
+@EVERY_LEARNED
+@EVERY_TASK
+def test_a_learned_one_starts_from_the_sensitivity(name, n_classes):
+    X, y, problem = make_rows(80, n_classes)
+    base = quick_base("linear", X, y, problem)
+    space = fit_representation(name, base, X, y, problem, n_steps=0)
+    moved = learning.sensitivity(base, X, np.random.default_rng(problem.seed))
+    expected = learning.starting_scale(moved, space.space.sources, problem.n_outputs)
+    lengths = expected / space.encoder.weights["scale"]
+    np.testing.assert_allclose(lengths, lengths[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
@@ -206,8 +218,9 @@ def test_the_same_seed_learns_the_same_whatever_was_learned_before(name):
     assert (other["encoder_scale"] != alone["encoder_scale"]).any()
 
 
-def test_the_number_of_threads_changes_nothing():
-    X, y, problem = make_rows(4_000, REGRESSION)
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 200)
+    X, y, problem = make_rows(200, REGRESSION)
     one = fitting_of(rows_of(X, y), problem)
     for first, second in zip(one.lessons, replace(one, threads=2).lessons, strict=True):
         for key in ("memory", "residuals", "queries", "predictions", "targets"):

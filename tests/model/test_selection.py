@@ -245,34 +245,47 @@ def test_the_gain_that_the_folds_say_is_not_more_than_that_on_fresh_rows(n_class
 def test_a_base_overfitted_to_noise_is_not_helped_by_a_memory_though_a_temperature_would_help_it(name):
     """Nearly every seed's folds show a gain beyond its standard error, but a temperature alone makes it."""
     refused, would_be_credited = 0, 0
-    for seed in range(10):
+    for seed in range(8):
         X, y, problem = noise(300, BINARY, seed)
         chosen = chosen_for(name, X, y, problem, Grid(("features", "sensitivity")))
         refused += not chosen.helps
         would_be_credited += chosen.gain > chosen.standard_error
         assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0, 1) or chosen.helps
-    assert refused >= 8
+    assert refused >= 6
     if name == "boosting":
-        assert would_be_credited >= 8
+        assert would_be_credited >= 6
 
 
-def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly():
+def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_the_error_of_that():
     """Of the base alone, on the other folds; the figures that are told stay those over the base as it is."""
-    for seed in range(3):
-        X, y, problem = noise(300, BINARY, seed)
+    seen = set()
+    for seed in (0, 1, 2, 9):
+        X, y, problem = noise(200, BINARY, seed)
         grid = grid_for(BINARY)
         plan = replace(plan_for(problem, grid), recipe=quick_recipe("boosting", problem))
         done = run_folds(rows_of(X, y), plan, 5, threads=1, report=lambda _: None)
-        losses = np.array([[row_loss(f.y, kernel.tempered(f.predictions, t)).mean() for t in (1, 2)] for f in done])
-        best = [(1, 2)[np.delete(losses, i, axis=0).mean(axis=0).argmin()] for i in range(5)]
-        alone = np.concatenate(
-            [row_loss(f.y, kernel.tempered(f.predictions, t)) for f, t in zip(done, best, strict=True)]
-        )
-        before = np.concatenate([row_loss(f.y, f.predictions) for f in done])
+        by_setting = np.array([_grid_losses(fold, "features", grid) for fold in done])
+        tempered = [
+            [row_loss(fold.y, kernel.tempered(fold.predictions, t)) for t in grid.temperatures] for fold in done
+        ]
+        by_temperature = np.array([[loss.mean() for loss in losses] for losses in tempered])
+        alone, after = [], []
+        for i, fold in enumerate(done):
+            alone.append(tempered[i][np.delete(by_temperature, i, axis=0).mean(axis=0).argmin()])
+            best = np.delete(by_setting, i, axis=0).mean(axis=0).argmin()
+            after.append(_setting_loss(fold, "features", grid.settings("features")[int(best)]))
+        beyond = [a - b for a, b in zip(alone, after, strict=True)]
+        over_folds = np.std([one.mean() for one in beyond], ddof=1) / 5**0.5
+        standard_error = max(over_folds, np.concatenate(beyond).std() / 200**0.5)
+        mean = np.concatenate(beyond).mean()
+
         chosen = chosen_for("boosting", X, y, problem, grid)
-        assert chosen.base_loss == pytest.approx(before.mean())
-        assert chosen.gain > alone.mean() - chosen.resmem_loss
-        assert not (chosen.helps and alone.mean() <= chosen.resmem_loss)
+
+        before = np.concatenate([row_loss(fold.y, fold.predictions) for fold in done]).mean()
+        assert chosen.gain == pytest.approx(before - np.concatenate(after).mean())
+        assert chosen.helps == (chosen.gain > chosen.standard_error and mean > standard_error)
+        seen.add((bool(chosen.gain > chosen.standard_error), int(mean > 0) + int(mean > standard_error)))
+    assert {(True, 0), (True, 1)} <= seen  # worse than a temperature; better, but not surely
 
 
 # What the user fixed
