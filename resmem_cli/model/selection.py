@@ -28,6 +28,7 @@ from resmem_cli.model.splitting import Recipe, Rows
 
 _MOST_SCORED = 200_000  # held-out rows times classes that the grid is scored on
 _HELD_RESIDUALS = 500_000  # of neighbours, at once
+_JUDGED_SHARE = 0.999
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Selection:
         helps: whether the gain exceeds its standard error, also over the base with a temperature alone.
         n_folds: how many folds (or groups of one split's held-out rows).
         refitted: whether each fold fitted the base anew; otherwise rows new to the base were the queries.
-        n_queries: how many held-out rows the figures rest on.
+        n_queries: how many held-out rows the figures rest on; of a regression, all but a thousandth.
         forced: whether the user chose a shrinkage above 0, so that the gain was not asked.
     """
 
@@ -128,6 +129,7 @@ def select(
 
 def _choose(folds: Sequence[Fold], grid: Grid, *, refitted: bool) -> Selection:
     choices = grid.choices
+    folds = _without_outliers(folds)
     losses = np.array([_choice_losses(_thinned(fold, len(folds)), grid) for fold in folds])
     after = [_setting_loss(fold, *choices[best]) for fold, best in zip(folds, _best_elsewhere(losses), strict=True)]
     before = [row_loss(fold.y, fold.predictions) for fold in folds]
@@ -155,6 +157,19 @@ def _choose(folds: Sequence[Fold], grid: Grid, *, refitted: bool) -> Selection:
         n_queries=len(weight),
         forced=forced,
     )
+
+
+def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
+    """Leave out the thousandth of the held-out rows that a regression's base gets most wrong.
+
+    Squared errors have no bound: one row to which a linear base extrapolates can outweigh all others, and the memory
+    that happens to help it would be chosen. Only the base's errors are looked at, so that no harm is hidden.
+    """
+    if folds[0].predictions.shape[1] > 1:
+        return list(folds)
+    losses = [row_loss(fold.y, fold.predictions) for fold in folds]
+    bound = np.quantile(np.concatenate(losses), _JUDGED_SHARE, method="higher")
+    return [fold.take(np.flatnonzero(loss <= bound)) for fold, loss in zip(folds, losses, strict=True)]
 
 
 def _best_elsewhere(losses: Floats) -> list[int]:
