@@ -28,7 +28,7 @@ from resmem_cli.model.splitting import Recipe, Rows
 
 _MOST_SCORED = 200_000  # held-out rows times classes that the grid is scored on
 _HELD_RESIDUALS = 500_000  # of neighbours, at once
-_JUDGED_SHARE = 0.999
+_OUTLIER_SHARE = 1_000
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
     if folds[0].predictions.shape[1] > 1:
         return list(folds)
     losses = [row_loss(fold.y, fold.predictions) for fold in folds]
-    bound = np.quantile(np.concatenate(losses), _JUDGED_SHARE, method="higher")
+    ranked = np.sort(np.concatenate(losses))
+    bound = ranked[-1 - len(ranked) // _OUTLIER_SHARE]
     return [fold.take(np.flatnonzero(loss <= bound)) for fold, loss in zip(folds, losses, strict=True)]
 
 

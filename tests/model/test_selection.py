@@ -388,3 +388,30 @@ def test_where_fewer_folds_are_run_their_rows_are_judged_in_as_many_groups(monke
     chosen = chosen_for("linear", X, y, problem, grid)
     assert (chosen.n_folds, chosen.n_queries, chosen.refitted) == (5, 60, True)
     assert chosen.standard_error > 0
+
+
+def outlying(n_queries: int, n_wild: int) -> folds.Fold:
+    """A fold whose base is wrong by 1 everywhere, and by 1,000 in a few rows."""
+    y = np.zeros(n_queries)
+    predictions = np.ones((n_queries, 1))
+    predictions[:n_wild] = 1_000.0
+    return folds.Fold(y, np.ones(n_queries), predictions, {})
+
+
+def test_the_thousandth_of_rows_that_a_regression_gets_most_wrong_does_not_choose():
+    groups = [outlying(1_000, 2), outlying(1_000, 0)]
+    judged = selection._without_outliers(groups)
+    assert [len(fold.y) for fold in judged] == [998, 1_000]
+    assert all((fold.predictions == 1.0).all() for fold in judged)
+
+
+def test_of_fewer_than_a_thousand_rows_all_choose():
+    judged = selection._without_outliers([outlying(400, 1), outlying(400, 0)])
+    assert [len(fold.y) for fold in judged] == [400, 400]
+
+
+def test_every_row_of_a_classification_chooses():
+    """Its losses are bounded, and a base that is sure and wrong is what a temperature mends."""
+    fold = folds.Fold(np.zeros(2_000), np.ones(2_000), np.tile([0.5, 0.5], (2_000, 1)), {})
+    fold.predictions[0] = [1e-9, 1 - 1e-9]
+    assert len(selection._without_outliers([fold])[0].y) == 2_000
