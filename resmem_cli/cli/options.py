@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import csv
-import enum
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from resmem_cli.data.sources import Format
+
 if TYPE_CHECKING:
     from resmem_cli.workflow.inputs import Input
-
-
-class FormatName(enum.StrEnum):
-    """The names of `data.sources.Format`, said again because that module loads nothing but is in another room."""
-
-    CSV = "csv"
-    TSV = "tsv"
-    PARQUET = "parquet"
-    ARROW = "arrow"
-    JSONL = "jsonl"
 
 
 Inputs = Annotated[
@@ -41,7 +32,7 @@ Threads = Annotated[
     int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="How many threads; 0 is every core.")
 ]
 InputFormat = Annotated[
-    FormatName | None, typer.Option("--input-format", help="The input's format, where its name does not tell.")
+    Format | None, typer.Option("--input-format", help="The input's format, where its name does not tell.")
 ]
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="What separates the values of a CSV, if not a comma.")
@@ -51,16 +42,15 @@ Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-def input_of(words: Sequence[str], input_format: FormatName | None, delimiter: str | None) -> Input:
+def input_of(words: Sequence[str], input_format: Format | None, delimiter: str | None) -> Input:
     """Return what to read, as the workflow takes it."""
-    from resmem_cli.data.sources import Format
     from resmem_cli.workflow.inputs import Input
 
     if delimiter is not None:
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
         if len(delimiter) != 1:
             raise typer.BadParameter(f"'{delimiter}' is not one character", param_hint="'--delimiter'")
-    return Input(tuple(words), None if input_format is None else Format(input_format.value), delimiter)
+    return Input(tuple(words), input_format, delimiter)
 
 
 def number_or_auto(text: str, option: str, *, infinite: bool = False) -> float | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.data.sources import Format
 
 
 def predict(
@@ -16,7 +17,7 @@ def predict(
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
     ] = "-",
     output_format: Annotated[
-        options.FormatName | None, typer.Option(help="The output's format, where its name does not tell.")
+        Format | None, typer.Option(help="The output's format, where its name does not tell.")
     ] = None,
     keep: Annotated[
         str, typer.Option(metavar="all|none|id|COLUMN,...", help="Which columns of the input to pass on.")
@@ -36,13 +37,12 @@ def predict(
     """Predict rows: the input's columns, then prediction, prediction_base and, for classes, probability."""
     source = options.input_of(inputs, input_format, delimiter)
 
-    from resmem_cli.data.sources import Format
     from resmem_cli.workflow.predict import PredictOptions
     from resmem_cli.workflow.predict import predict as run
 
     chosen = PredictOptions(
         output=output,
-        format=None if output_format is None else Format(output_format.value),
+        format=output_format,
         keep=keep if keep in ("all", "none", "id") else options.names([keep]),
         prefix=prefix,
         with_probabilities=probabilities,

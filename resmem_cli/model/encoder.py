@@ -6,8 +6,8 @@ z is a row's features with the base's prediction beside them, s a scale per dime
 linear map (`linear`) or one hidden layer (`mlp`). It is trained on a stochastic neighbourhood: each step takes one
 fold, some of its held-out rows as queries and some of its training rows as memory, weights the memory by
 softmax(-distance / τ), and descends the loss of the corrected prediction in s, net, τ and γ together. A query's label
-trained neither its base prediction nor its memory, which keeps the training honest (DESIGN of neighbourhood component
-analysis, Goldberger et al. 2004, with residuals for labels).
+trained neither its base prediction nor its memory, which keeps the training honest. (The idea is
+neighbourhood components analysis, Goldberger et al. 2004, with residuals for labels.)
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def _choice_losses(fold: Fold, grid: Grid) -> Floats:
 
 
 def _thinned(fold: Fold, n_folds: int) -> Fold:
-    """Return every so-manieth row of a fold that is larger than scoring the whole grid is worth."""
+    """Return evenly spaced rows of a fold that is larger than scoring the whole grid is worth."""
     step = -(-fold.predictions.size * n_folds // _MOST_SCORED)
     return fold.take(np.arange(0, len(fold.y), max(step, 1)))
 
