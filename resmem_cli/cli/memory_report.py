@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from resmem_cli.cli import console
 
 if TYPE_CHECKING:
+    from resmem_cli.model.selection import Selection
     from resmem_cli.workflow.fit_residual import FittedMemory
 
 
@@ -17,7 +18,7 @@ def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     if fitted.n_dropped:
         console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
     if selection is not None and not fitted.is_switched_off:
-        _describe_folds(fitted)
+        _describe_folds(selection, fitted)
     if settings.shrinkage == 0:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
@@ -55,11 +56,8 @@ def print_candidates(fitted: FittedMemory) -> None:
     console.table(header, rows, stderr=True)
 
 
-def _describe_folds(fitted: FittedMemory) -> None:
-    selection = fitted.selection
-    if selection is None:
-        return
-    figures = _figures(fitted)
+def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
+    figures = _figures(selection, fitted.is_regression)
     how = "the base fitted anew without them" if selection.refitted else "new to the base"
     console.say(
         f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): "
@@ -76,17 +74,14 @@ def _describe_folds(fitted: FittedMemory) -> None:
         )
 
 
-def _figures(fitted: FittedMemory) -> dict[str, Any]:
+def _figures(selection: Selection, is_regression: bool) -> dict[str, Any]:
     """The folds' figures in the metric that people read: RMSE rather than squared error."""
-    selection = fitted.selection
-    if selection is None:
-        return {}
     base, resmem, error = selection.base_loss, selection.resmem_loss, selection.standard_error
-    if fitted.is_regression:
+    if is_regression:
         # d sqrt(x) = dx / (2 sqrt(x)) carries the standard error over.
         base, resmem, error = math.sqrt(base), math.sqrt(resmem), error / (2 * math.sqrt(base)) if base else 0.0
     return {
-        "metric": "rmse" if fitted.is_regression else "log_loss",
+        "metric": "rmse" if is_regression else "log_loss",
         "base": base,
         "resmem": resmem,
         "gain_percent": 100 * (base - resmem) / base if base else 0.0,
@@ -110,5 +105,5 @@ def as_json(fitted: FittedMemory) -> dict[str, Any]:
         "shrinkage": settings.shrinkage,
         "temperature": settings.temperature,
         "recall": fitted.recall,
-        "measured": _figures(fitted) or None,
+        "measured": None if fitted.selection is None else _figures(fitted.selection, fitted.is_regression),
     }

@@ -79,7 +79,6 @@ class FittedMemory:
     n_dropped: int
     n_cells: int
     recall: float | None
-    estimator: str
     is_regression: bool
     is_switched_off: bool
 
@@ -113,6 +112,7 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
             seed=base.problem.seed,
             threads=threads,
             clip_neighbors=options.n_neighbors is None,
+            report=report,
         )
         report("writing")
         writing.save_memory(model, base.id, remembered, MemoryRows(hashes, labelled.ids), _folds_json(chosen))
@@ -126,7 +126,6 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
         n_dropped=labelled.n_dropped,
         n_cells=len(remembered.cells.points),
         recall=index.recall if isinstance(index, HnswIndex) else None,
-        estimator=base.spec.estimator,
         is_regression=base.problem.is_regression,
         is_switched_off=options.shrinkage == 0,
     )
