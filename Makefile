@@ -2,9 +2,11 @@
 #   make demo    fit, remember, predict and evaluate on sample_data/
 #   make test    the tests
 #   make check   format, lint, import rules, types, tests
-#   make bench   memory and gain, measured (the gain needs the data sets of RESMEM_DATA)
+#   make bench           memory that predict needs, and the paper's theorem
+#   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results
+#   make bench-vision    the paper's claim on images (needs fashion_mnist in RESMEM_DATA)
 #   make readme  write the README's command reference and outputs again
-#   make clean   remove everything that was made here
+#   make clean   remove everything that was made here but the results of benchmarks
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +16,7 @@ DEMO := demo.resmem
 RESMEM_DATA ?= ../shared/data
 export RESMEM_DATA
 
-.PHONY: demo test check bench readme clean
+.PHONY: demo test check bench bench-accuracy bench-vision readme clean
 
 demo: $(READY)
 	$(BIN)/resmem fit-base sample_data/diamonds_train.csv --target price --id id --estimator linear --model $(DEMO)
@@ -35,14 +37,22 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench.bounded_memory
-	$(BIN)/python -m tests.bench.gains
+	$(BIN)/python -m tests.bench.theory
+
+# The other methods are an extra; what is finished is not repeated, so this can be stopped and started again.
+bench-accuracy: $(READY)
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python -m tests.bench.accuracy
+
+bench-vision: $(READY)
+	$(BIN)/python -m tests.bench.vision
 
 readme: $(READY)
 	$(BIN)/python -m tests.readme --write
 
 clean:
 	rm -rf $(VENV) $(DEMO) $(DEMO).csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache .coverage tests/bench/results
+		.import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # hnswlib has no wheel: it is compiled here. Without a compiler that ends in a long log, so it is asked for first.

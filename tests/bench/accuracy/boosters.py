@@ -1,0 +1,85 @@
+"""Rivals that boost trees: LightGBM, XGBoost and CatBoost, by their defaults and stopped by the validation rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from resmem_cli.data.kinds import Floats
+from tests.bench.accuracy.data import Encoded, Labelled
+from tests.bench.accuracy.neighbours import Predict, prediction
+
+_Pair = tuple[pd.DataFrame, Floats]
+
+_MOST_TREES, _LEARNING_RATE, _PATIENCE = 4_000, 0.05, 100
+
+
+def lightgbm(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Predict:
+    import lightgbm
+
+    kind = lightgbm.LGBMRegressor if rows.is_regression else lightgbm.LGBMClassifier
+    own = {"n_estimators": _MOST_TREES, "learning_rate": _LEARNING_RATE} if stops_early else {}
+    model = kind(**own, n_jobs=threads, random_state=seed, verbose=-1)
+    train, watched = _frames(rows, stops_early)
+    if watched is None:
+        return _on_frames(model.fit(*train), rows)
+    stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
+    return _on_frames(model.fit(*train, eval_X=watched[0], eval_y=watched[1], callbacks=[stop]), rows)
+
+
+def xgboost(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Predict:
+    import xgboost
+
+    kind = xgboost.XGBRegressor if rows.is_regression else xgboost.XGBClassifier
+    own: dict[str, Any] = {}
+    if stops_early:
+        own = {"n_estimators": _MOST_TREES, "learning_rate": _LEARNING_RATE, "early_stopping_rounds": _PATIENCE}
+    model = kind(**own, enable_categorical=True, n_jobs=threads, random_state=seed)
+    train, watched = _frames(rows, stops_early)
+    return _on_frames(model.fit(*train, eval_set=watched and [watched], verbose=False), rows)
+
+
+def catboost(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Predict:
+    import catboost
+
+    kind = catboost.CatBoostRegressor if rows.is_regression else catboost.CatBoostClassifier
+    own: dict[str, Any] = {}
+    if stops_early:
+        own = {"iterations": _MOST_TREES, "learning_rate": _LEARNING_RATE, "early_stopping_rounds": _PATIENCE}
+    model = kind(
+        **own,
+        cat_features=[f"c{i}" for i, count in enumerate(rows.n_categories) if count > 0],
+        random_seed=seed,
+        thread_count=threads,
+        verbose=False,
+        allow_writing_files=False,
+    )
+    train, watched = _frames(rows, stops_early, plain_codes=True)
+    return _on_frames(model.fit(*train, eval_set=watched), rows, plain_codes=True)
+
+
+def _frames(rows: Encoded, stops_early: bool, *, plain_codes: bool = False) -> tuple[_Pair, _Pair | None]:
+    """Return features and targets to fit on, and to stop by if there is early stopping."""
+
+    def pair(part: Labelled) -> _Pair:
+        y = part.y if rows.is_regression else part.y.astype(np.int64)
+        return _frame(part.X, rows.n_categories, plain_codes), y
+
+    return (pair(rows.train), pair(rows.validation)) if stops_early else (pair(rows.fitting), None)
+
+
+def _on_frames(model: Any, rows: Encoded, *, plain_codes: bool = False) -> Predict:
+    predict = prediction(model, rows)
+    return lambda X: predict(_frame(X, rows.n_categories, plain_codes))
+
+
+def _frame(X: Floats, n_categories: tuple[int, ...], plain_codes: bool) -> pd.DataFrame:
+    """Return encoded rows with their categories marked as such, or, for CatBoost, as whole numbers (-1 for missing)."""
+    columns: dict[str, Any] = {}
+    for i, count in enumerate(n_categories):
+        codes = np.where(np.isnan(X[:, i]), -1, X[:, i]).astype(np.int64) if count else X[:, i]
+        is_marked = count > 0 and not plain_codes
+        columns[f"c{i}"] = pd.Categorical.from_codes(codes, categories=range(count)) if is_marked else codes
+    return pd.DataFrame(columns)
