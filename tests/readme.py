@@ -28,9 +28,11 @@ def rendered(folder: Path) -> str:
 def figures_aside(text: str) -> str:
     """Return text without its figures, the white space and lines that depend on their width, and what folds chose.
 
-    Two encoders may be so nearly equal that the last digits of another machine choose the other one.
+    Two encoders, or two bases, may be so nearly equal that the last digits of another machine choose the other one.
     """
-    chosen = re.sub(r"representation \S+,", "representation #,", re.sub(r"\((absolute|relative)\)", "(#)", text))
+    chosen = re.sub(r"\((absolute|relative)\)", "(#)", text)
+    chosen = re.sub(r"representation \S+,( cross-fitted residuals,)?", "representation #,", chosen)
+    chosen = re.sub(r"\bbase (\w+,|\(\w+\))", "base #", chosen)
     return re.sub(r"[\s─]+", " ", re.sub(r"[+-]?\d[\d,.]*", "#", chosen))
 
 

@@ -11,16 +11,6 @@ import typer
 from resmem_cli.cli import console, options
 
 
-class EstimatorName(enum.StrEnum):
-    """The bases that can be fitted."""
-
-    AUTO = "auto"
-    BOOSTING = "boosting"
-    LINEAR = "linear"
-    MLP = "mlp"
-    CONSTANT = "constant"
-
-
 class TaskName(enum.StrEnum):
     """What is predicted."""
 
@@ -29,21 +19,39 @@ class TaskName(enum.StrEnum):
     CLASSIFICATION = "classification"
 
 
+_ESTIMATORS = ("auto", "boosting", "linear", "mlp", "constant")  # for completion, which must not load them
+
+
+def _estimators(incomplete: str) -> list[str]:
+    """Complete the last of several names, none of them twice."""
+    *before, last = incomplete.split(",")
+    names = [name for name in _ESTIMATORS if name.startswith(last) and name not in before]
+    return [",".join([*before, name]) for name in names]
+
+
 def fit_base(
     inputs: options.Inputs,
     target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.")],
     model: options.Model,
     task: Annotated[TaskName, typer.Option(help="What the target is; auto tells it from its values.")] = TaskName.AUTO,
     estimator: Annotated[
-        EstimatorName,
+        str,
         typer.Option(
+            metavar="NAME,...|auto",
+            autocompletion=_estimators,
             help="boosting: histogram gradient boosting. linear: ridge or logistic regression. mlp: a network with "
-            "early stopping. constant: the mean or the class frequencies. auto: boosting."
+            "early stopping. constant: the mean or the class frequencies. Of several, the one that is best on a "
+            "held-out fifth is the base, and fit-residual may use the others as well. auto: boosting,linear; of more "
+            "than 10 classes linear alone.",
         ),
-    ] = EstimatorName.AUTO,
+    ] = "auto",
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the estimator's own; may be repeated."),
+        typer.Option(
+            "--param",
+            metavar="NAME=VALUE",
+            help="A parameter of the estimators' own, for each that has it; may be repeated.",
+        ),
     ] = None,
     features: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN,...", help="Use only these columns as features.")
@@ -67,7 +75,7 @@ def fit_base(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Learn the schema and a base model from labelled rows; replaces the base that is there."""
+    """Learn the schema and base models from labelled rows; replaces what is there."""
     source = options.input_of(inputs, input_format, delimiter)
     params = options.parameters(param)
 
@@ -86,7 +94,7 @@ def fit_base(
         categories=options.names(category),
     )
     with console.progress(quiet) as report:
-        fitted = run(source, roles, model, BaseOptions(estimator.value, params, seed, threads), report)
+        fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report)
 
     schema = fitted.schema
     console.say(*(f"note: {note}" for note in fitted.notes), quiet=quiet)
@@ -94,16 +102,22 @@ def fit_base(
         f"{sum(column.kind == kind for column in schema.columns)} {kind}"
         for kind in dict.fromkeys(column.kind for column in schema.columns)
     )
+    if fitted.held_out:
+        compared = ", ".join(
+            f"{name} {value:.5g}" for name, value in zip(fitted.estimators, fitted.held_out, strict=True)
+        )
+        console.say(f"{fitted.objective} of {fitted.n_held_out:,} held-out rows: {compared}", quiet=quiet)
     what = f" of {len(schema.target.classes)} classes" if schema.target.classes else ""
     console.say(
-        f"fitted {fitted.estimator} on {fitted.n_rows:,} rows and {len(schema.columns)} features ({kinds}): "
-        f"{schema.target.task}{what} of '{target}' -> {model}/base.json",
+        f"fitted {' and '.join(fitted.estimators)} on {fitted.n_rows:,} rows and {len(schema.columns)} features "
+        f"({kinds}): {schema.target.task}{what} of '{target}' -> {model}/base.json",
         quiet=quiet,
     )
     if as_json:
         result = {
             "rows": fitted.n_rows,
-            "estimator": fitted.estimator,
+            "estimators": list(fitted.estimators),
+            "held_out": dict(zip(fitted.estimators, fitted.held_out, strict=False)),
             "task": schema.target.task.value,
             "classes": list(schema.target.classes),
             "features": {column.name: column.kind.value for column in schema.columns},

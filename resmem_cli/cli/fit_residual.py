@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -28,6 +28,25 @@ class EncoderName(enum.StrEnum):
     DIAGONAL = "diagonal"
     LINEAR = "linear"
     MLP = "mlp"
+    PERIODIC = "periodic"
+
+
+class ResidualsName(enum.StrEnum):
+    """Whose residuals are remembered."""
+
+    AUTO = "auto"
+    IN_SAMPLE = "in-sample"
+    CROSS_FITTED = "cross-fitted"
+
+
+class MetricName(enum.StrEnum):
+    """What the folds make best."""
+
+    AUTO = "auto"
+    RMSE = "rmse"
+    MAE = "mae"
+    LOG_LOSS = "log_loss"
+    ACCURACY = "accuracy"
 
 
 class EffortName(enum.StrEnum):
@@ -79,17 +98,39 @@ def fit_residual(
     encoder: Annotated[
         EncoderName,
         typer.Option(
-            help="Of a learned representation: a scale per input and beside it nothing, a linear map, or a network."
+            help="Of a learned representation: a scale per input (diagonal), a linear map beside it (linear), a "
+            "network (mlp), or one that also reads waves of every number (periodic). auto: whichever of the last two "
+            "leads after a fifth of the training."
         ),
     ] = EncoderName.AUTO,
     encoder_steps: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="How long an encoder is trained; --effort says otherwise.")
     ] = None,
+    residuals: Annotated[
+        ResidualsName,
+        typer.Option(
+            help="Of the base as it is (in-sample), or of bases that were fitted without the row (cross-fitted), which "
+            "leave something to remember where a base fits its own rows perfectly. auto: the latter are tried where "
+            "it does."
+        ),
+    ] = ResidualsName.AUTO,
+    memories: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=16,
+            help="How many corrected models may share the prediction; --effort says otherwise.",
+        ),
+    ] = None,
+    metric: Annotated[
+        MetricName, typer.Option(help="What the folds make best. auto: rmse of numbers, log_loss of classes.")
+    ] = MetricName.AUTO,
     effort: Annotated[
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders. default: linear and mlp, 400 steps. high: every kind, 1,500 steps.",
+            help="quick: no encoders, at most two memories. default: an encoder per base, trained for 800 steps (fewer "
+            "below 20,000 rows), at most three memories. high: linear, mlp and periodic encoders, 3,000 steps, four.",
         ),
     ] = EffortName.DEFAULT,
     folds: Annotated[
@@ -118,7 +159,8 @@ def fit_residual(
 ) -> None:
     """Memorise the residuals of labelled rows; replaces the memory that is there.
 
-    What is "auto" is chosen by folds of the whole procedure. A memory that does not help is switched off.
+    What is "auto" is chosen by folds of the whole procedure: also which of several bases, and the mean of which
+    corrected models. A memory that does not help is switched off.
     """
     source = options.input_of(inputs, input_format, delimiter)
     k = options.number_or_auto(neighbors, "--neighbors")
@@ -129,8 +171,8 @@ def fit_residual(
         raise typer.BadParameter(f"{temperature} is not more than 0", param_hint="'--temperature'")
 
     from resmem_cli.model.memory import GraphOptions
-    from resmem_cli.workflow.fit_residual import MemoryOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
+    from resmem_cli.workflow.memory_plan import MemoryOptions
 
     chosen = MemoryOptions(
         n_neighbors=None if k is None else int(k),
@@ -139,8 +181,11 @@ def fit_residual(
         shrinkage=options.number_or_auto(shrinkage, "--shrinkage"),
         temperature=t,
         representation=None if representation is RepresentationName.AUTO else representation.value,
-        encoder=None if encoder is EncoderName.AUTO else encoder.value,
+        encoder=None if encoder is EncoderName.AUTO else cast(Any, encoder.value),
         n_steps=encoder_steps,
+        residuals=None if residuals is ResidualsName.AUTO else cast(Any, residuals.value),
+        n_memories=memories,
+        objective=None if metric is MetricName.AUTO else metric.value,
         effort=effort.value,
         n_folds=folds,
         graph=GraphOptions(m, ef_construction, ef, recall),

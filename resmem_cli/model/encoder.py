@@ -1,34 +1,57 @@
 """The learned encoder: a space in which neighbours explain the residual.
 
-    e(z) = [s * z, net(s * z)]
+    e(z) = s * z                                        diagonal
+    e(z) = [s * z, A (s * z)]                           linear
+    e(z) = A relu(W_2 relu(W_1 x + b_1) + b_2)          mlp, x = s * z; periodic, x = [s * z, waves(z)]
 
-z is a row's features with the base's prediction beside them, s a scale per dimension, net nothing (`diagonal`), a
-linear map (`linear`) or one hidden layer (`mlp`). It is trained on a stochastic neighbourhood: each step takes one
-fold, some of its held-out rows as queries and some of its training rows as memory, weights the memory by
-softmax(-distance / τ), and descends the loss of the corrected prediction in s, net, τ and γ together. A query's label
-trained neither its base prediction nor its memory, which keeps the training honest. (The idea is
-neighbourhood components analysis, Goldberger et al. 2004, with residuals for labels.)
+z is a row's features with the base's prediction beside them, s a scale per dimension. `periodic` also reads every
+number as a few learned waves, relu(P [cos 2πfz, sin 2πfz] + c), because a network alone is slow to learn what turns
+with every step of a number (Gorishniy et al. 2022).
+
+A base that predicts numbers gets a trend beside the codes, t(z), linear in what the codes are linear in. To a
+neighbour's residual is added t(z) - t(z_j): what the step from the neighbour to the row is expected to change (the term
+is TabR's, Gorishniy et al. 2024). A remembered row is its own neighbour and gets its own residual still.
+
+The encoder is trained on a stochastic neighbourhood: each step takes one fold, some of its held-out rows as queries and
+some of its training rows as memory, weights the memory by softmax(-distance / τ), and descends the loss of the
+corrected prediction in everything together, τ and γ too. A query's label trained neither its base prediction nor its
+memory, which keeps the training honest. (The idea is neighbourhood components analysis, Goldberger et al. 2004, with
+residuals for labels.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+import itertools
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import Arrays, Singles
 
-Kind = Literal["diagonal", "linear", "mlp"]
-KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp")
+Kind = Literal["diagonal", "linear", "mlp", "periodic"]
+KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
 
-HIDDEN = 128
-OUTPUTS = 24
-_FLOOR = np.float32(1e-3)  # of a probability in the training loss, which a correction may bring to 0
-_NEAR = np.float32(1e-12)  # added to squared distances: the root has no slope at 0
-# Of rows nearer than this the direction is rounding error, which the root's steep slope would make the gradient's.
-_NEAREST = np.float32(1e-3)
+HIDDEN = (256, 256)
+OUTPUTS = 48
+# Of `periodic`: waves per number, what is made of them, and the spread of their first frequencies.
+WAVES, FROM_WAVES, FREQUENCY = 16, 8, 0.3
+
+
+class Pass(NamedTuple):
+    """What `Encoder.forward` computes, and `Encoder.backward` needs again.
+
+    Attributes:
+        codes: [n, o] what distances are taken of.
+        trend: [n, outputs], or None if there is none.
+        layers: [n, .] the input of every layer, the last being what codes and trend are linear in.
+        waves: [numbers, n, 2 waves] cosines and sines; None but for `periodic`.
+    """
+
+    codes: Singles
+    trend: Singles | None
+    layers: tuple[Singles, ...]
+    waves: Singles | None
 
 
 @dataclass(frozen=True)
@@ -36,143 +59,128 @@ class Encoder:
     """A trained (or starting) encoder.
 
     Attributes:
-        weights: "scale" [p]; for linear "out" [p, o]; for mlp "in" [p, h], "bias" [h], "out" [h, o].
+        weights: "scale" [p]; but for diagonal "out" [h, o] (h is p for linear); for mlp and periodic "layer_i" and
+            "bias_i"; for periodic "frequency" [numbers, waves], "wave" [numbers, 2 waves, e] and "wave_bias"
+            [numbers, 1, e]; for numbers "trend" [h, outputs].
     """
 
     weights: Arrays
 
     @classmethod
-    def start(cls, kind: Kind, scale: Singles, rng: np.random.Generator) -> Self:
-        """Return an encoder whose net adds little to the scaled inputs yet."""
+    def start(cls, kind: Kind, scale: Singles, n_numbers: int, n_trends: int, rng: np.random.Generator) -> Self:
+        """Return an encoder that has learned nothing yet.
+
+        Args:
+            kind: what it is made of.
+            scale: [p] of its inputs.
+            n_numbers: how many of them, from the first, are numbers that waves are made of.
+            n_trends: how many outputs have a trend: 1 of a regression, 0 of classes.
+            rng: what its weights are drawn by.
+        """
+
+        def normal(spread: float, *shape: int) -> Singles:
+            return rng.normal(0, spread, shape).astype(np.float32)
+
         p = len(scale)
         weights: Arrays = {"scale": scale.astype(np.float32)}
-        if kind == "linear":
-            weights["out"] = rng.normal(0, 0.3 / np.sqrt(p), (p, OUTPUTS)).astype(np.float32)
-        elif kind == "mlp":
-            spread = 1 / max(float(np.linalg.norm(scale)), 1e-6)
-            weights["in"] = rng.normal(0, spread, (p, HIDDEN)).astype(np.float32)
-            weights["bias"] = rng.normal(0, 0.5, HIDDEN).astype(np.float32)
-            weights["out"] = rng.normal(0, 0.3 / np.sqrt(HIDDEN), (HIDDEN, OUTPUTS)).astype(np.float32)
+        width, spread = p, 1 / max(float(np.linalg.norm(scale)), 1e-6)
+        if kind in ("mlp", "periodic"):
+            first = normal(spread, p, HIDDEN[0])
+            if kind == "periodic" and n_numbers:
+                weights["frequency"] = normal(FREQUENCY, n_numbers, WAVES)
+                weights["wave"] = normal(1 / np.sqrt(2 * WAVES), n_numbers, 2 * WAVES, FROM_WAVES)
+                weights["wave_bias"] = np.zeros((n_numbers, 1, FROM_WAVES), np.float32)
+                n_waves = n_numbers * FROM_WAVES
+                first = np.vstack([first, normal(0.5 / np.sqrt(n_waves), n_waves, HIDDEN[0])])
+            weights["layer_0"], weights["bias_0"] = first, normal(0.5, HIDDEN[0])
+            for i, (n, width) in enumerate(itertools.pairwise(HIDDEN), start=1):
+                weights[f"layer_{i}"] = normal(np.sqrt(2 / n), n, width)
+                weights[f"bias_{i}"] = np.zeros(width, np.float32)
+            width = HIDDEN[-1]
+        if kind != "diagonal":
+            weights["out"] = normal(0.3 / np.sqrt(width), width, OUTPUTS)
+        if n_trends:
+            weights["trend"] = np.zeros((width, n_trends), np.float32)
         return cls(weights)
 
-    def encode(self, z: Singles) -> Singles:
-        """Return [n, p + o] codes of [n, p] inputs."""
-        return self.forward(z)[0]
+    @property
+    def kind(self) -> Kind:
+        if "frequency" in self.weights:
+            return "periodic"
+        if self.n_layers:
+            return "mlp"
+        return "linear" if "out" in self.weights else "diagonal"
 
-    def in_units_of(self, length: float) -> Self:
-        """Return the encoder whose distances are this one's divided by `length`."""
-        weights = dict(self.weights)
-        weights["scale"] = weights["scale"] / np.float32(length)
-        if "in" in weights:
-            weights["in"] = weights["in"] * np.float32(length)
-            weights["out"] = weights["out"] / np.float32(length)
-        return replace(self, weights=weights)
+    @property
+    def n_inputs(self) -> int:
+        return len(self.weights["scale"])
 
-    def forward(self, z: Singles) -> tuple[Singles, Singles, Singles | None]:
-        """Return the codes, and what `backward` needs: the scaled inputs and the hidden layer."""
+    @property
+    def n_layers(self) -> int:
+        return sum(name.startswith("layer_") for name in self.weights)
+
+    def forward(self, z: Singles) -> Pass:
+        """Encode [n, p] inputs."""
         weights = self.weights
         scaled = z * weights["scale"]
-        if "out" not in weights:
-            return scaled, scaled, None
-        hidden = np.maximum(scaled @ weights["in"] + weights["bias"], 0) if "in" in weights else None
-        net = (scaled if hidden is None else hidden) @ weights["out"]
-        return np.hstack([scaled, net]), scaled, hidden
+        waves = None
+        layers = [scaled]
+        if "frequency" in weights:
+            waves, made = self._waves(z)
+            layers = [np.hstack([scaled, made.transpose(1, 0, 2).reshape(len(z), -1)])]
+        for i in range(self.n_layers):
+            hidden = layers[-1] @ weights[f"layer_{i}"]
+            hidden += weights[f"bias_{i}"]
+            layers.append(np.maximum(hidden, 0, out=hidden))
+        last = layers[-1]
+        codes = last @ weights["out"] if "out" in weights else scaled
+        if not self.n_layers and "out" in weights:
+            codes = np.hstack([scaled, codes])
+        trend = last @ weights["trend"] if "trend" in weights else None
+        return Pass(codes, trend, tuple(layers), waves)
 
-    def backward(self, z: Singles, scaled: Singles, hidden: Singles | None, slope: Singles) -> Arrays:
-        """Return the gradient in the weights, given [n, p + o] the gradient in the codes."""
-        weights = self.weights
+    def _waves(self, z: Singles) -> tuple[Singles, Singles]:
+        """Return [numbers, n, 2 waves] cosines and sines, and [numbers, n, e] what is made of them."""
+        frequency = self.weights["frequency"]
+        angles = z[:, : len(frequency)].T[:, :, None] * (2 * np.pi * frequency).astype(z.dtype)[:, None, :]
+        waves = np.concatenate([np.cos(angles), np.sin(angles)], axis=2)
+        made = waves @ self.weights["wave"]
+        made += self.weights["wave_bias"]
+        return waves, np.maximum(made, 0, out=made)
+
+    def backward(self, z: Singles, done: Pass, in_codes: Singles, in_trend: Singles) -> Arrays:
+        """Return the gradient in the weights, given those in the codes [n, o] and in the trend [n, outputs], if any."""
+        weights, last = self.weights, done.layers[-1]
         p = z.shape[1]
         gradient: Arrays = {}
-        in_scaled = slope[:, :p]
+        below = np.zeros_like(last)
+        if "trend" in weights:
+            gradient["trend"] = last.T @ in_trend
+            below += in_trend @ weights["trend"].T
+        if not self.n_layers:
+            below += in_codes[:, :p]
+            in_codes = in_codes[:, p:]
         if "out" in weights:
-            in_net = slope[:, p:]
-            gradient["out"] = (scaled if hidden is None else hidden).T @ in_net
-            below = in_net @ weights["out"].T
-            if hidden is not None:
-                below = below * (hidden > 0)
-                gradient["in"], gradient["bias"] = scaled.T @ below, below.sum(axis=0)
-                below = below @ weights["in"].T
-            in_scaled = in_scaled + below
-        gradient["scale"] = (in_scaled * z).sum(axis=0)
+            gradient["out"] = last.T @ in_codes
+            below += in_codes @ weights["out"].T
+        for i in reversed(range(self.n_layers)):
+            below *= done.layers[i + 1] > 0
+            gradient[f"layer_{i}"], gradient[f"bias_{i}"] = done.layers[i].T @ below, below.sum(axis=0)
+            below = below @ weights[f"layer_{i}"].T
+        if done.waves is not None:
+            gradient |= self._waves_backward(z, done.waves, np.where(done.layers[0][:, p:] > 0, below[:, p:], 0))
+        gradient["scale"] = np.einsum("np,np->p", below[:, :p], z)
         return gradient
 
-
-@dataclass(frozen=True)
-class Lesson:
-    """One fold to learn from.
-
-    Attributes:
-        memory, queries: [m, p] and [q, p] inputs of training and of held-out rows.
-        residuals: [m, outputs] of the training rows under the fold's base.
-        predictions, targets: [q, outputs] of the held-out rows: base predictions, and numbers or one-hot classes.
-        weight: [q] how likely each held-out row is drawn, or None if all are equally.
-
-    Numbers are in units of the target's standard deviation.
-    """
-
-    memory: Singles
-    residuals: Singles
-    queries: Singles
-    predictions: Singles
-    targets: Singles
-    weight: Floats | None = None
-
-
-@dataclass(frozen=True)
-class Neighbourhood:
-    """An encoder with the temperature of its neighbourhood and the shrinkage of the correction, both as logarithms."""
-
-    encoder: Encoder
-    log_tau: NDArray[np.float32]
-    log_gamma: NDArray[np.float32]
-
-    def loss_and_gradient(self, lesson: Lesson) -> tuple[float, Arrays]:
-        """Return the loss and its gradient in every weight, in "log_tau" and in "log_gamma"."""
-        codes_q, scaled_q, hidden_q = self.encoder.forward(lesson.queries)
-        codes_m, scaled_m, hidden_m = self.encoder.forward(lesson.memory)
-        apart = distances(codes_q, codes_m)
-        tau, gamma = np.float32(np.exp(self.log_tau)), np.float32(np.exp(self.log_gamma))
-        logits = apart / -tau
-        logits -= logits.max(axis=1, keepdims=True)
-        weights = np.exp(logits)
-        weights /= weights.sum(axis=1, keepdims=True)
-        correction = weights @ lesson.residuals
-        loss, in_summed = _loss(lesson.predictions + gamma * correction, lesson.targets)
-
-        in_correction = gamma * in_summed
-        in_logits = in_correction @ lesson.residuals.T
-        in_logits -= np.einsum("qm,qm->q", weights, in_logits)[:, None]
-        in_logits *= weights
-        in_log_tau = -np.einsum("qm,qm->", in_logits, apart) / -tau
-        in_logits /= -2 * tau * np.maximum(apart, _NEAREST)  # now the gradient in the squared distances
-        slope_q = 2 * (in_logits.sum(axis=1)[:, None] * codes_q - in_logits @ codes_m)
-        slope_m = 2 * (in_logits.sum(axis=0)[:, None] * codes_m - in_logits.T @ codes_q)
-        gradient = self.encoder.backward(lesson.queries, scaled_q, hidden_q, slope_q)
-        for name, part in self.encoder.backward(lesson.memory, scaled_m, hidden_m, slope_m).items():
-            gradient[name] = gradient[name] + part
-        gradient["log_tau"] = np.asarray(in_log_tau)
-        gradient["log_gamma"] = np.asarray((in_correction * correction).sum())
-        return loss, gradient
-
-
-def distances(a: Singles, b: Singles) -> Singles:
-    """Return [q, m] Euclidean distances of [q, c] to [m, c] codes."""
-    squares = np.einsum("qp,qp->q", a, a)[:, None] + np.einsum("mp,mp->m", b, b) - 2 * (a @ b.T)
-    apart: Singles = np.sqrt(np.maximum(squares, 0) + _NEAR)
-    return apart
-
-
-def _loss(summed: Singles, targets: Singles) -> tuple[float, Singles]:
-    """Return the mean loss of [q, outputs] corrected predictions and its gradient in them."""
-    n = len(targets)
-    if targets.shape[1] == 1:
-        # Huber's loss: beyond one standard deviation of the target it is linear, so that no outlier rules a step.
-        error = summed - targets
-        bounded = np.clip(error, -1, 1)
-        return float((bounded * (2 * error - bounded)).mean()), 2 * bounded / n
-    # p_y / Σ p after clipping to [floor, 1]; no gradient passes where a probability is clipped.
-    clipped = np.clip(summed, _FLOOR, 1)
-    total = clipped.sum(axis=1, keepdims=True)
-    own = (clipped * targets).sum(axis=1, keepdims=True)
-    slope = (1 / total - targets / own) * ((summed > _FLOOR) & (summed < 1)) / n
-    return float(np.log(total / own).mean()), slope
+    def _waves_backward(self, z: Singles, waves: Singles, slope: Singles) -> Arrays:
+        frequency, wave = self.weights["frequency"], self.weights["wave"]
+        n_waves = frequency.shape[1]
+        slope = slope.reshape(len(z), len(frequency), -1).transpose(1, 0, 2)
+        in_waves = slope @ wave.transpose(0, 2, 1)
+        in_angles = waves[:, :, :n_waves] * in_waves[:, :, n_waves:] - waves[:, :, n_waves:] * in_waves[:, :, :n_waves]
+        numbers = z[:, : len(frequency)].T[:, :, None]
+        return {
+            "wave": waves.transpose(0, 2, 1) @ slope,
+            "wave_bias": slope.sum(axis=1, keepdims=True),
+            "frequency": (in_angles * numbers).sum(axis=1) * in_angles.dtype.type(2 * np.pi),
+        }

@@ -54,8 +54,13 @@ class FeatureSpace:
         return cls(n_categories, knots, scores, np.atleast_1d(np.isnan(numbers).any(axis=0)), scaling == "standard")
 
     @property
+    def n_numbers(self) -> int:
+        """How many of the outputs, from the first, are numbers on the scale."""
+        return len(self.knots)
+
+    @property
     def n_outputs(self) -> int:
-        return len(self.knots) + int(self.indicated.sum()) + sum(self.n_categories)
+        return self.n_numbers + int(self.indicated.sum()) + sum(self.n_categories)
 
     @property
     def sources(self) -> NDArray[np.int64]:

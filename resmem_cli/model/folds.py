@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from resmem_cli.model import kernel, representation
+from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model.fitting import RESIDUALS, Fitting, Place, Residuals
 from resmem_cli.model.memory import Cells, GraphOptions, build_index
+from resmem_cli.model.neighbourhood import Neighbourhood
 from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.representation import LEARNED, Learned
 from resmem_cli.model.splitting import Recipe, Rows, splits
 
 # Above this many rows one split of a subsample replaces the folds.
@@ -18,93 +23,158 @@ MOST_FOLDED_ROWS = 200_000
 MOST_SPLIT_ROWS = 125_000  # 100,000 of them remembered, 25,000 asked
 _SPLIT_SHARE = 5
 # An encoder is trained anew in every fold; this many rows, asked in as few folds as hold them, say enough of it.
-_ROWS_TO_ASK = 2_500
+_ROWS_TO_ASK = 1_250
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 
 
 @dataclass(frozen=True)
 class View:
-    """A fold's neighbours in one representation: [q, k] distances, [q, k] cells; per cell its count and means."""
+    """A fold's neighbours in one place.
+
+    Attributes:
+        distances, cells: [q, k] of every held-out row.
+        trend: [q, outputs] of every held-out row, or None where the place has none.
+        counts: [m] of the cells.
+        targets, predictions: [m, outputs] means over the cells' rows, the targets less their trend.
+    """
 
     distances: Floats
     cells: Integers
+    trend: Floats | None
     counts: Floats
     targets: Floats
     predictions: Floats
 
+    def take(self, rows: Integers) -> View:
+        trend = None if self.trend is None else self.trend[rows]
+        return replace(self, distances=self.distances[rows], cells=self.cells[rows], trend=trend)
+
+    def residuals(self, temperature: float) -> Floats:
+        """Return [m, outputs] the mean residual of every cell, beyond its trend."""
+        return self.targets - kernel.tempered(self.predictions, temperature)
+
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold's held-out rows: [q] targets and weights, [q, outputs] base predictions, a view per representation."""
+    """A fold's held-out rows: [q] targets and weights, [q, outputs] predictions per base, a view per place.
+
+    `trained` holds the fold's encoders, per place that has one.
+    """
 
     y: Floats
     weight: Floats
-    predictions: Floats
-    views: dict[str, View]
+    predictions: tuple[Floats, ...]
+    views: dict[Place, View]
+    trained: dict[Place, Neighbourhood]
 
     def take(self, rows: Integers) -> Fold:
-        views = {
-            name: replace(view, distances=view.distances[rows], cells=view.cells[rows])
-            for name, view in self.views.items()
-        }
-        return Fold(self.y[rows], self.weight[rows], self.predictions[rows], views)
+        views = {place: view.take(rows) for place, view in self.views.items()}
+        return Fold(
+            self.y[rows], self.weight[rows], tuple(each[rows] for each in self.predictions), views, self.trained
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What every fold does.
+    """What every fold does with one base.
 
     Attributes:
-        recipe: how its base comes about.
+        recipe: how the base comes about.
         representations: the names of those to search in.
+        residuals: of which kind; None tries cross-fitted ones too, where encoders are trained and the base overfits.
         n_neighbors: the largest k that will be asked for.
         graph: how its graphs are built.
         n_steps: how long an encoder is trained.
+        tried: representations and kinds of residuals that another fold has tried, which then are those to try.
     """
 
     recipe: Recipe
     representations: tuple[str, ...]
+    residuals: Residuals | None
     n_neighbors: int
     graph: GraphOptions
     n_steps: int
+    tried: tuple[tuple[str, Residuals], ...] = ()
 
     @property
     def learns(self) -> bool:
-        return any(name.startswith(representation.LEARNED) for name in self.representations)
+        return any(name.startswith(LEARNED) for name in self.representations)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is to be seen which kinds of residuals there are to try."""
+        return self.residuals is None and self.learns and self.recipe.fixed is None
+
+    def kinds(self, name: str, fitting: Fitting) -> tuple[Residuals, ...]:
+        """Return the kinds of residuals to try: an encoder learns nothing from those of a base that overfits."""
+        if self.residuals is not None:
+            return (self.residuals,)
+        if not self.is_open or not fitting.overfits:
+            return ("in-sample",)
+        return ("cross-fitted",) if name.startswith(LEARNED) else RESIDUALS
 
 
-def run_folds(rows: Rows, plan: Plan, n_folds: int, *, threads: int, report: Callable[[str], None]) -> list[Fold]:
-    """Run the plan on every fold, and return at least `n_folds` groups of held-out rows.
+def run_folds(
+    rows: Rows, plans: Sequence[Plan], n_folds: int, *, threads: int, report: Callable[[str], None]
+) -> list[Fold]:
+    """Run the plan of every base on every fold, and return at least `n_folds` groups of held-out rows.
 
     Of very many rows, one split of a subsample is run; where encoders are trained, as few folds as ask enough rows.
     """
-    problem = plan.recipe.problem
-    rng = np.random.default_rng(problem.seed)
+    recipe = plans[0].recipe
+    rng = np.random.default_rng(recipe.problem.seed)
     if len(rows.y) > MOST_FOLDED_ROWS:
         rows = rows.take(rng.permutation(len(rows.y))[:MOST_SPLIT_ROWS])
-        chosen = list(splits(rows.y, problem, _SPLIT_SHARE, rng))[:1]
+        chosen = list(splits(rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
     else:
-        chosen = list(splits(rows.y, problem, n_folds, rng))
-    if plan.recipe.fixed is not None:
+        chosen = list(splits(rows.y, recipe.problem, n_folds, rng))
+    if recipe.fixed is not None:
         chosen = [split for split in chosen if rows.is_new[split[1]].any()]
-    if plan.learns:
-        n_asked = len(plan.recipe.honest(rows.take(chosen[0][1])).y)
+    if any(plan.learns for plan in plans):
+        n_asked = len(recipe.honest(rows.take(chosen[0][1])).y)
         chosen = chosen[: max(1, -(-_ROWS_TO_ASK // n_asked))]
-    report(f"fold 1 of {len(chosen)}")
-    folds: list[Fold] = []
-    # A single fold has all threads for what is in it.
-    inner = threads if len(chosen) == 1 else 1
-    arguments = [(rows, plan, *split, inner) for split in chosen]
-    found = (
-        side_by_side(_run_fold, arguments, n_rows=len(rows.y), threads=threads)
-        if inner == 1
-        else map(_run_fold, *zip(*arguments, strict=True))
-    )
-    for fold in found:
-        folds.append(fold)
-        report(f"fold {min(len(folds) + 1, len(chosen))} of {len(chosen)}")
+    halves = _run_all(rows, plans, chosen, threads, report)
+    folds = [
+        _joined(recipe.honest(rows.take(asked)), halves[i * len(plans) : (i + 1) * len(plans)])
+        for i, (_, asked) in enumerate(chosen)
+    ]
     n_groups = -(-n_folds // len(folds))
     return [group for fold in folds for group in _grouped(fold, n_groups, rng)]
+
+
+def _run_all(
+    rows: Rows,
+    plans: Sequence[Plan],
+    chosen: Sequence[tuple[Integers, Integers]],
+    threads: int,
+    report: Callable[[str], None],
+) -> list[_OfBase]:
+    """Run every plan on every fold, fold by fold."""
+    names = [
+        f"{plan.recipe.spec.estimator}, fold {i} of {len(chosen)}" for i in range(1, len(chosen) + 1) for plan in plans
+    ]
+    report(names[0])
+    # A single job has all threads for what is in it.
+    inner = threads if len(names) == 1 else 1
+    halves: list[_OfBase] = []
+    # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
+    batches = [chosen[:1], chosen[1:]] if any(plan.is_open for plan in plans) else [chosen]
+    for batch in filter(None, batches):
+        if halves:
+            plans = [replace(plan, tried=tuple(half.views)) for plan, half in zip(plans, halves, strict=True)]
+        arguments = [(rows, plan, *split, inner) for split in batch for plan in plans]
+        found = (
+            side_by_side(
+                _run_fold, arguments, n_rows=len(rows.y), threads=threads, is_long=any(plan.learns for plan in plans)
+            )
+            if inner == 1
+            else itertools.starmap(_run_fold, arguments)
+        )
+        for half in found:
+            halves.append(half)
+            if len(halves) < len(names):
+                report(names[len(halves)])
+    return halves
 
 
 def _grouped(fold: Fold, n_groups: int, rng: np.random.Generator) -> list[Fold]:
@@ -114,22 +184,42 @@ def _grouped(fold: Fold, n_groups: int, rng: np.random.Generator) -> list[Fold]:
     return [fold.take(np.sort(group)) for group in groups if len(group)]
 
 
-def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, threads: int) -> Fold:
+class _OfBase(NamedTuple):
+    """One base's part of a fold: its [q, outputs] predictions; by representation and kind of residuals the rest."""
+
+    predictions: Floats
+    views: dict[tuple[str, Residuals], View]
+    trained: dict[tuple[str, Residuals], Neighbourhood]
+
+
+def _joined(queries: Rows, found: Sequence[_OfBase]) -> Fold:
+    views = {Place(base, *where): view for base, half in enumerate(found) for where, view in half.views.items()}
+    trained = {Place(base, *where): state for base, half in enumerate(found) for where, state in half.trained.items()}
+    weight = np.ones(len(queries.y)) if queries.weight is None else queries.weight
+    return Fold(queries.y, weight, tuple(half.predictions for half in found), views, trained)
+
+
+def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, threads: int) -> _OfBase:
     training, queries = rows.take(remembered), plan.recipe.honest(rows.take(asked))
     base = plan.recipe.base_for(training)
-    of_training, of_queries = base.predict(training.X), base.predict(queries.X)
+    of_queries = base.predict(queries.X)
     # What is left of a prediction of 0 is the target itself: for classes, its one-hot row.
-    targets = kernel.residuals(training.y, np.zeros_like(of_training))
-    fitting = representation.Fitting(training, base, plan.recipe, plan.n_steps, threads)
-    views = {}
-    for name in plan.representations:
-        space = fitting.fit(name)
-        cells = Cells.group(space.represent(training.X, base, of_training), training.weight)
-        distances, found = _neighbors(cells, space.represent(queries.X, base, of_queries), plan)
-        means = (cells.mean(values, training.weight) for values in (targets, of_training))
-        views[name] = View(distances, found, cells.counts, *means)
-    weight = np.ones(len(queries.y)) if queries.weight is None else queries.weight
-    return Fold(queries.y, weight, of_queries, views)
+    targets = kernel.residuals(training.y, np.zeros((len(training.y), of_queries.shape[1])))
+    fitting = Fitting(training, base, plan.recipe, plan.n_steps, threads)
+    views, trained = {}, {}
+    for name, kind in plan.tried or [
+        (each, kind) for each in plan.representations for kind in plan.kinds(each, fitting)
+    ]:
+        space, predictions = fitting.fit(name, kind), fitting.predictions(kind)
+        here, there = space.represent(training.X, base, predictions), space.represent(queries.X, base, of_queries)
+        cells = Cells.group(here.points, training.weight)
+        distances, found = _neighbors(cells, there.points, plan)
+        beyond = targets if here.trend is None else targets - here.trend
+        means = (cells.mean(values, training.weight) for values in (beyond, predictions))
+        views[name, kind] = View(distances, found, there.trend, cells.counts, *means)
+        if isinstance(space, Learned):
+            trained[name, kind] = space.trained
+    return _OfBase(of_queries, views, trained)
 
 
 def _neighbors(cells: Cells, queries: Singles, plan: Plan) -> tuple[Floats, Integers]:

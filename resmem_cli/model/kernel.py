@@ -66,9 +66,13 @@ def weights(distances: Floats, counts: Floats, bandwidth: float, *, is_relative:
     return normalised
 
 
-def correction(neighbor_weights: Floats, residuals: Floats) -> Floats:
-    """Return g, [n, outputs]: the weighted mean of [n, k, outputs] neighbour residuals."""
-    return np.asarray(np.einsum("nk,nkc->nc", neighbor_weights, residuals, optimize=True))
+def correction(neighbor_weights: Floats, residuals: Floats, trend: Floats | None = None) -> Floats:
+    """Return g, [n, outputs]: the weighted mean of [n, k, outputs] neighbour residuals.
+
+    Where there is a trend, [n, outputs], it is added, and the residuals are what the neighbours' own trends leave.
+    """
+    mean = np.asarray(np.einsum("nk,nkc->nc", neighbor_weights, residuals, optimize=True))
+    return mean if trend is None else mean + trend
 
 
 def tempered(predictions: Floats, temperature: float) -> Floats:

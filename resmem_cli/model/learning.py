@@ -7,16 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
+from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
-from resmem_cli.model.encoder import Encoder, Lesson, Neighbourhood, distances
+from resmem_cli.model.encoder import Encoder
+from resmem_cli.model.neighbourhood import Lesson, Neighbourhood, distances
 
 _QUERIES = 512  # of one step
-_MEMORIES = 4_096
+_MEMORIES = 2_048
 _RATE_OF_SCALES = 0.01  # s, τ and γ
-_RATE_OF_NET = 0.003
+_RATE_OF_NET = 0.0015
+_SCALES = ("scale", "log_tau", "log_gamma")
 _MOMENTUM, _SECOND_MOMENTUM, _TINY = 0.9, 0.999, 1e-8
-# The starting τ weights the 4,096 as if about this many of them counted.
+_JUDGED_BY = 4  # draws
+# The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
 _SENSITIVITY_ROWS = 2_000
 _LEAST_SENSITIVITY = 0.1  # of the largest: a column that the base ignores may be what it misses
@@ -51,50 +54,57 @@ def starting_scale(column_sensitivity: Floats, sources: Integers, n_predictions:
     return np.concatenate([of_features, of_predictions]).astype(np.float32)
 
 
+def started(lesson: Lesson, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
+    """Return the neighbourhood to begin with: τ such that a few of the memories drawn count, and γ = 1."""
+    drawn = _drawn(lesson, rng)
+    apart = np.sort(distances(encoder.forward(drawn.queries).codes, encoder.forward(drawn.memory).codes), axis=1)
+    last = min(_STARTING_NEIGHBORS, apart.shape[1]) - 1
+    tau = max(float(np.median(apart[:, last] - apart[:, 0])) / 2, 1e-3)
+    return Neighbourhood(encoder, np.asarray(np.log(tau), np.float32), np.asarray(0, np.float32))
+
+
 def train(
     lessons: Sequence[Lesson],
-    start: Encoder,
+    start: Neighbourhood,
     n_steps: int,
     rng: np.random.Generator,
     report: Callable[[str], None] = lambda _: None,
-) -> tuple[Encoder, float]:
-    """Train an encoder from its start on the lessons of several folds.
-
-    Returns:
-        The encoder, in units of its τ (weights are exp(-distance)), and the shrinkage it was trained with.
-    """
-    state = _started(lessons[0], start, rng)
-    weights: Arrays = {**state.encoder.weights, "log_tau": state.log_tau, "log_gamma": state.log_gamma}
+) -> Neighbourhood:
+    """Train an encoder, its τ and γ from their start on the lessons of several folds."""
+    weights = start.to_arrays()
     first = {name: np.zeros_like(value) for name, value in weights.items()}
     second = {name: np.zeros_like(value) for name, value in weights.items()}
     for step in range(1, n_steps + 1):
         lesson = _drawn(lessons[int(rng.integers(len(lessons)))], rng)
-        _, gradient = _neighbourhood(weights).loss_and_gradient(lesson)
+        _, gradient = Neighbourhood.from_arrays(weights).loss_and_gradient(lesson)
         decay = (1 + np.cos(np.pi * step / n_steps)) / 2
         for name, slope in gradient.items():
             first[name] = _MOMENTUM * first[name] + (1 - _MOMENTUM) * slope
             second[name] = _SECOND_MOMENTUM * second[name] + (1 - _SECOND_MOMENTUM) * np.square(slope)
             mean = first[name] / (1 - _MOMENTUM**step)
             spread = np.sqrt(second[name] / (1 - _SECOND_MOMENTUM**step))
-            rate = decay * (_RATE_OF_NET if name in ("in", "bias", "out") else _RATE_OF_SCALES)
+            rate = decay * (_RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET)
             weights[name] = (weights[name] - rate * mean / (spread + _TINY)).astype(np.float32)
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
-    trained = _neighbourhood(weights)
-    return trained.encoder.in_units_of(float(np.exp(trained.log_tau))), float(np.exp(trained.log_gamma))
+    return Neighbourhood.from_arrays(weights)
 
 
-def _neighbourhood(weights: Arrays) -> Neighbourhood:
-    of_encoder = {name: value for name, value in weights.items() if not name.startswith("log_")}
-    return Neighbourhood(Encoder(of_encoder), weights["log_tau"], weights["log_gamma"])
-
-
-def _started(lesson: Lesson, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
-    drawn = _drawn(lesson, rng)
-    apart = np.sort(distances(encoder.encode(drawn.queries), encoder.encode(drawn.memory)), axis=1)
-    last = min(_STARTING_NEIGHBORS, apart.shape[1]) - 1
-    tau = max(float(np.median(apart[:, last] - apart[:, 0])) / 2, 1e-3)
-    return Neighbourhood(encoder, np.asarray(np.log(tau), np.float32), np.asarray(0, np.float32))
+def leading(
+    lessons: Sequence[Lesson],
+    starts: Sequence[Neighbourhood],
+    n_steps: int,
+    rng: np.random.Generator,
+    report: Callable[[str], None] = lambda _: None,
+) -> Neighbourhood:
+    """Train several a little and return the one of least loss; the queries of the last lesson train none of them."""
+    if len(starts) == 1:
+        return starts[0]
+    judge = lessons[-1]
+    tried = [train(lessons[:-1] or lessons, start, n_steps, rng, report) for start in starts]
+    drawn = [_drawn(judge, rng) for _ in range(_JUDGED_BY)]
+    losses = [sum(each.loss_and_gradient(lesson)[0] for lesson in drawn) for each in tried]
+    return tried[int(np.argmin(losses))]
 
 
 def _drawn(lesson: Lesson, rng: np.random.Generator) -> Lesson:

@@ -23,11 +23,34 @@ _LEAST_RESAMPLES = 200
 _MOST_DRAWS = 200_000_000  # rows times resamples, past which fewer resamples are taken
 
 
-def row_loss(y: Floats, predictions: Floats) -> Floats:
-    """Return [n] the loss that selection compares: squared error, or minus the log of the class's probability."""
+# What can be asked of the folds to make best, per task; the first is the default.
+REGRESSION_OBJECTIVES = ("rmse", "mae")
+CLASSIFICATION_OBJECTIVES = ("log_loss", "accuracy")
+
+
+def objectives(is_regression: bool) -> tuple[str, ...]:
+    """Return what can be made best in a task; the first is the default."""
+    return REGRESSION_OBJECTIVES if is_regression else CLASSIFICATION_OBJECTIVES
+
+
+def row_loss(y: Floats, predictions: Floats, objective: str | None = None) -> Floats:
+    """Return [n] the loss whose mean is the objective's: its square for rmse, one minus it for accuracy.
+
+    Without an objective it is the squared error of numbers, and minus the log of the class's probability.
+    """
     if predictions.shape[1] == 1:
-        return np.square(y - predictions[:, 0])
+        error = y - predictions[:, 0]
+        return np.abs(error) if objective == "mae" else np.square(error)
+    if objective == "accuracy":  # of equally probable classes the first is predicted
+        return np.asarray(predictions.argmax(axis=1) != y, dtype=np.float64)
     return -np.log(np.maximum(predictions[np.arange(len(y)), y.astype(np.int64)], TINY))
+
+
+def as_metric(objective: str, loss: float) -> float:
+    """Return the objective's value of a mean `row_loss`."""
+    if objective == "rmse":
+        return float(np.sqrt(loss))
+    return 1.0 - loss if objective == "accuracy" else loss
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ _PARALLEL_FROM_ROWS = 4_000  # below, starting worker processes costs more than 
 
 
 def side_by_side(
-    job: Callable[..., Done], arguments: Sequence[tuple[Any, ...]], *, n_rows: int, threads: int
+    job: Callable[..., Done], arguments: Sequence[tuple[Any, ...]], *, n_rows: int, threads: int, is_long: bool = False
 ) -> Iterator[Done]:
     """Yield the outcome of each job, in order.
 
     Side by side is faster than one after the other with all threads, and the outcome does not depend on how many
-    there are, because each has one.
+    there are, because each has one. Of few rows a job is too short for that, unless it is long nevertheless.
     """
-    n_jobs = min(threads, len(arguments)) if n_rows >= _PARALLEL_FROM_ROWS else 1
+    n_jobs = min(threads, len(arguments)) if is_long or n_rows >= _PARALLEL_FROM_ROWS else 1
     backend = {"backend": "loky", "inner_max_num_threads": 1} if n_jobs > 1 else {"backend": "sequential"}
     with joblib.parallel_config(**backend, n_jobs=n_jobs):
         with _interrupts_held_back() if n_jobs > 1 else nullcontext():

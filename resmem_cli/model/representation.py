@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.errors import UsageError
-from resmem_cli.model import encoder, learning
+from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.model import encoder
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases import Base
-from resmem_cli.model.encoder import Encoder, Lesson
 from resmem_cli.model.features import FeatureSpace
-from resmem_cli.model.kernel import residuals
-from resmem_cli.model.parallel import side_by_side
-from resmem_cli.model.splitting import Recipe, Rows, splits
+from resmem_cli.model.neighbourhood import Neighbourhood
 
 LEARNED = "learned:"
-_LESSONS = 4  # folds that an encoder learns from
-_MOST_LESSON_ROWS = 100_000
+AUTO = "auto"  # after it: of the kinds that race, whichever leads
+RACING: tuple[encoder.Kind, ...] = ("mlp", "periodic")
+
+
+class Position(NamedTuple):
+    """Where rows are: [n, p] points, and for some learned representations [n, outputs] the trend there, or None."""
+
+    points: Singles
+    trend: Floats | None = None
 
 
 class Representation(Protocol):
@@ -31,8 +33,8 @@ class Representation(Protocol):
     @property
     def name(self) -> str: ...
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Singles:
-        """Return [n, p] representations of [n, d] encoded rows, which `base` predicts as [n, outputs]."""
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        """Return the positions of [n, d] encoded rows, which `base` predicts as [n, outputs]."""
         ...
 
     def to_arrays(self) -> Arrays: ...
@@ -45,8 +47,8 @@ class Features:
     name: ClassVar[str] = "features"
     space: FeatureSpace
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Singles:
-        return self.space.transform(X)
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        return Position(self.space.transform(X))
 
     def to_arrays(self) -> Arrays:
         return self.space.to_arrays()
@@ -60,8 +62,8 @@ class Sensitivity:
     space: FeatureSpace
     scale: Singles
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Singles:
-        return self.space.transform(X) * self.scale
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        return Position(self.space.transform(X) * self.scale)
 
     def to_arrays(self) -> Arrays:
         return {**self.space.to_arrays(), "sensitivity": self.scale}
@@ -73,13 +75,13 @@ class OfModel:
 
     name: ClassVar[str] = "model"
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Singles:
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
         represented = base.represent(X)
         if represented is None:
             raise UsageError(
                 "this base has no representation of its own", "choose another --representation, for example features"
             )
-        return represented
+        return Position(represented)
 
     def to_arrays(self) -> Arrays:
         return {}
@@ -90,101 +92,47 @@ class Learned:
     """A trained encoder of the features and the base's prediction.
 
     Attributes:
-        kind: of the encoder.
         space: of the features.
         unit: [mean, spread] of the regression target.
-        encoder: trained, in units of its own τ.
+        trained: the encoder; distances are in units of its own τ.
     """
 
-    kind: encoder.Kind
     space: FeatureSpace
     unit: Floats
-    encoder: Encoder
+    trained: Neighbourhood
 
     @property
     def name(self) -> str:
-        return LEARNED + self.kind
+        return LEARNED + self.trained.encoder.kind
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Singles:
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
         # In double precision, because equal rows must become equal single-precision representations: a matrix
         # product's last bit depends on where in the batch a row stands.
-        inputs: NDArray[Any] = _inputs(self.space, self.unit, X, predictions).astype(np.float64)
-        return self.encoder.encode(inputs).astype(np.float32)
+        inputs: NDArray[Any] = encoder_inputs(self.space, self.unit, X, predictions).astype(np.float64)
+        done = self.trained.encoder.forward(inputs)
+        codes = done.codes / np.exp(self.trained.log_tau.astype(np.float64))
+        # Training took the target in units of its spread.
+        trend = None if done.trend is None else np.asarray(done.trend * self.unit[1], dtype=np.float64)
+        return Position(codes.astype(np.float32), trend)
 
     def to_arrays(self) -> Arrays:
-        own = {f"encoder_{name}": value for name, value in self.encoder.weights.items()}
+        own = {f"encoder_{name}": value for name, value in self.trained.to_arrays().items()}
         return {**self.space.to_arrays(), "unit": self.unit, **own}
 
 
-def available(base: Base, X: Floats) -> tuple[str, ...]:
-    """Return the names of the representations that this base allows, tried on a row of `X`."""
+def cheap(base: Base, X: Floats) -> tuple[str, ...]:
+    """Return the names of the representations that need no training, those that this base allows on a row of `X`."""
     of_model = (OfModel.name,) if base.represent(X[:1]) is not None else ()
-    return (Features.name, Sensitivity.name, *of_model, *(LEARNED + kind for kind in encoder.KINDS))
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """What the representations of one set of training rows have in common, computed when first asked for.
-
-    Attributes:
-        training, base: the rows, and the base whose memory they will be.
-        recipe: how the base of a part of them comes about, for the folds that an encoder learns from.
-        n_steps: how long an encoder is trained.
-    """
-
-    training: Rows
-    base: Base
-    recipe: Recipe
-    n_steps: int
-    threads: int
-    report: Callable[[str], None] = lambda _: None
-
-    def fit(self, name: str) -> Representation:
-        """Return the representation called `name`; only a learned one looks at labels."""
-        if name == OfModel.name:
-            return OfModel()
-        if name == Features.name:
-            return Features(self.space)
-        if name == Sensitivity.name:
-            return Sensitivity(self.space, learning.starting_scale(self.sensitivity, self.space.sources, 0))
-        kind = _kind(name)
-        self.report(f"training the {kind} encoder")
-        rng = np.random.default_rng(self.recipe.problem.seed)
-        scale = learning.starting_scale(self.sensitivity, self.space.sources, self.recipe.problem.n_outputs)
-        start = Encoder.start(kind, scale, rng)
-        trained, _ = learning.train(self.lessons, start, self.n_steps, rng, self.report)
-        return Learned(kind, self.space, self.unit, trained)
-
-    @cached_property
-    def space(self) -> FeatureSpace:
-        return FeatureSpace.fit(self.training.X, self.recipe.problem.n_categories, "normal")
-
-    @cached_property
-    def unit(self) -> Floats:
-        return np.array([self.training.y.mean(), self.training.y.std() or 1.0])
-
-    @cached_property
-    def sensitivity(self) -> Floats:
-        return learning.sensitivity(self.base, self.training.X, np.random.default_rng(self.recipe.problem.seed))
-
-    @cached_property
-    def lessons(self) -> list[Lesson]:
-        """Folds within the training rows: an encoder judged on other rows has seen nothing of them."""
-        problem, training = self.recipe.problem, self.training
-        rng = np.random.default_rng(problem.seed)
-        if len(training.y) > _MOST_LESSON_ROWS:
-            training = training.take(rng.permutation(len(training.y))[:_MOST_LESSON_ROWS])
-        folds = splits(training.y, problem, _LESSONS, rng)
-        arguments = [
-            (training.take(known), training.take(asked), self.recipe, self.space, self.unit) for known, asked in folds
-        ]
-        self.report(f"fitting {_LESSONS} bases to learn from")
-        found = side_by_side(_lesson, arguments, n_rows=len(training.y), threads=self.threads)
-        return [lesson for lesson in found if len(lesson.queries)]
+    return (Features.name, Sensitivity.name, *of_model)
 
 
 def restore(name: str, arrays: Arrays) -> Representation:
-    """Return the representation that `to_arrays` was asked of."""
+    """Return the representation that `to_arrays` was asked of.
+
+    Raises:
+        ModelError: it is a network of format 1.
+        ValueError: there is none of this name.
+    """
     if name == OfModel.name:
         return OfModel()
     space = FeatureSpace.from_arrays(arrays)
@@ -192,38 +140,30 @@ def restore(name: str, arrays: Arrays) -> Representation:
         return Features(space)
     if name == Sensitivity.name:
         return Sensitivity(space, arrays["sensitivity"])
+    kinds_of(name)
     prefix = "encoder_"
     own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-    return Learned(_kind(name), space, arrays["unit"], Encoder(own))
+    if "in" in own:  # a network of format 1, which had one layer
+        raise ModelError(f"the {name} encoder is of an older resmem", "run fit-residual again")
+    if "log_tau" not in own:  # of format 1, whose codes were in units of τ already
+        own |= {name: np.zeros((), np.float32) for name in ("log_tau", "log_gamma")}
+    return Learned(space, arrays["unit"], Neighbourhood.from_arrays(own))
 
 
-def _kind(name: str) -> encoder.Kind:
+def kinds_of(name: str) -> tuple[encoder.Kind, ...]:
+    """Return the kinds of encoder among which a learned representation is to be found, by its name."""
+    if name == LEARNED + AUTO:
+        return RACING
     for kind in encoder.KINDS:
         if name == LEARNED + kind:
-            return kind
+            return (kind,)
     raise ValueError(f"there is no representation '{name}'")
 
 
-def _inputs(space: FeatureSpace, unit: Floats, X: Floats, predictions: Floats) -> Singles:
-    """Return what the encoder reads: [n, p] features, and the predictions on a like scale beside them."""
+def encoder_inputs(space: FeatureSpace, unit: Floats, X: Floats, predictions: Floats) -> Singles:
+    """Return what an encoder reads: [n, p] features, and the predictions on a like scale beside them."""
     if predictions.shape[1] == 1:
         beside = np.clip((predictions - unit[0]) / unit[1], -4, 4)
     else:
         beside = np.log(np.maximum(predictions, 1e-3)) / 2
     return np.hstack([space.transform(X), beside.astype(np.float32)])
-
-
-def _lesson(known: Rows, asked: Rows, recipe: Recipe, space: FeatureSpace, unit: Floats) -> Lesson:
-    asked = recipe.honest(asked)
-    base = recipe.base_for(known)
-    remembered, predictions = base.predict(known.X), base.predict(asked.X)
-    length = unit[1] if recipe.problem.is_regression else 1.0
-    targets = residuals(asked.y, np.zeros_like(predictions))  # what is left of a prediction of 0 is the target itself
-    return Lesson(
-        memory=_inputs(space, unit, known.X, remembered),
-        residuals=(residuals(known.y, remembered) / length).astype(np.float32),
-        queries=_inputs(space, unit, asked.X, predictions),
-        predictions=(predictions / length).astype(np.float32),
-        targets=(targets / length).astype(np.float32),
-        weight=None if asked.weight is None else asked.weight / asked.weight.sum(),
-    )

@@ -1,18 +1,22 @@
-"""The whole model: a base, what it left unexplained, and their sum."""
+"""The whole model: bases, what they left unexplained, and their sum."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base
+from resmem_cli.model.combination import combined
+from resmem_cli.model.fitting import Fitting, Place, silent
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
-from resmem_cli.model.representation import Representation
+from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.representation import LEARNED, Representation
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 
@@ -26,67 +30,130 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class ResMem:
-    """A base model with a memory of its residuals; a pure function of a batch of rows."""
+class Corrected:
+    """A base model with a memory of its residuals.
 
-    base: Base
+    Attributes:
+        base: the position of the base among the model's.
+    """
+
+    base: int
     representation: Representation
     memory: Memory
     settings: Settings
 
+    def correct(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Floats:
+        """Return [n, outputs] corrected predictions of [n, d] encoded rows."""
+        settings = self.settings
+        n_rows = max(1, _HELD_RESIDUALS // (settings.n_neighbors * predictions.shape[1]))
+        corrected = []
+        for start in range(0, len(X), n_rows):
+            of_base = predictions[start : start + n_rows]
+            queries = self.representation.represent(X[start : start + n_rows], base, of_base)
+            distances, cells = self.memory.neighbors(queries.points, settings.n_neighbors, threads)
+            weights = kernel.weights(
+                distances, self.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
+            )
+            correction = kernel.correction(weights, self.memory.residuals[cells], queries.trend)
+            tempered = kernel.tempered(of_base, settings.temperature)
+            corrected.append(kernel.corrected(tempered, correction, settings.shrinkage))
+        return np.concatenate(corrected) if corrected else predictions
+
+
+@dataclass(frozen=True)
+class ResMem:
+    """Bases with memories of their residuals; a pure function of a batch of rows.
+
+    Attributes:
+        bases: the first is the one to beat.
+        members, weights: the corrected models whose weighted mean is the prediction; the weights sum to 1.
+    """
+
+    bases: tuple[Base, ...]
+    members: tuple[Corrected, ...]
+    weights: tuple[float, ...]
+
     def predict(self, X: Floats, *, threads: int = 1) -> Prediction:
         """Predict [n, d] encoded rows."""
-        base = self.base.predict(X)
-        if self.settings.shrinkage == 0:
-            return Prediction(base, base)
-        n_rows = max(1, _HELD_RESIDUALS // (self.settings.n_neighbors * base.shape[1]))
-        blocks = [slice(start, start + n_rows) for start in range(0, len(X), n_rows)]
-        summed = [self._correct(X[block], base[block], threads) for block in blocks]
-        return Prediction(base, np.concatenate(summed) if summed else base)
+        asked = {0, *(member.base for member in self.members)} if self.uses_memory else {0}
+        of_bases = {i: self.bases[i].predict(X) for i in sorted(asked)}
+        if not self.uses_memory:
+            return Prediction(of_bases[0], of_bases[0])
+        corrected = [m.correct(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
+        return Prediction(of_bases[0], combined(corrected, np.array(self.weights)))
 
-    def _correct(self, X: Floats, base: Floats, threads: int) -> Floats:
-        settings = self.settings
-        queries = self.representation.represent(X, self.base, base)
-        distances, cells = self.memory.neighbors(queries, settings.n_neighbors, threads)
-        weights = kernel.weights(
-            distances, self.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
-        )
-        correction = kernel.correction(weights, self.memory.residuals[cells])
-        return kernel.corrected(kernel.tempered(base, settings.temperature), correction, settings.shrinkage)
+    @property
+    def uses_memory(self) -> bool:
+        """Whether a prediction can differ from the first base's."""
+        return any(member.settings.shrinkage > 0 or member.base > 0 for member in self.members)
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """A fitted model, and the [n] cell that each memorised row fell into."""
+    """A base with the memory that was built for it, and the [n] cell that each memorised row fell into."""
 
-    model: ResMem
+    corrected: Corrected
     cells: Cells
 
 
+class Represented(NamedTuple):
+    """A representation of training rows, and the [n, outputs] predictions that their residuals are taken from."""
+
+    representation: Representation
+    predictions: Floats
+
+
+def represent(fittings: Sequence[Fitting], places: Sequence[Place], threads: int) -> list[Represented]:
+    """Fit the representation of every place, side by side where encoders are trained."""
+    learned = [place.representation.startswith(LEARNED) for place in places]
+    arguments = [(fittings[place.base], place) for place in places]
+    if sum(learned) < 2:
+        return [_represented(*each) for each in arguments]
+    alone = [(replace(fitting, threads=1, report=silent), place) for fitting, place in arguments]
+    fittings[0].report(
+        "training " + " and ".join(f"{p.representation} on {fittings[p.base].recipe.spec.estimator}" for p in places)
+    )
+    n_rows = len(fittings[0].training.y)
+    return list(side_by_side(_represented, alone, n_rows=n_rows, threads=threads, is_long=True))
+
+
+def _represented(fitting: Fitting, place: Place) -> Represented:
+    return Represented(fitting.fit(place.representation, place.residuals), fitting.predictions(place.residuals))
+
+
 def memorise(
-    base: Base,
-    representation: Representation,
+    fitting: Fitting,
+    place: Place,
     settings: Settings,
-    rows: tuple[Floats, Floats, Floats | None],
     graph: GraphOptions,
     *,
-    seed: int,
-    threads: int,
+    represented: Represented | None = None,
     clip_neighbors: bool = False,
-    report: Callable[[str], None] = lambda _: None,
 ) -> Remembered:
-    """Build the memory of `rows`: their [n, d] encodings, [n] targets, and [n] positive weights or None.
+    """Build the memory of the rows and the base that a representation is fitted to.
+
+    Args:
+        fitting: the rows, and their base.
+        place: where the memory is.
+        settings: how it will be used.
+        graph: how its search graph is built.
+        represented: what `represent` has found, if it was asked before.
+        clip_neighbors: whether the number of neighbours is lowered to that of the cells.
 
     Raises:
-        UsageError: more neighbours are asked for than there are cells (unless `clip_neighbors` lowers their number).
+        UsageError: more neighbours are asked for than there are cells.
     """
-    X, y, weight = rows
-    predictions = base.predict(X)
-    cells = Cells.group(representation.represent(X, base, predictions), weight)
-    residuals = kernel.residuals(y, kernel.tempered(predictions, settings.temperature))
+    training = fitting.training
+    representation, predictions = represented or _represented(fitting, place)
+    position = representation.represent(training.X, fitting.base, predictions)
+    cells = Cells.group(position.points, training.weight)
+    residuals = kernel.residuals(training.y, kernel.tempered(predictions, settings.temperature))
+    if position.trend is not None:
+        residuals = residuals - position.trend
     if clip_neighbors:
         settings = replace(settings, n_neighbors=min(settings.n_neighbors, len(cells.points)))
-    report(f"indexing {len(cells.points):,} cells")
-    index = build_index(cells.points, settings.n_neighbors, graph, seed, threads)
-    memory = Memory(cells.mean(residuals, weight), cells.counts, index)
-    return Remembered(ResMem(base, representation, memory, settings), cells)
+    fitting.report(f"indexing {len(cells.points):,} cells")
+    seed = fitting.recipe.problem.seed
+    index = build_index(cells.points, settings.n_neighbors, graph, seed, fitting.threads)
+    memory = Memory(cells.mean(residuals, training.weight), cells.counts, index)
+    return Remembered(Corrected(place.base, representation, memory, settings), cells)

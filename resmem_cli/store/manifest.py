@@ -16,10 +16,13 @@ from resmem_cli.errors import ModelError
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
 # A field that older versions may ignore does not raise it.
-FORMAT = 1
+FORMAT = 2
 
 BASE = "base.json"
 MEMORY = "memory.json"
+# What format 1 said once, and format 2 says of each base and of each memory.
+_OF_BASE = ("estimator", "params")
+_OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
 
@@ -51,7 +54,18 @@ def read(path: Path) -> dict[str, Any]:
             f"this is resmem {__version__}, which reads formats up to {FORMAT}",
             "upgrade resmem-cli",
         )
-    return dict(content)
+    return _of_format_2(content) if written < 2 else dict(content)
+
+
+def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest of format 1, which knew one base and one memory, as one of format 2."""
+    kept = {key: value for key, value in content.items() if key not in (*_OF_BASE, *_OF_MEMORY)}
+    if "schema" in content:
+        return kept | {"bases": [{key: content[key] for key in _OF_BASE}]}
+    return kept | {
+        "objective": None,
+        "memories": [{"base": 0, "weight": 1.0, "residuals": "in-sample"} | {key: content[key] for key in _OF_MEMORY}],
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -21,14 +21,20 @@ import numpy as np
 from resmem_cli.errors import ModelError, OutputError
 
 FOLDER = "parts"
-# The files of a base are ARRAYS, ROWS and, if arrays do not suffice, ESTIMATOR; those of a memory ARRAYS, ROWS,
-# REPRESENTATION and, if the search is not exact, GRAPH.
+# A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR; one of memories is
+# ROWS and, of each memory, ARRAYS, REPRESENTATION and, if the search is not exact, GRAPH.
 ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator.skops", "graph.hnsw"
 REPRESENTATION, ROWS = "representation.npz", "rows.npz"
-_FILE_NAME = re.compile(r"[a-z_]+\.(npz|skops|hnsw)")
+_FILE_NAME = re.compile(r"[a-z_]+(_[0-9]+)?\.(npz|skops|hnsw)")
 _ABANDONED_SECONDS = 86_400
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+def numbered(name: str, position: int) -> str:
+    """Return the name of a file that every base or memory has: the first has it plain, the others with a number."""
+    stem, suffix = name.split(".")
+    return f"{stem}_{position}.{suffix}" if position else name
 
 
 @dataclass(frozen=True)

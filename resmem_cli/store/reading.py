@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError
-from resmem_cli.model import bases, representation
+from resmem_cli.model import bases, metrics, representation
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import ExactIndex, HnswIndex, Index, Memory
-from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.resmem import Corrected, ResMem
 from resmem_cli.store import estimators, graph_file, manifest, parts
 
 _RETRIES = 5
@@ -27,28 +27,29 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True)
 class StoredBase:
-    """A base as it lies in its directory.
+    """The bases as they lie in their directory.
 
     Attributes:
-        id: of its generation; a memory names the base it belongs to by it.
-        schema, problem, spec: what it reads, what it learned, and how to fit it anew.
-        base: the fitted model.
-        n_rows: how many rows trained it.
+        id: of their generation; a memory names the bases it belongs to by it.
+        schema, problem: what they read, and what they learned.
+        specs, bases: how to fit them anew, and the fitted models; the first is the one to beat.
+        n_rows: how many rows trained them.
     """
 
     id: str
     schema: Schema
     problem: Problem
-    spec: BaseSpec
-    base: Base
+    specs: tuple[BaseSpec, ...]
+    bases: tuple[Base, ...]
     n_rows: int
 
 
 class StoredModel(NamedTuple):
-    """A base, and the whole with its memory."""
+    """The bases, the whole with its memories, and the objective that it was chosen by."""
 
     base: StoredBase
     resmem: ResMem
+    objective: str
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -131,19 +132,26 @@ def _read_memory(directory: Path) -> dict[str, Any]:
 def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     schema = Schema.from_json(content["schema"])
     paths = parts.checked(directory, content["id"], content["parts"])
-    estimator = (
-        estimators.from_bytes(paths[parts.ESTIMATOR].read_bytes(), str(paths[parts.ESTIMATOR]))
-        if parts.ESTIMATOR in paths
-        else None
-    )
+    members = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
+    if not members:
+        raise ValueError("it names no base")
+    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"])
+    specs, fitted = zip(*members, strict=True)
+    return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"])
+
+
+def _one_base(
+    directory: Path, content: Mapping[str, Any], paths: Mapping[str, Path], position: int
+) -> tuple[BaseSpec, Base]:
     if content["estimator"] not in bases.ESTIMATORS:
         raise ModelError(
             f"the base of '{directory}' is of the unknown kind '{content['estimator']}'", "upgrade resmem-cli"
         )
     spec = BaseSpec(content["estimator"], content["params"])
-    base = bases.ESTIMATORS[spec.estimator].restore(parts.load_arrays(paths[parts.ARRAYS]), estimator)
-    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"])
-    return StoredBase(content["id"], schema, problem, spec, base, content["rows"])
+    path = paths.get(parts.numbered(parts.ESTIMATOR, position))
+    estimator = None if path is None else estimators.from_bytes(path.read_bytes(), str(path))
+    arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
+    return spec, bases.ESTIMATORS[spec.estimator].restore(arrays, estimator)
 
 
 def _model(directory: Path) -> StoredModel:
@@ -155,23 +163,38 @@ def _model(directory: Path) -> StoredModel:
         )
     stored = _base(directory, base_content)
     paths = parts.checked(directory, content["id"], content["parts"])
-    arrays = parts.load_arrays(paths[parts.ARRAYS])
-    index = _index(content, paths, arrays)
+    memories = content["memories"]
+    if not memories:
+        raise ValueError("it names no memory")
+    members = tuple(_member(directory, stored, each, paths, i) for i, each in enumerate(memories))
+    resmem = ResMem(stored.bases, members, tuple(float(each["weight"]) for each in memories))
+    return StoredModel(stored, resmem, content["objective"] or metrics.objectives(stored.problem.is_regression)[0])
+
+
+def _member(
+    directory: Path, stored: StoredBase, content: Mapping[str, Any], paths: Mapping[str, Path], position: int
+) -> Corrected:
+    arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
+    index = _index(content, paths.get(parts.numbered(parts.GRAPH, position)), arrays)
     settings = Settings(**content["settings"] | {"bandwidth": float(content["settings"]["bandwidth"])})
     memory = Memory(arrays["residuals"], arrays["counts"], index)
-    if len(memory.residuals) != content["cells"] or memory.residuals.shape[1] != stored.problem.n_outputs:
+    fits = len(memory.residuals) == content["cells"] and memory.residuals.shape[1] == stored.problem.n_outputs
+    if not fits or content["base"] not in range(len(stored.bases)):
         raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
-    space = representation.restore(content["representation"], parts.load_arrays(paths[parts.REPRESENTATION]))
-    return StoredModel(stored, ResMem(stored.base, space, memory, settings))
+    arrays = parts.load_arrays(paths[parts.numbered(parts.REPRESENTATION, position)])
+    space = representation.restore(content["representation"], arrays)
+    return Corrected(content["base"], space, memory, settings)
 
 
-def _index(content: Mapping[str, Any], paths: Mapping[str, Path], arrays: Mapping[str, NDArray[Any]]) -> Index:
+def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, NDArray[Any]]) -> Index:
     if content["search"]["kind"] == "exact":
         return ExactIndex(arrays["points"])
-    graph_file.check(paths[parts.GRAPH], content["cells"], content["columns"])
+    if graph is None:
+        raise KeyError(parts.GRAPH)
+    graph_file.check(graph, content["cells"], content["columns"])
     search = content["search"]
     recall = float("nan") if search["recall"] is None else search["recall"]
-    return HnswIndex.load(paths[parts.GRAPH], content["columns"], content["cells"], search["ef"], recall)
+    return HnswIndex.load(graph, content["columns"], content["cells"], search["ef"], recall)
 
 
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.model.fitting import Residuals
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.resmem import Remembered
 from resmem_cli.store import estimators, manifest, parts
@@ -26,8 +27,34 @@ from resmem_cli.store.reading import StoredBase
 
 
 @dataclass(frozen=True)
+class MemoryPart:
+    """One of the memories, its share of the prediction, and the kind of residuals that it holds."""
+
+    remembered: Remembered
+    weight: float
+    residuals: Residuals
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        corrected, cells = self.remembered.corrected, self.remembered.cells
+        index = corrected.memory.index
+        return {
+            "base": corrected.base,
+            "weight": self.weight,
+            "residuals": self.residuals,
+            "representation": corrected.representation.name,
+            "settings": asdict(corrected.settings),
+            "cells": len(cells.points),
+            "columns": cells.points.shape[1],
+            "search": {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
+            if isinstance(index, HnswIndex)
+            else {"kind": "exact"},
+        }
+
+
+@dataclass(frozen=True)
 class MemoryRows:
-    """What is kept of each memorised row: its hash, its cell, and its id if there is an id column."""
+    """What is kept of each memorised row beside its cells: its hash, and its id if there is an id column."""
 
     hashes: NDArray[np.uint64]
     ids: list[str] | None
@@ -53,53 +80,63 @@ def refuse_foreign(directory: Path) -> None:
 
 
 def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -> str:
-    """Write a new generation of the base and return its id; a memory that is there becomes stale."""
+    """Write a new generation of the bases and return its id; a memory that is there becomes stale."""
     content = {
-        "estimator": stored.spec.estimator,
-        "params": dict(stored.spec.params),
+        "bases": [{"estimator": spec.estimator, "params": dict(spec.params)} for spec in stored.specs],
         "seed": stored.problem.seed,
         "rows": stored.n_rows,
         "schema": stored.schema.to_json(),
     }
     with parts.writing(directory) as folder:
-        parts.save_arrays(folder / parts.ARRAYS, stored.base.to_arrays())
         parts.save_arrays(folder / parts.ROWS, {"hashes": hashes})
-        if stored.base.estimator is not None:
-            (folder / parts.ESTIMATOR).write_bytes(estimators.to_bytes(stored.base.estimator))
+        for i, base in enumerate(stored.bases):
+            parts.save_arrays(folder / parts.numbered(parts.ARRAYS, i), base.to_arrays())
+            if base.estimator is not None:
+                data = estimators.to_bytes(base.estimator)
+                (folder / parts.numbered(parts.ESTIMATOR, i)).write_bytes(data)
         return _publish(folder, directory / manifest.BASE, content)
 
 
 def save_memory(
-    directory: Path, base_id: str, remembered: Remembered, rows: MemoryRows, folds: Mapping[str, Any]
+    directory: Path,
+    base_id: str,
+    memories: Sequence[MemoryPart],
+    rows: MemoryRows,
+    *,
+    objective: str,
+    folds: Mapping[str, Any],
 ) -> str:
-    """Write a new generation of the memory and return its id."""
-    model, cells = remembered.model, remembered.cells
-    index = model.memory.index
+    """Write a new generation of the memories and return its id."""
     content = {
         "base": base_id,
-        "representation": model.representation.name,
-        "settings": asdict(model.settings),
-        "rows": len(cells.members),
-        "cells": len(cells.points),
-        "columns": cells.points.shape[1],
-        "search": {"kind": "exact"}
-        if not isinstance(index, HnswIndex)
-        else {"kind": "hnsw", "ef": index.ef, "recall": index.recall},
+        "rows": len(rows.hashes),
+        "objective": objective,
+        "memories": [memory.to_json() for memory in memories],
         "folds": dict(folds),
     }
     with parts.writing(directory) as folder:
-        parts.save_arrays(folder / parts.REPRESENTATION, model.representation.to_arrays())
-        arrays: dict[str, NDArray[Any]] = {"residuals": model.memory.residuals, "counts": model.memory.counts}
-        if isinstance(index, HnswIndex):
-            index.save(folder / parts.GRAPH)
-            # hnswlib writes without looking whether it could.
-            if (folder / parts.GRAPH).stat().st_size != index.graph.index_file_size():
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        else:
-            arrays["points"] = cells.points
-        parts.save_arrays(folder / parts.ARRAYS, arrays)
-        parts.save_arrays(folder / parts.ROWS, {"hashes": rows.hashes, "cells": cells.members, **_packed(rows.ids)})
+        cells = {f"cells_{i}" if i else "cells": each.remembered.cells.members for i, each in enumerate(memories)}
+        parts.save_arrays(folder / parts.ROWS, {"hashes": rows.hashes, **cells, **_packed(rows.ids)})
+        for i, memory in enumerate(memories):
+            _save_one(folder, memory.remembered, i)
         return _publish(folder, directory / manifest.MEMORY, content)
+
+
+def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
+    corrected = remembered.corrected
+    index = corrected.memory.index
+    space = corrected.representation.to_arrays()
+    parts.save_arrays(folder / parts.numbered(parts.REPRESENTATION, position), space)
+    arrays: dict[str, NDArray[Any]] = {"residuals": corrected.memory.residuals, "counts": corrected.memory.counts}
+    if isinstance(index, HnswIndex):
+        path = folder / parts.numbered(parts.GRAPH, position)
+        index.save(path)
+        # hnswlib writes without looking whether it could.
+        if path.stat().st_size != index.graph.index_file_size():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    else:
+        arrays["points"] = remembered.cells.points
+    parts.save_arrays(folder / parts.numbered(parts.ARRAYS, position), arrays)
 
 
 def _packed(ids: list[str] | None) -> dict[str, NDArray[Any]]:

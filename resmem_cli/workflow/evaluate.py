@@ -18,8 +18,6 @@ from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 
 # With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
 _MOST_SEEN = 0.1
-# The metric that the verdict is about: the one that the folds choose by.
-PRIMARY = {Task.REGRESSION: "rmse", Task.CLASSIFICATION: "log_loss"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Evaluation:
         n_seen: how many of them the base or the memory was fitted on.
         n_dropped: how many had no target, or no weight.
         task: of the model.
+        objective: the metric that the folds chose by, and that the verdict is about.
         uses_memory: whether the model corrects anything, or its shrinkage is 0.
         metrics: by name.
     """
@@ -39,13 +38,14 @@ class Evaluation:
     n_seen: int
     n_dropped: int
     task: Task
+    objective: str
     uses_memory: bool
     metrics: dict[str, Comparison]
 
     @property
     def verdict(self) -> str:
         """One sentence: whether to believe in the memory."""
-        name = PRIMARY[self.task]
+        name = self.objective
         low, high = self.metrics[name].ci95
         percent = self.metrics[name].gain_percent
         interval = f"(95 % interval {low:+.2f} to {high:+.2f} %)"
@@ -69,6 +69,7 @@ class Evaluation:
             "seen_rows": self.n_seen,
             "dropped_rows": self.n_dropped,
             "task": self.task.value,
+            "objective": self.objective,
             "uses_memory": self.uses_memory,
             "verdict": self.verdict,
             "metrics": {
@@ -86,7 +87,7 @@ def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, rep
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
     with threading.limited(threads) as count:
-        base, resmem = reading.load(model)
+        base, resmem, objective = reading.load(model)
         schema = base.schema
         seen = reading.seen_hashes(model, with_memory=True)
         targets, bases, wholes, weights = [], [], [], []
@@ -110,8 +111,7 @@ def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, rep
         y = np.concatenate(targets)
         report("comparing")
         compared = metrics.compare(y, np.concatenate(bases), np.concatenate(wholes), np.concatenate(weights), seed)
-    uses_memory = resmem.settings.shrinkage != 0
-    return Evaluation(len(y), n_seen, n_dropped, schema.target.task, uses_memory, compared)
+    return Evaluation(len(y), n_seen, n_dropped, schema.target.task, objective, resmem.uses_memory, compared)
 
 
 def _known(value: Any) -> Any:

@@ -1,29 +1,36 @@
-"""fit-base: learn the schema and a base model from training rows."""
+"""fit-base: learn the schema and one or several base models from training rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError
-from resmem_cli.model import bases
+from resmem_cli.model import bases, metrics
 from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 
+AUTO = "auto"
+_COMPARED_ON = 5  # a fifth of the rows says which of several bases is the best
+_LEAST_ROWS_TO_COMPARE = 50
+
 
 @dataclass(frozen=True)
 class BaseOptions:
-    """Which base to fit; "auto" is the default estimator, parameters are the estimator's own."""
+    """Which bases to fit: names separated by commas, or "auto"; parameters go to every base that has them."""
 
-    estimator: str = "auto"
+    estimator: str = AUTO
     params: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     threads: int = 0
@@ -31,46 +38,109 @@ class BaseOptions:
 
 @dataclass(frozen=True)
 class FittedBase:
-    """What was fitted, and what the user should know."""
+    """What was fitted, and what the user should know.
+
+    Attributes:
+        schema: of the rows.
+        estimators: their names, the base to beat first.
+        objective, held_out: of several bases, the metric that orders them, and its value for each on rows that it had
+            not seen, `n_held_out` of them.
+        n_rows: how many rows each was fitted on.
+        notes: sentences on what was found in the data.
+    """
 
     schema: Schema
-    estimator: str
+    estimators: tuple[str, ...]
+    objective: str
+    held_out: tuple[float, ...]
+    n_held_out: int
     n_rows: int
     notes: tuple[str, ...]
 
 
 def fit_base(source: Input, roles: Roles, model: Path, options: BaseOptions, report: Report = silent) -> FittedBase:
-    """Fit a base on labelled rows and store it; what the directory held before is replaced.
+    """Fit bases on labelled rows and store them, the best first; what the directory held before is replaced.
 
     Raises:
         DataError: the rows cannot be read or learned from.
-        UsageError: the roles, the estimator or a parameter are wrong, or the directory is not a model's.
+        UsageError: the roles, an estimator or a parameter are wrong, or the directory is not a model's.
     """
     writing.refuse_foreign(model)
-    estimator = bases.AUTO_ESTIMATOR if options.estimator == "auto" else options.estimator
+    asked = _names(options.estimator)
     with threading.limited(options.threads):
         report("reading")
         learned = inference.learn(source.wholes(), roles)
-        schema, rows = learned.schema, learned.rows
-        X, _ = encoding.encode(rows, schema)
-        y = encoding.encode_target(rows, schema)
-        weight = encoding.encode_weight(rows, schema)
+        schema, table = learned.schema, learned.rows
+        X, _ = encoding.encode(table, schema)
+        y = encoding.encode_target(table, schema)
+        rows = Rows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
         problem = Problem(schema.n_categories, len(schema.target.classes), options.seed)
-        spec = BaseSpec(estimator, _checked(options.params, estimator, problem))
-        report(f"fitting {estimator} on {len(y):,} rows")
-        base = bases.ESTIMATORS[estimator].fit(X, y, weight, problem, spec.params)
+        names = dict.fromkeys(each for name in asked for each in _meant(name, problem))
+        recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
+        recipes, losses, n_held_out = _best_first(recipes, rows, report)
+        fitted = []
+        for recipe in recipes:
+            report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
+            fitted.append(recipe.base_for(rows))
         report("writing")
-        stored = StoredBase("", schema, problem, spec, base, len(y))
+        specs = tuple(recipe.spec for recipe in recipes)
+        stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y))
         writing.save_base(model, stored, encoding.hash_rows(X, y))
-    return FittedBase(schema, estimator, len(y), learned.notes)
+    objective = metrics.objectives(problem.is_regression)[0]
+    return FittedBase(
+        schema=schema,
+        estimators=tuple(spec.estimator for spec in specs),
+        objective=objective,
+        held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
+        n_held_out=n_held_out,
+        n_rows=len(y),
+        notes=learned.notes,
+    )
 
 
-def _checked(params: Mapping[str, Any], estimator: str, problem: Problem) -> Mapping[str, Any]:
-    known = bases.ESTIMATORS[estimator].parameters(problem)
-    for name in params:
-        if name not in known:
+def _names(estimator: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in estimator.split(","))
+    for name in names:
+        if name not in (AUTO, *bases.ESTIMATORS):
             raise UsageError(
-                f"the estimator {estimator} has no parameter '{name}'",
-                f"choose from: {', '.join(sorted(known))}" if known else "leave --param out: it has none",
+                f"there is no estimator '{name}'",
+                f"choose from: {AUTO}, {', '.join(bases.ESTIMATORS)}; several are separated by commas",
             )
-    return params
+    return names
+
+
+def _meant(name: str, problem: Problem) -> tuple[str, ...]:
+    return bases.automatic(problem) if name == AUTO else (name,)
+
+
+def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) -> list[BaseSpec]:
+    """Give every estimator the parameters that it has; one that none has is refused."""
+    known = {name: bases.ESTIMATORS[name].parameters(problem) for name in names}
+    for param in params:
+        if not any(param in own for own in known.values()):
+            every = sorted({param for own in known.values() for param in own})
+            whose = f"the estimator {names[0]} has no" if len(names) == 1 else f"none of {', '.join(names)} has a"
+            raise UsageError(
+                f"{whose} parameter '{param}'",
+                f"choose from: {', '.join(every)}" if every else "leave --param out: it has none",
+            )
+    return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
+
+
+def _best_first(recipes: list[Recipe], rows: Rows, report: Report) -> tuple[list[Recipe], list[float], int]:
+    """Order several recipes by their loss on a fifth of the rows that they are fitted without, and return the losses.
+
+    Of few rows a fifth says little: then the order stays.
+    """
+    if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
+        return recipes, [], 0
+    problem = recipes[0].problem
+    known, asked = next(splits(rows.y, problem, _COMPARED_ON, np.random.default_rng(problem.seed)))
+    training, held_out = rows.take(known), rows.take(asked)
+    losses = []
+    for recipe in recipes:
+        report(f"comparing bases: {recipe.spec.estimator}")
+        loss = metrics.row_loss(held_out.y, recipe.base_for(training).predict(held_out.X))
+        losses.append(float(np.average(loss, weights=held_out.weight)))
+    order = np.argsort(losses, kind="stable").tolist()
+    return [recipes[i] for i in order], [losses[i] for i in order], len(asked)

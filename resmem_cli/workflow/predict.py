@@ -61,7 +61,7 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
     """
     form, _ = output.output_format(options.output, options.format)
     with threading.limited(options.threads) as threads:
-        base, resmem = (reading.load_base(model), None) if options.base_only else reading.load(model)
+        base, resmem = (reading.load_base(model), None) if options.base_only else reading.load(model)[:2]
         schema = base.schema
         layout = Layout(
             schema, options.keep, options.prefix, options.with_probabilities, options.base_only, typed=not form.is_text
@@ -71,7 +71,7 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
             for batch in source.batches(options.batch_rows, layout.columns_to_read):
                 X, odd = encoding.encode(batch, schema)
                 if resmem is None:
-                    base_only = base.base.predict(X)
+                    base_only = base.bases[0].predict(X)
                     prediction = Prediction(base_only, base_only)
                 else:
                     prediction = resmem.predict(X, threads=threads)

@@ -13,7 +13,7 @@ import pytest
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
 from tests.bench.accuracy import __main__ as benchmark
-from tests.bench.accuracy import data, rivals
+from tests.bench.accuracy import data, rivals, trust
 from tests.bench.accuracy.data import DataSet
 from tests.bench.accuracy.published import SOURCES
 from tests.bench.accuracy.runs import Options, Run
@@ -103,6 +103,10 @@ class TestRuns:
         assert row["linear + memory"]["n_seeds"] == 2
         found = [json.loads(path.read_text()) for path in (folder / "results/made_up").glob("resmem-linear*")]
         assert row["linear"]["mean"] == pytest.approx(np.mean([run["metrics"]["rmse"]["base"] for run in found]))
+        for run in found:
+            assert run["estimators"] == ["linear"]
+            assert sum(member["weight"] for member in run["members"]) == pytest.approx(1)
+            assert {member["estimator"] for member in run["members"]} == {"linear"}
 
     def test_other_options_are_another_run(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         asked = words_for(folder, "--sets", "made_up", "--seeds", "1")
@@ -136,6 +140,27 @@ def test_every_rival_beats_a_guess(name: str, task: Task, monkeypatch: pytest.Mo
         assert found["metrics"]["rmse"]["value"] < 0.8 * np.std(known.table["y"].to_numpy())
     else:
         assert found["metrics"]["accuracy"]["value"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("folds", "metrics", "expected"),
+    [
+        ({"objective": "rmse", "base_loss": 4.0, "resmem_loss": 1.0}, ["rmse", "mae"], 50.0),
+        ({"objective": "mae", "base_loss": 4.0, "resmem_loss": 1.0}, ["rmse", "mae"], 75.0),
+        ({"objective": "log_loss", "base_loss": 0.5, "resmem_loss": 0.4}, ["log_loss", "accuracy"], 20.0),
+        ({"objective": "accuracy", "base_loss": 0.2, "resmem_loss": 0.12}, ["log_loss", "accuracy"], 10.0),
+        ({"base_loss": 4.0, "resmem_loss": 1.0}, ["rmse", "mae"], 50.0),  # of an older program
+        ({"base_loss": 0.5, "resmem_loss": 0.4}, ["log_loss", "accuracy"], 20.0),
+    ],
+)
+def test_the_gain_of_the_folds_is_read_in_the_metric_that_they_made_best(
+    folds: dict[str, object], metrics: list[str], expected: float
+) -> None:
+    tested = {name: {"gain_percent": i} for i, name in enumerate(metrics)}
+    record = {"folds": folds, "metrics": tested, "uses_memory": True}
+    assert trust.folds_gain_percent(record) == pytest.approx(expected)
+    (point,) = trust.points([(Run("made_up", "resmem-linear", "quick", 0), record)])
+    assert point.test == tested[str(folds.get("objective", metrics[0]))]["gain_percent"]
 
 
 def test_every_published_row_is_whole() -> None:

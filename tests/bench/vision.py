@@ -38,8 +38,9 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.store import reading
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
-from resmem_cli.workflow.fit_residual import MemoryOptions, fit_residual
+from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.memory_plan import MemoryOptions
 
 RESULTS = Path(__file__).parent / "results"
 WIDTHS = (8, 16, 32, 64, 128, 256)
@@ -63,10 +64,11 @@ def one_run(images: pa.Table, width: int, seed: int, n_rows: int, threads: int) 
         model = Path(folder) / "model"
         options = BaseOptions("mlp", {"hidden_layer_sizes": (width,)}, seed=seed, threads=threads)
         fit_base(own, Roles("label"), model, options)
-        network: Any = reading.load_base(model).base
+        network: Any = reading.load_base(model).bases[0]
         fitted = fit_residual(everything, model, MemoryOptions(representation="model", threads=threads))
+        (memory,) = fitted.memories  # one base and one representation
         with_all = evaluate(test, model, threads=threads)
-        fit_residual(own, model, _same(fitted.settings, threads))
+        fit_residual(own, model, _same(memory.settings, threads))
         with_own = evaluate(test, model, threads=threads)
     accuracy, log_loss = with_own.metrics["accuracy"], with_own.metrics["log_loss"]
     return {
@@ -81,7 +83,7 @@ def one_run(images: pa.Table, width: int, seed: int, n_rows: int, threads: int) 
         "base_log_loss": log_loss.base,
         "resmem_log_loss": log_loss.resmem,
         "uses_memory": with_own.uses_memory,
-        "settings": repr(fitted.settings),
+        "settings": repr(memory.settings),
         "seconds": round(time.monotonic() - began),
     }
 

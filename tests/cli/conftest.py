@@ -5,6 +5,7 @@ Every test works in its own folder, with a copy of what it may change.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -24,6 +25,7 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.cli.main import main
+from tests.workflow.conftest import shared
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 PROGRAM = shutil.which("resmem", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{Path(sys.executable).parent}")
@@ -144,7 +146,8 @@ def shell() -> Callable[[str], subprocess.CompletedProcess[str]]:
     )
 
 
-_REMEMBER = ("--folds", 0, "--neighbors", 6, "--bandwidth", 0.3, "--shrinkage", 1, "--temperature", 1)
+_SETTINGS = ("--neighbors", 6, "--bandwidth", 0.3, "--shrinkage", 1, "--temperature", 1)
+_REMEMBER = ("--folds", 0, *_SETTINGS)
 # Name: (data, target, options of fit-base, options of fit-residual).
 _MODELS: dict[str, tuple[str, str, tuple[object, ...], tuple[object, ...]]] = {
     "house": (
@@ -158,6 +161,13 @@ _MODELS: dict[str, tuple[str, str, tuple[object, ...], tuple[object, ...]]] = {
         "price",
         ("--estimator", "boosting", "--id", "id", "--param", "max_iter=10"),
         (*_REMEMBER, "--representation", "model"),
+    ),
+    # Two memories share the prediction.
+    "both": (
+        "diamonds",
+        "price",
+        ("--estimator", "linear,boosting", "--id", "id", "--param", "max_iter=10"),
+        ("--folds", 2, *_SETTINGS),
     ),
     "chess": ("chess", "depth", ("--estimator", "linear", "--id", "id"), (*_REMEMBER, "--representation", "features")),
 }
@@ -174,7 +184,8 @@ def _models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         common = ["--model", str(root / name), "--threads", "1", "--quiet"]
         before = signal.getsignal(signal.SIGTERM)
         assert main(["fit-base", path, "--target", target, *map(str, base), *common]) == 0
-        assert main(["fit-residual", path, *map(str, memory), *common]) == 0
+        with shared() if name == "both" else contextlib.nullcontext():
+            assert main(["fit-residual", path, *map(str, memory), *common]) == 0
         signal.signal(signal.SIGTERM, before)
         return root / name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from tests.cli.conftest import Run, table, write_csv
+from tests.cli.conftest import SAMPLES, Run, table, write_csv
 
 Fails = Callable[..., None]
 Model = Callable[..., Path]
@@ -331,10 +332,10 @@ class TestModels:
     def test_a_newer_format(self, model: Model, fails: Fails, which: str) -> None:
         """Refused before any part is looked at: there is none here."""
         model()
-        self.edit(which, format=2, resmem="9.1.0")
+        self.edit(which, format=3, resmem="9.1.0")
         shutil.rmtree("m/parts")
         sentence = (
-            f"m/{which} has format 2, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up to 1; "
+            f"m/{which} has format 3, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up to 2; "
             "upgrade resmem-cli"
         )
         fails(MODEL, sentence, "predict", "new.csv", "--model", "m", "--output", "out.csv")
@@ -510,9 +511,29 @@ class TestUsage:
                 "No such option: --jsno; see resmem predict --help",
             ),
             (
-                ("fit-base", "train.csv", *TRAIN, "--estimator", "forest"),
-                "Invalid value for '--estimator': 'forest' is not one of 'auto', 'boosting', 'linear', 'mlp', "
-                "'constant'; see resmem fit-base --help",
+                ("fit-base", "train.csv", *TRAIN, "--task", "ranking"),
+                "Invalid value for '--task': 'ranking' is not one of 'auto', 'regression', 'classification'; "
+                "see resmem fit-base --help",
+            ),
+            (
+                ("fit-residual", "train.csv", "--model", "m", "--metric", "r2"),
+                "Invalid value for '--metric': 'r2' is not one of 'auto', 'rmse', 'mae', 'log_loss', 'accuracy'; "
+                "see resmem fit-residual --help",
+            ),
+            (
+                ("fit-residual", "train.csv", "--model", "m", "--residuals", "crossed"),
+                "Invalid value for '--residuals': 'crossed' is not one of 'auto', 'in-sample', 'cross-fitted'; "
+                "see resmem fit-residual --help",
+            ),
+            (
+                ("fit-residual", "train.csv", "--model", "m", "--memories", "0"),
+                "Invalid value for '--memories': Input should be greater than or equal to 1; "
+                "see resmem fit-residual --help",
+            ),
+            (
+                ("fit-residual", "train.csv", "--model", "m", "--memories", "17"),
+                "Invalid value for '--memories': Input should be less than or equal to 16; "
+                "see resmem fit-residual --help",
             ),
             (
                 ("fit-residual", "train.csv", "--model", "m", "--folds", "many"),
@@ -556,6 +577,51 @@ class TestUsage:
     ) -> None:
         sentence = f"Invalid value for '{option}': {problem}; see resmem fit-residual --help"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", model(), option, value)
+
+    @pytest.mark.parametrize("estimators", ["forest", "linear,forest", "forest, linear"])
+    def test_an_unknown_estimator(self, model: Model, fails: Fails, estimators: str) -> None:
+        model()
+        sentence = (
+            "there is no estimator 'forest'; choose from: auto, boosting, linear, mlp, constant; several are "
+            "separated by commas"
+        )
+        fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN, "--estimator", estimators)
+
+    def test_a_parameter_that_none_of_several_estimators_has(self, model: Model, fails: Fails) -> None:
+        model()
+        fails(
+            USAGE,
+            "none of linear, constant has a parameter 'alhpa'; choose from: alpha, copy_X, fit_intercept, max_iter, "
+            "positive, solver, tol",
+            *("fit-base", "train.csv", *TRAIN, "--estimator", "linear,constant", "--param", "alhpa=1"),
+        )
+
+    @pytest.mark.parametrize("name", ["log_loss", "accuracy"])
+    def test_a_metric_of_classes_for_a_number(self, model: Model, fails: Fails, name: str) -> None:
+        sentence = f"a regression cannot be judged by {name}; choose --metric from: rmse, mae"
+        fails(USAGE, sentence, "fit-residual", "train.csv", "--model", model(), "--metric", name)
+
+    @pytest.mark.parametrize("name", ["rmse", "mae"])
+    def test_a_metric_of_numbers_for_classes(self, model: Model, fails: Fails, name: str) -> None:
+        sentence = f"a classification cannot be judged by {name}; choose --metric from: log_loss, accuracy"
+        fails(USAGE, sentence, "fit-residual", "train.csv", "--model", model("chess"), "--metric", name)
+
+    def test_cross_fitted_residuals_of_a_base_that_stays(self, model: Model, fails: Fails) -> None:
+        """Enough rows are new to it, so that it is not fitted anew."""
+        model()
+        rows = pyarrow.parquet.read_table(SAMPLES / "diamonds_test.parquet").slice(0, 200)
+        write_csv(rows, Path("fresh.csv"))
+        sentence = (
+            "the base stays as it is, because enough rows are new to it: their residuals need no cross-fitting; "
+            "leave --residuals out"
+        )
+        fails(USAGE, sentence, "fit-residual", "fresh.csv", "--model", "m", "--residuals", "cross-fitted")
+
+    def test_a_representation_that_one_of_several_bases_has_not(self, model: Model, run: Run, fails: Fails) -> None:
+        model()
+        assert run("fit-base", "train.csv", *TRAIN, "--estimator", "linear,constant").code == 0
+        sentence = "the base constant has no representation 'model'; choose from: features, sensitivity, learned"
+        fails(USAGE, sentence, "fit-residual", "train.csv", "--model", "m", "--representation", "model")
 
     def test_an_unknown_parameter_of_the_estimator(self, model: Model, fails: Fails) -> None:
         model()
@@ -606,8 +672,8 @@ class TestUsage:
             ),
             (
                 ("--folds", "0"),
-                "without folds nothing can be chosen; give a number for each setting, --representation and, for a "
-                "learned one, --encoder; or let --folds be 2 or more",
+                "without folds nothing can be chosen; give a number for each setting and --representation, or let "
+                "--folds be 2 or more",
             ),
             (("--temperature", "2"), "a regression has no temperature; leave --temperature out"),
             (
@@ -627,18 +693,20 @@ class TestUsage:
         sentence = "the base constant has no representation 'model'; choose from: features, sensitivity, learned"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", "m", "--representation", "model")
 
-    def test_a_learned_representation_without_folds_needs_its_encoder(
+    def test_a_learned_representation_without_folds_needs_its_encoder_where_the_effort_has_several(
         self, model: Model, run: Run, fails: Fails
     ) -> None:
+        """Where the encoders race, which of them it is, is seen in training."""
         model()
         words = ("--folds", 0, "--neighbors", 3, "--bandwidth", 1, "--shrinkage", 1, "--representation", "learned")
+        words = ("fit-residual", "train.csv", "--model", "m", *words, "--encoder-steps", 3)
         sentence = (
-            "without folds nothing can be chosen; give a number for each setting, --representation and, for a learned "
-            "one, --encoder; or let --folds be 2 or more"
+            "without folds nothing can be chosen; give a number for each setting and --representation, or let --folds "
+            "be 2 or more"
         )
-        fails(USAGE, sentence, "fit-residual", "train.csv", "--model", "m", *words)
-        words = (*words, "--encoder", "diagonal", "--encoder-steps", 3)
-        assert "representation learned:diagonal" in run("fit-residual", "train.csv", "--model", "m", *words).err
+        fails(USAGE, sentence, *words, "--effort", "high")
+        assert "representation learned:diagonal" in run(*words, "--effort", "high", "--encoder", "diagonal").err
+        assert re.search("representation learned:(mlp|periodic)", run(*words).err)
         assert run("predict", "new.csv", "--model", "m").code == 0
 
     def test_roles_that_contradict_each_other(self, model: Model, fails: Fails) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.model.memory import HnswIndex
+from resmem_cli.model.resmem import Corrected
 from resmem_cli.store import reading
 from tests.cli.conftest import Run, table, write_csv
 
@@ -20,6 +21,12 @@ Model = Callable[..., Path]
 Csv = Callable[..., Path]
 TRAIN = ("fit-base", "train.csv", "--target", "price", "--model", "m")
 FIXED = ("--folds", 0, "--neighbors", 6, "--bandwidth", 0.3, "--shrinkage", 1, "--representation", "features")
+
+
+def only(model: Path) -> Corrected:
+    """The one memory of a model."""
+    (member,) = reading.load(model).resmem.members
+    return member
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +61,8 @@ class TestBase:
         ended = run(*TRAIN, "--estimator", "linear", "--id", "id", "--json", "--quiet")
         assert json.loads(ended.out) == {
             "rows": 240,
-            "estimator": "linear",
+            "estimators": ["linear"],
+            "held_out": {},
             "task": "regression",
             "classes": [],
             "features": dict.fromkeys(["carat", "depth", "table", "x", "y", "z"], "number")
@@ -66,10 +74,10 @@ class TestBase:
         words = ("--estimator", "mlp", "--param", "hidden_layer_sizes=(5,3)", "--param", "max_iter=3")
         assert run(*TRAIN, *words, "--param", "early_stopping=False", "--param", "activation=tanh").code == 0
         base = reading.load_base(Path("m"))
-        assert base.spec.params["hidden_layer_sizes"] == [5, 3]
-        assert base.spec.params["early_stopping"] is False
-        assert [layer.shape[1] for layer in base.base.weights] == [5, 3, 1]  # type: ignore[attr-defined]
-        assert base.base.activation == "tanh"  # type: ignore[attr-defined]
+        assert base.specs[0].params["hidden_layer_sizes"] == [5, 3]
+        assert base.specs[0].params["early_stopping"] is False
+        assert [layer.shape[1] for layer in base.bases[0].weights] == [5, 3, 1]  # type: ignore[attr-defined]
+        assert base.bases[0].activation == "tanh"  # type: ignore[attr-defined]
 
     def test_columns_can_be_chosen_left_out_and_taken_as_categories(self, run: Run) -> None:
         run(*TRAIN, "--estimator", "constant", "--features", "carat,cut", "--features", "table", "--category", "table")
@@ -104,7 +112,7 @@ class TestBase:
         words = ("--target", "price", "--id", "id", "--estimator", "linear", "--threads", 1)
         assert run("fit-base", "a.csv", "b.parquet", *words, "--model", "two").code == 0
         assert run("fit-base", "train.csv", *words, "--model", "one").code == 0
-        one, two = (reading.load_base(Path(name)).base.to_arrays() for name in ("one", "two"))
+        one, two = (reading.load_base(Path(name)).bases[0].to_arrays() for name in ("one", "two"))
         np.testing.assert_allclose(two["coefficients"], one["coefficients"], rtol=1e-9)
 
     def test_a_glob_and_a_directory_name_their_files(self, run: Run) -> None:
@@ -125,7 +133,7 @@ class TestBase:
 
 class TestResidual:
     def test_it_says_what_the_folds_measured_and_what_was_chosen(self, run: Run, model: Model) -> None:
-        ended = run("fit-residual", "train.csv", "--model", model())
+        ended = run("fit-residual", "train.csv", "--model", model(), "--memories", 1)
         assert re.fullmatch(
             r"rmse of 240 held-out rows \(the base fitted anew without them\): base [\d.]+, with memory [\d.]+, "
             r"gain \+[\d.]+ % \(standard error [\d.]+ %\)",
@@ -156,18 +164,24 @@ class TestResidual:
         assert json.loads(ended.out)["measured"]["refitted"] is False
 
     def test_json_for_machines(self, run: Run, model: Model) -> None:
-        found = json.loads(run("fit-residual", "train.csv", "--model", model(), "--json", "--quiet").out)
-        assert set(found) == {
-            "rows", "cells", "representation", "neighbors", "bandwidth", "bandwidth_kind", "shrinkage", "temperature",
-            "recall", "measured",
+        words = ("--memories", 1, "--json", "--quiet")
+        found = json.loads(run("fit-residual", "train.csv", "--model", model(), *words).out)
+        assert set(found) == {"rows", "bases", "uses_memory", "memories", "measured"}
+        assert (found["rows"], found["bases"], found["uses_memory"]) == (240, ["linear"], True)
+        (memory,) = found["memories"]
+        assert set(memory) == {
+            "base", "weight", "cells", "representation", "residuals", "neighbors", "bandwidth", "bandwidth_kind",
+            "shrinkage", "temperature", "recall",
         }  # fmt: skip
+        assert (memory["base"], memory["weight"], memory["cells"]) == ("linear", 1, 240)
+        assert (memory["residuals"], memory["recall"]) == ("in-sample", None)
         measured = found["measured"]
         assert set(measured) == {
             "metric", "base", "resmem", "gain_percent", "standard_error_percent", "helps", "folds", "refitted"
         }  # fmt: skip
         assert measured["gain_percent"] == pytest.approx(100 * (1 - measured["resmem"] / measured["base"]))
-        settings = reading.load(Path("m")).resmem.settings
-        assert (settings.n_neighbors, settings.bandwidth) == (found["neighbors"], found["bandwidth"])
+        settings = only(Path("m")).settings
+        assert (settings.n_neighbors, settings.bandwidth) == (memory["neighbors"], memory["bandwidth"])
 
     def test_settings_that_are_given_are_kept_and_without_folds_nothing_is_measured(
         self, run: Run, model: Model
@@ -180,10 +194,10 @@ class TestResidual:
             "temperature 1, exact search -> m/memory.json"
         ]
         assert json.loads(ended.out)["measured"] is None
-        settings = reading.load(Path("m")).resmem.settings
+        settings = only(Path("m")).settings
         assert (settings.n_neighbors, settings.bandwidth, settings.shrinkage) == (7, 0.25, 0.5)
-        assert run("fit-residual", "train.csv", "--model", "m", *words, "--folds", 3).code == 0
-        assert reading.load(Path("m")).resmem.settings == settings
+        assert run("fit-residual", "train.csv", "--model", "m", *words, "--folds", 3, "--memories", 1).code == 0
+        assert only(Path("m")).settings == settings
 
     @pytest.mark.parametrize("bandwidth", ["0", "inf", "1e-300"])
     def test_a_bandwidth_may_be_anything_from_nothing_to_everything(
@@ -191,14 +205,14 @@ class TestResidual:
     ) -> None:
         words = ("--folds", 0, "--neighbors", 3, "--shrinkage", 1, "--representation", "features")
         assert run("fit-residual", "train.csv", "--model", model(), *words, "--bandwidth", bandwidth).code == 0
-        assert reading.load(Path("m")).resmem.settings.bandwidth == float(bandwidth)
+        assert only(Path("m")).settings.bandwidth == float(bandwidth)
         assert run("predict", "new.csv", "--model", "m").code == 0
 
     def test_an_absolute_bandwidth(self, run: Run, model: Model) -> None:
-        words = ("--bandwidth", 2, "--bandwidth-kind", "absolute")
+        words = ("--bandwidth", 2, "--bandwidth-kind", "absolute", "--memories", 1)
         ended = run("fit-residual", "train.csv", "--model", model(), *words)
         assert "bandwidth 2 (absolute)" in ended.lines[-1]
-        assert not reading.load(Path("m")).resmem.settings.is_relative
+        assert not only(Path("m")).settings.is_relative
 
     def test_a_memory_that_does_not_help_is_switched_off_and_that_is_said(self, run: Run, csv: Csv) -> None:
         """Nothing in the rows tells their target: predictions are exactly the base's."""
@@ -258,7 +272,7 @@ class TestResidual:
         write_csv(pa.concat_tables([once] * 3), Path("thrice.csv"))
         ended = run("fit-residual", "thrice.csv", "--model", "m", *FIXED)
         assert "memorised 150 rows in 50 cells" in ended.lines[-1]
-        memory = reading.load(Path("m")).resmem.memory
+        memory = only(Path("m")).memory
         assert memory.counts.tolist() == [3.0] * 50
 
     def test_many_cells_are_searched_through_a_graph_whose_recall_is_measured(self, run: Run, csv: Csv) -> None:
@@ -271,8 +285,8 @@ class TestResidual:
         assert run("fit-base", "many.csv", "--target", "y", "--model", "m", "--estimator", "constant").code == 0
         ended = run("fit-residual", "many.csv", "--model", "m", *FIXED, "--json", "--M", 8, "--ef-construction", 60)
         assert re.search(r", recall (1\.000|0\.99\d) of its neighbours -> m/memory.json$", ended.lines[-1])
-        assert json.loads(ended.out)["recall"] >= 0.99
-        assert isinstance(reading.load(Path("m")).resmem.memory.index, HnswIndex)
+        assert json.loads(ended.out)["memories"][0]["recall"] >= 0.99
+        assert isinstance(only(Path("m")).memory.index, HnswIndex)
         ended = run("fit-residual", "many.csv", "--model", "m", *FIXED, "--M", 2, "--ef-construction", 8, "--ef", 1)
         assert re.search(
             r"\(below the 0\.99 asked for: raise --M or --ef-construction\) -> m/memory\.json$", ended.lines[-1]
@@ -284,11 +298,11 @@ class TestResidual:
         return "out.parquet"
 
 
-@pytest.mark.parametrize("estimator", ["boosting", "linear", "mlp", "constant"])
+@pytest.mark.parametrize("estimator", ["boosting", "linear", "mlp", "constant", "boosting,linear"])
 def test_the_same_seed_and_one_thread_give_the_same_directory(run: Run, tmp_path: Path, estimator: str) -> None:
     from tests.cli.conftest import snapshot
 
-    params = {"boosting": ["--param", "max_iter=5"], "mlp": ["--param", "max_iter=5"]}.get(estimator, [])
+    params = ["--param", "max_iter=5"] if estimator in ("boosting", "mlp", "boosting,linear") else []
     for name in ("one", "two"):
         common = ("--model", name, "--threads", 1, "--quiet")
         words = ("--target", "price", "--id", "id", "--estimator", estimator, *params, "--seed", 4)

@@ -105,9 +105,11 @@ def test_folds_that_run_in_worker_processes_can_be_ended(
     # From here on a fit would take forever: the folds are certain to be at work when the signal comes.
     base = tmp_path / "m" / "base.json"
     endless = {"max_iter": 10**9, "n_iter_no_change": 10**9, "early_stopping": False, "tol": 0.0}
-    base.write_text(json.dumps(json.loads(base.read_text()) | {"params": endless}))
+    content = json.loads(base.read_text())
+    content["bases"][0]["params"] = endless
+    base.write_text(json.dumps(content))
     before = snapshot(tmp_path)
-    process = start("fit-residual", "many.csv", "--model", "m", "--threads", "2")
+    process = start("fit-residual", "many.csv", "--model", "m", "--threads", "2", "--effort", "quick")
     wait_until(lambda: sum("loky" in arguments(number) for number in processes(process.pid)) >= 2)
     time.sleep(0.3)  # while the workers are still loading their libraries
     ended(process, number, whole_session=whole_session)

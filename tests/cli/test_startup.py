@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from resmem_cli.model.bases import ESTIMATORS
+
 HEAVY = {"sklearn", "pandas", "pyarrow", "scipy", "hnswlib", "numpy", "skops", "joblib"}
 
 
@@ -41,7 +43,14 @@ def started(*words: str, **variables: str) -> tuple[int, str, set[str]]:
         (("predict", "--bogus"), 2, "resmem: No such option: --bogus; see resmem predict --help"),
         (("predict", "new.csv"), 2, "resmem: Missing option '--model'"),
         (("bogus",), 2, "resmem: No such command 'bogus'"),
-        (("fit-base", "a.csv", "-t", "y", "-m", "m", "--estimator", "x"), 2, "'x' is not one of 'auto', 'boosting'"),
+        (("fit-base", "a.csv", "-t", "y", "-m", "m", "--task", "x"), 2, "'x' is not one of 'auto', 'regression'"),
+        (("fit-residual", "a.csv", "-m", "m", "--metric", "x"), 2, "'x' is not one of 'auto', 'rmse', 'mae'"),
+        (("fit-residual", "a.csv", "-m", "m", "--residuals", "x"), 2, "'x' is not one of 'auto', 'in-sample'"),
+        (
+            ("fit-residual", "a.csv", "-m", "m", "--memories", "0"),
+            2,
+            "Invalid value for '--memories': Input should be greater than or equal to 1",
+        ),
     ],
 )
 def test_nothing_heavy_is_loaded_to_answer(words: tuple[str, ...], code: int, part: str) -> None:
@@ -59,7 +68,10 @@ def test_completion_answers_without_loading_anything_heavy() -> None:
 def test_options_are_completed_too() -> None:
     words = "resmem fit-base a.csv --estimator "
     _, said, loaded = started(_RESMEM_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="4")
-    assert said.split() == ["auto", "boosting", "linear", "mlp", "constant"]
+    assert said.split() == ["auto", *ESTIMATORS]
+    assert not loaded
+    _, said, loaded = started(_RESMEM_COMPLETE="complete_bash", COMP_WORDS=words + "linear,boosting,c", COMP_CWORD="4")
+    assert said.split() == ["linear,boosting,constant"]
     assert not loaded
 
 

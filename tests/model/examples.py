@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 from hypothesis import settings
 
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, BaseSpec, Problem
-from resmem_cli.model.representation import Fitting, Representation
+from resmem_cli.model.fitting import Fitting
+from resmem_cli.model.representation import Representation
 from resmem_cli.model.splitting import Recipe, Rows
 
 # Properties are tried on few examples: each is small, and two cores run the whole suite.
@@ -41,12 +44,47 @@ def make_rows(n: int, n_classes: int, seed: int = 0) -> tuple[Floats, Floats, Pr
     return X, y, Problem(N_CATEGORIES, n_classes, seed=7)
 
 
+class Parrot:
+    """A base that repeats the label of a row that it was fitted to; of any other row it predicts the plain mean.
+
+    The extreme of a base that overfits: where it was fitted nothing is left to remember. Tests put it among the
+    estimators by the name "parrot".
+    """
+
+    estimator = None
+
+    def __init__(self, known: dict[bytes, Floats], mean: Floats) -> None:
+        self._known, self._mean = known, mean
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        return {}
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        labels = one_hot(y, problem.n_outputs)
+        return cls({row.tobytes(): label for row, label in zip(X, labels, strict=True)}, labels.mean(axis=0))
+
+    def predict(self, X: Floats) -> Floats:
+        return np.array([self._known.get(row.tobytes(), self._mean) for row in X]).reshape(len(X), len(self._mean))
+
+    def represent(self, X: Floats) -> None:
+        return None
+
+    def to_arrays(self) -> Arrays:
+        raise NotImplementedError
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        raise NotImplementedError
+
+
 def quick_base(name: str, X: Floats, y: Floats, problem: Problem, weight: Floats | None = None) -> Base:
-    return ESTIMATORS[name].fit(X, y, weight, problem, QUICK[name])
+    return ESTIMATORS[name].fit(X, y, weight, problem, QUICK.get(name, {}))
 
 
 def quick_recipe(name: str, problem: Problem, fixed: Base | None = None) -> Recipe:
-    return Recipe(BaseSpec(name, QUICK[name]), problem, fixed)
+    return Recipe(BaseSpec(name, QUICK.get(name, {})), problem, fixed)
 
 
 def rows_of(X: Floats, y: Floats, *, weight: Floats | None = None, is_new: np.ndarray | None = None) -> Rows:
@@ -54,10 +92,24 @@ def rows_of(X: Floats, y: Floats, *, weight: Floats | None = None, is_new: np.nd
     return Rows(X, y, weight, np.zeros(len(y), dtype=bool) if is_new is None else is_new)
 
 
+def fitting_of(
+    rows: Rows,
+    problem: Problem,
+    *,
+    estimator: str = "linear",
+    base: Base | None = None,
+    fixed: Base | None = None,
+    n_steps: int = 3,
+) -> Fitting:
+    """Rows with a base: the one that stays, one that is given, or one that is fitted to them."""
+    base = fixed or base or quick_base(estimator, rows.X, rows.y, problem, rows.weight)
+    return Fitting(rows, base, quick_recipe(estimator, problem, fixed), n_steps, threads=1)
+
+
 def fit_representation(
     name: str, base: Base, X: Floats, y: Floats, problem: Problem, *, estimator: str = "linear", n_steps: int = 2
 ) -> Representation:
-    return Fitting(rows_of(X, y), base, quick_recipe(estimator, problem), n_steps, threads=1).fit(name)
+    return fitting_of(rows_of(X, y), problem, estimator=estimator, base=base, n_steps=n_steps).fit(name)
 
 
 def one_hot(y: Floats, n_outputs: int) -> Floats:

@@ -9,24 +9,30 @@ import pytest
 
 from resmem_cli.model import encoder
 from resmem_cli.model.arrays import Arrays
-from resmem_cli.model.encoder import KINDS, Encoder, Lesson, Neighbourhood, distances
+from resmem_cli.model.encoder import KINDS, Encoder
+from resmem_cli.model.neighbourhood import Lesson, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
-P = 5  # inputs
+P, N_NUMBERS = 5, 2  # inputs, and how many of them are numbers
+HIDDEN, CODES, WAVES, FROM_WAVES = (7, 6), 4, 3, 2
 TAU = GAMMA = 0.5
 
 
 @pytest.fixture(autouse=True)
 def small_nets(monkeypatch):
-    monkeypatch.setattr(encoder, "HIDDEN", 7)
-    monkeypatch.setattr(encoder, "OUTPUTS", 4)
+    monkeypatch.setattr(encoder, "HIDDEN", HIDDEN)
+    monkeypatch.setattr(encoder, "OUTPUTS", CODES)
+    monkeypatch.setattr(encoder, "WAVES", WAVES)
+    monkeypatch.setattr(encoder, "FROM_WAVES", FROM_WAVES)
 
 
-def start(kind: encoder.Kind, dtype: type = np.float64) -> Encoder:
+def start(kind: encoder.Kind, n_trends: int = 1, dtype: type = np.float64) -> Encoder:
+    """An encoder all of whose weights matter, also those that start at 0."""
     rng = np.random.default_rng(0)
-    found = Encoder.start(kind, rng.uniform(0.5, 2, P).astype(np.float32), rng)
-    return Encoder({name: value.astype(dtype) for name, value in found.weights.items()})
+    found = Encoder.start(kind, rng.uniform(0.5, 2, P).astype(np.float32), N_NUMBERS, n_trends, rng).weights
+    filled = {name: value if value.any() else rng.normal(0, 0.5, value.shape) for name, value in found.items()}
+    return Encoder({name: value.astype(dtype) for name, value in filled.items()})
 
 
 def lesson(n_outputs: int, seed: int = 1) -> Lesson:
@@ -43,28 +49,39 @@ def lesson(n_outputs: int, seed: int = 1) -> Lesson:
     return Lesson(rng.normal(size=(n_memory, P)), residuals, rng.normal(size=(n_queries, P)), predictions, targets)
 
 
-def neighbourhood(kind: encoder.Kind, tau: float = TAU, gamma: float = GAMMA) -> Neighbourhood:
-    return Neighbourhood(start(kind), np.log(np.asarray(tau)), np.log(np.asarray(gamma)))
+def neighbourhood(kind: encoder.Kind, n_outputs: int, tau: float = TAU, gamma: float = GAMMA) -> Neighbourhood:
+    """Of a regression (one output) there is a trend, of classes there is none."""
+    return Neighbourhood(start(kind, int(n_outputs == 1)), np.log(np.asarray(tau)), np.log(np.asarray(gamma)))
 
 
-def codes_by_loops(weights: Arrays, z: np.ndarray) -> np.ndarray:
-    out = []
+def by_loops(weights: Arrays, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and trend as the formulas say them, row by row."""
+    codes, trends = [], []
     for row in z:
-        scaled = row * weights["scale"]
-        below = scaled
-        if "in" in weights:
-            below = np.maximum(scaled @ weights["in"] + weights["bias"], 0)
-        out.append([*scaled, *(below @ weights["out"] if "out" in weights else [])])
-    return np.array(out)
+        last = scaled = row * weights["scale"]
+        if "frequency" in weights:
+            for number, frequencies in enumerate(weights["frequency"]):
+                angles = [2 * np.pi * f * row[number] for f in frequencies]
+                waves = np.array([*np.cos(angles), *np.sin(angles)])
+                made = np.maximum(waves @ weights["wave"][number] + weights["wave_bias"][number, 0], 0)
+                last = np.concatenate([last, made])
+        is_network = "layer_0" in weights
+        for i in range(len(HIDDEN) if is_network else 0):
+            last = np.maximum(last @ weights[f"layer_{i}"] + weights[f"bias_{i}"], 0)
+        out = last @ weights["out"] if "out" in weights else []
+        codes.append(out if is_network else [*scaled, *out])
+        trends.append(last @ weights["trend"] if "trend" in weights else [0.0])
+    return np.array(codes), np.array(trends)
 
 
 def loss_by_loops(state: Neighbourhood, of: Lesson) -> float:
     """The mean loss as the formulas say it."""
-    memory, queries = (codes_by_loops(state.encoder.weights, z) for z in (of.memory, of.queries))
+    (memory, there), (queries, here) = (by_loops(state.encoder.weights, z) for z in (of.memory, of.queries))
     losses = []
-    for query, prediction, target in zip(queries, of.predictions, of.targets, strict=True):
+    for query, trend, prediction, target in zip(queries, here, of.predictions, of.targets, strict=True):
         weights = np.exp(-np.linalg.norm(memory - query, axis=1) / np.exp(state.log_tau))
-        summed = prediction + np.exp(state.log_gamma) * (weights @ of.residuals) / weights.sum()
+        steps = of.residuals + trend - there
+        summed = prediction + np.exp(state.log_gamma) * (weights @ steps) / weights.sum()
         if len(target) == 1:
             error = abs(float(summed[0] - target[0]))
             losses.append(error**2 if error <= 1 else 2 * error - 1)
@@ -78,59 +95,63 @@ def loss_by_loops(state: Neighbourhood, of: Lesson) -> float:
 
 
 @EVERY_KIND
-def test_codes_are_those_of_the_formula_and_the_scaled_inputs_come_first(kind):
+@pytest.mark.parametrize("n_trends", [0, 1])
+def test_codes_and_trend_are_those_of_the_formulas(kind, n_trends):
     z = np.random.default_rng(2).normal(size=(11, P))
-    found = start(kind)
-    codes, scaled, hidden = found.forward(z)
-    np.testing.assert_array_equal(found.encode(z), codes)
-    np.testing.assert_allclose(codes, codes_by_loops(found.weights, z), rtol=1e-12, atol=1e-14)
-    np.testing.assert_array_equal(codes[:, :P], scaled)
-    assert codes.shape == (11, P if kind == "diagonal" else P + 4)
-    assert (hidden is None) == (kind != "mlp")
+    found = start(kind, n_trends)
+    done = found.forward(z)
+    codes, trend = by_loops(found.weights, z)
+    np.testing.assert_allclose(done.codes, codes, rtol=1e-12, atol=1e-14)
+    assert codes.shape == (11, {"diagonal": P, "linear": P + CODES}.get(kind, CODES))
+    if n_trends:
+        np.testing.assert_allclose(done.trend, trend, rtol=1e-12, atol=1e-14)
+    else:
+        assert done.trend is None
+    assert found.n_inputs == P
 
 
 @EVERY_KIND
 def test_a_start_is_drawn_by_its_generator_from_the_scale_and_in_single_precision(kind):
     scale = np.linspace(0.1, 1, P)
-    first, again, other = (Encoder.start(kind, scale, np.random.default_rng(seed)).weights for seed in (1, 1, 2))
+    first, again, other = (
+        Encoder.start(kind, scale, N_NUMBERS, 1, np.random.default_rng(seed)).weights for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first["scale"], scale.astype(np.float32))
     assert all(value.dtype == np.float32 for value in first.values())
     assert all((first[name] == again[name]).all() for name in first)
-    assert all((first[name] != other[name]).any() for name in first if name != "scale")
-    shapes = {name: value.shape for name, value in first.items()}
-    assert (
-        shapes
-        == {
-            "diagonal": {"scale": (P,)},
-            "linear": {"scale": (P,), "out": (P, 4)},
-            "mlp": {"scale": (P,), "in": (P, 7), "bias": (7,), "out": (7, 4)},
-        }[kind]
-    )
+    assert all((first[name] != other[name]).any() for name in first if name != "scale" and first[name].any())
+    n_inputs = P + (N_NUMBERS * FROM_WAVES if kind == "periodic" else 0)
+    network = {"layer_0": (n_inputs, 7), "bias_0": (7,), "layer_1": (7, 6), "bias_1": (6,), "out": (6, CODES)}
+    waves = {"frequency": (2, WAVES), "wave": (2, 2 * WAVES, FROM_WAVES), "wave_bias": (2, 1, FROM_WAVES)}
+    assert {name: value.shape for name, value in first.items()} == {
+        "diagonal": {"scale": (P,), "trend": (P, 1)},
+        "linear": {"scale": (P,), "out": (P, CODES), "trend": (P, 1)},
+        "mlp": {"scale": (P,), **network, "trend": (6, 1)},
+        "periodic": {"scale": (P,), **network, **waves, "trend": (6, 1)},
+    }[kind]
 
 
-@pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_a_starting_net_adds_less_to_distances_than_the_scaled_inputs(kind, monkeypatch):
-    monkeypatch.undo()
-    rng = np.random.default_rng(3)
-    z = rng.normal(size=(50, 10)).astype(np.float32)
-    codes = Encoder.start(kind, np.ones(10), rng).encode(z)
-    inputs, net = (distances(part, part).mean() for part in (codes[:, :10], codes[:, 10:]))
-    assert 0 < net < inputs
+def test_without_numbers_there_is_nothing_to_make_waves_of():
+    made = Encoder.start("periodic", np.ones(P), 0, 0, np.random.default_rng(0))
+    plain = Encoder.start("mlp", np.ones(P), 0, 0, np.random.default_rng(0))
+    assert made.weights.keys() == plain.weights.keys()
+    assert made.forward(np.ones((3, P), np.float32)).codes.shape == (3, CODES)
 
 
 @EVERY_KIND
-@pytest.mark.parametrize("length", [4.0, 0.125, 0.37])
-def test_in_units_of_a_length_every_distance_is_divided_by_it(kind, length):
-    """By a power of 2 to the last bit, in single precision, too."""
-    z = np.random.default_rng(2).normal(size=(11, P)).astype(np.float32)
-    for dtype in (np.float32, np.float64):
-        before = start(kind, dtype)
-        whole, divided = before.encode(z.astype(dtype)), before.in_units_of(length).encode(z.astype(dtype))
-        if length != 0.37:
-            np.testing.assert_array_equal(divided * length, whole)
-        apart = np.linalg.norm(whole[:, None] - whole, axis=2)
-        np.testing.assert_allclose(np.linalg.norm(divided[:, None] - divided, axis=2), apart / length, rtol=1e-5)
-        assert before.weights.keys() == before.in_units_of(length).weights.keys()
+def test_a_trend_starts_at_0(kind):
+    z = np.random.default_rng(3).normal(size=(9, P)).astype(np.float32)
+    trend = Encoder.start(kind, np.ones(P), N_NUMBERS, 1, np.random.default_rng(0)).forward(z).trend
+    np.testing.assert_array_equal(trend, np.zeros((9, 1)))
+
+
+def test_a_starting_linear_map_adds_less_to_distances_than_the_scaled_inputs(monkeypatch):
+    monkeypatch.undo()
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(50, 10)).astype(np.float32)
+    codes = Encoder.start("linear", np.ones(10), 10, 0, rng).forward(z).codes
+    inputs, net = (distances(part, part).mean() for part in (codes[:, :10], codes[:, 10:]))
+    assert 0 < net < inputs
 
 
 def test_distances_are_euclidean_and_never_quite_0():
@@ -148,15 +169,15 @@ def test_distances_are_euclidean_and_never_quite_0():
 @EVERY_KIND
 @OUTPUTS
 def test_the_loss_is_that_of_the_formulas(kind, n_outputs):
-    state, of = neighbourhood(kind), lesson(n_outputs)
+    state, of = neighbourhood(kind, n_outputs), lesson(n_outputs)
     assert state.loss_and_gradient(of)[0] == pytest.approx(loss_by_loops(state, of), rel=1e-6)
 
 
 @OUTPUTS
 def test_the_lessons_reach_where_the_loss_is_clipped_and_where_it_is_not(n_outputs):
     of = lesson(n_outputs)
-    codes = start("diagonal").encode
-    weights = np.exp(-distances(codes(of.queries), codes(of.memory)) / TAU)
+    queries, memory = (start("diagonal").forward(z).codes for z in (of.queries, of.memory))
+    weights = np.exp(-distances(queries, memory) / TAU)
     summed = of.predictions + GAMMA * (weights @ of.residuals) / weights.sum(axis=1, keepdims=True)
     clipped = np.abs(summed - of.targets) > 1 if n_outputs == 1 else (summed < 1e-3) | (summed > 1)
     assert 0 < clipped.sum() < clipped.size
@@ -165,7 +186,7 @@ def test_the_lessons_reach_where_the_loss_is_clipped_and_where_it_is_not(n_outpu
 @EVERY_KIND
 @OUTPUTS
 def test_the_gradient_in_every_weight_is_that_of_finite_differences(kind, n_outputs):
-    state, of = neighbourhood(kind), lesson(n_outputs)
+    state, of = neighbourhood(kind, n_outputs), lesson(n_outputs)
     _, gradient = state.loss_and_gradient(of)
     assert gradient.keys() == {*state.encoder.weights, "log_tau", "log_gamma"}
     step = 1e-6
@@ -188,11 +209,11 @@ def test_the_gradient_in_every_weight_is_that_of_finite_differences(kind, n_outp
 def test_the_gradient_in_log_tau_and_log_gamma_is_that_of_finite_differences(kind, n_outputs):
     """They are steps that single precision holds exactly, because that is what τ and γ are rounded to."""
     of, step = lesson(n_outputs), 2.0**-13
-    gradient = neighbourhood(kind).loss_and_gradient(of)[1]
+    gradient = neighbourhood(kind, n_outputs).loss_and_gradient(of)[1]
     width = np.log(TAU + step) - np.log(TAU - step)
-    more, less = (neighbourhood(kind, tau=TAU + by).loss_and_gradient(of)[0] for by in (step, -step))
+    more, less = (neighbourhood(kind, n_outputs, tau=TAU + by).loss_and_gradient(of)[0] for by in (step, -step))
     assert gradient["log_tau"] == pytest.approx((more - less) / width, rel=1e-5)
-    more, less = (neighbourhood(kind, gamma=GAMMA + by).loss_and_gradient(of)[0] for by in (step, -step))
+    more, less = (neighbourhood(kind, n_outputs, gamma=GAMMA + by).loss_and_gradient(of)[0] for by in (step, -step))
     assert gradient["log_gamma"] == pytest.approx((more - less) / width, rel=1e-5)
 
 
@@ -203,8 +224,8 @@ def test_queries_equal_to_memory_rows_do_not_drown_the_gradient_in_rounding_erro
     memory, queries = (rng.integers(0, 3, (n, P)).astype(np.float64) for n in (900, 200))
     of = Lesson(memory, rng.normal(size=(900, 1)), queries, np.zeros((200, 1)), rng.normal(size=(200, 1)))
     single = Lesson(*(getattr(of, name).astype(np.float32) for name in list(vars(of))[:5]))
-    exact = neighbourhood(kind).loss_and_gradient(of)[1]
-    found = replace(neighbourhood(kind), encoder=start(kind, np.float32)).loss_and_gradient(single)[1]
+    exact = neighbourhood(kind, 1).loss_and_gradient(of)[1]
+    found = replace(neighbourhood(kind, 1), encoder=start(kind, dtype=np.float32)).loss_and_gradient(single)[1]
     for name in start(kind).weights:
         assert found[name].dtype == np.float32
         assert np.linalg.norm(found[name] - exact[name]) < 0.02 * np.linalg.norm(exact[name]), name

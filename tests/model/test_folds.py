@@ -9,17 +9,18 @@ import pytest
 
 from resmem_cli.model import folds, kernel, parallel
 from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.folds import Fold, Plan, _run_fold, run_folds
+from resmem_cli.model.fitting import RESIDUALS, Fitting, Place
+from resmem_cli.model.folds import Fold, Plan, _joined, _run_fold, run_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions
-from resmem_cli.model.representation import Fitting
-from resmem_cli.model.resmem import memorise
+from resmem_cli.model.resmem import ResMem, memorise
 from resmem_cli.model.splitting import Rows
 from tests.model.examples import (
     BINARY,
     MULTICLASS,
     REGRESSION,
     TASKS,
+    fitting_of,
     make_rows,
     quick_base,
     quick_recipe,
@@ -34,20 +35,31 @@ CHEAP = ("features", "sensitivity")
 LEARNED = ("learned:diagonal", "learned:linear", "learned:mlp")
 
 
-def plan_of(name: str, problem: Problem, *, fixed=None, n_neighbors=8, learned=(), representations=None) -> Plan:
+FEATURES = Place(0, "features")
+
+
+def plan_of(
+    name: str, problem: Problem, *, fixed=None, n_neighbors=8, learned=(), representations=None, residuals=None
+) -> Plan:
     if representations is None:
-        representations = (*CHEAP, *(() if name == "constant" else ("model",)), *learned)
-    return Plan(quick_recipe(name, problem, fixed), representations, n_neighbors, GraphOptions(), n_steps=2)
+        represents = name not in ("constant", "parrot")
+        representations = (*CHEAP, *(("model",) if represents else ()), *learned)
+    recipe = quick_recipe(name, problem, fixed)
+    return Plan(recipe, representations, residuals, n_neighbors, GraphOptions(), n_steps=2)
 
 
-def run(rows: Rows, plan: Plan, n_folds: int = 5, threads: int = 1) -> list[Fold]:
-    return run_folds(rows, plan, n_folds, threads=threads, report=lambda _: None)
+def run(rows: Rows, *plans: Plan, n_folds: int = 5, threads: int = 1) -> list[Fold]:
+    return run_folds(rows, plans, n_folds, threads=threads, report=lambda _: None)
+
+
+def one_fold(rows: Rows, plan: Plan, remembered: np.ndarray, asked: np.ndarray) -> Fold:
+    return _joined(plan.recipe.honest(rows.take(asked)), [_run_fold(rows, plan, remembered, asked, 1)])
 
 
 def arrays_of(fold: Fold) -> dict[str, np.ndarray]:
     """Everything a fold holds but the labels and weights of its held-out rows."""
-    views = {f"{name} {key}": value for name, view in fold.views.items() for key, value in vars(view).items()}
-    return {"predictions": fold.predictions, **views}
+    views = {f"{place} {key}": value for place, view in fold.views.items() for key, value in vars(view).items()}
+    return {**{f"predictions {base}": each for base, each in enumerate(fold.predictions)}, **views}
 
 
 def assert_same(first: Fold, second: Fold) -> None:
@@ -103,8 +115,8 @@ def test_held_out_classes_change_nothing_but_themselves(name, n_classes):
     remembered = np.setdiff1d(np.arange(100), asked)
     changed = y.copy()
     changed[asked] = (changed[asked] + 1) % n_classes
-    before = _run_fold(rows, plan, remembered, asked, 1)
-    after = _run_fold(replace(rows, y=changed), plan, remembered, asked, 1)
+    before = one_fold(rows, plan, remembered, asked)
+    after = one_fold(replace(rows, y=changed), plan, remembered, asked)
     assert not (before.y == after.y).any()
     assert_same(before, after)
 
@@ -114,12 +126,12 @@ def test_held_out_rows_do_not_reach_the_memory_or_each_others_answers(name):
     X, y, problem = make_rows(100, REGRESSION)
     plan, asked = plan_of(name, problem, learned=LEARNED), np.arange(0, 100, 5)
     remembered = np.setdiff1d(np.arange(100), asked)
-    whole = _run_fold(rows_of(X, y), plan, remembered, asked, 1)
+    whole = one_fold(rows_of(X, y), plan, remembered, asked)
     moved = X.copy()
     moved[asked[1:], :2] *= 100
-    after = _run_fold(rows_of(moved, y), plan, remembered, asked, 1)
+    after = one_fold(rows_of(moved, y), plan, remembered, asked)
     first = np.array([0])
-    np.testing.assert_allclose(whole.take(first).predictions, after.take(first).predictions, rtol=1e-12)
+    np.testing.assert_allclose(whole.take(first).predictions[0], after.take(first).predictions[0], rtol=1e-12)
     for space, view in whole.views.items():
         other = after.views[space]
         np.testing.assert_array_equal(view.cells[0], other.cells[0])
@@ -130,34 +142,25 @@ def test_held_out_rows_do_not_reach_the_memory_or_each_others_answers(name):
 
 @EVERY_BASE
 @EVERY_TASK
-def test_a_fold_answers_as_the_model_that_its_remembered_rows_make(name, n_classes):
+@pytest.mark.parametrize("kind", RESIDUALS)
+def test_a_fold_answers_as_the_model_that_its_remembered_rows_make(name, n_classes, kind):
     X, y, problem = make_rows(120, n_classes)
     X[60:80] = X[:20]  # equal rows
     weight = np.random.default_rng(0).uniform(0.5, 2, 120)
     asked = np.arange(0, 120, 5)
     remembered = np.setdiff1d(np.arange(120), asked)
-    plan = plan_of(name, problem, learned=LEARNED)
+    plan = plan_of(name, problem, learned=LEARNED, residuals=kind)
     rows = rows_of(X, y, weight=weight)
-    fold = _run_fold(rows, plan, remembered, asked, 1)
-    base = quick_base(name, X[remembered], y[remembered], problem, weight[remembered])
-    training = (X[remembered], y[remembered], weight[remembered])
-    fitting = Fitting(rows.take(remembered), base, plan.recipe, plan.n_steps, threads=1)
-    assert tuple(fold.views) == plan.representations
-    for space, view in fold.views.items():
-        model = memorise(
-            base,
-            fitting.fit(space),
-            Settings(8, 0.5, shrinkage=0.7),
-            training,
-            GraphOptions(),
-            seed=0,
-            threads=1,
-        ).model
-        expected = model.predict(X[asked])
-        np.testing.assert_allclose(fold.predictions, expected.base)
+    fold = one_fold(rows, plan, remembered, asked)
+    fitting = fitting_of(rows.take(remembered), problem, estimator=name, n_steps=plan.n_steps)
+    assert list(fold.views) == [Place(0, representation, kind) for representation in plan.representations]
+    for place, view in fold.views.items():
+        corrected = memorise(fitting, place, Settings(8, 0.5, shrinkage=0.7), GraphOptions()).corrected
+        expected = ResMem((fitting.base,), (corrected,), (1.0,)).predict(X[asked])
+        np.testing.assert_allclose(fold.predictions[0], expected.base)
         weights = kernel.weights(view.distances, view.counts[view.cells], 0.5, is_relative=True)
-        correction = kernel.correction(weights, (view.targets - view.predictions)[view.cells])
-        found = kernel.corrected(fold.predictions, correction, 0.7)
+        correction = kernel.correction(weights, (view.targets - view.predictions)[view.cells], view.trend)
+        found = kernel.corrected(fold.predictions[0], correction, 0.7)
         np.testing.assert_allclose(found, expected.resmem, rtol=1e-6, atol=1e-9)
 
 
@@ -165,7 +168,7 @@ def test_a_fold_of_fewer_cells_than_neighbours_takes_all():
     X, y, problem = make_rows(40, REGRESSION)
     few = np.tile(X[:6], (10, 1))
     done = run(rows_of(few, np.tile(y[:6], 10)), plan_of("linear", problem, n_neighbors=128))
-    assert {fold.views["features"].distances.shape[1] for fold in done} == {6}
+    assert {fold.views[FEATURES].distances.shape[1] for fold in done} == {6}
 
 
 def test_a_class_with_one_row_and_a_column_with_one_value_are_no_obstacle():
@@ -178,7 +181,7 @@ def test_a_class_with_one_row_and_a_column_with_one_value_are_no_obstacle():
         X[23, 0] = 1.0
         done = run(rows_of(X, y), plan_of(name, problem))
         assert sum(len(fold.y) for fold in done) == 60
-        assert all(np.isfinite(fold.predictions).all() for fold in done)
+        assert all(np.isfinite(fold.predictions[0]).all() for fold in done)
 
 
 # Which base
@@ -187,7 +190,7 @@ def test_a_class_with_one_row_and_a_column_with_one_value_are_no_obstacle():
 def test_where_the_base_has_seen_the_rows_every_fold_fits_it_anew():
     X, y, problem = make_rows(80, REGRESSION)
     done = run(rows_of(X, y), plan_of("constant", problem))
-    means = [fold.predictions[0, 0] for fold in done]
+    means = [fold.predictions[0][0, 0] for fold in done]
     np.testing.assert_allclose(means, [(y.sum() - fold.y.sum()) / (80 - len(fold.y)) for fold in done])
 
 
@@ -199,9 +202,9 @@ def test_a_fixed_base_is_asked_about_new_rows_only_and_stays():
     np.testing.assert_array_equal(np.sort(np.concatenate([fold.y for fold in done])), np.sort(y[150:]))
     answers = dict(zip(y.tolist(), base.predict(X)[:, 0].tolist(), strict=True))
     for fold in done:
-        np.testing.assert_allclose(fold.predictions[:, 0], [answers[label] for label in fold.y.tolist()])
+        np.testing.assert_allclose(fold.predictions[0][:, 0], [answers[label] for label in fold.y.tolist()])
         # Of all rows, seen or new, a fifth is left out of a fold's memory.
-        assert fold.views["features"].counts.sum() == 320
+        assert fold.views[FEATURES].counts.sum() == 320
 
 
 def test_folds_without_a_new_row_are_left_out():
@@ -232,7 +235,7 @@ def test_there_are_at_least_as_many_groups_as_folds_were_asked_for(n_folds, monk
     X, y, problem = make_rows(60, BINARY)
     for enough in (1, 20, 45, 1_000):
         monkeypatch.setattr(folds, "_ROWS_TO_ASK", enough)
-        done = run(rows_of(X, y), plan_of("constant", problem, representations=("learned:diagonal",)), n_folds)
+        done = run(rows_of(X, y), plan_of("constant", problem, representations=("learned:diagonal",)), n_folds=n_folds)
         n_asked = sum(len(fold.y) for fold in done)
         assert n_folds <= len(done) < 2 * n_folds
         assert abs(n_asked - min(enough, 60) - 30 / n_folds) <= 30 / n_folds + n_folds  # folds differ by a row
@@ -266,8 +269,8 @@ def test_of_very_many_rows_one_split_of_a_subsample_replaces_the_folds(monkeypat
     assert len(np.unique(asked)) == 50
     np.testing.assert_array_equal(np.concatenate([fold.y for fold in done]), y[asked.astype(int) - 1])
     for fold in done:  # parts of one split share their memory: the 200 rows that are not asked about
-        view = fold.views["features"]
-        np.testing.assert_array_equal(view.counts, done[0].views["features"].counts)
+        view = fold.views[FEATURES]
+        np.testing.assert_array_equal(view.counts, done[0].views[FEATURES].counts)
         assert len(view.counts) == 200
         assert not np.isin(view.counts, asked).any()
         assert view.cells.shape == (len(fold.y), 8)
@@ -284,20 +287,145 @@ def test_folds_are_the_same_with_any_number_of_threads(monkeypatch):
         assert_same(first, second)
 
 
+def test_one_fold_is_enough_where_an_encoder_is_trained_on_many_rows(monkeypatch):
+    """With two threads, which are two processes from some number of rows on."""
+    monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 100)
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 40)
+    X, y, problem = make_rows(200, REGRESSION)
+    plan = plan_of("constant", problem, representations=("learned:diagonal",))
+    one, two = (run(rows_of(X, y), plan, threads=threads) for threads in (1, 2))
+    assert [len(fold.y) for fold in two] == [8] * 5
+    for first, second in zip(one, two, strict=True):
+        assert_same(first, second)
+
+
 def test_progress_is_reported_fold_by_fold():
     X, y, problem = make_rows(40, REGRESSION)
     said: list[str] = []
-    run_folds(rows_of(X, y), plan_of("constant", problem), 3, threads=1, report=said.append)
-    assert said == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3", "fold 3 of 3"]
+    run_folds(rows_of(X, y), [plan_of("constant", problem)], 3, threads=1, report=said.append)
+    assert said == ["constant, fold 1 of 3", "constant, fold 2 of 3", "constant, fold 3 of 3"]
 
 
-def test_a_part_of_a_fold_keeps_what_belongs_to_its_rows():
-    X, y, problem = make_rows(50, MULTICLASS)
-    fold = run(rows_of(X, y), plan_of("linear", problem))[0]
+@pytest.mark.parametrize("n_classes", [REGRESSION, MULTICLASS], ids=["regression", "classification"])
+def test_a_part_of_a_fold_keeps_what_belongs_to_its_rows(n_classes):
+    X, y, problem = make_rows(50, n_classes)
+    fold = run(rows_of(X, y), plan_of("linear", problem, learned=LEARNED[:1]))[0]
+    assert {view.trend is not None for view in fold.views.values()} == ({True, False} if n_classes == 0 else {False})
     part = fold.take(np.array([4, 0]))
-    for name in ("y", "weight", "predictions"):
+    for name in ("y", "weight"):
         np.testing.assert_array_equal(getattr(part, name), getattr(fold, name)[[4, 0]])
+    np.testing.assert_array_equal(part.predictions[0], fold.predictions[0][[4, 0]])
     for space, view in part.views.items():
         np.testing.assert_array_equal(view.distances, fold.views[space].distances[[4, 0]])
         np.testing.assert_array_equal(view.cells, fold.views[space].cells[[4, 0]])
+        if view.trend is not None:
+            np.testing.assert_array_equal(view.trend, fold.views[space].trend[[4, 0]])
         assert view.targets is fold.views[space].targets
+
+
+# Several bases
+
+
+@EVERY_TASK
+def test_of_several_bases_each_is_in_a_fold_what_it_is_alone(n_classes):
+    """All are asked about the same rows, and none knows of another."""
+    X, y, problem = make_rows(100, n_classes)
+    rows = rows_of(X, y)
+    plans = [plan_of("boosting", problem), plan_of("linear", problem, residuals="cross-fitted")]
+    both, first, second = run(rows, *plans), run(rows, plans[0]), run(rows, plans[1])
+    assert list(both[0].views) == [
+        *(Place(0, name) for name in ("features", "sensitivity", "model")),
+        *(Place(1, name, "cross-fitted") for name in ("features", "sensitivity", "model")),
+    ]
+    for fold, *alone in zip(both, first, second, strict=True):
+        assert len(fold.predictions) == 2
+        for base, one in enumerate(alone):
+            np.testing.assert_array_equal(fold.y, one.y)
+            np.testing.assert_array_equal(fold.predictions[base], one.predictions[0])
+            for place, view in one.views.items():
+                for key, value in vars(view).items():
+                    np.testing.assert_array_equal(getattr(fold.views[place._replace(base=base)], key), value)
+
+
+def test_as_few_folds_are_run_for_every_base_where_an_encoder_is_trained_on_one(monkeypatch):
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 30)
+    X, y, problem = make_rows(100, REGRESSION)
+    plain = plan_of("constant", problem)
+    learning = plan_of("linear", problem, representations=("features", "learned:diagonal"))
+    done = run(rows_of(X, y), plain, learning)
+    assert sum(len(fold.y) for fold in done) == 40
+    assert len(done) == 6
+
+
+def test_progress_is_reported_base_by_base():
+    X, y, problem = make_rows(40, REGRESSION)
+    said: list[str] = []
+    plans = [plan_of("constant", problem), plan_of("linear", problem)]
+    run_folds(rows_of(X, y), plans, 2, threads=1, report=said.append)
+    assert said == ["constant, fold 1 of 2", "linear, fold 1 of 2", "constant, fold 2 of 2", "linear, fold 2 of 2"]
+
+
+# Residuals
+
+
+def kinds_of(fold: Fold) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = {}
+    for place in fold.views:
+        kinds.setdefault(place.representation, []).append(place.residuals)
+    return kinds
+
+
+def test_where_a_base_overfits_an_encoder_learns_from_cross_fitted_residuals_and_the_rest_tries_both(parrot):
+    X, y, problem = make_rows(80, REGRESSION)
+    plan = plan_of(parrot, problem, representations=("features", "learned:diagonal"))
+    assert kinds_of(run(rows_of(X, y), plan, n_folds=2)[0]) == {
+        "features": ["in-sample", "cross-fitted"],
+        "learned:diagonal": ["cross-fitted"],
+    }
+
+
+def test_where_a_base_does_not_overfit_its_residuals_are_its_own():
+    X, y, problem = make_rows(80, REGRESSION)
+    plan = plan_of("linear", problem, representations=("features", "learned:diagonal"))
+    assert kinds_of(run(rows_of(X, y), plan, n_folds=2)[0]) == {
+        "features": ["in-sample"],
+        "learned:diagonal": ["in-sample"],
+    }
+
+
+def test_where_no_encoder_is_trained_no_base_is_fitted_to_see_whether_it_overfits(parrot, monkeypatch):
+    X, y, problem = make_rows(80, REGRESSION)
+    monkeypatch.setattr(Fitting, "folds", property(lambda _: pytest.fail("bases are fitted")))
+    done = run(rows_of(X, y), plan_of(parrot, problem), n_folds=2)
+    assert kinds_of(done[0]) == {"features": ["in-sample"], "sensitivity": ["in-sample"]}
+
+
+@pytest.mark.parametrize("n_known", [40, 41])
+def test_every_fold_tries_what_the_first_one_does_though_the_base_may_overfit_in_one_of_them_alone(
+    n_known, monkeypatch
+):
+    """What is not tried in all folds could not be compared, and there would be nothing left to choose from."""
+    monkeypatch.setattr(Fitting, "overfits", property(lambda fitting: len(fitting.training.y) == n_known))
+    X, y, problem = make_rows(81, REGRESSION)
+    plans = [
+        plan_of("linear", problem, representations=("learned:diagonal",)),
+        plan_of("constant", problem, representations=("features", "learned:diagonal")),
+    ]
+    done = run(rows_of(X, y), *plans, n_folds=2)
+    kind = "cross-fitted" if n_known == 40 else "in-sample"
+    assert [len(fold.y) for fold in done] == [41, 40]
+    for fold in done:
+        assert list(fold.views) == [
+            Place(0, "learned:diagonal", kind),
+            Place(1, "features", "in-sample"),
+            *([Place(1, "features", kind)] if n_known == 40 else []),
+            Place(1, "learned:diagonal", kind),
+        ]
+
+
+@pytest.mark.parametrize("kind", RESIDUALS)
+def test_the_kind_that_is_asked_for_is_the_only_one(kind, parrot):
+    X, y, problem = make_rows(80, REGRESSION)
+    for name in (parrot, "linear"):
+        plan = plan_of(name, problem, representations=("features", "learned:diagonal"), residuals=kind)
+        assert {place.residuals for place in run(rows_of(X, y), plan, n_folds=2)[0].views} == {kind}

@@ -139,6 +139,39 @@ def test_the_loss_of_a_row_is_its_squared_error_or_minus_its_log_probability():
     assert row_loss(np.array([1.0]), p[1:])[0] == pytest.approx(-math.log(1e-12))
 
 
+# Objectives
+
+
+def test_what_can_be_made_best_is_a_metric_of_the_task_and_the_first_is_the_default():
+    assert metrics.objectives(is_regression=True) == ("rmse", "mae")
+    assert metrics.objectives(is_regression=False) == ("log_loss", "accuracy")
+    assert set(metrics.objectives(is_regression=True)) < set(metrics.REGRESSION_METRICS)
+    assert set(metrics.objectives(is_regression=False)) < set(metrics.CLASSIFICATION_METRICS)
+
+
+@WEIGHTED
+@pytest.mark.parametrize("name", ["rmse", "mae", "log_loss", "accuracy"])
+def test_an_objective_is_the_metric_of_its_mean_loss_per_row(name, weighted):
+    y, p, _, weight = numbers() if name in metrics.REGRESSION_METRICS else classes(4, ties=True)
+    weight = weight if weighted else None
+    found = metrics.as_metric(name, float(np.average(row_loss(y, p, name), weights=weight)))
+    assert found == pytest.approx(compare(y, p, p, weight, 0)[name].base)
+
+
+def test_without_an_objective_the_loss_is_that_of_the_default():
+    for (y, p, _, _), default in ((numbers(), "rmse"), (classes(3), "log_loss")):
+        np.testing.assert_array_equal(row_loss(y, p), row_loss(y, p, default))
+
+
+def test_a_row_whose_classes_are_equally_probable_is_right_if_its_class_is_the_first():
+    p = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.2, 0.2, 0.6]])
+    assert row_loss(np.array([0.0, 1.0, 2.0]), p, "accuracy").tolist() == [0.0, 1.0, 0.0]
+
+
+def test_an_absolute_error_is_the_distance_to_the_target():
+    assert row_loss(np.array([1.0, 2.0]), np.array([[3.5], [2.0]]), "mae").tolist() == [2.5, 0.0]
+
+
 # Gains
 
 

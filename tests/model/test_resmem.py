@@ -1,6 +1,9 @@
-"""The whole model: a base, a memory of what it left, and their sum."""
+"""The whole model: bases, memories of what they left, and their sum."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,12 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import resmem
+from resmem_cli.model import parallel, resmem
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
+from resmem_cli.model.fitting import RESIDUALS, Place
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import ExactIndex, GraphOptions, HnswIndex
-from resmem_cli.model.resmem import Remembered, memorise
+from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.resmem import Corrected, ResMem, memorise, represent
 from tests.model.examples import (
     BINARY,
     FEW,
@@ -22,11 +26,12 @@ from tests.model.examples import (
     REGRESSION,
     TASKS,
     corrected_by_loops,
-    fit_representation,
+    fitting_of,
     make_rows,
     one_hot,
     quick_base,
     remembered_as,
+    rows_of,
 )
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
@@ -34,12 +39,23 @@ EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2
 NEAREST = Settings(n_neighbors=1, bandwidth=1.0)
 
 
+class Built(NamedTuple):
+    """The model of one base and one memory, and the cells of that memory."""
+
+    model: ResMem
+    cells: Cells
+
+    @property
+    def only(self) -> Corrected:
+        return self.model.members[0]
+
+
 def remember(
     base: Base, X: Floats, y: Floats, problem: Problem, setting: Settings, *, space="features", weight=None, clip=False
-) -> Remembered:
-    found = fit_representation(space, base, X, y, problem)
-    rows, seed = (X, y, weight), problem.seed
-    return memorise(base, found, setting, rows, GraphOptions(), seed=seed, threads=1, clip_neighbors=clip)
+) -> Built:
+    fitting = fitting_of(rows_of(X, y, weight=weight), problem, base=base, n_steps=2)
+    done = memorise(fitting, Place(0, space), setting, GraphOptions(), clip_neighbors=clip)
+    return Built(ResMem((base,), (done.corrected,), (1.0,)), done.cells)
 
 
 def assert_memorised(predicted: Floats, y: Floats, base: Floats) -> None:
@@ -88,7 +104,7 @@ def test_a_memorised_row_is_predicted_as_its_label(name, n_classes, setting):
 def test_a_memory_with_a_graph_predicts_memorised_rows_as_their_labels(name, n_classes, setting, many):
     X, y, problem, base = many(name, n_classes)
     remembered = remember(base, X, y, problem, setting)
-    assert isinstance(remembered.model.memory.index, HnswIndex)
+    assert isinstance(remembered.only.memory.index, HnswIndex)
     assert len(remembered.cells.points) == len(X)
     assert_memorised(remembered.model.predict(X).resmem, y, base.predict(X))
 
@@ -149,19 +165,20 @@ def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
     setting = Settings(7, 0.4, is_relative, shrinkage=0.8, temperature=temperature)
     remembered = remember(base, X, y, problem, setting, space=space, weight=weight)
 
-    rows, queries = (
-        remembered.model.representation.represent(part, base, base.predict(part)).astype(np.float64)
-        for part in (X, fresh)
-    )
+    rows, queries = (remembered.only.representation.represent(part, base, base.predict(part)) for part in (X, fresh))
     members: dict[tuple[float, ...], list[int]] = {}
-    for i, row in enumerate(rows.tolist()):
+    for i, row in enumerate(rows.points.astype(np.float64).tolist()):
         members.setdefault(tuple(row), []).append(i)
     before = base.predict(X)
     if n_classes:
         before = before ** (1 / temperature) / (before ** (1 / temperature)).sum(axis=1, keepdims=True)
     left = one_hot(y, problem.n_outputs) - before
+    has_trend = n_classes == 0 and space.startswith("learned:")
+    assert (rows.trend is not None) == (queries.trend is not None) == has_trend
+    if has_trend:
+        left -= rows.trend
     expected = []
-    for query, prediction in zip(queries, base.predict(fresh), strict=True):
+    for query, prediction in zip(queries.points.astype(np.float64), base.predict(fresh), strict=True):
         nearest = sorted((float(np.linalg.norm(query - point)), point) for point in members)[:7]
         own = [members[point] for _, point in nearest]
         expected.append(
@@ -176,6 +193,8 @@ def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
                 temperature=temperature,
             )
         )
+    if has_trend:
+        expected = np.array(expected) + 0.8 * queries.trend
     np.testing.assert_allclose(remembered.model.predict(fresh).resmem, expected, rtol=1e-6, atol=1e-9)
 
 
@@ -244,8 +263,8 @@ def test_every_row_is_told_the_cell_it_fell_into():
     X, y, problem = make_rows(30, REGRESSION)
     remembered = remember(quick_base("linear", X, y, problem), np.tile(X, (2, 1)), np.tile(y, 2), problem, NEAREST)
     assert remembered.cells.members.tolist() == [*range(30), *range(30)]
-    assert remembered.model.memory.counts.tolist() == [2.0] * 30
-    assert isinstance(remembered.model.memory.index, ExactIndex)
+    assert remembered.only.memory.counts.tolist() == [2.0] * 30
+    assert isinstance(remembered.only.memory.index, ExactIndex)
 
 
 def test_more_neighbours_than_cells_are_refused():
@@ -259,14 +278,164 @@ def test_more_neighbours_than_cells_are_lowered_to_their_number_where_that_is_as
     X, y, problem = make_rows(30, REGRESSION)
     base = quick_base("linear", X, y, problem)
     rows = (base, np.tile(X, (2, 1)), np.tile(y, 2), problem)
-    assert remember(*rows, Settings(31, 0.5), clip=True).model.settings == Settings(30, 0.5)
-    assert remember(*rows, Settings(29, 0.5), clip=True).model.settings == Settings(29, 0.5)
+    assert remember(*rows, Settings(31, 0.5), clip=True).only.settings == Settings(30, 0.5)
+    assert remember(*rows, Settings(29, 0.5), clip=True).only.settings == Settings(29, 0.5)
 
 
 def test_progress_is_reported():
     X, y, problem = make_rows(30, REGRESSION)
     said: list[str] = []
-    base = quick_base("linear", X, y, problem)
-    space = fit_representation("features", base, X, y, problem)
-    memorise(base, space, NEAREST, (X, y, None), GraphOptions(), seed=0, threads=1, report=said.append)
+    fitting = replace(fitting_of(rows_of(X, y), problem), report=said.append)
+    memorise(fitting, Place(0, "features"), NEAREST, GraphOptions())
     assert said == ["indexing 30 cells"]
+
+
+@EVERY_TASK
+def test_cross_fitted_residuals_are_what_a_base_left_that_had_not_seen_the_row(n_classes, parrot):
+    """Of a base that repeats its labels, and so leaves nothing itself."""
+    X, y, problem = make_rows(80, n_classes)
+    fitting = fitting_of(rows_of(X, y), problem, estimator=parrot)
+    seen, unseen = (
+        memorise(fitting, Place(0, "features", kind), Settings(4, 0.5), GraphOptions()) for kind in RESIDUALS
+    )
+    assert not seen.corrected.memory.residuals.any()
+    for fold in fitting.folds:
+        left = one_hot(y[fold.asked], problem.n_outputs) - one_hot(y[fold.known], problem.n_outputs).mean(axis=0)
+        np.testing.assert_allclose(unseen.corrected.memory.residuals[unseen.cells.members[fold.asked]], left)
+
+
+@EVERY_TASK
+def test_a_representation_that_reads_predictions_reads_those_that_the_residuals_are_of(n_classes, parrot):
+    X, y, problem = make_rows(80, n_classes)
+    fitting = fitting_of(rows_of(X, y), problem, estimator=parrot, n_steps=0)
+    done = memorise(fitting, Place(0, "learned:diagonal", "cross-fitted"), Settings(4, 0.5), GraphOptions())
+    space = done.corrected.representation
+    expected = space.represent(X, fitting.base, fitting.out_of_fold).points
+    np.testing.assert_array_equal(done.cells.points[done.cells.members], expected)
+
+
+def test_what_was_represented_before_is_not_represented_again():
+    X, y, problem = make_rows(60, REGRESSION)
+    fitting = fitting_of(rows_of(X, y), problem)
+    place = Place(0, "learned:linear")
+    (found,) = represent([fitting], [place], 1)
+    given = memorise(fitting, place, NEAREST, GraphOptions(), represented=found).corrected
+    assert given.representation is found.representation
+    np.testing.assert_array_equal(found.predictions, fitting.in_sample)
+    alone = memorise(fitting, place, NEAREST, GraphOptions()).corrected
+    for key, value in given.representation.to_arrays().items():
+        np.testing.assert_array_equal(value, alone.representation.to_arrays()[key])
+
+
+# Several
+
+
+PLACES = (Place(0, "features"), Place(1, "learned:linear", "cross-fitted"), Place(1, "model"))
+SETTINGS = (Settings(5, 0.5), Settings(3, 0.2, shrinkage=0.7), Settings(9, 0.8))
+
+
+def several(n_classes: int) -> tuple[ResMem, Floats]:
+    """A model of two bases and three memories, and the rows that it remembers."""
+    X, y, problem = make_rows(150, n_classes)
+    fittings = [fitting_of(rows_of(X, y), problem, estimator=name) for name in ("boosting", "linear")]
+    members = tuple(
+        memorise(fittings[place.base], place, setting, GraphOptions()).corrected
+        for place, setting in zip(PLACES, SETTINGS, strict=True)
+    )
+    return ResMem(tuple(fitting.base for fitting in fittings), members, (0.5, 0.3, 0.2)), X
+
+
+@EVERY_TASK
+def test_the_prediction_of_several_memories_is_the_weighted_mean_of_what_each_corrects_its_own_base_to(n_classes):
+    model, _ = several(n_classes)
+    fresh = make_rows(40, n_classes, seed=1)[0]
+    each = [
+        ResMem((model.bases[member.base],), (replace(member, base=0),), (1.0,)).predict(fresh).resmem
+        for member in model.members
+    ]
+    prediction = model.predict(fresh)
+    np.testing.assert_allclose(prediction.resmem, 0.5 * each[0] + 0.3 * each[1] + 0.2 * each[2], rtol=1e-12)
+    np.testing.assert_array_equal(prediction.base, model.bases[0].predict(fresh))
+    assert not any(np.allclose(prediction.resmem, one) for one in each)
+    if n_classes:
+        np.testing.assert_allclose(prediction.resmem.sum(axis=1), 1)
+
+
+@EVERY_TASK
+def test_predictions_of_several_memories_are_the_same_in_batches_of_any_size_and_with_any_number_of_threads(n_classes):
+    model, _ = several(n_classes)
+    fresh = make_rows(40, n_classes, seed=1)[0]
+    whole = model.predict(fresh).resmem
+    np.testing.assert_array_equal(model.predict(fresh, threads=2).resmem, whole)
+    for size in (1, 7, 39):
+        parts = [model.predict(fresh[start : start + size]).resmem for start in range(0, 40, size)]
+        np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-6, atol=1e-6)
+    assert model.predict(fresh[:0]).resmem.shape == (0, n_classes or 1)
+
+
+def test_a_memory_on_the_second_base_still_comes_with_the_prediction_of_the_first():
+    model, X = several(REGRESSION)
+    second = replace(model, members=model.members[2:], weights=(1.0,))
+    prediction = second.predict(X)
+    assert second.uses_memory
+    np.testing.assert_array_equal(prediction.base, model.bases[0].predict(X))
+    assert np.abs(prediction.resmem - model.bases[1].predict(X)).max() > 0.1
+
+
+@EVERY_TASK
+def test_a_memory_that_is_off_leaves_exactly_the_first_of_several_bases(n_classes):
+    model, X = several(n_classes)
+    off = replace(model.members[0], settings=replace(SETTINGS[0], shrinkage=0.0, temperature=2.0))
+    model = replace(model, members=(off,), weights=(1.0,))
+    assert not model.uses_memory
+    prediction = model.predict(X)
+    np.testing.assert_array_equal(prediction.resmem, model.bases[0].predict(X))
+    assert not np.allclose(prediction.resmem, model.bases[1].predict(X))
+
+
+def test_a_memory_that_is_off_asks_no_base_but_the_first():
+    model, X = several(REGRESSION)
+    off = replace(model.members[0], settings=replace(SETTINGS[0], shrinkage=0.0))
+    prediction = ResMem((model.bases[0], None), (off,), (1.0,)).predict(X)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(prediction.resmem, prediction.base)
+
+
+@EVERY_TASK
+def test_a_row_of_weight_2_counts_in_several_memories_as_the_row_twice(n_classes):
+    """Of categories alone: the scale of a number's distances knows rows, not weights."""
+    X, y, problem = make_rows(90, n_classes)
+    X[:, [0, 1, 3]] = 0
+    times = np.arange(90) % 3 + 1
+    again = np.repeat(np.arange(90), times)
+    models = []
+    for rows in (rows_of(X, y, weight=times.astype(float)), rows_of(X[again], y[again])):
+        fittings = [fitting_of(rows, problem, estimator=name) for name in ("constant", "linear")]
+        members = tuple(
+            memorise(fittings[base], Place(base, "features"), Settings(3, 0.5), GraphOptions()).corrected
+            for base in (0, 1)
+        )
+        models.append(ResMem(tuple(fitting.base for fitting in fittings), members, (0.6, 0.4)))
+    found, expected = (model.predict(X) for model in models)
+    np.testing.assert_allclose(found.base, expected.base, rtol=1e-9)
+    np.testing.assert_allclose(found.resmem, expected.resmem, rtol=1e-4, atol=1e-6)
+
+
+def test_encoders_of_several_places_are_trained_side_by_side_as_each_alone(monkeypatch):
+    monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 100)
+    X, y, problem = make_rows(120, REGRESSION)
+    said: list[str] = []
+    fittings = [
+        replace(fitting_of(rows_of(X, y), problem, estimator=name), report=said.append)
+        for name in ("constant", "linear")
+    ]
+    places = [Place(0, "learned:linear"), Place(1, "learned:mlp", "cross-fitted"), Place(1, "features")]
+    alone_of = {place: fittings[place.base].fit(place.representation, place.residuals) for place in places}
+    said.clear()
+    for threads in (1, 2):
+        for place, found in zip(places, represent(fittings, places, threads), strict=True):
+            alone = alone_of[place]
+            assert found.representation.name == place.representation
+            for key, value in found.representation.to_arrays().items():
+                np.testing.assert_array_equal(value, alone.to_arrays()[key])
+            np.testing.assert_array_equal(found.predictions, fittings[place.base].predictions(place.residuals))
+    assert said[0] == "training learned:linear on constant and learned:mlp on linear and features on linear"

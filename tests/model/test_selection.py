@@ -7,22 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model import folds, kernel, selection
+from resmem_cli.model import folds, kernel, metrics, selection
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.folds import Plan, run_folds
+from resmem_cli.model.combination import combine
+from resmem_cli.model.fitting import RESIDUALS, Place
+from resmem_cli.model.folds import Fold, Plan, run_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.metrics import row_loss
-from resmem_cli.model.resmem import memorise
-from resmem_cli.model.selection import Grid, Selection, _grid_losses, _setting_loss, select
+from resmem_cli.model.resmem import ResMem, memorise
+from resmem_cli.model.selection import Grid, Member, Selection, _grid_losses, _Judge, _predictions, select
 from resmem_cli.model.splitting import has_enough_new
 from tests.model.examples import (
     BINARY,
     MULTICLASS,
     REGRESSION,
     TASKS,
-    fit_representation,
+    fitting_of,
     make_rows,
     quick_base,
     quick_recipe,
@@ -30,37 +32,72 @@ from tests.model.examples import (
 )
 
 EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
-SMALL = Grid(("features",), (1, 4, 16), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0))
+SMALL = Grid((1, 4, 16), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0))
+FEATURES = Place(0, "features")
 
 
 def grid_for(n_classes: int, grid: Grid = SMALL) -> Grid:
     return grid if n_classes else replace(grid, temperatures=(1.0,))
 
 
-def plan_for(problem: Problem, grid: Grid) -> Plan:
-    return Plan(quick_recipe("linear", problem), grid.representations, max(grid.neighbors), GraphOptions(), n_steps=2)
+def plan_for(
+    problem: Problem, grid: Grid, spaces=("features",), *, name="linear", fixed=None, residuals=None, n_steps=2
+) -> Plan:
+    return Plan(quick_recipe(name, problem, fixed), spaces, residuals, max(grid.neighbors), GraphOptions(), n_steps)
+
+
+def folds_for(rows, *plans: Plan, n_folds: int = 5) -> list[Fold]:
+    return run_folds(rows, plans, n_folds, threads=1, report=lambda _: None)
 
 
 def chosen_for(
-    name: str, X: Floats, y: Floats, problem: Problem, grid: Grid, *, weight=None, n_seen=None, n_folds=5, n_steps=2
+    names: str,
+    X: Floats,
+    y: Floats,
+    problem: Problem,
+    grid: Grid,
+    *,
+    spaces=("features",),
+    weight=None,
+    n_seen=None,
+    n_folds=5,
+    n_steps=2,
+    objective=None,
+    most=1,
+    residuals=None,
 ) -> Selection:
-    """Select with a base that was fitted on the first `n_seen` rows (all of them, if that is not said)."""
+    """Select with bases (their names separated by commas) that were fitted on the first `n_seen` rows, or on all."""
     n_seen = len(y) if n_seen is None else n_seen
     rows = rows_of(X, y, weight=weight, is_new=np.arange(len(y)) >= n_seen)
     seen = rows.take(np.arange(n_seen))
-    fixed = quick_base(name, seen.X, seen.y, problem, seen.weight) if has_enough_new(rows.is_new) else None
-    recipe = quick_recipe(name, problem, fixed)
-    return select(rows, recipe, grid, n_folds=n_folds, n_steps=n_steps, graph=GraphOptions(), threads=1)
+    plans = []
+    for name in names.split(","):
+        fixed = quick_base(name, seen.X, seen.y, problem, seen.weight) if has_enough_new(rows.is_new) else None
+        plans.append(plan_for(problem, grid, spaces, name=name, fixed=fixed, residuals=residuals, n_steps=n_steps))
+    objective = objective or ("rmse" if problem.is_regression else "log_loss")
+    return select(rows, plans, grid, objective=objective, most_members=most, n_folds=n_folds, threads=1)[0]
 
 
-def fresh_gain(name, train, fresh, problem, chosen: Selection, *, n_steps: int = 2) -> float:
-    """What the chosen settings gain over the base on rows that nothing has seen."""
-    X, y = train
-    base = quick_base(name, X, y, problem)
-    space = fit_representation(chosen.representation, base, X, y, problem, estimator=name, n_steps=n_steps)
-    model = memorise(base, space, chosen.settings, (X, y, None), GraphOptions(), seed=0, threads=1).model
-    prediction = model.predict(fresh[0])
+def model_of(
+    names: str, X: Floats, y: Floats, problem: Problem, members: tuple[Member, ...], *, n_steps: int = 2
+) -> ResMem:
+    """The model that a choice makes of the rows that it was chosen on."""
+    fittings = [fitting_of(rows_of(X, y), problem, estimator=name, n_steps=n_steps) for name in names.split(",")]
+    built = [
+        memorise(fittings[member.place.base], member.place, member.settings, GraphOptions()).corrected
+        for member in members
+    ]
+    return ResMem(tuple(fitting.base for fitting in fittings), tuple(built), tuple(member.weight for member in members))
+
+
+def fresh_gain(names, train, fresh, problem, members: tuple[Member, ...], *, n_steps: int = 2) -> float:
+    """What the chosen members gain over the first base on rows that nothing has seen."""
+    prediction = model_of(names, *train, problem, members, n_steps=n_steps).predict(fresh[0])
     return float((row_loss(fresh[1], prediction.base) - row_loss(fresh[1], prediction.resmem)).mean())
+
+
+def setting_loss(fold: Fold, place: Place, settings: Settings, objective: str | None = None) -> Floats:
+    return row_loss(fold.y, _predictions(fold, place, settings), objective)
 
 
 def noise(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Problem]:
@@ -85,17 +122,21 @@ def local(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Problem]:
 @pytest.mark.parametrize("is_relative", [True, False])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_whole_grid_at_once_is_every_setting_alone(n_classes, is_relative, weighted, monkeypatch):
-    X, y, problem = make_rows(150, n_classes)
-    weight = np.random.default_rng(0).uniform(0.5, 2, 150) if weighted else None
+    X, y, problem = make_rows(90, n_classes)
+    weight = np.random.default_rng(0).uniform(0.5, 2, 90) if weighted else None
+    grid = replace(grid_for(n_classes), is_relative=is_relative)
     names = ("features", "sensitivity", "model", "learned:mlp")
-    grid = replace(grid_for(n_classes), representations=names, is_relative=is_relative)
-    rows = rows_of(X, y, weight=weight)
-    fold = run_folds(rows, plan_for(problem, grid), 3, threads=1, report=lambda _: None)[0]
-    for held in (1_000_000, 300):  # in one part, and in several
+    plans = [plan_for(problem, grid, names), plan_for(problem, grid, name="constant", residuals="cross-fitted")]
+    fold = folds_for(rows_of(X, y, weight=weight), *plans, n_folds=3)[0]
+    default, other = metrics.objectives(n_classes == 0)
+    assert len(fold.views) == 5
+    # In one part, and in several.
+    for held, objective in ((1_000_000, default), (300, default), (300, other)):
         monkeypatch.setattr(selection, "_HELD_RESIDUALS", held)
-        for name in grid.representations:
-            expected = [np.average(_setting_loss(fold, name, s), weights=fold.weight) for s in grid.settings(name)]
-            np.testing.assert_allclose(_grid_losses(fold, name, grid), expected, rtol=1e-9)
+        for place in fold.views:
+            settings = grid.settings(place.representation)
+            expected = [np.average(setting_loss(fold, place, s, objective), weights=fold.weight) for s in settings]
+            np.testing.assert_allclose(_grid_losses(fold, place, grid, objective), expected, rtol=1e-9)
 
 
 def test_a_grid_is_every_combination_once():
@@ -105,12 +146,11 @@ def test_a_grid_is_every_combination_once():
 
 
 def test_where_an_encoder_was_trained_distances_in_its_own_units_are_tried_as_well():
-    grid = replace(SMALL, representations=("model", "learned:linear"), own_bandwidths=(0.7,))
+    grid = replace(SMALL, own_bandwidths=(0.7,))
     own = grid.settings("learned:linear")
     assert len(own) == len(set(own)) == 3 * 3 * 2 * 2
     assert set(own) > set(grid.settings("model")) == set(SMALL.settings("features"))
     assert {(s.bandwidth, s.is_relative) for s in own} == {(0.1, True), (0.5, True), (0.7, False)}
-    assert grid.choices == [(name, s) for name in grid.representations for s in grid.settings(name)]
     assert replace(grid, own_bandwidths=()).settings("learned:linear") == grid.settings("model")
 
 
@@ -118,26 +158,26 @@ def test_where_an_encoder_was_trained_distances_in_its_own_units_are_tried_as_we
 
 
 @EVERY_TASK
-def test_the_choice_is_the_best_of_the_candidates_of_every_representation(n_classes):
+def test_the_choice_of_one_member_is_the_best_of_the_candidates_of_every_base_and_representation(n_classes):
     X, y, problem = make_rows(200, n_classes)
-    names = ("features", "sensitivity", "model", "learned:diagonal", "learned:linear", "learned:mlp")
-    grid = replace(grid_for(n_classes), representations=names)
-    chosen = chosen_for("linear", X, y, problem, grid)
-    assert {candidate.representation for candidate in chosen.candidates} == set(names)
+    names = ("features", "sensitivity", "model", "learned:linear")
+    grid = grid_for(n_classes)
+    chosen = chosen_for("boosting,linear", X, y, problem, grid, spaces=names)
+    places = {(base, name) for base in (0, 1) for name in names}
+    assert {candidate.place[:2] for candidate in chosen.candidates} == places
     losses = [candidate.loss for candidate in chosen.candidates]
     assert losses == sorted(losses)
     best = chosen.candidates[0]
-    assert chosen.representation == best.representation
-    if chosen.helps:
-        assert chosen.settings == best.settings
-    assert all(candidate.settings in grid.settings(candidate.representation) for candidate in chosen.candidates)
+    assert chosen.helps
+    assert chosen.members == (Member(best.place, best.settings, 1.0),)
+    assert all(candidate.settings in grid.settings(candidate.place.representation) for candidate in chosen.candidates)
 
 
 def test_the_chosen_loss_is_the_least_of_the_grid_over_all_folds():
     X, y, problem = make_rows(200, REGRESSION)
     grid = grid_for(REGRESSION)
-    done = run_folds(rows_of(X, y), plan_for(problem, grid), 5, threads=1, report=lambda _: None)
-    losses = np.mean([_grid_losses(fold, "features", grid) for fold in done], axis=0)
+    done = folds_for(rows_of(X, y), plan_for(problem, grid))
+    losses = np.mean([_grid_losses(fold, FEATURES, grid, "rmse") for fold in done], axis=0)
     chosen = chosen_for("linear", X, y, problem, grid)
     assert chosen.candidates[0].loss == pytest.approx(losses.min())
     assert chosen.candidates[0].settings == grid.settings("features")[int(losses.argmin())]
@@ -148,13 +188,13 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     X, y, problem = make_rows(200, REGRESSION, seed)
     weight = np.random.default_rng(0).uniform(0.2, 3, 200)
     grid = grid_for(REGRESSION)
-    done = run_folds(rows_of(X, y, weight=weight), plan_for(problem, grid), 5, threads=1, report=lambda _: None)
-    by_setting = np.array([_grid_losses(fold, "features", grid) for fold in done])
+    done = folds_for(rows_of(X, y, weight=weight), plan_for(problem, grid))
+    by_setting = np.array([_grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
     after = []
     for i, fold in enumerate(done):
         others = np.delete(by_setting, i, axis=0).mean(axis=0)
-        after.append(_setting_loss(fold, "features", grid.settings("features")[int(others.argmin())]))
-    gains = [row_loss(fold.y, fold.predictions) - loss for fold, loss in zip(done, after, strict=True)]
+        after.append(setting_loss(fold, FEATURES, grid.settings("features")[int(others.argmin())]))
+    gains = [row_loss(fold.y, fold.predictions[0]) - loss for fold, loss in zip(done, after, strict=True)]
     own = np.concatenate([fold.weight for fold in done])
     gain = np.average(np.concatenate(gains), weights=own)
     over_folds = np.std([np.average(g, weights=f.weight) for g, f in zip(gains, done, strict=True)], ddof=1) / 5**0.5
@@ -195,11 +235,11 @@ def test_where_there_is_nothing_to_remember_the_memory_is_refused_and_no_gain_is
     gains, naive, refused = [], [], 0
     for seed in range(8):
         X, y, problem = noise(200, n_classes, seed)
-        chosen = chosen_for(name, X, y, problem, grid_for(n_classes, Grid(("features",))))
+        chosen = chosen_for(name, X, y, problem, grid_for(n_classes, Grid()))
         gains.append(chosen.gain / chosen.base_loss)
         naive.append(1 - chosen.candidates[0].loss / chosen.base_loss)
-        refused += chosen.settings.shrinkage == 0
-        assert (chosen.settings.shrinkage == 0) == (not chosen.helps)
+        refused += chosen.members[0].settings.shrinkage == 0
+        assert (chosen.members[0].settings.shrinkage == 0) == (not chosen.helps)
     assert refused >= 6
     assert np.mean(gains) < 0.003
     assert np.mean(naive) > np.mean(gains)
@@ -207,21 +247,19 @@ def test_where_there_is_nothing_to_remember_the_memory_is_refused_and_no_gain_is
 
 def test_refused_the_memory_leaves_exactly_the_base():
     X, y, problem = noise(200, BINARY, 1)
-    chosen = chosen_for("constant", X, y, problem, Grid(("features",)))
-    assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0.0, 1.0)
-    base = ESTIMATORS["constant"].fit(X, y, None, problem, {})
-    space = fit_representation("features", base, X, y, problem)
-    model = memorise(base, space, chosen.settings, (X, y, None), GraphOptions(), seed=0, threads=1).model
-    np.testing.assert_array_equal(model.predict(X).resmem, base.predict(X))
+    chosen = chosen_for("constant", X, y, problem, Grid())
+    assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0.0, 1.0)
+    model = model_of("constant", X, y, problem, chosen.members)
+    np.testing.assert_array_equal(model.predict(X).resmem, quick_base("constant", X, y, problem).predict(X))
 
 
 @pytest.mark.parametrize("n_classes", [REGRESSION, BINARY], ids=["regression", "binary"])
 def test_a_rest_that_lies_near_itself_is_remembered_and_gains_on_fresh_rows_what_the_folds_said(n_classes):
     X, y, problem = local(800, n_classes, 0)
-    chosen = chosen_for("linear", X, y, problem, grid_for(n_classes, Grid(("features",))))
+    chosen = chosen_for("linear", X, y, problem, grid_for(n_classes, Grid()))
     assert chosen.helps
-    assert chosen.settings.shrinkage > 0
-    gain = fresh_gain("linear", (X, y), local(3_000, n_classes, 1)[:2], problem, chosen)
+    assert chosen.members[0].settings.shrinkage > 0
+    gain = fresh_gain("linear", (X, y), local(3_000, n_classes, 1)[:2], problem, chosen.members)
     assert gain > 0.25 * chosen.base_loss
     assert chosen.gain == pytest.approx(gain, rel=0.15)
 
@@ -234,9 +272,9 @@ def test_the_gain_that_the_folds_say_is_not_more_than_that_on_fresh_rows(n_class
         X, y, problem = noise(150, n_classes, seed)
         chosen = chosen_for("boosting", X, y, problem, grid_for(n_classes))
         said.append(chosen.gain)
-        settings = chosen.candidates[0].settings
+        best = Member(FEATURES, chosen.candidates[0].settings)
         fresh = noise(1_000, n_classes, seed + 100)[:2]
-        true.append(fresh_gain("boosting", (X, y), fresh, problem, replace(chosen, settings=settings)))
+        true.append(fresh_gain("boosting", (X, y), fresh, problem, (best,)))
     difference = np.subtract(said, true)
     assert difference.mean() < 2 * difference.std(ddof=1) / 6**0.5
 
@@ -247,10 +285,10 @@ def test_a_base_overfitted_to_noise_is_not_helped_by_a_memory_though_a_temperatu
     refused, would_be_credited = 0, 0
     for seed in range(8):
         X, y, problem = noise(300, BINARY, seed)
-        chosen = chosen_for(name, X, y, problem, Grid(("features", "sensitivity")))
+        chosen = chosen_for(name, X, y, problem, Grid(), spaces=("features", "sensitivity"))
         refused += not chosen.helps
         would_be_credited += chosen.gain > chosen.standard_error
-        assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0, 1) or chosen.helps
+        assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0, 1) or chosen.helps
     assert refused >= 6
     if name == "boosting":
         assert would_be_credited >= 6
@@ -262,18 +300,17 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
     for seed in (0, 1, 2, 9):
         X, y, problem = noise(200, BINARY, seed)
         grid = grid_for(BINARY)
-        plan = replace(plan_for(problem, grid), recipe=quick_recipe("boosting", problem))
-        done = run_folds(rows_of(X, y), plan, 5, threads=1, report=lambda _: None)
-        by_setting = np.array([_grid_losses(fold, "features", grid) for fold in done])
+        done = folds_for(rows_of(X, y), plan_for(problem, grid, name="boosting"))
+        by_setting = np.array([_grid_losses(fold, FEATURES, grid, "log_loss") for fold in done])
         tempered = [
-            [row_loss(fold.y, kernel.tempered(fold.predictions, t)) for t in grid.temperatures] for fold in done
+            [row_loss(fold.y, kernel.tempered(fold.predictions[0], t)) for t in grid.temperatures] for fold in done
         ]
         by_temperature = np.array([[loss.mean() for loss in losses] for losses in tempered])
         alone, after = [], []
         for i, fold in enumerate(done):
             alone.append(tempered[i][np.delete(by_temperature, i, axis=0).mean(axis=0).argmin()])
             best = np.delete(by_setting, i, axis=0).mean(axis=0).argmin()
-            after.append(_setting_loss(fold, "features", grid.settings("features")[int(best)]))
+            after.append(setting_loss(fold, FEATURES, grid.settings("features")[int(best)]))
         beyond = [a - b for a, b in zip(alone, after, strict=True)]
         over_folds = np.std([one.mean() for one in beyond], ddof=1) / 5**0.5
         standard_error = max(over_folds, np.concatenate(beyond).std() / 200**0.5)
@@ -281,7 +318,7 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
 
         chosen = chosen_for("boosting", X, y, problem, grid)
 
-        before = np.concatenate([row_loss(fold.y, fold.predictions) for fold in done]).mean()
+        before = np.concatenate([row_loss(fold.y, fold.predictions[0]) for fold in done]).mean()
         assert chosen.gain == pytest.approx(before - np.concatenate(after).mean())
         assert chosen.helps == (chosen.gain > chosen.standard_error and mean > standard_error)
         seen.add((bool(chosen.gain > chosen.standard_error), int(mean > 0) + int(mean > standard_error)))
@@ -296,14 +333,14 @@ def test_a_forced_shrinkage_stays_where_the_memory_does_not_help():
     chosen = chosen_for("constant", X, y, problem, replace(grid_for(REGRESSION), shrinkages=(1.0,)))
     assert chosen.forced
     assert not chosen.helps
-    assert chosen.settings.shrinkage == 1.0
+    assert chosen.members[0].settings.shrinkage == 1.0
 
 
 def test_a_shrinkage_of_0_is_the_base_and_gains_nothing():
     X, y, problem = make_rows(150, BINARY)
     chosen = chosen_for("boosting", X, y, problem, replace(SMALL, shrinkages=(0.0,)))
     assert (chosen.gain, chosen.standard_error, chosen.helps, chosen.forced) == (0.0, 0.0, False, False)
-    assert (chosen.settings.shrinkage, chosen.settings.temperature) == (0.0, 1.0)
+    assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0.0, 1.0)
 
 
 # Which rows
@@ -361,14 +398,15 @@ def one_of_many(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Prob
 @pytest.mark.parametrize("n_classes", [REGRESSION, BINARY], ids=["regression", "binary"])
 def test_a_learned_space_is_chosen_where_it_is_better_and_gains_on_fresh_rows_no_less_than_the_folds_said(n_classes):
     X, y, problem = one_of_many(600, n_classes, 0)
-    grid = grid_for(n_classes, Grid(("features", "sensitivity", "learned:diagonal"), neighbors=(8, 32)))
-    chosen = chosen_for("linear", X, y, problem, grid, n_folds=3, n_steps=60)
-    assert chosen.representation == "learned:diagonal"
+    grid = grid_for(n_classes, Grid(neighbors=(8, 32)))
+    spaces = ("features", "sensitivity", "learned:diagonal")
+    chosen = chosen_for("linear", X, y, problem, grid, spaces=spaces, n_folds=3, n_steps=60)
+    assert chosen.members[0].place.representation == "learned:diagonal"
     assert chosen.helps
-    losses = {candidate.representation: candidate.loss for candidate in chosen.candidates}
+    losses = {candidate.place.representation: candidate.loss for candidate in chosen.candidates}
     assert losses["learned:diagonal"] < 0.8 * min(losses["features"], losses["sensitivity"])
     fresh = one_of_many(1_000, n_classes, 1)[:2]
-    assert fresh_gain("linear", (X, y), fresh, problem, chosen, n_steps=60) > 0.95 * chosen.gain
+    assert fresh_gain("linear", (X, y), fresh, problem, chosen.members, n_steps=60) > 0.95 * chosen.gain
 
 
 def test_an_encoder_trained_on_noise_is_refused():
@@ -376,42 +414,251 @@ def test_an_encoder_trained_on_noise_is_refused():
     refused = 0
     for seed in range(4):
         X, y, problem = noise(250, BINARY, seed)
-        grid = Grid(("features", "learned:mlp"), neighbors=(4, 32))
-        refused += not chosen_for("linear", X, y, problem, grid, n_folds=2, n_steps=30).helps
+        spaces = ("features", "learned:mlp")
+        grid = Grid(neighbors=(4, 32))
+        refused += not chosen_for("linear", X, y, problem, grid, spaces=spaces, n_folds=2, n_steps=30).helps
     assert refused >= 3
 
 
 def test_where_fewer_folds_are_run_their_rows_are_judged_in_as_many_groups(monkeypatch):
     monkeypatch.setattr(folds, "_ROWS_TO_ASK", 50)
     X, y, problem = local(300, REGRESSION, 0)
-    grid = replace(grid_for(REGRESSION), representations=("features", "learned:diagonal"))
-    chosen = chosen_for("linear", X, y, problem, grid)
+    chosen = chosen_for("linear", X, y, problem, grid_for(REGRESSION), spaces=("features", "learned:diagonal"))
     assert (chosen.n_folds, chosen.n_queries, chosen.refitted) == (5, 60, True)
     assert chosen.standard_error > 0
 
 
-def outlying(n_queries: int, n_wild: int) -> folds.Fold:
+# Several bases and several members
+
+
+def test_the_winner_can_be_on_the_second_base_and_its_gain_is_that_over_the_first():
+    X, y, problem = local(600, REGRESSION, 0)
+    chosen = chosen_for("constant,linear", X, y, problem, grid_for(REGRESSION))
+    assert chosen.helps
+    assert [member.place for member in chosen.members] == [Place(1, "features")]
+    assert chosen.base_loss == pytest.approx(chosen_for("constant", X, y, problem, grid_for(REGRESSION)).base_loss)
+    assert chosen.resmem_loss < chosen_for("constant", X, y, problem, grid_for(REGRESSION)).resmem_loss
+    fresh = local(2_000, REGRESSION, 1)[:2]
+    gain = fresh_gain("constant,linear", (X, y), fresh, problem, chosen.members)
+    assert chosen.gain == pytest.approx(gain, rel=0.1)
+
+
+@pytest.mark.parametrize("n_classes", [REGRESSION, MULTICLASS], ids=["regression", "classification"])
+def test_refused_the_memories_of_several_bases_leave_exactly_the_first(n_classes):
+    X, y, problem = noise(200, n_classes, 0)
+    chosen = chosen_for(
+        "constant,linear", X, y, problem, grid_for(n_classes), spaces=("sensitivity", "features"), most=3
+    )
+    assert not chosen.helps
+    assert [(member.place, member.weight) for member in chosen.members] == [(FEATURES, 1.0)]
+    assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0.0, 1.0)
+    model = model_of("constant,linear", X, y, problem, chosen.members)
+    assert not model.uses_memory
+    np.testing.assert_array_equal(model.predict(X).resmem, quick_base("constant", X, y, problem).predict(X))
+
+
+def test_on_noise_no_gain_is_claimed_though_there_is_more_to_choose_from():
+    """Four places on two bases, and their mean."""
+    gains, refused = [], 0
+    for seed in range(8):
+        X, y, problem = noise(200, REGRESSION, seed)
+        spaces = ("features", "sensitivity")
+        chosen = chosen_for("constant,linear", X, y, problem, grid_for(REGRESSION), spaces=spaces, most=4)
+        gains.append(chosen.gain / chosen.base_loss)
+        refused += not chosen.helps
+    assert refused >= 6
+    assert np.mean(gains) < 0.003
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("is_default", [True, False], ids=["default_objective", "other_objective"])
+def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_classes, is_default):
+    X, y, problem = make_rows(200, n_classes)
+    weight = np.random.default_rng(0).uniform(0.2, 3, 200)
+    grid, spaces, objective = (
+        grid_for(n_classes, replace(SMALL, neighbors=(4, 16), bandwidths=(0.5,))),
+        ("features", "model"),
+        metrics.objectives(n_classes == 0)[not is_default],
+    )
+    rows = rows_of(X, y, weight=weight)
+    done = folds_for(rows, *(plan_for(problem, grid, spaces, name=name) for name in ("linear", "boosting")))
+    places = list(done[0].views)
+    by_setting = {place: np.array([_grid_losses(fold, place, grid, objective) for fold in done]) for place in places}
+
+    def best_on(some: list[int]) -> tuple[list[Settings], Floats]:
+        best = [
+            grid.settings(place.representation)[int(by_setting[place][some].mean(axis=0).argmin())] for place in places
+        ]
+        labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
+        predictions = [
+            np.concatenate([_predictions(done[i], place, settings) for i in some])
+            for place, settings in zip(places, best, strict=True)
+        ]
+        return best, combine(predictions, lambda p: row_loss(labels, p, objective), own, 3)
+
+    before, after = [], []
+    for i, fold in enumerate(done):
+        best, shares = best_on([j for j in range(5) if j != i])
+        each = [_predictions(fold, place, settings) for place, settings in zip(places, best, strict=True)]
+        mean = sum(share * one for share, one in zip(shares, each, strict=True))
+        after.append(row_loss(fold.y, mean, objective))
+        before.append(row_loss(fold.y, fold.predictions[0], objective))
+    own = np.concatenate([fold.weight for fold in done])
+
+    chosen = chosen_for(
+        "linear,boosting", X, y, problem, grid, spaces=spaces, weight=weight, objective=objective, most=3
+    )
+
+    assert chosen.objective == objective
+    assert chosen.base_loss == pytest.approx(np.average(np.concatenate(before), weights=own))
+    assert chosen.resmem_loss == pytest.approx(np.average(np.concatenate(after), weights=own))
+    assert chosen.gain == pytest.approx(chosen.base_loss - chosen.resmem_loss)
+    best, shares = best_on(list(range(5)))
+    expected = [Member(*each) for each in zip(places, best, shares.tolist(), strict=True) if each[-1] > 0]
+    if chosen.helps:
+        assert chosen.members == tuple(sorted(expected, key=lambda member: -member.weight))
+    if is_default and n_classes != MULTICLASS:
+        assert chosen.helps
+
+
+def test_members_share_the_prediction_largest_share_first_and_are_no_more_than_asked():
+    X, y, problem = make_rows(300, REGRESSION)
+    numbers = []
+    for most in (1, 2, 4):
+        spaces = ("features", "sensitivity", "model")
+        chosen = chosen_for("boosting,linear", X, y, problem, grid_for(REGRESSION), spaces=spaces, most=most)
+        weights = [member.weight for member in chosen.members]
+        assert sum(weights) == pytest.approx(1)
+        assert weights == sorted(weights, reverse=True)
+        assert len({member.place for member in chosen.members}) == len(weights) <= most
+        numbers.append(len(weights))
+    assert numbers[0] == 1 < numbers[1]
+
+
+def test_the_mean_of_two_members_gains_on_fresh_rows_what_the_folds_said_and_more_than_the_best_alone():
+    X, y, problem = make_rows(800, REGRESSION, seed=3)
+    fresh = make_rows(3_000, REGRESSION, seed=4)[:2]
+    names, spaces = "linear,mlp", ("features", "sensitivity", "model")
+    one, two = (chosen_for(names, X, y, problem, grid_for(REGRESSION), spaces=spaces, most=most) for most in (1, 2))
+    assert len(two.members) == 2
+    alone, both = (fresh_gain(names, (X, y), fresh, problem, each.members) for each in (one, two))
+    assert both > alone > 0
+    assert two.gain == pytest.approx(both, rel=0.15)
+
+
+def test_forced_to_be_used_every_member_has_the_shrinkage_that_was_asked_for():
+    X, y, problem = noise(200, REGRESSION, 0)
+    grid = replace(grid_for(REGRESSION), shrinkages=(1.0,))
+    chosen = chosen_for("constant,linear", X, y, problem, grid, most=2)
+    assert chosen.forced
+    assert not chosen.helps
+    assert {member.settings.shrinkage for member in chosen.members} == {1.0}
+
+
+@pytest.mark.parametrize("objective", ["rmse", "mae", "log_loss", "accuracy"])
+def test_every_figure_is_of_the_objective(objective):
+    X, y, problem = make_rows(200, REGRESSION if objective in ("rmse", "mae") else MULTICLASS)
+    grid = grid_for(problem.n_classes)
+    chosen = chosen_for("linear", X, y, problem, grid, objective=objective)
+    done = folds_for(rows_of(X, y), plan_for(problem, grid))
+    before = np.concatenate([row_loss(fold.y, fold.predictions[0], objective) for fold in done])
+    assert chosen.base_loss == pytest.approx(before.mean())
+    best = chosen.candidates[0]
+    losses = np.concatenate([setting_loss(fold, FEATURES, best.settings, objective) for fold in done])
+    assert best.loss == pytest.approx(losses.mean())
+    assert best.standard_error >= 0.999 * losses.std() / 200**0.5
+    mean = np.mean([_grid_losses(fold, FEATURES, grid, objective) for fold in done], axis=0)
+    assert best.settings == grid.settings("features")[int(mean.argmin())]
+
+
+def test_the_objective_decides_what_is_chosen():
+    """Of a target with rare, very large values the settings that are best by the mean are not by the absolute error."""
+    X, y, problem = local(600, REGRESSION, 0)
+    y = y + 30 * (np.random.default_rng(1).random(600) < 0.03)
+    by_square, by_absolute = (
+        chosen_for("linear", X, y, problem, Grid(temperatures=(1.0,)), objective=objective)
+        for objective in ("rmse", "mae")
+    )
+    assert by_square.candidates[0].settings != by_absolute.candidates[0].settings
+
+
+def test_a_held_out_row_of_weight_2_chooses_as_the_row_twice():
+    """The best, and what it gains; of standard errors only that over folds is the same."""
+    X, y, problem = make_rows(150, REGRESSION)
+    times = np.arange(150) % 3 + 1
+    grid = grid_for(REGRESSION)
+    plans = [plan_for(problem, grid, ("features", "sensitivity"), name=name) for name in ("linear", "boosting")]
+    done = folds_for(rows_of(X, y), *plans)
+    weights = np.split(times.astype(float), np.cumsum([len(fold.y) for fold in done])[:-1])
+    weighted = [replace(fold, weight=weight) for fold, weight in zip(done, weights, strict=True)]
+    repeated = [
+        fold.take(np.repeat(np.arange(len(fold.y)), weight.astype(int)))
+        for fold, weight in zip(done, weights, strict=True)
+    ]
+    one, other = (_Judge(some, grid, "mae", 1).verdict(refitted=True) for some in (weighted, repeated))
+    assert one.members == other.members
+    assert (one.n_queries, other.n_queries) == (150, times.sum())
+    for name in ("base_loss", "resmem_loss", "gain"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name))
+    assert [each.loss for each in one.candidates] == pytest.approx([each.loss for each in other.candidates])
+
+
+# Residuals
+
+
+def test_of_a_base_that_repeats_its_labels_only_cross_fitted_residuals_are_worth_remembering(parrot):
+    X, y, problem = local(400, REGRESSION, 0)
+    grid = grid_for(REGRESSION)
+    in_sample, cross_fitted = (chosen_for(parrot, X, y, problem, grid, residuals=kind) for kind in RESIDUALS)
+    assert (in_sample.gain, in_sample.helps) == (0.0, False)
+    assert cross_fitted.helps
+    assert cross_fitted.members[0].place == Place(0, "features", "cross-fitted")
+    assert cross_fitted.gain > 0.5 * cross_fitted.base_loss
+
+
+def test_cross_fitted_residuals_are_found_where_they_help_and_both_kinds_are_candidates(parrot):
+    X, y, problem = local(400, REGRESSION, 0)
+    chosen = chosen_for(parrot, X, y, problem, grid_for(REGRESSION), spaces=("features", "learned:diagonal"), most=2)
+    assert {candidate.place for candidate in chosen.candidates} == {
+        Place(0, "features"), Place(0, "features", "cross-fitted"), Place(0, "learned:diagonal", "cross-fitted")
+    }  # fmt: skip
+    assert chosen.helps
+    assert {member.place.residuals for member in chosen.members} == {"cross-fitted"}
+
+
+# Outliers
+
+
+def outlying(n_queries: int, n_wild: int) -> Fold:
     """A fold whose base is wrong by 1 everywhere, and by 1,000 in a few rows."""
     y = np.zeros(n_queries)
     predictions = np.ones((n_queries, 1))
     predictions[:n_wild] = 1_000.0
-    return folds.Fold(y, np.ones(n_queries), predictions, {})
+    return Fold(y, np.ones(n_queries), (predictions,), {}, {})
 
 
-def test_the_thousandth_of_rows_that_a_regression_gets_most_wrong_does_not_choose():
-    groups = [outlying(1_000, 2), outlying(1_000, 0)]
-    judged = selection._without_outliers(groups)
-    assert [len(fold.y) for fold in judged] == [998, 1_000]
-    assert all((fold.predictions == 1.0).all() for fold in judged)
+def judged(*groups: Fold, objective: str) -> list[Fold]:
+    return _Judge(groups, SMALL, objective, 1)._folds
+
+
+def test_the_thousandth_of_rows_that_a_base_gets_most_wrong_does_not_choose_by_the_rmse():
+    found = judged(outlying(1_000, 2), outlying(1_000, 0), objective="rmse")
+    assert [len(fold.y) for fold in found] == [998, 1_000]
+    assert all((fold.predictions[0] == 1.0).all() for fold in found)
 
 
 def test_of_fewer_than_a_thousand_rows_all_choose():
-    judged = selection._without_outliers([outlying(400, 1), outlying(400, 0)])
-    assert [len(fold.y) for fold in judged] == [400, 400]
+    found = judged(outlying(400, 1), outlying(400, 0), objective="rmse")
+    assert [len(fold.y) for fold in found] == [400, 400]
 
 
-def test_every_row_of_a_classification_chooses():
+def test_every_row_chooses_by_absolute_errors():
+    assert [len(fold.y) for fold in judged(outlying(2_000, 2), objective="mae")] == [2_000]
+
+
+@pytest.mark.parametrize("objective", ["log_loss", "accuracy"])
+def test_every_row_of_a_classification_chooses(objective):
     """Its losses are bounded, and a base that is sure and wrong is what a temperature mends."""
-    fold = folds.Fold(np.zeros(2_000), np.ones(2_000), np.tile([0.5, 0.5], (2_000, 1)), {})
-    fold.predictions[0] = [1e-9, 1 - 1e-9]
-    assert len(selection._without_outliers([fold])[0].y) == 2_000
+    fold = Fold(np.zeros(2_000), np.ones(2_000), (np.tile([0.5, 0.5], (2_000, 1)),), {}, {})
+    fold.predictions[0][0] = [1e-9, 1 - 1e-9]
+    assert len(judged(fold, objective=objective)[0].y) == 2_000

@@ -14,17 +14,17 @@ import pytest
 
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Column, Schema, Target, Task
-from resmem_cli.model import bases, resmem
+from resmem_cli.model import metrics, resmem
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.fitting import Fitting, Place, Residuals
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import GraphOptions
-from resmem_cli.model.representation import Fitting
-from resmem_cli.model.resmem import Remembered
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.splitting import Recipe, Rows
 from resmem_cli.store import writing
 from resmem_cli.store.reading import StoredBase
-from resmem_cli.store.writing import MemoryRows
+from resmem_cli.store.writing import MemoryPart, MemoryRows
 
 N_GRAPH_ROWS = 1_100  # enough distinct rows for a search graph
 PARAMS: dict[str, dict[str, Any]] = {"boosting": {"max_iter": 5}, "mlp": {"hidden_layer_sizes": (6, 4), "max_iter": 20}}
@@ -32,22 +32,33 @@ PARAMS: dict[str, dict[str, Any]] = {"boosting": {"max_iter": 5}, "mlp": {"hidde
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is saved: a base and its memory, with the rows and hashes that they were fitted on."""
+    """What is saved: bases and memories, with the rows and hashes that they were fitted on."""
 
     X: Floats
     base: StoredBase
-    remembered: Remembered
+    memories: tuple[MemoryPart, ...]
     rows: MemoryRows
 
+    @property
+    def resmem(self) -> ResMem:
+        members = tuple(memory.remembered.corrected for memory in self.memories)
+        return ResMem(self.base.bases, members, tuple(memory.weight for memory in self.memories))
+
+    def save_memory(self, directory: Path, base_id: str, objective: str | None = None) -> str:
+        objective = objective or metrics.objectives(self.base.problem.is_regression)[0]
+        return writing.save_memory(directory, base_id, self.memories, self.rows, objective=objective, folds={})
+
     def save(self, directory: Path) -> Path:
-        base_id = writing.save_base(directory, self.base, self.rows.hashes)
-        writing.save_memory(directory, base_id, self.remembered, self.rows, {})
+        self.save_memory(directory, writing.save_base(directory, self.base, self.rows.hashes))
         return directory
 
 
 @cache
-def fit(estimator: str, *, n_classes: int = 0, n_rows: int = 60, representation: str = "features") -> Fitted:
-    """Fit on made-up rows: two numbers, and a category of three; `n_classes` of 0 is a regression."""
+def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation: str = "features") -> Fitted:
+    """Fit on made-up rows: two numbers, and a category of three; `n_classes` of 0 is a regression.
+
+    Of several estimators (with commas between) each has a memory, the first of them the largest share.
+    """
     rng = np.random.default_rng(5)
     X = np.column_stack([rng.normal(size=(n_rows, 2)), rng.integers(0, 3, n_rows)])
     signal = X[:, 0] + np.sin(3 * X[:, 1]) + X[:, 2]
@@ -61,13 +72,18 @@ def fit(estimator: str, *, n_classes: int = 0, n_rows: int = 60, representation:
     target = Target("t", Task.CLASSIFICATION if n_classes else Task.REGRESSION, "double", classes)
     schema = Schema(columns, target, id_column="id")
     problem = Problem(schema.n_categories, n_classes, seed=0)
-    spec = BaseSpec(estimator, PARAMS.get(estimator, {}))
-    base = bases.ESTIMATORS[estimator].fit(X, y, None, problem, spec.params)
     training = Rows(X, y, None, np.zeros(n_rows, dtype=bool))
-    space = Fitting(training, base, Recipe(spec, problem, None), n_steps=3, threads=1).fit(representation)
-    remembered = resmem.memorise(base, space, Settings(4, 0.3), (X, y, None), GraphOptions(), seed=0, threads=1)
+    recipes = [Recipe(BaseSpec(name, PARAMS.get(name, {})), problem) for name in estimators.split(",")]
+    fittings = [Fitting(training, recipe.base_for(training), recipe, n_steps=3, threads=1) for recipe in recipes]
+    kinds: tuple[Residuals, ...] = ("in-sample", "cross-fitted", "in-sample")
+    weights = np.arange(len(fittings), 0, -1) / np.arange(len(fittings) + 1).sum()
+    memories = []
+    for i, (fitting, kind, weight) in enumerate(zip(fittings, kinds, weights.tolist(), strict=False)):
+        place, settings = Place(i, representation, kind), Settings(4 + i, 0.3)
+        memories.append(MemoryPart(resmem.memorise(fitting, place, settings, GraphOptions()), weight, kind))
     rows = MemoryRows(np.arange(n_rows, dtype=np.uint64), [f"row {i} é" for i in range(n_rows)])
-    return Fitted(X, StoredBase("", schema, problem, spec, base, n_rows), remembered, rows)
+    specs, fitted = tuple(recipe.spec for recipe in recipes), tuple(fitting.base for fitting in fittings)
+    return Fitted(X, StoredBase("", schema, problem, specs, fitted, n_rows), tuple(memories), rows)
 
 
 def contents(directory: Path) -> Mapping[str, bytes]:

@@ -22,11 +22,19 @@ from resmem_cli.store import estimators, manifest, parts, reading
 from tests.store.conftest import N_GRAPH_ROWS, fit
 
 Copied = Callable[..., Path]
+GROUPS = {"base.json": "bases", "memory.json": "memories"}
 
 
 def edit(path: Path, **changes: Any) -> None:
     """Change top-level fields of a manifest."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_one(path: Path, position: int = 0, **changes: Any) -> None:
+    """Change fields of one of the bases, or of one of the memories, of a manifest."""
+    content = json.loads(path.read_text())
+    content[GROUPS[path.name]][position] |= changes
+    path.write_text(json.dumps(content))
 
 
 def replace_part(directory: Path, name: str, data: bytes, which: str = "base.json") -> Path:
@@ -89,8 +97,8 @@ def test_a_newer_format_is_refused_before_any_part_is_looked_at(copied: Copied, 
         path.unlink()
     refused(
         directory,
-        f"{directory / which} has format 2, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
-        "to 1; upgrade resmem-cli",
+        f"{directory / which} has format 3, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
+        "to 2; upgrade resmem-cli",
     )
 
 
@@ -130,10 +138,41 @@ def test_a_manifest_in_another_encoding_is_refused(copied: Copied) -> None:
 def test_a_manifest_that_lacks_a_field_is_refused(copied: Copied, which: str) -> None:
     directory = copied()
     whole = json.loads((directory / which).read_text())
-    for field in set(whole) - {"format", "resmem", "libraries", "rows", "folds", "columns"}:
+    for field in set(whole) - {"format", "resmem", "libraries", "rows", "folds"}:
         (directory / which).write_text(json.dumps({name: value for name, value in whole.items() if name != field}))
         with pytest.raises(ModelError, match=f"is damaged \\(KeyError: '{field}'\\); fit the model again"):
             reading.load(directory)
+
+
+@pytest.mark.parametrize("which", ["base.json", "memory.json"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_one_of_several_that_lacks_a_field_is_refused(copied: Copied, which: str, position: int) -> None:
+    directory = copied("linear,constant")
+    whole = json.loads((directory / which).read_text())
+    for field in set(whole[GROUPS[which]][position]) - {"residuals", "columns"}:
+        one = {name: value for name, value in whole[GROUPS[which]][position].items() if name != field}
+        some = [*whole[GROUPS[which]]]
+        some[position] = one
+        (directory / which).write_text(json.dumps(whole | {GROUPS[which]: some}))
+        with pytest.raises(ModelError, match=f"is damaged \\(KeyError: '{field}'\\); fit the model again"):
+            reading.load(directory)
+
+
+@pytest.mark.parametrize(("which", "what"), [("base.json", "base"), ("memory.json", "memory")])
+def test_a_manifest_that_names_none_is_refused(copied: Copied, which: str, what: str) -> None:
+    directory = copied()
+    edit(directory / which, **{GROUPS[which]: []})
+    refused(
+        directory, f"the model directory '{directory}' is damaged (ValueError: it names no {what}); fit the model again"
+    )
+
+
+@pytest.mark.parametrize("which", ["base.json", "memory.json"])
+def test_a_damaged_manifest_of_format_1_is_refused(copied: Copied, which: str) -> None:
+    directory = copied()
+    (directory / which).write_text('{"format": 1}')
+    with pytest.raises(ModelError, match=r"is damaged \(KeyError: '.*'\); fit the model again"):
+        reading.load(directory)
 
 
 @pytest.mark.parametrize("which", ["base.json", "memory.json"])
@@ -141,42 +180,104 @@ def test_a_manifest_that_lacks_a_field_is_refused(copied: Copied, which: str) ->
 def test_a_manifest_with_fields_of_another_kind_is_refused(copied: Copied, which: str, value: object) -> None:
     directory = copied()
     whole = json.loads((directory / which).read_text())
-    for field in ("id", "parts", "schema") if which == "base.json" else ("id", "parts", "settings", "search"):
+    for field in ("id", "parts", "schema", "bases") if which == "base.json" else ("id", "parts", "memories"):
         (directory / which).write_text(json.dumps(whole | {field: value}))
         with pytest.raises(ModelError):
             reading.load(directory)
 
 
-def test_an_unknown_estimator_is_refused(copied: Copied) -> None:
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize("value", [None, 7, "text", [], {}])
+def test_a_memory_with_fields_of_another_kind_is_refused(copied: Copied, position: int, value: object) -> None:
+    directory = copied("linear,constant")
+    before = (directory / "memory.json").read_text()
+    for field in ("settings", "search", "representation", "base"):
+        (directory / "memory.json").write_text(before)
+        edit_one(directory / "memory.json", position, **{field: value})
+        with pytest.raises(ModelError):
+            reading.load(directory)
+
+
+@pytest.mark.parametrize("base", [1, 2, -1])
+def test_a_memory_on_a_base_that_there_is_not_is_refused(copied: Copied, base: int) -> None:
     directory = copied()
-    edit(directory / "base.json", estimator="forest")
+    edit_one(directory / "memory.json", base=base)
+    refused(directory, f"the memory of '{directory}' does not fit its manifest; run fit-residual again")
+
+
+def test_an_unknown_estimator_is_refused(copied: Copied) -> None:
+    directory = copied("linear,constant")
+    edit_one(directory / "base.json", 1, estimator="forest")
     refused(directory, f"the base of '{directory}' is of the unknown kind 'forest'; upgrade resmem-cli")
 
 
-@pytest.mark.parametrize("which", ["base.json", "memory.json"])
-def test_a_part_of_another_size_is_refused(copied: Copied, which: str) -> None:
-    directory = copied()
-    path = part(directory, "arrays.npz", which)
+EVERY_PART = pytest.mark.parametrize(
+    ("which", "name"),
+    [
+        *((which, name) for which in GROUPS for name in ("arrays.npz", "arrays_1.npz", "rows.npz")),
+        ("base.json", "estimator_1.skops"),
+        ("memory.json", "representation.npz"),
+        ("memory.json", "representation_1.npz"),
+    ],
+)
+
+
+@EVERY_PART
+def test_a_part_of_another_size_is_refused(copied: Copied, which: str, name: str) -> None:
+    directory = copied("linear,boosting")
+    path = part(directory, name, which)
     path.write_bytes(path.read_bytes() + b"\0")
     refused(directory, f"{path} has another size than its manifest says; fit the model again")
 
 
-@pytest.mark.parametrize("which", ["base.json", "memory.json"])
-def test_a_part_with_another_hash_is_refused(copied: Copied, which: str) -> None:
-    directory = copied()
-    path = part(directory, "arrays.npz", which)
+@EVERY_PART
+def test_a_part_with_another_hash_is_refused(copied: Copied, which: str, name: str) -> None:
+    directory = copied("linear,boosting")
+    path = part(directory, name, which)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     refused(directory, f"{path} has another SHA-256 than its manifest says; fit the model again")
 
 
-def test_a_missing_part_is_named(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
+@EVERY_PART
+def test_a_missing_part_is_named(copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str, name: str) -> None:
     monkeypatch.setattr(reading.time, "sleep", lambda _: None)
-    directory = copied()
-    path = part(directory, "arrays.npz")
+    directory = copied("linear,boosting")
+    path = part(directory, name, which)
     path.unlink()
     refused(directory, f"the model directory '{directory}' lacks {path}; fit the model again")
+
+
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [("base.json", "arrays_1.npz"), ("memory.json", "arrays_1.npz"), ("memory.json", "representation_1.npz")],
+)
+def test_a_part_of_the_second_that_the_manifest_does_not_name_is_refused(copied: Copied, which: str, name: str) -> None:
+    directory = copied("linear,boosting")
+    content = json.loads((directory / which).read_text())
+    del content["parts"][name]
+    (directory / which).write_text(json.dumps(content))
+    refused(directory, f"the model directory '{directory}' is damaged (KeyError: '{name}'); fit the model again")
+
+
+def test_a_graph_of_the_second_memory_that_the_manifest_does_not_name_is_refused(copied: Copied) -> None:
+    directory = copied("constant,linear", n_rows=N_GRAPH_ROWS)
+    content = json.loads((directory / "memory.json").read_text())
+    del content["parts"]["graph_1.hnsw"]
+    (directory / "memory.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="is damaged"):
+        reading.load(directory)
+
+
+def test_a_damaged_graph_of_the_second_memory_is_refused_before_it_is_read(copied: Copied) -> None:
+    directory = copied("constant,linear", n_rows=N_GRAPH_ROWS)
+    data = part(directory, "graph_1.hnsw", "memory.json").read_bytes()
+    path = replace_part(directory, "graph_1.hnsw", data[:-9], "memory.json")
+    refused(
+        directory,
+        f"the search graph {path} is damaged (the upper links have a wrong size); run fit-residual again",
+    )
 
 
 def test_a_part_that_is_a_folder_is_refused(copied: Copied) -> None:
@@ -189,7 +290,7 @@ def test_a_part_that_is_a_folder_is_refused(copied: Copied) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../../base.json", "/etc/passwd", "..", "arrays.npz/../rows.npz", "ARRAYS.npz", "a.pkl"]
+    "name", ["../../base.json", "/etc/passwd", "..", "arrays.npz/../rows.npz", "ARRAYS.npz", "a.pkl", "a_/1.npz", "a_1"]
 )
 def test_a_part_name_that_leads_elsewhere_is_refused(copied: Copied, name: str) -> None:
     directory = copied()
@@ -281,18 +382,19 @@ def test_an_estimator_that_is_cut_is_refused(copied: Copied) -> None:
         reading.load(directory)
 
 
-def test_a_memory_with_fewer_residuals_than_cells_is_refused(copied: Copied) -> None:
-    directory = copied()
-    arrays = parts.load_arrays(part(directory, "arrays.npz", "memory.json"))
+@pytest.mark.parametrize("name", ["arrays.npz", "arrays_1.npz"])
+def test_a_memory_with_fewer_residuals_than_cells_is_refused(copied: Copied, name: str) -> None:
+    directory = copied("linear,constant")
+    arrays = parts.load_arrays(part(directory, name, "memory.json"))
     out = io.BytesIO()
     np.savez(out, **arrays | {"residuals": arrays["residuals"][:-1]})
-    replace_part(directory, "arrays.npz", out.getvalue(), "memory.json")
+    replace_part(directory, name, out.getvalue(), "memory.json")
     refused(directory, f"the memory of '{directory}' does not fit its manifest; run fit-residual again")
 
 
 def test_a_graph_of_another_size_than_the_manifest_says_is_refused(copied: Copied) -> None:
     directory = copied("constant", n_rows=N_GRAPH_ROWS)
-    edit(directory / "memory.json", cells=N_GRAPH_ROWS - 1)
+    edit_one(directory / "memory.json", cells=N_GRAPH_ROWS - 1)
     with pytest.raises(ModelError, match="its header does not fit its model"):
         reading.load(directory)
 
@@ -317,7 +419,7 @@ def test_random_damage_to_an_archive_ends_in_a_model_error_or_in_nothing(tmp_pat
 
 
 def test_equal_estimators_have_equal_bytes_and_read_back_equal() -> None:
-    estimator = fit("boosting", n_classes=3).base.base.estimator
+    estimator = fit("boosting", n_classes=3).base.bases[0].estimator
     data = estimators.to_bytes(estimator)
     again = estimators.to_bytes(estimators.from_bytes(data, "estimator.skops"))
     assert data == again

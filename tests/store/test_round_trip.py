@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv
 import pytest
 
-from resmem_cli.data import replacement
-from resmem_cli.errors import OutputError
+from resmem_cli.data import encoding, replacement, sources, tables
+from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.memory import ExactIndex, HnswIndex
 from resmem_cli.store import manifest, parts, reading, writing
 from tests.store.conftest import N_GRAPH_ROWS, contents, fit
@@ -20,15 +23,17 @@ Saved = Callable[..., Path]
 
 
 @pytest.mark.parametrize("n_classes", [0, 2, 3])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, "boosting,linear", "linear,mlp,boosting"])
 def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(saved: Saved, estimator: str, n_classes: int) -> None:
     fitted = fit(estimator, n_classes=n_classes)
-    base, loaded = reading.load(saved(estimator, n_classes=n_classes))
-    expected, found = fitted.remembered.model.predict(fitted.X), loaded.predict(fitted.X)
+    base, loaded, objective = reading.load(saved(estimator, n_classes=n_classes))
+    expected, found = fitted.resmem.predict(fitted.X), loaded.predict(fitted.X)
     np.testing.assert_array_equal(found.base, expected.base)
     np.testing.assert_array_equal(found.resmem, expected.resmem)
     assert (base.schema, base.problem, base.n_rows) == (fitted.base.schema, fitted.base.problem, fitted.base.n_rows)
-    assert base.spec.estimator == estimator
+    assert ",".join(spec.estimator for spec in base.specs) == estimator
+    assert len(loaded.bases) == len(loaded.members) == len(base.specs)
+    assert objective == ("log_loss" if n_classes else "rmse")
 
 
 @pytest.mark.parametrize("n_classes", [0, 3])
@@ -38,35 +43,35 @@ def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(saved: Saved, 
 def test_every_representation_comes_back(saved: Saved, name: str, n_classes: int) -> None:
     fitted = fit("mlp", n_classes=n_classes, representation=name)
     loaded = reading.load(saved("mlp", n_classes=n_classes, representation=name)).resmem
-    assert loaded.representation.name == name
-    np.testing.assert_array_equal(loaded.predict(fitted.X).resmem, fitted.remembered.model.predict(fitted.X).resmem)
+    assert loaded.members[0].representation.name == name
+    np.testing.assert_array_equal(loaded.predict(fitted.X).resmem, fitted.resmem.predict(fitted.X).resmem)
 
 
 def test_parameters_come_back_as_json_has_them(saved: Saved) -> None:
-    assert reading.load_base(saved("mlp")).spec.params == {"hidden_layer_sizes": [6, 4], "max_iter": 20}
+    assert reading.load_base(saved("mlp")).specs[0].params == {"hidden_layer_sizes": [6, 4], "max_iter": 20}
 
 
 def test_the_search_graph_comes_back_with_its_width_and_recall(saved: Saved) -> None:
     fitted = fit("constant", n_rows=N_GRAPH_ROWS)
     loaded = reading.load(saved("constant", n_rows=N_GRAPH_ROWS)).resmem
-    index, original = loaded.memory.index, fitted.remembered.model.memory.index
+    index, original = loaded.members[0].memory.index, fitted.resmem.members[0].memory.index
     assert isinstance(index, HnswIndex)
     assert isinstance(original, HnswIndex)
     assert (index.ef, index.recall) == (original.ef, original.recall)
     queries = fitted.X + 0.01
-    np.testing.assert_array_equal(loaded.predict(queries).resmem, fitted.remembered.model.predict(queries).resmem)
+    np.testing.assert_array_equal(loaded.predict(queries).resmem, fitted.resmem.predict(queries).resmem)
 
 
 def test_few_cells_are_stored_as_points_for_the_exact_search(saved: Saved) -> None:
     directory = saved("linear")
-    assert isinstance(reading.load(directory).resmem.memory.index, ExactIndex)
+    assert isinstance(reading.load(directory).resmem.members[0].memory.index, ExactIndex)
     assert not list(directory.rglob("*.hnsw"))
 
 
 def test_seen_hashes_are_those_of_the_base_alone_or_also_of_the_memory(tmp_path: Path) -> None:
     fitted = fit("linear")
     base_id = writing.save_base(tmp_path, fitted.base, np.array([7, 8, 8], dtype=np.uint64))
-    writing.save_memory(tmp_path, base_id, fitted.remembered, fitted.rows, {})
+    fitted.save_memory(tmp_path, base_id)
     assert reading.seen_hashes(tmp_path, with_memory=False).tolist() == [7, 8]
     assert reading.seen_hashes(tmp_path, with_memory=True).tolist() == list(range(60))
 
@@ -89,7 +94,7 @@ def test_an_infinite_bandwidth_and_an_unknown_recall_survive_json(tmp_path: Path
     assert "Infinity" not in path.read_text()
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, "boosting,linear"])
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, estimator: str) -> None:
     for name in ("first", "second"):
         fit.cache_clear()
@@ -111,7 +116,7 @@ def test_saving_again_replaces_the_generation_and_sweeps_the_old_one(copied: Sav
     after = {path.name for path in (directory / "parts").iterdir()}
     assert len(before) == len(after) == 2
     assert not before & after
-    assert reading.load(directory).base.spec.estimator == "constant"
+    assert reading.load(directory).base.specs[0].estimator == "constant"
 
 
 def test_saving_the_same_again_changes_no_byte(copied: Saved) -> None:
@@ -137,8 +142,8 @@ def test_a_base_can_be_saved_over_a_memory_whose_manifest_says_nothing(copied: S
     (directory / "memory.json").write_text(damage)
     fitted = fit("constant")
     base_id = writing.save_base(directory, fitted.base, fitted.rows.hashes)
-    assert reading.load_base(directory).spec.estimator == "constant"
-    writing.save_memory(directory, base_id, fitted.remembered, fitted.rows, {})
+    assert reading.load_base(directory).specs[0].estimator == "constant"
+    fitted.save_memory(directory, base_id)
     assert reading.load(directory).base.id == base_id
     assert len(list((directory / "parts").iterdir())) == 2
 
@@ -178,7 +183,7 @@ def test_an_interrupted_save_leaves_what_was_there(
     assert contents(tmp_path) == before
     monkeypatch.undo()
     if not is_fresh:
-        assert reading.load(directory).base.spec.estimator == "linear"
+        assert reading.load(directory).base.specs[0].estimator == "linear"
 
 
 def test_a_manifest_that_cannot_take_its_place_leaves_the_old_generation(
@@ -211,7 +216,7 @@ def test_a_graph_that_hnswlib_could_not_write_whole_is_noticed(copied: Saved, mo
     monkeypatch.setattr(HnswIndex, "save", cut)
     fitted = fit("constant", n_rows=N_GRAPH_ROWS)
     with pytest.raises(OutputError, match="No space left on device"):
-        writing.save_memory(directory, "0" * 16, fitted.remembered, fitted.rows, {})
+        fitted.save_memory(directory, "0" * 16)
     assert contents(directory) == before
 
 
@@ -256,14 +261,14 @@ def test_a_reader_meets_a_newer_generation_that_took_the_place_of_the_one_it_rea
         return checked(*arguments)
 
     monkeypatch.setattr(parts, "checked", late)
-    assert reading.load(directory).base.spec.estimator == "constant"
+    assert reading.load(directory).base.specs[0].estimator == "constant"
 
 
 def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) -> None:
     directory = saved("boosting")
     base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
     for content in (base, memory):
-        assert content["format"] == manifest.FORMAT == 1
+        assert content["format"] == manifest.FORMAT == 2
         assert content["resmem"]
         assert set(content["libraries"]) == {"numpy", "scikit-learn", "hnswlib", "pyarrow", "skops"}
         for name, part in content["parts"].items():
@@ -273,3 +278,113 @@ def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) 
     assert set(base["parts"]) == {"arrays.npz", "estimator.skops", "rows.npz"}
     assert set(memory["parts"]) == {"arrays.npz", "representation.npz", "rows.npz"}
     assert memory["base"] == base["id"]
+
+
+# Several bases and memories
+
+
+@pytest.mark.parametrize("n_classes", [0, 3])
+def test_every_base_and_memory_comes_back_in_its_place(saved: Saved, n_classes: int) -> None:
+    fitted = fit("mlp,linear", n_classes=n_classes, representation="learned:linear")
+    base, loaded, _ = reading.load(saved("mlp,linear", n_classes=n_classes, representation="learned:linear"))
+    assert [spec.params for spec in base.specs] == [{"hidden_layer_sizes": [6, 4], "max_iter": 20}, {}]
+    assert loaded.weights == pytest.approx((2 / 3, 1 / 3), abs=0)
+    for i, (found, original) in enumerate(zip(loaded.members, fitted.resmem.members, strict=True)):
+        assert found.base == original.base == i
+        assert found.settings == original.settings
+        assert found.representation.name == "learned:linear"
+        np.testing.assert_array_equal(base.bases[i].predict(fitted.X), fitted.base.bases[i].predict(fitted.X))
+        np.testing.assert_array_equal(found.memory.residuals, original.memory.residuals)
+        for key, value in original.representation.to_arrays().items():
+            np.testing.assert_array_equal(found.representation.to_arrays()[key], value)
+
+
+def test_every_memory_has_a_search_graph_of_its_own(saved: Saved) -> None:
+    fitted = fit("constant,linear", n_rows=N_GRAPH_ROWS)
+    directory = saved("constant,linear", n_rows=N_GRAPH_ROWS)
+    assert sorted(path.name for path in directory.rglob("*.hnsw")) == ["graph.hnsw", "graph_1.hnsw"]
+    queries = fitted.X + 0.01
+    found = reading.load(directory).resmem.predict(queries).resmem
+    np.testing.assert_array_equal(found, fitted.resmem.predict(queries).resmem)
+
+
+def test_the_first_of_each_has_plain_names_and_the_others_numbers(saved: Saved) -> None:
+    directory = saved("boosting,linear,mlp")
+    base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
+    arrays = ["arrays.npz", "arrays_1.npz", "arrays_2.npz"]
+    spaces = ["representation.npz", "representation_1.npz", "representation_2.npz"]
+    assert sorted(base["parts"]) == [*arrays, "estimator.skops", "rows.npz"]
+    assert sorted(memory["parts"]) == [*arrays, *spaces, "rows.npz"]
+    assert [each["estimator"] for each in base["bases"]] == ["boosting", "linear", "mlp"]
+    assert [(each["base"], each["residuals"]) for each in memory["memories"]] == [
+        (0, "in-sample"),
+        (1, "cross-fitted"),
+        (2, "in-sample"),
+    ]
+
+
+def test_every_memory_keeps_the_cell_of_every_row(saved: Saved) -> None:
+    fitted = fit("constant,linear")
+    directory = saved("constant,linear")
+    identity = json.loads((directory / "memory.json").read_text())["id"]
+    stored = parts.load_arrays(directory / "parts" / identity / "rows.npz")
+    for key, memory in zip(("cells", "cells_1"), fitted.memories, strict=True):
+        np.testing.assert_array_equal(stored[key], memory.remembered.cells.members)
+
+
+def test_the_objective_comes_back(tmp_path: Path) -> None:
+    fitted = fit("linear")
+    fitted.save_memory(tmp_path, writing.save_base(tmp_path, fitted.base, fitted.rows.hashes), "mae")
+    assert reading.load(tmp_path).objective == "mae"
+
+
+def test_one_memory_on_the_second_of_two_bases_comes_back(tmp_path: Path) -> None:
+    fitted = fit("constant,linear")
+    fitted = replace(fitted, memories=(replace(fitted.memories[1], weight=1.0),))
+    loaded = reading.load(fitted.save(tmp_path)).resmem
+    assert [member.base for member in loaded.members] == [1]
+    found, expected = loaded.predict(fitted.X), fitted.resmem.predict(fitted.X)
+    np.testing.assert_array_equal(found.resmem, expected.resmem)
+    np.testing.assert_array_equal(found.base, fitted.base.bases[0].predict(fitted.X))
+
+
+# Older formats
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_a_model_of_format_1_is_read_and_predicts_what_it_did(task: str, tmp_path: Path) -> None:
+    """Which knew one base and one memory; written by the program that wrote it (git 429c657)."""
+    folder = Path(__file__).parent / "format_1" / task
+    assert json.loads((folder / "model/base.json").read_text())["format"] == 1
+    base, loaded, objective = reading.load(folder / "model")
+    assert objective == ("rmse" if task == "regression" else "log_loss")
+    assert len(base.specs) == len(loaded.bases) == len(loaded.members) == 1
+    assert (loaded.weights, loaded.members[0].base) == ((1.0,), 0)
+    assert loaded.members[0].representation.name == ("learned:linear" if task == "regression" else "features")
+    expected = pyarrow.csv.read_csv(folder / "predicted.csv")
+    (rows,) = tables.read_all(sources.resolve((str(folder / "new.csv"),)))
+    prediction = loaded.predict(encoding.encode(rows, base.schema)[0])
+    if task == "regression":
+        found = {"prediction": prediction.resmem[:, 0], "prediction_base": prediction.base[:, 0]}
+        assert loaded.members[0].settings.bandwidth == float("inf")
+    else:
+        found = {f"probability_{name}": prediction.resmem[:, i] for i, name in enumerate(base.schema.target.classes)}
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name].to_numpy(), rtol=1e-6)
+    assert len(reading.seen_hashes(folder / "model", with_memory=True)) == 40
+
+
+def test_a_network_of_format_1_is_refused_because_it_had_one_layer() -> None:
+    directory = Path(__file__).parent / "format_1/network/model"
+    reading.load_base(directory)
+    with pytest.raises(ModelError) as refused:
+        reading.load(directory)
+    assert str(refused.value) == "the learned:mlp encoder is of an older resmem; run fit-residual again"
+
+
+def test_over_a_model_of_format_1_a_new_one_can_be_saved(tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(Path(__file__).parent / "format_1/regression/model", tmp_path / "model"))
+    fit("linear,constant").save(directory)
+    assert json.loads((directory / "memory.json").read_text())["format"] == 2
+    assert len(reading.load(directory).resmem.members) == 2
+    assert len(list((directory / "parts").iterdir())) == 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,33 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.data.inference import Roles
+from resmem_cli.model import selection
 from resmem_cli.workflow import fit_base, fit_residual, predict
 from resmem_cli.workflow.evaluate import Evaluation, evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, FittedBase
-from resmem_cli.workflow.fit_residual import FittedMemory, MemoryOptions
+from resmem_cli.workflow.fit_residual import FittedMemory
 from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions
 
 FIXED = MemoryOptions(
     n_neighbors=5, bandwidth=0.4, shrinkage=1.0, temperature=1.0, representation="features", n_folds=0, threads=1
 )
+
+# On every base, shared by two whatever the folds say: see `shared`.
+TWO = replace(FIXED, representation=None, n_folds=2, n_memories=2)
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Let the first and the last of the candidates share the prediction, by 70 and 30 %, whatever the folds say."""
+
+    def combine(predictions: list[np.ndarray], *_: object) -> np.ndarray:
+        return np.array([0.7, *[0.0] * (len(predictions) - 2), 0.3])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(selection, "combine", combine)
+        yield
 
 
 def mixed(n_rows: int, seed: int = 0) -> pa.Table:
@@ -95,14 +113,20 @@ def _threads_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pipeline]:
-    """Give a pipeline fitted on 300 mixed rows by an estimator; with "new.csv" and "new.parquet" of 90 others."""
+    """Give a pipeline fitted on 300 mixed rows by an estimator; with "new.csv" and "new.parquet" of 90 others.
+
+    Of two estimators, with a comma between, two memories share the prediction.
+    """
     known: dict[str, Pipeline] = {}
-    params = {"boosting": {"max_iter": 15}, "mlp": {"max_iter": 15}}
+    params = {name: {"max_iter": 15} for name in ("boosting", "mlp", "boosting,linear")}
 
     def fit(estimator: str) -> Pipeline:
         if estimator not in known:
             made = Pipeline(tmp_path_factory.mktemp(estimator))
-            made.fit(made.file("train.parquet", mixed(300)), estimator, Roles("y"), params=params.get(estimator, {}))
+            train, options = made.file("train.parquet", mixed(300)), params.get(estimator, {})
+            with shared() if "," in estimator else nullcontext():
+                done = made.fit(train, estimator, Roles("y"), TWO if "," in estimator else FIXED, params=options)
+            assert len(done.memories) == len(done.estimators)
             for name in ("new.csv", "new.parquet"):
                 made.file(name, mixed(90, seed=1).drop_columns(["y"]))
             known[estimator] = made

@@ -15,8 +15,8 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.kernel import KEPT
 from resmem_cli.store import reading
 from resmem_cli.workflow import fit_residual, predict
-from resmem_cli.workflow.fit_residual import MemoryOptions
 from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions
 from tests.workflow.conftest import FIXED, Pipeline, mixed
 
@@ -152,7 +152,7 @@ class TestWeights:
             Roles("y", weight_column="w"),
         )
         assert (done.n_rows, done.n_dropped) == (40, 20)
-        assert reading.load_base(pipeline.model).base.predict(np.zeros((1, 1)))[0, 0] == pytest.approx(
+        assert reading.load_base(pipeline.model).bases[0].predict(np.zeros((1, 1)))[0, 0] == pytest.approx(
             rows["y"].to_numpy()[20:].mean()
         )
 
@@ -176,7 +176,7 @@ class TestMemory:
         rng = np.random.default_rng(11)
         noise = pa.table({name: rng.normal(size=300) for name in ("a", "b", "y")})
         done = pipeline.fit(pipeline.file("noise.parquet", noise), "linear", Roles("y"), MemoryOptions(threads=1))
-        assert done.settings.shrinkage == 0
+        assert done.memories[0].settings.shrinkage == 0
         assert done.selection is not None
         assert not done.selection.helps
         assert not done.is_switched_off
@@ -220,7 +220,12 @@ class TestMemory:
         assert done.selection is not None
         folds = json.loads((pipeline.model / "memory.json").read_text())["folds"]
         assert (folds["gain"], folds["standard_error"]) == (done.selection.gain, done.selection.standard_error)
-        assert (folds["n_folds"], folds["helps"]) == (3, done.selection.helps)
+        assert (folds["n_folds"], folds["helps"], folds["objective"]) == (3, done.selection.helps, "rmse")
+        for group in ("members", "candidates"):
+            assert [each["place"] for each in folds[group]] == [
+                {"base": 0, "representation": "features", "residuals": "in-sample"}
+            ]
+        assert folds["candidates"][0]["loss"] == done.selection.candidates[0].loss
 
     @pytest.mark.parametrize("n_folds", [1, 6])
     def test_folds_that_the_rows_do_not_allow(self, pipeline: Pipeline, n_folds: int) -> None:
@@ -232,7 +237,7 @@ class TestMemory:
 
     def test_folds_choose_among_as_many_neighbours_as_they_have(self, pipeline: Pipeline) -> None:
         done = pipeline.fit(pipeline.file("t.parquet", mixed(12)), "constant", Roles("y"), MemoryOptions(threads=1))
-        assert done.settings.n_neighbors <= 12 * 4 // 5
+        assert done.memories[0].settings.n_neighbors <= 12 * 4 // 5
         assert len(pipeline.predict(str(pipeline.folder / "t.parquet"))) == 12
 
 
@@ -242,7 +247,7 @@ def test_progress_is_reported(pipeline: Pipeline) -> None:
     said: list[str] = []
     fit_residual.fit_residual(Input((train,)), pipeline.model, MemoryOptions(n_folds=2, threads=1), said.append)
     assert said[0] == "reading"
-    assert {"fold 1 of 2", "memorising 100 rows", "writing"} <= set(said)
+    assert {"constant, fold 1 of 2", "constant, fold 2 of 2", "memorising 100 rows", "writing"} <= set(said)
     said.clear()
     options = PredictOptions(str(pipeline.folder / "out.csv"), batch_rows=40, threads=1)
     predict.predict(Input((train,)), pipeline.model, options, said.append)

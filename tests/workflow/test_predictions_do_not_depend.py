@@ -7,6 +7,7 @@ Boosting agrees to the last bit. The others multiply matrices, whose last bits m
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +16,9 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.data.inference import Roles
-from tests.workflow.conftest import FIXED, Pipeline, mixed
+from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
 
-ESTIMATORS = ("boosting", "linear", "mlp", "constant")
+ESTIMATORS = ("boosting", "linear", "mlp", "constant", "boosting,linear")  # the last with two memories
 Fitted = Callable[[str], Pipeline]
 
 
@@ -106,10 +107,28 @@ def test_classes(pipeline: Pipeline) -> None:
             np.testing.assert_allclose(found[column], expected[column], rtol=0, atol=1e-9)
 
 
-def test_a_learned_representation(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("name", ["train.csv", "train.parquet"])
+def test_the_format_that_two_memories_were_trained_on(pipeline: Pipeline, name: str) -> None:
+    rows = mixed(200)
+    other = Pipeline(pipeline.folder / "other")
+    other.folder.mkdir()
+    memory = replace(TWO, representation="learned", encoder="linear", n_steps=3)
+    for each, train in ((pipeline, pipeline.file(name, rows)), (other, other.file("train.parquet", rows))):
+        with shared():
+            done = each.fit(train, "linear,constant", Roles("y"), memory)
+        assert len(done.memories) == 2
+    new = pipeline.file("new.parquet", mixed(50, seed=2))
+    np.testing.assert_allclose(pipeline.predict(new)["prediction"], other.predict(new)["prediction"], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("estimators", ["linear", "linear,boosting"])
+def test_a_learned_representation(pipeline: Pipeline, estimators: str) -> None:
     """It computes in single precision, in the network of the encoder and in the distances."""
-    memory = replace(FIXED, representation="learned", encoder="mlp", n_steps=5)
-    pipeline.fit(pipeline.file("train.parquet", mixed(200)), "linear", Roles("y"), memory)
+    memory = replace(TWO if "," in estimators else FIXED, representation="learned", encoder="mlp", n_steps=5)
+    train = pipeline.file("train.parquet", mixed(200))
+    with shared() if "," in estimators else nullcontext():
+        done = pipeline.fit(train, estimators, Roles("y"), memory)
+    assert len(done.memories) == len(done.estimators) == len(estimators.split(","))
     name = pipeline.file("new.parquet", mixed(90, seed=1))
     expected = pipeline.predict(name)
     for options in ({"batch_rows": 1}, {"batch_rows": 7, "threads": 2}, {"batch_rows": 1_000, "threads": 2}):

@@ -14,6 +14,16 @@ ESTIMATORS: dict[str, type[Base]] = {
     "mlp": Mlp,
     "constant": Constant,
 }
-AUTO_ESTIMATOR = "boosting"
+_MANY_CLASSES = 10
 
-__all__ = ["AUTO_ESTIMATOR", "ESTIMATORS", "Base", "BaseSpec", "Problem"]
+
+def automatic(problem: Problem) -> tuple[str, ...]:
+    """Return the bases to fit where the user named none.
+
+    A strong one, and one that leaves much for the memory to explain: their corrected models err differently. Of many
+    classes the second alone: trees of every class take minutes per fit, and a memory does better without them.
+    """
+    return ("linear",) if problem.n_classes > _MANY_CLASSES else ("boosting", "linear")
+
+
+__all__ = ["ESTIMATORS", "Base", "BaseSpec", "Problem", "automatic"]

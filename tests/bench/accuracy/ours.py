@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import resmem_cli
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
-from resmem_cli.workflow.fit_residual import MemoryOptions, fit_residual
+from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions, predict
 from tests.bench.accuracy.data import DataSet, Split
 from tests.bench.accuracy.runs import Options, Run
@@ -54,9 +55,11 @@ def run(asked: Run, data: DataSet, parts: Split, options: Options, threads: int)
     return {
         "metrics": done.to_json()["metrics"],
         "uses_memory": done.uses_memory,
-        "estimator": base.estimator,
+        "estimators": list(base.estimators),
+        "held_out": {"objective": base.objective, "values": list(base.held_out), "n_rows": base.n_held_out},
         "folds": fields_of(fitted.selection),
         "memory": fields_of(fitted, but="selection"),
+        "members": [fields_of(memory) for memory in fitted.memories],
         "seconds": seconds,
         "code": CODE,
     }

@@ -1,6 +1,7 @@
 """Whether the folds are to be trusted: where the memory harms, and the folds' gain against the gain on the test rows.
 
-Both are read in percent of the base's loss, in the loss that the folds measured: RMSE, or log-loss.
+Both are read in percent of the base's value, in the metric that the folds made best: RMSE or log-loss, if not another
+one was asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from resmem_cli.model.metrics import LOWER_IS_BETTER, as_metric
 from tests.bench.accuracy.runs import Found
 from tests.bench.accuracy.tables import METRICS, Cell
 
@@ -57,8 +59,7 @@ def points(found: list[Found]) -> list[Point]:
         promised = folds_gain_percent(record)
         if run.base is None or promised is None:
             continue
-        metric = "rmse" if "rmse" in record["metrics"] else "log_loss"
-        test = record["metrics"][metric]["gain_percent"] or 0.0
+        test = record["metrics"][_objective(record)]["gain_percent"] or 0.0
         listed.append(Point(run.data_set, run.base, run.seed, promised, test, record["uses_memory"]))
     return listed
 
@@ -75,13 +76,20 @@ def gains(listed: list[Point]) -> str:
 
 
 def folds_gain_percent(record: Mapping[str, Any]) -> float | None:
-    """Return what the folds say that the memory takes off the base's RMSE or log-loss; None if they were not asked."""
+    """Return what the folds say that the memory gains, in percent of the base's value; None if they were not asked."""
     before, after = (record.get("folds", {}).get(name) for name in ("base_loss", "resmem_loss"))
     if not before or after is None:
         return None
-    if "rmse" in record["metrics"]:  # the folds measure squared errors
-        before, after = np.sqrt(before), np.sqrt(after)
-    return float(100 * (before - after) / before)
+    objective = _objective(record)
+    before, after = as_metric(objective, before), as_metric(objective, after)
+    gain = before - after if objective in LOWER_IS_BETTER else after - before
+    return 100 * gain / before
+
+
+def _objective(record: Mapping[str, Any]) -> str:
+    """Return what the folds made best, which records of older programs do not say: it was the task's default."""
+    default = "rmse" if "rmse" in record["metrics"] else "log_loss"
+    return str(record["folds"].get("objective", default))
 
 
 def distances(listed: list[Point]) -> dict[str, Any]:

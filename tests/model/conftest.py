@@ -1,0 +1,15 @@
+"""What the tests of the method share."""
+
+from __future__ import annotations
+
+import pytest
+
+from resmem_cli.model.bases import ESTIMATORS
+from tests.model.examples import Parrot
+
+
+@pytest.fixture
+def parrot(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put the base that overfits most among the estimators, and give its name."""
+    monkeypatch.setitem(ESTIMATORS, "parrot", Parrot)
+    return "parrot"
