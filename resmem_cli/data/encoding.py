@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
-from resmem_cli.data.schema import Column, Schema, Task
+from resmem_cli.data.schema import Column, Given, Schema, Task
 from resmem_cli.errors import DataError
 
 
@@ -35,14 +35,14 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
 
     Returns:
         [n, d] 64-bit floats: numbers as they are, booleans as 0 and 1, categories as codes from 0, timestamps as
-        their parts; NaN where missing, or where a category is unknown and has no rest to fall into. And what was
-        missing or unknown.
+        their parts, vectors as their numbers; NaN where missing, or where a category is unknown and has no rest to
+        fall into. After the features comes what is given of a base's predictions. And what was missing or unknown.
 
     Raises:
         DataError: a column is missing, or a value is of the wrong kind; the message names file, row and column.
     """
-    schema.require(rows, schema.names)
-    encoded = np.empty((len(rows), len(schema.n_categories)), dtype=np.float64)
+    schema.require(rows, schema.read_columns)
+    encoded = np.empty((len(rows), schema.width), dtype=np.float64)
     surprises = Surprises()
     at = 0
     for column in schema.columns:
@@ -52,6 +52,8 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
         if n_missing:
             surprises.missing[column.name] = n_missing
         at += column.width
+    if schema.given is not None:
+        encoded[:, at:] = _encode_given(rows, schema.given)
     surprises.unknown = +surprises.unknown
     return encoded, surprises
 
@@ -132,6 +134,8 @@ def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
         return kinds.as_boolean(rows, column.name)[:, None]
     if column.kind is Kind.TIMESTAMP:
         return kinds.timestamp_parts(kinds.as_timestamp(rows, column.name))
+    if column.kind is Kind.VECTOR:
+        return kinds.as_vector(rows, column.name, column.length)
     text = kinds.as_category(rows, column.name)
     codes = _category_codes(text, column.categories)
     unknown = np.isnan(codes) & pc.is_valid(text).to_numpy()
@@ -139,6 +143,21 @@ def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     if column.has_rest:
         codes[unknown] = len(column.categories)
     return codes[:, None]
+
+
+def _encode_given(rows: Rows, given: Given) -> Floats:
+    """Return [n, width] what another model has written; it may not be missing."""
+    if given.is_vector:
+        return kinds.as_vector(rows, given.columns[0], given.width)
+    values = np.column_stack([kinds.as_number(rows, name) for name in given.columns])
+    missing = np.argwhere(np.isnan(values))
+    if len(missing):
+        row, column = missing[0].tolist()
+        raise DataError(
+            f"{rows.locate(row)}: column '{given.columns[column]}' is empty, which holds the base's prediction",
+            "write a prediction for every row, or remove the row",
+        )
+    return values
 
 
 def _category_codes(text: pa.ChunkedArray, categories: Sequence[object]) -> Floats:

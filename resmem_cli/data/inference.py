@@ -130,7 +130,7 @@ def _with_target(rows: Rows, roles: Roles) -> tuple[Rows, list[str]]:
 def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
     values = rows.column(roles.target)
     kind = kinds.kind_of(values.type)
-    if kind is None or kind is Kind.TIMESTAMP:
+    if kind in (None, Kind.TIMESTAMP, Kind.VECTOR):
         raise DataError(f"the target '{roles.target}' has the type {values.type}", "choose a number or a class")
     if kind is Kind.NUMBER:
         kinds.as_number(rows, roles.target)  # an infinite one is refused before it is taken for a class
@@ -200,9 +200,22 @@ def _column(rows: Rows, name: str, *, forced: bool, wanted: bool) -> tuple[Colum
         if wanted:
             raise DataError(f"{rows.source}: the column '{name}' of type {values.type} cannot be a feature", "drop it")
         return None, f"the column '{name}' of type {values.type} is not used as a feature"
+    if kind is Kind.VECTOR:
+        return _vector(rows, name, wanted=wanted)
     if kind is not Kind.CATEGORY:
         return Column(name, kind, str(values.type)), ""
     return _category(rows, name, insisted=forced or wanted)
+
+
+def _vector(rows: Rows, name: str, *, wanted: bool) -> tuple[Column | None, str]:
+    """Return a column of vectors as a feature; one that is not of one length is none, unless the user insists."""
+    try:
+        vectors = kinds.as_vector(rows, name)
+    except DataError as error:
+        if wanted:
+            raise
+        return None, f"the column '{name}' is not used as a feature: {error.message}"
+    return Column(name, Kind.VECTOR, str(rows.column(name).type), length=vectors.shape[1]), ""
 
 
 def _is_missing(rows: Rows, name: str, kind: Kind | None) -> bool:

@@ -4,11 +4,13 @@ number     64-bit floats; missing is NaN; infinite values are refused.
 category   text; missing is null, and so is the empty string.
 boolean    1.0, 0.0, or NaN.
 timestamp  an instant in UTC, which `timestamp_parts` turns into numbers.
+vector     lists of numbers, all of one length, such as an embedding or pixels; in text as JSON: [0.1, 0.2].
 """
 
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +29,10 @@ TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "ho
 _MOSTLY_NUMBERS = 0.9
 _DAY_MICROSECONDS = 86_400_000_000
 _NOT_BOOLEAN = "is neither true nor false"
+_NOT_VECTOR = "is not a list of numbers"
 _NOT_TIMESTAMP = "is not an ISO 8601 date or time"
 _NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_VECTOR_PATTERN = r"^\[.*\]$"
 _ZONE_PATTERN = r"[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
@@ -39,6 +43,7 @@ class Kind(enum.StrEnum):
     CATEGORY = "category"
     BOOLEAN = "boolean"
     TIMESTAMP = "timestamp"
+    VECTOR = "vector"
 
 
 def kind_of(arrow_type: pa.DataType) -> Kind | None:
@@ -51,12 +56,20 @@ def kind_of(arrow_type: pa.DataType) -> Kind | None:
         return Kind.NUMBER
     if pa.types.is_timestamp(arrow_type) or pa.types.is_date(arrow_type):
         return Kind.TIMESTAMP
+    if is_list(arrow_type):
+        return Kind.VECTOR if kind_of(arrow_type.value_type) in (Kind.NUMBER, Kind.BOOLEAN) else None
     return Kind.CATEGORY if is_text(arrow_type) else None
 
 
 def is_text(arrow_type: pa.DataType) -> bool:
     return bool(
         pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type)
+    )
+
+
+def is_list(arrow_type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type) or pa.types.is_fixed_size_list(arrow_type)
     )
 
 
@@ -71,6 +84,8 @@ def infer_text(rows: Rows, name: str) -> pa.ChunkedArray:
     if numbers is not None:  # only then integers: Arrow would read "0x1F" as one
         integers = _cast_or_none(text, pa.int64())
         return numbers if integers is None else integers
+    if pc.all(pc.fill_null(pc.match_substring_regex(text, _VECTOR_PATTERN), True)).as_py():
+        return _lists(rows, name, text)
     lower = pc.utf8_lower(text)
     if pc.all(pc.is_in(lower, value_set=pa.array(["true", "false", None]))).as_py():
         return pc.cast(lower, pa.bool_())
@@ -109,7 +124,7 @@ def as_number(rows: Rows, name: str) -> Floats:
 def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a column as text, missing and empty values as null."""
     column = plain(rows.column(name))
-    if kind_of(column.type) is None and not pa.types.is_null(column.type):
+    if kind_of(column.type) in (None, Kind.VECTOR) and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "categories")
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -169,6 +184,39 @@ def as_instant(rows: Rows, name: str) -> pa.ChunkedArray:
     return column
 
 
+def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
+    """Return a column of vectors as [n, length] 64-bit floats; without `length`, that of the first row.
+
+    Raises:
+        DataError: a vector is missing, of another length, or holds a number that is missing or infinite; the message
+            names its file and row.
+    """
+    column = plain(rows.column(name))
+    if is_text(column.type):
+        column = _lists(rows, name, _trimmed(column))
+    if kind_of(column.type) is not Kind.VECTOR:
+        raise _wrong_type(rows, name, "vectors")
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
+    wanted = int(lengths[0]) if length is None and len(lengths) else length or 0
+    other = np.flatnonzero(lengths != wanted)
+    if len(other):
+        position = int(other[0])
+        what = f"a vector of {lengths[position]} numbers" if lengths[position] >= 0 else "no vector"
+        raise DataError(
+            f"{rows.locate(position)}: column '{name}' holds {what}, where {wanted} numbers are needed",
+            "give every row a vector of one length",
+        )
+    flat = pc.cast(pc.list_flatten(column), pa.float64(), safe=False)
+    values = _to_numpy(flat).reshape(len(rows), wanted)
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(wrong):
+        raise DataError(
+            f"{rows.locate(int(wrong[0]))}: column '{name}' holds a vector with a missing or infinite number",
+            "replace it by a number",
+        )
+    return values
+
+
 def timestamp_parts(days: Floats) -> Floats:
     """Return the numbers that a timestamp becomes.
 
@@ -221,6 +269,21 @@ def _number_from_text(rows: Rows, name: str, column: pa.ChunkedArray) -> Floats:
         return _to_numpy(_converted(rows, name, text, target=pa.float64(), wrong="is not a number"))
 
 
+def _lists(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return "[1, 2.5]" as a list of numbers; what has no brackets is none."""
+    other = pc.index(pc.match_substring_regex(text, _VECTOR_PATTERN), False).as_py()
+    if other >= 0:
+        raise _wrong_value(rows, name, other, _NOT_VECTOR)
+    bare = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"^\[|\]$", ""))
+    lists = pc.split_pattern_regex(pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), bare), r"\s*,\s*")
+    wanted = pa.list_(pa.float64())
+    values = _cast_or_none(lists, wanted)
+    if values is None:
+        position = next(i for i, each in enumerate(lists) if each.is_valid and _cast_or_none(each, wanted) is None)
+        raise _wrong_value(rows, name, position, _NOT_VECTOR)
+    return values
+
+
 def _timestamp_from_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
     instants = _cast_or_none(text, pa.timestamp("us"))  # the clean case
     if instants is not None:
@@ -240,7 +303,7 @@ def _to_microseconds(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(text, r"(:[0-9]{2}\.[0-9]{6})[0-9]{1,3}", r"\1")
 
 
-def _cast_or_none(text: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray | None:
+def _cast_or_none(text: Any, target: pa.DataType) -> Any:
     try:
         return pc.cast(text, target)
     except pa.ArrowInvalid:

@@ -46,7 +46,7 @@ class Layout:
         """The columns that the features and the output need; None for every column."""
         if self.keep == "all":
             return None
-        return frozenset({*self.schema.names, *self._named()})
+        return frozenset({*self.schema.read_columns, *self._named()})
 
     def kept(self, present: Sequence[str]) -> list[str]:
         """Return the columns to pass on, of those that are present."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -29,6 +30,7 @@ class Column:
         arrow_type: the type it had in training, for the record.
         categories: for a category, the values that have a code of their own, in the order of the codes.
         has_rest: for a category, whether one more code stands for all other values together.
+        length: for a vector, how many numbers it holds.
     """
 
     name: str
@@ -36,11 +38,21 @@ class Column:
     arrow_type: str
     categories: tuple[str, ...] = ()
     has_rest: bool = False
+    length: int = 1
 
     @property
     def width(self) -> int:
         """How many columns of the encoded matrix it takes."""
-        return len(TIMESTAMP_PARTS) if self.kind is Kind.TIMESTAMP else 1
+        return len(TIMESTAMP_PARTS) if self.kind is Kind.TIMESTAMP else self.length
+
+
+@dataclass(frozen=True)
+class Given:
+    """What another model has written of every row: one column of numbers per output, or one of vectors of them."""
+
+    columns: tuple[str, ...]
+    is_vector: bool
+    width: int
 
 
 @dataclass(frozen=True)
@@ -60,12 +72,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Schema:
-    """Everything that has to be known to read rows for a model."""
+    """Everything that has to be known to read rows for a model.
+
+    Attributes:
+        columns: the features.
+        target: what is predicted.
+        id_column, weight_column: columns with other roles, if there are any.
+        given: where the base's predictions are columns too; in the encoded matrix they follow the features.
+    """
 
     columns: tuple[Column, ...]
     target: Target
     id_column: str | None = None
     weight_column: str | None = None
+    given: Given | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,9 +101,30 @@ class Schema:
         )
 
     @property
+    def width(self) -> int:
+        """How many columns the encoded matrix has."""
+        return len(self.n_categories) + (self.given.width if self.given else 0)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The encoded column that each feature begins at."""
+        return tuple(itertools.accumulate((column.width for column in self.columns), initial=0))[:-1]
+
+    @property
+    def vectors(self) -> dict[str, tuple[int, int]]:
+        """By name of each column of vectors: the encoded column it begins at, and the one after its last."""
+        pairs = zip(self.columns, self.starts, strict=True)
+        return {column.name: (at, at + column.width) for column, at in pairs if column.kind is Kind.VECTOR}
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        """The columns that a prediction is made from."""
+        return (*self.names, *(self.given.columns if self.given else ()))
+
+    @property
     def needed(self) -> frozenset[str]:
         """The columns that a labelled row is read from."""
-        return frozenset({*self.names, self.target.name, *filter(None, (self.id_column, self.weight_column))})
+        return frozenset({*self.read_columns, self.target.name, *filter(None, (self.id_column, self.weight_column))})
 
     @staticmethod
     def require(rows: Rows, names: Sequence[str]) -> None:
@@ -117,10 +158,11 @@ class Schema:
             replace(Column(**column), kind=Kind(column["kind"]), categories=tuple(column["categories"]))
             for column in stored["columns"]
         )
-        target = stored["target"]
+        target, given = stored["target"], stored.get("given")
         return cls(
             columns,
             replace(Target(**target), task=Task(target["task"]), classes=tuple(target["classes"])),
             stored["id_column"],
             stored["weight_column"],
+            None if given is None else Given(tuple(given["columns"]), given["is_vector"], given["width"]),
         )

@@ -15,6 +15,7 @@ TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.utils.validation.check_array",
 )
+SKOPS = "skops"  # the suffix of its files
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

@@ -61,7 +61,7 @@ def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a manifest of format 1, which knew one base and one memory, as one of format 2."""
     kept = {key: value for key, value in content.items() if key not in (*_OF_BASE, *_OF_MEMORY)}
     if "schema" in content:
-        return kept | {"bases": [{key: content[key] for key in _OF_BASE}]}
+        return kept | {"bases": [{key: content[key] for key in _OF_BASE} | {"can_refit": True}]}
     return kept | {
         "objective": None,
         "memories": [{"base": 0, "weight": 1.0, "residuals": "in-sample"} | {key: content[key] for key in _OF_MEMORY}],

@@ -21,11 +21,11 @@ import numpy as np
 from resmem_cli.errors import ModelError, OutputError
 
 FOLDER = "parts"
-# A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR; one of memories is
-# ROWS and, of each memory, ARRAYS, REPRESENTATION and, if the search is not exact, GRAPH.
-ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator.skops", "graph.hnsw"
+# A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR with the suffix of
+# its format; one of memories is ROWS and, of each memory, ARRAYS, REPRESENTATION and, if search is not exact, GRAPH.
+ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator", "graph.hnsw"
 REPRESENTATION, ROWS = "representation.npz", "rows.npz"
-_FILE_NAME = re.compile(r"[a-z_]+(_[0-9]+)?\.(npz|skops|hnsw)")
+_FILE_NAME = re.compile(r"[a-z_]+(_[0-9]+)?\.(npz|skops|hnsw|txt|ubj|cbm|onnx)")
 _ABANDONED_SECONDS = 86_400
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]

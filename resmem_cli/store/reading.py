@@ -135,7 +135,7 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     members = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
     if not members:
         raise ValueError("it names no base")
-    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"])
+    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors)
     specs, fitted = zip(*members, strict=True)
     return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"])
 
@@ -143,15 +143,19 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
 def _one_base(
     directory: Path, content: Mapping[str, Any], paths: Mapping[str, Path], position: int
 ) -> tuple[BaseSpec, Base]:
-    if content["estimator"] not in bases.ESTIMATORS:
+    if content["estimator"] not in bases.KINDS:
         raise ModelError(
             f"the base of '{directory}' is of the unknown kind '{content['estimator']}'", "upgrade resmem-cli"
         )
-    spec = BaseSpec(content["estimator"], content["params"])
-    path = paths.get(parts.numbered(parts.ESTIMATOR, position))
-    estimator = None if path is None else estimators.from_bytes(path.read_bytes(), str(path))
+    spec = BaseSpec(content["estimator"], content["params"], content["can_refit"])
+    kind = bases.KINDS[spec.estimator]
     arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
-    return spec, bases.ESTIMATORS[spec.estimator].restore(arrays, estimator)
+    if kind.stored_as is None:
+        return spec, kind.restore(arrays, None)
+    path = paths[parts.numbered(f"{parts.ESTIMATOR}.{kind.stored_as}", position)]
+    data = path.read_bytes()
+    estimator = estimators.from_bytes(data, str(path)) if kind.stored_as == estimators.SKOPS else data
+    return spec, kind.restore(arrays, estimator)
 
 
 def _model(directory: Path) -> StoredModel:

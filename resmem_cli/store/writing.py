@@ -82,7 +82,7 @@ def refuse_foreign(directory: Path) -> None:
 def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -> str:
     """Write a new generation of the bases and return its id; a memory that is there becomes stale."""
     content = {
-        "bases": [{"estimator": spec.estimator, "params": dict(spec.params)} for spec in stored.specs],
+        "bases": [asdict(spec) for spec in stored.specs],
         "seed": stored.problem.seed,
         "rows": stored.n_rows,
         "schema": stored.schema.to_json(),
@@ -91,9 +91,9 @@ def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -
         parts.save_arrays(folder / parts.ROWS, {"hashes": hashes})
         for i, base in enumerate(stored.bases):
             parts.save_arrays(folder / parts.numbered(parts.ARRAYS, i), base.to_arrays())
-            if base.estimator is not None:
-                data = estimators.to_bytes(base.estimator)
-                (folder / parts.numbered(parts.ESTIMATOR, i)).write_bytes(data)
+            if base.stored_as is not None:
+                data = estimators.to_bytes(base.estimator) if base.stored_as == estimators.SKOPS else base.estimator
+                (folder / parts.numbered(f"{parts.ESTIMATOR}.{base.stored_as}", i)).write_bytes(data)
         return _publish(folder, directory / manifest.BASE, content)
 
 

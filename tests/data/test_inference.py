@@ -369,8 +369,7 @@ def test_categories_that_are_all_rare_are_left_out_with_a_note():
 @pytest.mark.parametrize(
     ("column", "arrow_type"),
     [
-        (pa.array([[1.0]] * 6), "list<item: double>"),
-        (pa.array([[1.0]] * 6, pa.list_(pa.float32(), 1)), "fixed_size_list<item: float>[1]"),
+        (pa.array([["a"]] * 6), "list<item: string>"),
         (pa.array([{"a": 1}] * 6), "struct<a: int64>"),
         (pa.array([b"x"] * 6), "binary"),
         (pa.array([dt.time(1)] * 6), "time64[us]"),
@@ -404,8 +403,26 @@ def test_the_index_of_a_data_frame_is_no_feature_unless_it_is_asked_for(name, no
     assert learned(rows, features=[name]).schema.names == (name,)
 
 
+def test_vectors_of_one_length_are_features():
+    found = learned(typed(e=[[1.0, 2.0]] * 6, x=Y, y=Y))
+    assert found.schema.names == ("e", "x")
+    assert found.schema.columns[0].kind is Kind.VECTOR
+    assert (found.schema.columns[0].width, found.schema.n_categories, found.schema.vectors) == (
+        2,
+        (0, 0, 0),
+        {"e": (0, 2)},
+    )
+
+
+def test_vectors_of_several_lengths_are_no_feature_unless_they_are_asked_for():
+    rows = typed(e=[[1.0, 2.0]] * 5 + [[1.0]], x=Y, y=Y)
+    what = "t.parquet, row 6: column 'e' holds a vector of 1 numbers, where 2 numbers are needed"
+    assert learned(rows).notes == (f"the column 'e' is not used as a feature: {what}",)
+    assert message(rows, features=["e"]) == what + "; give every row a vector of one length"
+
+
 def test_a_table_without_a_usable_column_is_refused():
-    assert message(typed(e=[[1]] * 6, y=Y)) == (
+    assert message(typed(e=[["a"]] * 6, y=Y)) == (
         "t.parquet has no column that can be a feature; add columns, or check --features and --drop"
     )
     assert message(typed(y=Y)).startswith("t.parquet has no column that can be a feature")

@@ -54,8 +54,10 @@ def same(found, expected) -> bool:
         (pa.binary(), None),
         (pa.time32("s"), None),
         (pa.duration("us"), None),
-        (pa.list_(pa.float32()), None),
-        (pa.list_(pa.float32(), 3), None),
+        (pa.list_(pa.float32()), Kind.VECTOR),
+        (pa.list_(pa.float32(), 3), Kind.VECTOR),
+        (pa.large_list(pa.int8()), Kind.VECTOR),
+        (pa.list_(pa.string()), None),
         (pa.struct([("a", pa.int64())]), None),
         (pa.null(), None),
     ],
@@ -411,3 +413,66 @@ def test_nearly_all_numbers_are_more_likely_a_mistake_than_names(values, row, va
         f"t.csv, row {row}: column 'x' holds '{value}' where {share} of the values are numbers; "
         "correct it, or say --category 'x' if these are names"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow_type"),
+    [
+        ([[1, 2], [3, 4]], pa.list_(pa.int64())),
+        ([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2)),
+        (["[1, 2]", " [3.0,4e0 ] "], pa.string()),
+    ],
+)
+def test_vectors_are_lists_of_numbers_or_their_text(values, arrow_type):
+    assert kinds.as_vector(rows(values, arrow_type), "x").tolist() == [[1, 2], [3, 4]]
+
+
+def test_text_that_is_all_lists_is_inferred_as_vectors():
+    assert kinds.infer_text(rows(["[1, 2]", "[3, 4]"]), "x").to_pylist() == [[1, 2], [3, 4]]
+    assert kinds.infer_text(rows(["[1, 2]", "a"]), "x").to_pylist() == ["[1, 2]", "a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow_type", "sentence"),
+    [
+        (
+            [[1.0, 2.0], [1.0]],
+            pa.list_(pa.float64()),
+            "t.csv, row 2: column 'x' holds a vector of 1 numbers, where 2 numbers are needed; "
+            "give every row a vector of one length",
+        ),
+        (
+            [[1.0, 2.0], None],
+            pa.list_(pa.float64()),
+            "t.csv, row 2: column 'x' holds no vector, where 2 numbers are needed; give every row a vector of one "
+            "length",
+        ),
+        (
+            [[1.0, 2.0], [NAN, 2.0]],
+            pa.list_(pa.float64()),
+            "t.csv, row 2: column 'x' holds a vector with a missing or infinite number; replace it by a number",
+        ),
+        (
+            ["[1, 2]", "[1, b]"],
+            pa.string(),
+            "t.csv, row 2: column 'x' holds '[1, b]', which is not a list of numbers; correct it, or leave it empty if "
+            "it is unknown",
+        ),
+        (
+            ["0.5"],
+            pa.string(),
+            "t.csv, row 1: column 'x' holds '0.5', which is not a list of numbers; correct it, or leave it empty if it "
+            "is unknown",
+        ),
+        (
+            [0.5],
+            pa.float64(),
+            "t.csv: column 'x' has the type double, where vectors are needed; convert the column, or leave it out "
+            "with --drop when fitting",
+        ),
+    ],
+)
+def test_a_vector_that_is_none_is_refused_with_its_row(values, arrow_type, sentence):
+    with pytest.raises(DataError) as caught:
+        kinds.as_vector(rows(values, arrow_type), "x")
+    assert str(caught.value) == sentence

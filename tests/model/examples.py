@@ -51,6 +51,9 @@ class Parrot:
     estimators by the name "parrot".
     """
 
+    package = None
+    stored_as = None
+    reads_features = True
     estimator = None
 
     def __init__(self, known: dict[bytes, Floats], mean: Floats) -> None:

@@ -13,10 +13,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.bases.boosting import Boosting, _validation_rows
+from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
-from resmem_cli.model.bases.protocol import softmax
+from resmem_cli.model.bases.protocol import softmax, validation_rows
 from resmem_cli.model.features import FeatureSpace
 from resmem_cli.model.metrics import row_loss
 from tests.model.examples import BINARY, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows, quick_base
@@ -283,7 +283,7 @@ def test_boosting_of_many_rare_classes_has_rows_to_stop_by():
 @pytest.mark.parametrize("counts", [(1_000,), (900, 99, 1), (6,) * 200, (1,) * 50 + (950,)])
 def test_a_tenth_of_the_rows_is_held_out_of_every_class_its_share_and_never_a_whole_class(counts):
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.float64)
-    held = _validation_rows(y, Problem((0,), len(counts), 0))
+    held = validation_rows(y, Problem((0,), len(counts), 0))
     n_single = sum(count == 1 for count in counts)
     assert held.sum() == (len(y) - n_single) // 10
     of_class = np.bincount(y[held].astype(int), minlength=len(counts))

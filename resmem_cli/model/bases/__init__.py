@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.columns import Columns
 from resmem_cli.model.bases.constant import Constant
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
-from resmem_cli.model.bases.protocol import Base, BaseSpec, Problem
+from resmem_cli.model.bases.protocol import Base, BaseSpec, Importable, Problem
 
+# Those that can be fitted, by the name that the user gives.
 ESTIMATORS: dict[str, type[Base]] = {
     "boosting": Boosting,
     "linear": Linear,
     "mlp": Mlp,
     "constant": Constant,
 }
+# And those that come from elsewhere.
+COLUMNS = "columns"
+IMPORTABLE: dict[str, type[Importable]] = {}
+KINDS: dict[str, type[Base]] = {**ESTIMATORS, **IMPORTABLE, COLUMNS: Columns}
 _MANY_CLASSES = 10
 
 
@@ -26,4 +32,4 @@ def automatic(problem: Problem) -> tuple[str, ...]:
     return ("linear",) if problem.n_classes > _MANY_CLASSES else ("boosting", "linear")
 
 
-__all__ = ["ESTIMATORS", "Base", "BaseSpec", "Problem", "automatic"]
+__all__ = ["COLUMNS", "ESTIMATORS", "IMPORTABLE", "KINDS", "Base", "BaseSpec", "Columns", "Problem", "automatic"]

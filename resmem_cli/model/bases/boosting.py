@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes
+from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes, validation_rows
 
 # Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
 _EARLY_STOPPING_FROM_ROWS = 1_000
@@ -31,6 +30,10 @@ class Boosting(FromSklearn):
         model: the fitted estimator.
         n_classes: 0 for regression.
     """
+
+    package: ClassVar[str | None] = None
+    stored_as: ClassVar[str | None] = "skops"
+    reads_features: ClassVar[bool] = True
 
     model: Any
     n_classes: int
@@ -52,7 +55,7 @@ class Boosting(FromSklearn):
         asked = params.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        held = _validation_rows(y, problem) & wanted
+        held = validation_rows(y, problem) & wanted
         stops = bool(held.any())
         model.set_params(**{**(_PATIENCE if stops else {}), **params, "early_stopping": stops})
         # Small data are many small parallel regions: two threads gain a sixth on an idle machine, and lose half on
@@ -109,15 +112,3 @@ def _with_values(X: Floats) -> Floats:
     """Make a column that has no value constant: the estimator's binning fails at it."""
     empty = np.isnan(X).all(axis=0)
     return np.where(empty, 0.0, X) if empty.any() else X
-
-
-def _validation_rows(y: Floats, problem: Problem) -> NDArray[np.bool_]:
-    """Return [n] which rows to hold out: a tenth, spread evenly over the classes, of none the only row."""
-    shuffled = np.random.default_rng(problem.seed).permutation(len(y))
-    if not problem.is_regression:
-        several = np.bincount(y.astype(np.int64))[y.astype(np.int64)] > 1
-        shuffled = shuffled[np.argsort(y[shuffled], kind="stable")]
-        shuffled = shuffled[several[shuffled]]
-    held = np.zeros(len(y), dtype=np.bool_)
-    held[shuffled[9::10]] = True
-    return held

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.bases.protocol import OfArrays, Problem
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(OfArrays):
     """With this base, the memory alone is the model: kernel regression on the neighbours.
 
     Attributes:
         value: [outputs] the one prediction.
     """
+
+    reads_features: ClassVar[bool] = False
 
     value: Floats
 
@@ -41,10 +43,6 @@ class Constant:
 
     def to_arrays(self) -> Arrays:
         return {"value": self.value}
-
-    @property
-    def estimator(self) -> None:
-        return None
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:

@@ -9,12 +9,12 @@ from typing import Any, Self
 import numpy as np
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, softmax, spread_classes
+from resmem_cli.model.bases.protocol import FromSklearn, OfArrays, Problem, fitting, softmax, spread_classes
 from resmem_cli.model.features import FeatureSpace
 
 
 @dataclass(frozen=True)
-class Linear(FromSklearn):
+class Linear(OfArrays, FromSklearn):
     """A linear model.
 
     Attributes:
@@ -74,10 +74,6 @@ class Linear(FromSklearn):
             "classes": self.classes,
             "n_classes": np.array([self.n_classes]),
         }
-
-    @property
-    def estimator(self) -> None:
-        return None
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:

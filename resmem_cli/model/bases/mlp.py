@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, softmax, spread_classes
+from resmem_cli.model.bases.protocol import FromSklearn, OfArrays, Problem, fitting, softmax, spread_classes
 from resmem_cli.model.features import FeatureSpace
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
@@ -31,7 +31,7 @@ def _can_hold_out(y: Floats, problem: Problem) -> bool:
 
 
 @dataclass(frozen=True)
-class Mlp(FromSklearn):
+class Mlp(OfArrays, FromSklearn):
     """A network on normal scores of the features, its regression target standardised.
 
     Attributes:
@@ -125,10 +125,6 @@ class Mlp(FromSklearn):
             "classes": self.classes,
             "n_classes": np.array([self.n_classes]),
         }
-
-    @property
-    def estimator(self) -> None:
-        return None
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.bases.table import Table
+
+# Of the packages that bases need: the extra that installs each, where it has another name.
+EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx"}
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,15 @@ class Problem:
         n_categories: [d] how many codes each encoded column can hold, 0 for a number.
         n_classes: how many classes the target has, 0 for regression.
         seed: what every random step starts from.
+        vectors: by name, the first encoded column and the one after the last of every column that held vectors.
+
+    Columns beyond the d are no features: what a base elsewhere has predicted.
     """
 
     n_categories: tuple[int, ...]
     n_classes: int
     seed: int
+    vectors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def is_regression(self) -> bool:
@@ -41,14 +52,32 @@ class Problem:
 
 @dataclass(frozen=True)
 class BaseSpec:
-    """Which estimator, with which parameters of its own."""
+    """Which estimator, with which parameters of its own.
+
+    Attributes:
+        estimator: its name in the registry.
+        params: by name.
+        can_refit: whether it can be fitted to other rows; not if it came from elsewhere.
+    """
 
     estimator: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    can_refit: bool = True
 
 
 class Base(Protocol):
-    """A fitted base model."""
+    """A fitted base model.
+
+    Attributes:
+        package: the library that it needs beyond the core, which an extra of the same name installs; None if none.
+        stored_as: the suffix of the file that `estimator` is stored in; None if arrays suffice. "skops" is an
+            estimator of scikit-learn's, any other suffix the bytes of the library's own format.
+        reads_features: whether the prediction depends on the features, so that moving one may move it.
+    """
+
+    package: ClassVar[str | None]
+    stored_as: ClassVar[str | None]
+    reads_features: ClassVar[bool]
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
@@ -72,14 +101,52 @@ class Base(Protocol):
         """Return [n, p] what the model computes on its way to a prediction, or None if there is no such thing."""
         ...
 
-    # What has to be stored: arrays, and where arrays do not suffice, a scikit-learn estimator.
+    # What has to be stored: arrays, and where arrays do not suffice, what `stored_as` says.
     def to_arrays(self) -> Arrays: ...
 
     @property
     def estimator(self) -> Any: ...
 
     @classmethod
-    def restore(cls, arrays: Arrays, estimator: Any) -> Self: ...
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        """Return the base that was stored.
+
+        Raises:
+            ValueError: what is stored is damaged.
+        """
+        ...
+
+
+class Importable(Base, Protocol):
+    """A base that can also come from elsewhere, as a file of its library's own format."""
+
+    @classmethod
+    def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:
+        """Return a model that was trained elsewhere.
+
+        Args:
+            model: the bytes of its file, or for `stored_as` "skops" the estimator.
+            table: the columns that there are, and the target's classes, empty for regression.
+            outputs: which of the model's outputs is the "prediction", and which the "embedding", where a model has
+                outputs of its own by name.
+
+        Raises:
+            UsageError: it needs columns that there are not, knows other classes, or predicts something else.
+            ValueError: the file is damaged.
+        """
+        ...
+
+
+class OfArrays:
+    """What the bases have in common that need nothing but arrays."""
+
+    package: ClassVar[str | None] = None
+    stored_as: ClassVar[str | None] = None
+    reads_features: ClassVar[bool] = True
+
+    @property
+    def estimator(self) -> None:
+        return None
 
 
 class FromSklearn:
@@ -103,6 +170,24 @@ class FromSklearn:
     def unfitted(cls, problem: Problem, params: Mapping[str, Any]) -> Any:
         """Return the estimator, seeded, with our defaults where `params` say nothing."""
         return cls.sklearn_class(problem)(**{**cls.defaults(problem), **params, "random_state": problem.seed})
+
+
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def library(package: str) -> Any:
+    """Import a library that is an extra.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if not is_installed(package):
+        raise UsageError(
+            f"the package {package} is not installed, and this base needs it",
+            f"install it: pip install 'resmem-cli[{EXTRAS.get(package, package)}]'",
+        )
+    return importlib.import_module(package)
 
 
 @contextmanager
@@ -136,3 +221,15 @@ def softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     normalised: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return normalised
+
+
+def validation_rows(y: Floats, problem: Problem) -> NDArray[np.bool_]:
+    """Return [n] which rows to stop early by: a tenth, spread evenly over the classes, of none the only row."""
+    shuffled = np.random.default_rng(problem.seed).permutation(len(y))
+    if not problem.is_regression:
+        several = np.bincount(y.astype(np.int64))[y.astype(np.int64)] > 1
+        shuffled = shuffled[np.argsort(y[shuffled], kind="stable")]
+        shuffled = shuffled[several[shuffled]]
+    held = np.zeros(len(y), dtype=np.bool_)
+    held[shuffled[9::10]] = True
+    return held

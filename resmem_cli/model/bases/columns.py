@@ -1,0 +1,71 @@
+"""The base that is somewhere else: its predictions are columns of every input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.bases.protocol import OfArrays, Problem, softmax
+
+Form = Literal["predictions", "probabilities", "logits"]
+FORMS: tuple[Form, ...] = ("predictions", "probabilities", "logits")
+
+
+@dataclass(frozen=True)
+class Columns(OfArrays):
+    """What another model has written.
+
+    Attributes:
+        form: predictions are numbers; probabilities and logits have one column per class.
+        start, stop: the encoded columns that hold them.
+        embedding: the first encoded column and the one after the last of what that model computes, or None.
+    """
+
+    reads_features: ClassVar[bool] = False
+
+    form: Form
+    start: int
+    stop: int
+    embedding: tuple[int, int] | None = None
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        return {}
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        raise AssertionError("what another model has written is not fitted")
+
+    def predict(self, X: Floats) -> Floats:
+        """Return [n, 1] numbers, or [n, n_classes] probabilities: normalised, those of logits by softmax."""
+        given = X[:, self.start : self.stop]
+        if self.form == "predictions":
+            return np.array(given)
+        if self.form == "logits":
+            return softmax(given)
+        positive = np.maximum(given, 0.0)
+        total = positive.sum(axis=1, keepdims=True)
+        normalised: Floats = np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / given.shape[1])
+        return normalised
+
+    def represent(self, X: Floats) -> Singles | None:
+        if self.embedding is None:
+            return None
+        return X[:, slice(*self.embedding)].astype(np.float32)
+
+    def to_arrays(self) -> Arrays:
+        return {
+            "form": np.array([FORMS.index(self.form)]),
+            "columns": np.array([self.start, self.stop]),
+            "embedding": np.array(self.embedding or (), dtype=np.int64),
+        }
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        start, stop = arrays["columns"].tolist()
+        embedding = arrays["embedding"].tolist()
+        return cls(FORMS[int(arrays["form"][0])], start, stop, (embedding[0], embedding[1]) if embedding else None)

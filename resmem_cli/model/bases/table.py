@@ -1,0 +1,114 @@
+"""What encoded rows were as a table: for models from elsewhere, which were trained on columns by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import Floats
+
+FieldKind = Literal["number", "category", "boolean", "timestamp", "vector"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One feature column.
+
+    Attributes:
+        name: as in the file.
+        kind: of its values; a timestamp's first encoded column is days since 1970 in UTC.
+        start, width: which of the encoded columns are its own.
+        categories: of a category, the values by code. Whatever is beyond them has one more code, or none.
+    """
+
+    name: str
+    kind: FieldKind
+    start: int
+    width: int = 1
+    categories: tuple[str, ...] = ()
+
+    def values(self, X: Floats) -> Floats:
+        """Return its [n, width] encoded columns."""
+        return X[:, self.start : self.start + self.width]
+
+    def texts(self, X: Floats) -> NDArray[np.object_]:
+        """Return its [n] values as text; None where missing or not among the categories."""
+        names = np.array([*self.categories, None], dtype=object)
+        codes = np.nan_to_num(X[:, self.start], nan=len(self.categories)).astype(np.int64)
+        texts: NDArray[np.object_] = names[np.minimum(codes, len(self.categories))]
+        return texts
+
+
+@dataclass(frozen=True)
+class Table:
+    """The feature columns, in the order that the user gave them, and the classes in the file's own type."""
+
+    fields: tuple[Field, ...]
+    classes: tuple[str | int | float | bool, ...] = ()
+
+    def field(self, name: str) -> Field:
+        """Return the column of a name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise UsageError(
+            f"the model needs the column '{name}', which is not among the features",
+            "the features are: " + ", ".join(field.name for field in self.fields[:20]),
+        )
+
+    def take(self, names: tuple[str, ...]) -> Table:
+        """Return the columns of these names, in this order; UsageError if one is not there."""
+        return Table(tuple(self.field(name) for name in names), self.classes)
+
+    def order_of(self, classes: tuple[Any, ...]) -> list[int]:
+        """Return, per class of the target, the position of that class among a model's own classes.
+
+        Classes are compared by their text, whole numbers with and without ".0", booleans in any case.
+
+        Raises:
+            UsageError: the model knows other classes than the target has.
+        """
+        own = [_spelled(value) for value in classes]
+        wanted = [_spelled(value) for value in self.classes]
+        if sorted(own) != sorted(wanted):
+            raise UsageError(
+                f"the model's classes ({_listed(own)}) are not the target's ({_listed(wanted)})",
+                "check --target, or give rows of the same classes",
+            )
+        return [own.index(name) for name in wanted]
+
+    def to_array(self) -> NDArray[np.uint8]:
+        """Return the whole as bytes of JSON, so that it is stored among arrays."""
+        return np.frombuffer(json.dumps(asdict(self)).encode(), np.uint8)
+
+    @classmethod
+    def from_array(cls, array: NDArray[np.uint8]) -> Self:
+        """Rebuild a table from what `to_array` returned; ValueError, KeyError or TypeError if it is not one of ours."""
+        stored: Mapping[str, Any] = json.loads(array.tobytes())
+        fields = (Field(**{**each, "categories": tuple(each["categories"])}) for each in stored["fields"])
+        return cls(tuple(fields), tuple(stored["classes"]))
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    text = str(value)
+    return text.lower() if text in ("True", "False") else text
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
