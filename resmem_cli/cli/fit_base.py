@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resmem_cli.cli import console, options
+from resmem_cli.cli import base_report, console, options
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.adopt_base import FromColumns, FromFile
 
 
 class TaskName(enum.StrEnum):
@@ -19,14 +23,17 @@ class TaskName(enum.StrEnum):
     CLASSIFICATION = "classification"
 
 
-_ESTIMATORS = ("auto", "boosting", "linear", "mlp", "constant")  # for completion, which must not load them
-
-
 def _estimators(incomplete: str) -> list[str]:
     """Complete the last of several names, none of them twice."""
     *before, last = incomplete.split(",")
-    names = [name for name in _ESTIMATORS if name.startswith(last) and name not in before]
+    names = [name for name in base_report.ESTIMATORS if name.startswith(last) and name not in before]
     return [",".join([*before, name]) for name in names]
+
+
+def _list_estimators(wanted: bool) -> None:
+    if wanted:
+        base_report.list_estimators()
+        raise typer.Exit
 
 
 def fit_base(
@@ -39,12 +46,21 @@ def fit_base(
         typer.Option(
             metavar="NAME,...|auto",
             autocompletion=_estimators,
-            help="boosting: histogram gradient boosting. linear: ridge or logistic regression. mlp: a network with "
-            "early stopping. constant: the mean or the class frequencies. Of several, the one that is best on a "
-            "held-out fifth is the base, and fit-residual may use the others as well. auto: boosting,linear; of more "
-            "than 10 classes linear alone.",
+            help="boosting: histogram gradient boosting. lightgbm, xgboost, catboost: those libraries, where they are "
+            "installed. linear: ridge or logistic regression. mlp: a network with early stopping. constant: the mean "
+            "or the class frequencies. Of several, the one that is best on a held-out fifth is the base, and "
+            "fit-residual may use the others as well. auto: boosting,linear; of more than 10 classes linear alone.",
         ),
     ] = "auto",
+    list_estimators: Annotated[
+        bool,
+        typer.Option(
+            "--list-estimators",
+            is_eager=True,
+            callback=_list_estimators,
+            help="Show the estimators, which are installed, and how to install the others.",
+        ),
+    ] = False,
     param: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,6 +69,51 @@ def fit_base(
             help="A parameter of the estimators' own, for each that has it; may be repeated.",
         ),
     ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The base is another model, whose predicted numbers this column holds."),
+    ] = None,
+    probabilities: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PREFIX|COLUMN,...",
+            help="The base is another model, whose probabilities are in these columns: one per class, one column of "
+            "lists, or of two classes that of the second. A prefix is followed by the class.",
+        ),
+    ] = None,
+    logits: Annotated[
+        str | None, typer.Option(metavar="PREFIX|COLUMN,...", help="The same with logits, before the softmax.")
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="With one of the three above: the column of lists of numbers that is that model's representation.",
+        ),
+    ] = None,
+    import_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="The base is this model: LightGBM text, XGBoost JSON or UBJ, CatBoost cbm, ONNX, or scikit-learn "
+            "saved with skops.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="prediction=NAME,embedding=NAME",
+            help="Which outputs of an ONNX model are which; probabilities=NAME or logits=NAME says it more exactly.",
+        ),
+    ] = None,
+    trust_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--trust-pickle",
+            help="Let --import load a pickle or joblib file once. A pickle runs whatever code is in it.",
+        ),
+    ] = False,
     features: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN,...", help="Use only these columns as features.")
     ] = None,
@@ -78,9 +139,16 @@ def fit_base(
     """Learn the schema and base models from labelled rows; replaces what is there."""
     source = options.input_of(inputs, input_format, delimiter)
     params = options.parameters(param)
+    named = {"predictions": predictions, "probabilities": probabilities, "logits": logits}
+    origin = _origin(named, embedding, import_file, output, trust_pickle)
+    if origin is not None and (estimator != "auto" or params):
+        raise typer.BadParameter(
+            "a base from elsewhere is not fitted: leave --estimator and --param out", param_hint="'--estimator'"
+        )
 
     from resmem_cli.data.inference import Roles
     from resmem_cli.data.schema import Task
+    from resmem_cli.workflow.adopt_base import adopt_base
     from resmem_cli.workflow.fit_base import BaseOptions
     from resmem_cli.workflow.fit_base import fit_base as run
 
@@ -94,33 +162,51 @@ def fit_base(
         categories=options.names(category),
     )
     with console.progress(quiet) as report:
-        fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report)
-
-    schema = fitted.schema
-    console.say(*(f"note: {note}" for note in fitted.notes), quiet=quiet)
-    kinds = ", ".join(
-        f"{sum(column.kind == kind for column in schema.columns)} {kind}"
-        for kind in dict.fromkeys(column.kind for column in schema.columns)
-    )
-    if fitted.held_out:
-        compared = ", ".join(
-            f"{name} {value:.5g}" for name, value in zip(fitted.estimators, fitted.held_out, strict=True)
-        )
-        console.say(f"{fitted.objective} of {fitted.n_held_out:,} held-out rows: {compared}", quiet=quiet)
-    what = f" of {len(schema.target.classes)} classes" if schema.target.classes else ""
-    console.say(
-        f"fitted {' and '.join(fitted.estimators)} on {fitted.n_rows:,} rows and {len(schema.columns)} features "
-        f"({kinds}): {schema.target.task}{what} of '{target}' -> {model}/base.json",
-        quiet=quiet,
-    )
+        if origin is None:
+            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report)
+        else:
+            fitted = adopt_base(source, roles, model, origin, threads=threads, report=report)
+    base_report.describe(fitted, model, is_adopted=origin is not None, quiet=quiet)
     if as_json:
-        result = {
-            "rows": fitted.n_rows,
-            "estimators": list(fitted.estimators),
-            "held_out": dict(zip(fitted.estimators, fitted.held_out, strict=False)),
-            "task": schema.target.task.value,
-            "classes": list(schema.target.classes),
-            "features": {column.name: column.kind.value for column in schema.columns},
-            "notes": list(fitted.notes),
-        }
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(base_report.as_json(fitted), ensure_ascii=False))
+
+
+def _origin(
+    named: dict[str, str | None], embedding: str | None, file: Path | None, output: str | None, trust_pickle: bool
+) -> FromColumns | FromFile | None:
+    """Return where the base comes from, None if it is to be fitted."""
+    from resmem_cli.model.bases.columns import FORMS
+    from resmem_cli.workflow.adopt_base import FromColumns, FromFile
+
+    chosen = [form for form in FORMS if named[form] is not None]
+    if len(chosen) + (file is not None) > 1:
+        several = [f"--{form}" for form in chosen] + ["--import"] * (file is not None)
+        raise typer.BadParameter(f"{' and '.join(several)} exclude each other: name one base", param_hint="'--import'")
+    if embedding is not None and not chosen:
+        raise typer.BadParameter(
+            "say with it what the model predicts: --predictions, --probabilities or --logits",
+            param_hint="'--embedding'",
+        )
+    if file is None and (output is not None or trust_pickle):
+        raise typer.BadParameter("it needs --import", param_hint="'--output'" if output else "'--trust-pickle'")
+    if file is not None:
+        return FromFile(file, _outputs(output), trust_pickle)
+    if not chosen:
+        return None
+    columns = options.names([named[chosen[0]] or ""])
+    if not columns:
+        raise typer.BadParameter("no column is named", param_hint=f"'--{chosen[0]}'")
+    return FromColumns(chosen[0], tuple(columns), embedding)
+
+
+_OUTPUTS = ("prediction", "probabilities", "logits", "embedding")
+
+
+def _outputs(text: str | None) -> dict[str, str]:
+    pairs = [part.partition("=") for part in options.names([text])] if text else []
+    for role, _, name in pairs:
+        if role not in _OUTPUTS or not name:
+            raise typer.BadParameter(
+                f"'{role}' is not of the form ROLE=NAME with a role of {', '.join(_OUTPUTS)}", param_hint="'--output'"
+            )
+    return {role: name for role, _, name in pairs}

@@ -10,15 +10,11 @@ import typer
 
 from resmem_cli.cli import console, memory_report, options
 
+_REPRESENTATIONS = ("auto", "features", "sensitivity", "model", "learned")
 
-class RepresentationName(enum.StrEnum):
-    """What it means for two rows to be near each other."""
 
-    AUTO = "auto"
-    FEATURES = "features"
-    SENSITIVITY = "sensitivity"
-    MODEL = "model"
-    LEARNED = "learned"
+def _representations(incomplete: str) -> list[str]:
+    return [name for name in (*_REPRESENTATIONS, "column:") if name.startswith(incomplete)]
 
 
 class EncoderName(enum.StrEnum):
@@ -87,20 +83,22 @@ def fit_residual(
         str, typer.Option(metavar="T|auto", help="Temperature of the base's probabilities (classes only).")
     ] = "auto",
     representation: Annotated[
-        RepresentationName,
+        str,
         typer.Option(
+            metavar="|".join(_REPRESENTATIONS) + "|column:NAME",
+            autocompletion=_representations,
             help="Where distances are taken. features: the columns, on one scale. sensitivity: the same, each in "
             "proportion to how far it moves the base's prediction. model: what the base computes (a network's last "
             "hidden layer, groups of trees, a linear model's terms). learned: an encoder trained so that neighbours "
-            "explain the residual."
+            "explain the residual. column:NAME: a column of lists of numbers, such as an embedding.",
         ),
-    ] = RepresentationName.AUTO,
+    ] = "auto",
     encoder: Annotated[
         EncoderName,
         typer.Option(
             help="Of a learned representation: a scale per input (diagonal), a linear map beside it (linear), a "
             "network (mlp), or one that also reads waves of every number (periodic). auto: whichever of the last two "
-            "leads after a fifth of the training."
+            "leads after a fifth of the training; of one base alone, both."
         ),
     ] = EncoderName.AUTO,
     encoder_steps: Annotated[
@@ -129,10 +127,19 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders, at most two memories. default: an encoder per base, trained for 800 steps (fewer "
-            "below 20,000 rows), at most three memories. high: linear, mlp and periodic encoders, 3,000 steps, four.",
+            help="quick: no encoders, at most two memories. default: an encoder per base (of one base alone two), "
+            "trained for 1,000 steps (fewer below 20,000 rows), at most three memories. high: linear, mlp and periodic "
+            "encoders, 2,000 steps, four memories.",
         ),
     ] = EffortName.DEFAULT,
+    valid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Further labelled rows, which the base was not trained on: the settings are chosen by these alone. "
+            "For a base from elsewhere, whose training rows are not known.",
+        ),
+    ] = None,
     folds: Annotated[
         int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
     ] = 5,
@@ -166,6 +173,10 @@ def fit_residual(
     k = options.number_or_auto(neighbors, "--neighbors")
     if k is not None and (k < 1 or k != int(k)):
         raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="'--neighbors'")
+    if representation not in _REPRESENTATIONS and not representation.startswith("column:"):
+        raise typer.BadParameter(
+            f"'{representation}' is none of {', '.join(_REPRESENTATIONS)}, column:NAME", param_hint="'--representation'"
+        )
     t = options.number_or_auto(temperature, "--temperature")
     if t == 0:
         raise typer.BadParameter(f"{temperature} is not more than 0", param_hint="'--temperature'")
@@ -180,7 +191,7 @@ def fit_residual(
         is_relative=bandwidth_kind is BandwidthKind.RELATIVE,
         shrinkage=options.number_or_auto(shrinkage, "--shrinkage"),
         temperature=t,
-        representation=None if representation is RepresentationName.AUTO else representation.value,
+        representation=None if representation == "auto" else representation,
         encoder=None if encoder is EncoderName.AUTO else cast(Any, encoder.value),
         n_steps=encoder_steps,
         residuals=None if residuals is ResidualsName.AUTO else cast(Any, residuals.value),
@@ -192,7 +203,8 @@ def fit_residual(
         threads=threads,
     )
     with console.progress(quiet) as report:
-        fitted = run(source, model, chosen, report)
+        new = None if valid is None else options.input_of([valid], input_format, delimiter)
+        fitted = run(source, model, chosen, report, valid=new)
 
     if verbose and not quiet:
         memory_report.print_candidates(fitted)

@@ -20,11 +20,28 @@ def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
         console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
     if selection is not None and not fitted.is_switched_off:
         _describe_folds(selection, fitted)
+    _warn_of_rows_that_trained_the_base(fitted)
     if not fitted.uses_memory:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
     for memory in fitted.memories:
         console.say(_sentence(memory, fitted, asked_recall) + f" -> {model}/memory.json", quiet=False)
+
+
+def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
+    if fitted.own_losses is not None and fitted.looks_trained_on:
+        own, other = fitted.own_losses
+        console.say(
+            f"note: the base's {fitted.objective} is {own:.4g} on the rows to remember and {other:.4g} on those of "
+            "--valid: it was probably trained on the former, whose residuals then say little; remember other rows",
+            quiet=False,
+        )
+    elif not fitted.can_refit and fitted.own_losses is None and fitted.selection is not None:
+        console.say(
+            "note: which rows trained the base is not known: if it was these, the gain is not to be believed; "
+            "remember rows that are new to it, or give some with --valid",
+            quiet=False,
+        )
 
 
 def _sentence(memory: BuiltMemory, fitted: FittedMemory, asked_recall: float) -> str:
@@ -86,6 +103,8 @@ def _bandwidth_kind(settings: Settings) -> str:
 def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
     figures = _figures(selection)
     how = "the base fitted anew without them" if selection.refitted else "new to the base"
+    if not fitted.can_refit and fitted.own_losses is None:
+        how = "taken as new to the base"
     which = f"base ({fitted.estimators[0]})" if len(fitted.estimators) > 1 else "base"
     console.say(
         f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): "

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from resmem_cli.data import kinds
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.data.streams import Prefixed
 from resmem_cli.errors import DataError
@@ -142,6 +143,8 @@ class Writer:
             column = pa.concat_arrays(column.chunks)
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        if kinds.kind_of(column.type) is kinds.Kind.VECTOR:
+            column = _lists_as_text(column)
         try:
             text = pc.cast(column, pa.string())
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
@@ -162,6 +165,12 @@ def not_text(name: str, arrow_type: pa.DataType) -> DataError:
         f"the column '{name}' of type {arrow_type} cannot be written as text",
         "leave it out with --keep, or write Parquet",
     )
+
+
+def _lists_as_text(column: pa.Array) -> pa.Array:
+    """Return lists of numbers as JSON: [1, 2.5]."""
+    texts = pc.cast(pc.cast(column, pa.list_(column.type.value_type)), pa.list_(pa.string()))
+    return pc.binary_join_element_wise("[", pc.binary_join(texts, ", "), "]", "")
 
 
 def _may_need_quotes(arrow_type: pa.DataType) -> bool:

@@ -58,6 +58,11 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
     return encoded, surprises
 
 
+def vector_length(rows: Rows, name: str) -> int:
+    """Return how many numbers each of a column's vectors holds; DataError if that differs."""
+    return int(kinds.as_vector(rows, name).shape[1])
+
+
 def encode_target(rows: Rows, schema: Schema) -> Floats:
     """Encode the target of labelled rows.
 

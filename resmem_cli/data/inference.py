@@ -29,7 +29,12 @@ _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index
 
 @dataclass(frozen=True)
 class Roles:
-    """What the user said about columns; an empty `features` means every column without another role."""
+    """What the user said about columns; an empty `features` means every column without another role.
+
+    Attributes:
+        given: columns that hold what a base elsewhere has predicted.
+        rarest_category: in how many rows a category must be to have a code of its own.
+    """
 
     target: str
     task: Task | None = None
@@ -38,6 +43,8 @@ class Roles:
     id_column: str | None = None
     weight_column: str | None = None
     categories: Sequence[str] = ()
+    given: Sequence[str] = ()
+    rarest_category: int = MIN_CATEGORY_ROWS
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,13 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         UsageError: the roles contradict each other.
     """
     candidates = _candidates(parts[0], roles)
-    rows = _typed(parts, {*candidates, roles.target, *filter(None, [roles.weight_column])}, roles)
+    rows = _typed(parts, {*candidates, roles.target, *roles.given, *filter(None, [roles.weight_column])}, roles)
     rows, notes = _with_target(rows, roles)
     target, why = _target(rows, roles)
     _require_weight(rows, roles.weight_column)
     columns = []
     for name in candidates:
-        column, note = _column(rows, name, forced=name in roles.categories, wanted=name in roles.features)
+        column, note = _column(rows, name, roles)
         columns += [column] if column else []
         notes += [note] if note else []
     if not columns:
@@ -77,9 +84,9 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
 
 def _candidates(rows: Rows, roles: Roles) -> list[str]:
     names = list(rows.table.column_names)
-    taken = [roles.target, *filter(None, (roles.id_column, roles.weight_column))]
+    taken = [roles.target, *filter(None, (roles.id_column, roles.weight_column)), *roles.given]
     if len(set(taken)) < len(taken):
-        raise UsageError("one column is given two of the roles --target, --id and --weight", "give each its own column")
+        raise UsageError(f"one column is given two of the roles {_roles(roles)}", "give each its own column")
     said = [*taken, *roles.features, *roles.drop, *roles.categories]
     absent = [name for name in dict.fromkeys(said) if name not in names]
     if absent:
@@ -92,6 +99,10 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
         raise UsageError(f"'{clash[0]}' is named in --features and has another role", "take it out of one of them")
     wanted: Iterable[str] = dict.fromkeys(roles.features) or names
     return [name for name in wanted if name not in taken and name not in roles.drop]
+
+
+def _roles(roles: Roles) -> str:
+    return "--target, --id, --weight and of the base's columns" if roles.given else "--target, --id and --weight"
 
 
 def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
@@ -185,9 +196,9 @@ def _classes(rows: Rows, name: str, kind: Kind) -> tuple[str | int | float | boo
     return tuple(sorted(counts.field("values").to_pylist()))
 
 
-def _column(rows: Rows, name: str, *, forced: bool, wanted: bool) -> tuple[Column | None, str]:
+def _column(rows: Rows, name: str, roles: Roles) -> tuple[Column | None, str]:
     """Return the column as a feature, or None and why it is none."""
-    values = rows.column(name)
+    values, forced, wanted = rows.column(name), name in roles.categories, name in roles.features
     kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
     if (not name or _PANDAS_INDEX.fullmatch(name)) and not (forced or wanted):
         what = f"the index column '{name}'" if name else "a column without a name (an index?)"
@@ -204,7 +215,7 @@ def _column(rows: Rows, name: str, *, forced: bool, wanted: bool) -> tuple[Colum
         return _vector(rows, name, wanted=wanted)
     if kind is not Kind.CATEGORY:
         return Column(name, kind, str(values.type)), ""
-    return _category(rows, name, insisted=forced or wanted)
+    return _category(rows, name, roles)
 
 
 def _vector(rows: Rows, name: str, *, wanted: bool) -> tuple[Column | None, str]:
@@ -228,15 +239,16 @@ def _is_missing(rows: Rows, name: str, kind: Kind | None) -> bool:
     return bool(values.null_count == len(values))
 
 
-def _category(rows: Rows, name: str, *, insisted: bool) -> tuple[Column | None, str]:
-    text = kinds.as_category(rows, name)
+def _category(rows: Rows, name: str, roles: Roles) -> tuple[Column | None, str]:
+    text, insisted, rarest = kinds.as_category(rows, name), name in roles.categories, roles.rarest_category
+    insisted |= name in roles.features
     counts = pc.value_counts(text.drop_null())
     ranked = sorted((-item["counts"], item["values"]) for item in counts.to_pylist())
-    frequent = [value for count, value in ranked if -count >= MIN_CATEGORY_ROWS][:MAX_CATEGORIES]
+    frequent = [value for count, value in ranked if -count >= rarest][:MAX_CATEGORIES]
     if not frequent:
         return (
             None,
-            f"the column '{name}' has no value in {MIN_CATEGORY_ROWS} rows or more and is not used as a feature",
+            f"the column '{name}' has no value in {rarest} rows or more and is not used as a feature",
         )
     if len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not insisted:
         return None, (

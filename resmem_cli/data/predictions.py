@@ -119,4 +119,6 @@ def _typed(rows: Rows, name: str, column: Column | None) -> pa.ChunkedArray | pa
         return pa.array(kinds.as_number(rows, name), from_pandas=True)
     if column.kind is Kind.BOOLEAN:
         return pa.array(kinds.as_boolean(rows, name), from_pandas=True).cast(pa.bool_())
+    if column.kind is Kind.VECTOR:
+        return pa.FixedSizeListArray.from_arrays(kinds.as_vector(rows, name).ravel(), column.length)
     return kinds.as_instant(rows, name)

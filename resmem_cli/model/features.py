@@ -44,7 +44,7 @@ class FeatureSpace:
 
     @classmethod
     def fit(cls, X: Floats, n_categories: tuple[int, ...], scaling: Scaling) -> Self:
-        """Learn the map from [n, d] encoded training rows."""
+        """Learn the map from the first d columns of encoded training rows."""
         numbers = _finite(X[:, [i for i, count in enumerate(n_categories) if count == 0]])
         learn = _standard_knots if scaling == "standard" else _normal_knots
         pairs = [learn(column[~np.isnan(column)]) for column in numbers.T]
@@ -70,7 +70,8 @@ class FeatureSpace:
         return np.concatenate([numbers, numbers[self.indicated], *categories])
 
     def transform(self, X: Floats) -> Singles:
-        """Return [n, p] single-precision features of [n, d] encoded rows: numbers, indicators, categories."""
+        """Return [n, p] single-precision features of n encoded rows: numbers, indicators, categories."""
+        X = X[:, : len(self.n_categories)]
         out = np.zeros((len(X), self.n_outputs), dtype=np.float32)
         is_category = np.array([count > 0 for count in self.n_categories], dtype=bool)
         numbers = _finite(X[:, ~is_category])

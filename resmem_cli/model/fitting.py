@@ -24,12 +24,15 @@ from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.neighbourhood import Lesson, Neighbourhood
 from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.representation import (
+    COLUMN,
     Features,
     Learned,
+    OfColumn,
     OfModel,
     Representation,
     Sensitivity,
     encoder_inputs,
+    has_sensitivity,
     kinds_of,
 )
 from resmem_cli.model.splitting import Recipe, Rows, splits
@@ -100,6 +103,9 @@ class Fitting:
         """Return the representation called `name`; only a learned one looks at labels, and at the residuals' kind."""
         if name == OfModel.name:
             return OfModel()
+        if name.startswith(COLUMN):
+            column = name.removeprefix(COLUMN)
+            return OfColumn(column, *self.recipe.problem.vectors[column])
         if name == Features.name:
             return Features(self.space)
         if name == Sensitivity.name:
@@ -116,7 +122,8 @@ class Fitting:
             n_steps = -(-n_steps // _SHARE_OF_STEPS_TO_RESUME)
         else:
             n_trends = int(self.recipe.problem.is_regression)  # a trend of probabilities was no gain
-            encoders = (Encoder.start(k, scale, self.space.n_numbers, n_trends, rng) for k in kinds_of(name))
+            kinds = kinds_of(name, self.space.n_numbers)
+            encoders = (Encoder.start(kind, scale, self.space.n_numbers, n_trends, rng) for kind in kinds)
             starts = [learning.started(lessons[0], encoder, rng) for encoder in encoders]
             n_tried = n_steps // _SHARE_OF_STEPS_TO_RACE if len(starts) > 1 else 0
             start = learning.leading(lessons, starts, n_tried, rng, self.report)
@@ -158,7 +165,11 @@ class Fitting:
 
     @cached_property
     def sensitivity(self) -> Floats:
-        return learning.sensitivity(self.base, self.training.X, np.random.default_rng(self.recipe.problem.seed))
+        problem = self.recipe.problem
+        n_features, rng = len(problem.n_categories), np.random.default_rng(problem.seed)
+        if not has_sensitivity(self.base, problem):
+            return np.ones(n_features)
+        return learning.sensitivity(self.base, self.training.X, n_features, rng)
 
     @cached_property
     def folds(self) -> list[InnerFold]:

@@ -25,15 +25,21 @@ _SENSITIVITY_ROWS = 2_000
 _LEAST_SENSITIVITY = 0.1  # of the largest: a column that the base ignores may be what it misses
 
 
-def sensitivity(base: Base, X: Floats, rng: np.random.Generator) -> Floats:
-    """Return [d] how far the base's prediction moves (root mean square) when a column of [n, d] rows is permuted.
+def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator) -> Floats:
+    """Return [d] how far the base's prediction moves (root mean square) when a feature of encoded rows is permuted.
 
-    Relative to the column that moves it most. Labels play no part.
+    Relative to the feature that moves it most; all are equal if none does. Labels play no part.
+
+    Args:
+        base: the model.
+        X: [n, columns] the rows, of which the first d columns are features.
+        n_features: d.
+        rng: what the order of the rows is drawn by.
     """
     sample = X[rng.permutation(len(X))[:_SENSITIVITY_ROWS]]
     predictions = base.predict(sample)
-    moved = np.empty(X.shape[1])
-    for j in range(X.shape[1]):
+    moved = np.empty(n_features)
+    for j in range(n_features):
         shuffled = sample.copy()
         shuffled[:, j] = rng.permutation(shuffled[:, j])
         moved[j] = np.sqrt(np.square(base.predict(shuffled) - predictions).sum(axis=1).mean())

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import encoder
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases import Base
+from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.features import FeatureSpace
 from resmem_cli.model.neighbourhood import Neighbourhood
 
 LEARNED = "learned:"
 AUTO = "auto"  # after it: of the kinds that race, whichever leads
 RACING: tuple[encoder.Kind, ...] = ("mlp", "periodic")
+_MOST_WAVY = 100  # numbers: the waves of more, such as an image's, would be most of the work
+COLUMN = "column:"
+_MOST_PERMUTED = 200  # features: of more, such as pixels, asking the base once for each takes longer than fitting it
 
 
 class Position(NamedTuple):
@@ -88,6 +91,30 @@ class OfModel:
 
 
 @dataclass(frozen=True)
+class OfColumn:
+    """A column of vectors as it is, such as the embedding of a text.
+
+    Attributes:
+        column: its name.
+        start, stop: the encoded columns that it fills.
+    """
+
+    column: str
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        return COLUMN + self.column
+
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        return Position(X[:, self.start : self.stop].astype(np.float32))
+
+    def to_arrays(self) -> Arrays:
+        return {"columns": np.array([self.start, self.stop])}
+
+
+@dataclass(frozen=True)
 class Learned:
     """A trained encoder of the features and the base's prediction.
 
@@ -120,10 +147,16 @@ class Learned:
         return {**self.space.to_arrays(), "unit": self.unit, **own}
 
 
-def cheap(base: Base, X: Floats) -> tuple[str, ...]:
+def cheap(base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
     """Return the names of the representations that need no training, those that this base allows on a row of `X`."""
+    sensitivity = (Sensitivity.name,) if has_sensitivity(base, problem) else ()
     of_model = (OfModel.name,) if base.represent(X[:1]) is not None else ()
-    return (Features.name, Sensitivity.name, *of_model)
+    return (Features.name, *sensitivity, *of_model, *(COLUMN + name for name in problem.vectors))
+
+
+def has_sensitivity(base: Base, problem: Problem) -> bool:
+    """Whether it is known, at a bearable cost, how far each feature moves the base's prediction."""
+    return base.reads_features and len(problem.n_categories) <= _MOST_PERMUTED
 
 
 def restore(name: str, arrays: Arrays) -> Representation:
@@ -135,6 +168,8 @@ def restore(name: str, arrays: Arrays) -> Representation:
     """
     if name == OfModel.name:
         return OfModel()
+    if name.startswith(COLUMN):
+        return OfColumn(name.removeprefix(COLUMN), *arrays["columns"].tolist())
     space = FeatureSpace.from_arrays(arrays)
     if name == Features.name:
         return Features(space)
@@ -150,10 +185,10 @@ def restore(name: str, arrays: Arrays) -> Representation:
     return Learned(space, arrays["unit"], Neighbourhood.from_arrays(own))
 
 
-def kinds_of(name: str) -> tuple[encoder.Kind, ...]:
+def kinds_of(name: str, n_numbers: int = 0) -> tuple[encoder.Kind, ...]:
     """Return the kinds of encoder among which a learned representation is to be found, by its name."""
     if name == LEARNED + AUTO:
-        return RACING
+        return RACING if n_numbers <= _MOST_WAVY else ("mlp",)
     for kind in encoder.KINDS:
         if name == LEARNED + kind:
             return (kind,)

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 import zipfile
 from typing import Any
 
-from resmem_cli.errors import ModelError
+from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
 
-# What histogram gradient boosting is made of, beyond what skops itself knows to be safe. Never what a file asks for.
+# What histogram gradient boosting is made of, beyond what skops itself knows to be safe; then what the usual pipelines
+# from elsewhere are made of: data and pure functions. Never what a file asks for.
 TRUSTED_TYPES = (
     "functools.partial",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.utils.validation.check_array",
+    "numpy.dtype",
+    "numpy.number",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 )
 SKOPS = "skops"  # the suffix of its files
+_MOST_BYTES = 2 << 30  # of what a compressed file becomes
+_WRITE_COLUMNS = "write the model's predictions as columns (--predictions or --probabilities) instead"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -36,7 +55,7 @@ def from_bytes(data: bytes, name: str) -> Any:
 
     try:
         _refuse_compressed(data)
-        foreign = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED_TYPES))
+        foreign = _foreign_types(data)
         if foreign:
             raise ModelError(
                 f"{name} asks for the type {foreign[0]}, which is not one that resmem stores",
@@ -49,6 +68,73 @@ def from_bytes(data: bytes, name: str) -> Any:
         raise ModelError(
             f"{name} cannot be read as an estimator ({type(error).__name__}: {error})", "run fit-base again"
         ) from error
+
+
+def from_foreign(data: bytes, name: str) -> Any:
+    """Return the estimator in a skops file called `name` that someone else has written, compressed or not.
+
+    Raises:
+        DataError: the file is damaged, or would become larger than 2 GiB.
+        UsageError: it asks for a type that is not trusted.
+    """
+    import skops.io
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            n_bytes = sum(entry.file_size for entry in archive.infolist())  # beyond which nothing of one is read
+        if n_bytes > _MOST_BYTES:
+            raise DataError(f"{name} would become larger than 2 GiB", _WRITE_COLUMNS)
+        foreign = _foreign_types(data)
+        if foreign:
+            raise UsageError(f"{name} asks for types that resmem does not trust: {_listed(foreign)}", _WRITE_COLUMNS)
+        return skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+    except ResmemError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{name} cannot be read as an estimator ({_described(error)})", "save it again with skops.io.dump"
+        ) from error
+
+
+def from_pickle(data: bytes, name: str) -> Any:
+    """Return the estimator in a pickle called `name`, of Python's or joblib's: this runs whatever code is in it.
+
+    It comes back as it will be read from the model directory, which holds no pickle.
+
+    Raises:
+        DataError: the pickle is damaged, or needs what is not installed.
+        UsageError: the estimator holds a type that the model directory may not.
+    """
+    import joblib
+
+    try:
+        estimator = joblib.load(io.BytesIO(data))
+    except Exception as error:
+        raise DataError(
+            f"{name} cannot be unpickled ({_described(error)})", "install what it was made with, or save it again"
+        ) from error
+    try:
+        stored = to_bytes(estimator)
+    except Exception as error:
+        raise UsageError(f"{name} holds what resmem cannot store ({_described(error)})", _WRITE_COLUMNS) from error
+    foreign = _foreign_types(stored)
+    if foreign:
+        raise UsageError(f"{name} holds types that resmem does not store: {_listed(foreign)}", _WRITE_COLUMNS)
+    return from_bytes(stored, name)
+
+
+def _foreign_types(data: bytes) -> list[str]:
+    import skops.io
+
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED_TYPES))
+
+
+def _described(error: Exception) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …").rstrip(":. ")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _refuse_compressed(data: bytes) -> None:

@@ -74,7 +74,7 @@ def fit_base(source: Input, roles: Roles, model: Path, options: BaseOptions, rep
         X, _ = encoding.encode(table, schema)
         y = encoding.encode_target(table, schema)
         rows = Rows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
-        problem = Problem(schema.n_categories, len(schema.target.classes), options.seed)
+        problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
         names = dict.fromkeys(each for name in asked for each in _meant(name, problem))
         recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
         recipes, losses, n_held_out = _best_first(recipes, rows, report)

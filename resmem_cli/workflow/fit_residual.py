@@ -13,7 +13,8 @@ from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model import resmem, selection
+from resmem_cli.model import metrics, resmem, selection
+from resmem_cli.model.bases import Base
 from resmem_cli.model.fitting import Fitting, Place, Residuals
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import HnswIndex
@@ -28,6 +29,9 @@ from resmem_cli.workflow import memory_plan
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 from resmem_cli.workflow.memory_plan import EFFORTS, MemoryOptions
+
+# A base whose metric on the rows to remember is less than this share of that on others was trained on them.
+_OVERFITTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class FittedMemory:
     """What was chosen and built; `selection` is None if nothing was measured.
 
     `estimators` names the bases, in the order that the selection counts them by; `is_switched_off` says that the user,
-    and not the folds, set the shrinkage to 0.
+    and not the folds, set the shrinkage to 0. `own_losses` are the first base's metric on the rows to remember and on
+    the further rows that it was not trained on, if there are any.
     """
 
     selection: Selection | None
@@ -62,14 +67,33 @@ class FittedMemory:
     n_seen: int
     n_dropped: int
     is_switched_off: bool
+    can_refit: bool
+    own_losses: tuple[float, float] | None = None
+
+    @property
+    def looks_trained_on(self) -> bool:
+        """Whether the base is so much better on the rows to remember that it was probably trained on them."""
+        if self.own_losses is None:
+            return False
+        own, other = self.own_losses
+        return (1 - own) < _OVERFITTED * (1 - other) if self.objective == "accuracy" else own < _OVERFITTED * other
 
     @property
     def uses_memory(self) -> bool:
         return any(memory.settings.shrinkage > 0 for memory in self.memories)
 
 
-def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Report = silent) -> FittedMemory:
+def fit_residual(
+    source: Input, model: Path, options: MemoryOptions, report: Report = silent, *, valid: Input | None = None
+) -> FittedMemory:
     """Memorise the residuals of labelled rows under the stored bases; earlier memories are replaced.
+
+    Args:
+        source: the rows.
+        model: the directory.
+        options: how to remember.
+        report: is told what is being done.
+        valid: further rows, which the bases were not trained on. Then the folds ask about these alone.
 
     Raises:
         DataError: the rows cannot be read, or do not fit the model's schema.
@@ -81,8 +105,13 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
         objective = memory_plan.objective(base, options)
         report("reading")
         labelled = _labelled(source, base.schema)
+        n_first = len(labelled.y)
+        if valid is not None:
+            labelled = labelled.joined(_labelled(valid, base.schema))
         hashes = encoding.hash_rows(labelled.X, labelled.y)
         is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
+        if valid is not None:
+            is_new[:n_first] = False
         rows = Rows(labelled.X, labelled.y, labelled.weight, is_new)
         recipes = _recipes(base, rows)
         chosen, members, trained = _choose(rows, base, recipes, options, threads=threads, report=report)
@@ -117,6 +146,8 @@ def fit_residual(source: Input, model: Path, options: MemoryOptions, report: Rep
         n_seen=int((~is_new).sum()),
         n_dropped=labelled.n_dropped,
         is_switched_off=options.shrinkage == 0,
+        can_refit=all(spec.can_refit for spec in base.specs),
+        own_losses=None if valid is None else _own_losses(base.bases[0], rows, n_first, objective),
     )
 
 
@@ -150,6 +181,28 @@ class _Labelled:
     weight: Floats | None
     ids: list[str] | None
     n_dropped: int
+
+    def joined(self, other: _Labelled) -> _Labelled:
+        """Return these rows and then the others."""
+        weight = None
+        if self.weight is not None and other.weight is not None:
+            weight = np.concatenate([self.weight, other.weight])
+        ids = None if self.ids is None or other.ids is None else self.ids + other.ids
+        return _Labelled(
+            np.concatenate([self.X, other.X]),
+            np.concatenate([self.y, other.y]),
+            weight,
+            ids,
+            self.n_dropped + other.n_dropped,
+        )
+
+
+def _own_losses(base: Base, rows: Rows, n_first: int, objective: str) -> tuple[float, float]:
+    losses = metrics.row_loss(rows.y, base.predict(rows.X), objective)
+    weight = np.ones(len(losses)) if rows.weight is None else rows.weight
+    halves = (slice(0, n_first), slice(n_first, None))
+    own, other = (float(np.average(losses[half], weights=weight[half])) for half in halves)
+    return metrics.as_metric(objective, own), metrics.as_metric(objective, other)
 
 
 def _labelled(source: Input, schema: Schema) -> _Labelled:
@@ -198,8 +251,17 @@ def _choose(
 
 
 def _recipes(base: StoredBase, rows: Rows) -> list[Recipe]:
-    """Where enough rows are new to the bases they stay, and are asked about those; otherwise every fold fits anew."""
-    stays = has_enough_new(rows.is_new)
+    """Where enough rows are new to the bases they stay, and are asked about those; otherwise every fold fits anew.
+
+    A base from elsewhere stays always.
+
+    Raises:
+        UsageError: there is no row that such a base was not trained on.
+    """
+    came = not all(spec.can_refit for spec in base.specs)
+    if came and not rows.is_new.any():
+        raise UsageError("--valid holds no row that counts", "give labelled rows that the base was not trained on")
+    stays = came or has_enough_new(rows.is_new)
     pairs = zip(base.specs, base.bases, strict=True)
     return [Recipe(spec, base.problem, fitted if stays else None) for spec, fitted in pairs]
 

@@ -11,7 +11,7 @@ from resmem_cli.model.bases import Base
 from resmem_cli.model.fitting import Place, Residuals
 from resmem_cli.model.folds import Plan
 from resmem_cli.model.memory import GraphOptions
-from resmem_cli.model.representation import LEARNED
+from resmem_cli.model.representation import AUTO, LEARNED, RACING
 from resmem_cli.model.selection import Grid, Member
 from resmem_cli.model.splitting import Recipe, Rows
 from resmem_cli.store.reading import StoredBase
@@ -21,7 +21,8 @@ from resmem_cli.store.reading import StoredBase
 class Effort:
     """What choosing may cost: which encoders are trained on every base, how long, and how many memories are kept.
 
-    Of the encoder "auto" it is seen in training which kind it is. The steps are those of `_ROWS_OF_STEPS` rows.
+    Of the encoder "auto" it is seen in training which kind it is; where there is one base alone, each kind is trained
+    that it could be. The steps are those of `_ROWS_OF_STEPS` rows.
     """
 
     encoders: tuple[str, ...]
@@ -30,9 +31,9 @@ class Effort:
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort((), 800, 2),
-    "default": Effort((representation.AUTO,), 800, 3),
-    "high": Effort(("linear", "mlp", "periodic"), 3_000, 4),
+    "quick": Effort((), 1_000, 2),
+    "default": Effort((AUTO,), 1_000, 3),
+    "high": Effort(("linear", "mlp", "periodic"), 2_000, 4),
 }
 _LEAST_ROWS_TO_LEARN = 500
 # Of fewer rows an encoder has learned what there is in fewer steps, as the root of their share.
@@ -46,7 +47,7 @@ class MemoryOptions:
     Attributes:
         n_neighbors, bandwidth, shrinkage, temperature: the settings of `kernel.Settings`.
         is_relative: whether `bandwidth` is a fraction of the distance to the k-th neighbour.
-        representation: "features", "sensitivity", "model" or "learned".
+        representation: "features", "sensitivity", "model", "column:NAME" or "learned".
         encoder: of a learned representation, one of `encoder.KINDS`.
         n_steps: how long an encoder is trained; None leaves it to `effort`.
         residuals: one of `fitting.RESIDUALS`; None tries cross-fitted ones where a base overfits.
@@ -113,10 +114,14 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
         )
     neighbors = grid(rows, base, options).neighbors
     n_bases = 1 if options.shrinkage == 0 or options.n_folds == 0 else len(recipes)
+    # Two kinds of encoder on one base cost what one of each costs on two.
+    kinds = _encoders(options)
+    if kinds == (AUTO,) and n_bases == 1 and options.n_folds > 0:
+        kinds = RACING
     return [
         Plan(
             recipe,
-            _representations(fitted, recipe.spec.estimator, rows, options),
+            _representations(fitted, recipe, rows, options, kinds),
             options.residuals,
             max(neighbors),
             options.graph,
@@ -126,12 +131,21 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
     ]
 
 
-def _representations(base: Base, estimator: str, rows: Rows, options: MemoryOptions) -> tuple[str, ...]:
+def _encoders(options: MemoryOptions) -> tuple[str, ...]:
+    if options.encoder is not None:
+        return (options.encoder,)
+    own = EFFORTS[options.effort].encoders
+    return own or EFFORTS["default"].encoders if options.representation == "learned" else own
+
+
+def _representations(
+    base: Base, recipe: Recipe, rows: Rows, options: MemoryOptions, kinds: Sequence[str]
+) -> tuple[str, ...]:
     """Return the names of the representations to choose from."""
-    cheap = representation.cheap(base, rows.X)
-    kinds = (options.encoder,) if options.encoder else EFFORTS[options.effort].encoders
+    estimator, problem = recipe.spec.estimator, recipe.problem
+    cheap = representation.cheap(base, rows.X, problem)
     if options.representation == "learned":
-        return tuple(LEARNED + kind for kind in kinds or EFFORTS["default"].encoders)
+        return tuple(LEARNED + kind for kind in kinds)
     if options.representation is None:
         too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN or options.shrinkage == 0
         return cheap if too_few else cheap + tuple(LEARNED + kind for kind in kinds)

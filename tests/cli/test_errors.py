@@ -582,7 +582,7 @@ class TestUsage:
     def test_an_unknown_estimator(self, model: Model, fails: Fails, estimators: str) -> None:
         model()
         sentence = (
-            "there is no estimator 'forest'; choose from: auto, boosting, linear, mlp, constant; several are "
+            "there is no estimator 'forest'; choose from: auto, boosting, lightgbm, xgboost, catboost, linear, mlp, constant; several are "
             "separated by commas"
         )
         fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN, "--estimator", estimators)
@@ -620,7 +620,7 @@ class TestUsage:
     def test_a_representation_that_one_of_several_bases_has_not(self, model: Model, run: Run, fails: Fails) -> None:
         model()
         assert run("fit-base", "train.csv", *TRAIN, "--estimator", "linear,constant").code == 0
-        sentence = "the base constant has no representation 'model'; choose from: features, sensitivity, learned"
+        sentence = "the base constant has no representation 'model'; choose from: features, learned"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", "m", "--representation", "model")
 
     def test_an_unknown_parameter_of_the_estimator(self, model: Model, fails: Fails) -> None:
@@ -690,7 +690,7 @@ class TestUsage:
     def test_a_representation_that_the_base_has_not(self, model: Model, run: Run, fails: Fails) -> None:
         model()
         run("fit-base", "train.csv", *TRAIN, "--estimator", "constant")
-        sentence = "the base constant has no representation 'model'; choose from: features, sensitivity, learned"
+        sentence = "the base constant has no representation 'model'; choose from: features, learned"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", "m", "--representation", "model")
 
     def test_a_learned_representation_without_folds_needs_its_encoder_where_the_effort_has_several(

@@ -100,7 +100,7 @@ class TestMemories:
             ("linear", 0.7),
             ("constant", 0.3),
         ]
-        assert [memory["representation"] for memory in found["memories"]] == ["features", "sensitivity"]
+        assert [memory["representation"] for memory in found["memories"]] == ["features", "features"]
         assert found["uses_memory"] is True
 
     @pytest.mark.parametrize("most", [1, 2, 3])
@@ -123,7 +123,6 @@ class TestMemories:
         ]  # fmt: skip
         assert sorted((row[0], row[1], row[2]) for row in rows[1:]) == [
             ("constant", "features", "in-sample"),
-            ("constant", "sensitivity", "in-sample"),
             ("linear", "features", "in-sample"),
             ("linear", "model", "in-sample"),
             ("linear", "sensitivity", "in-sample"),

@@ -27,6 +27,9 @@ N_CATEGORIES = (0, 0, 3, 0)
 # Small enough to be fitted in milliseconds.
 QUICK = {
     "boosting": {"max_iter": 8, "min_samples_leaf": 5},
+    "lightgbm": {"n_estimators": 8, "learning_rate": 0.3, "min_child_samples": 5},
+    "xgboost": {"n_estimators": 8, "learning_rate": 0.3, "max_depth": 4},
+    "catboost": {"n_estimators": 8, "learning_rate": 0.3, "depth": 4},
     "linear": {},
     "mlp": {"hidden_layer_sizes": (16,), "max_iter": 15, "learning_rate_init": 0.01},
     "constant": {},

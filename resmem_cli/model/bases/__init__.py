@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.catboost import Catboost
 from resmem_cli.model.bases.columns import Columns
 from resmem_cli.model.bases.constant import Constant
+from resmem_cli.model.bases.lightgbm import Lightgbm
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
-from resmem_cli.model.bases.protocol import Base, BaseSpec, Importable, Problem
+from resmem_cli.model.bases.onnx import Onnx
+from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
+from resmem_cli.model.bases.sklearn_model import SklearnModel
+from resmem_cli.model.bases.xgboost import Xgboost
 
 # Those that can be fitted, by the name that the user gives.
 ESTIMATORS: dict[str, type[Base]] = {
     "boosting": Boosting,
+    "lightgbm": Lightgbm,
+    "xgboost": Xgboost,
+    "catboost": Catboost,
     "linear": Linear,
     "mlp": Mlp,
     "constant": Constant,
 }
 # And those that come from elsewhere.
 COLUMNS = "columns"
-IMPORTABLE: dict[str, type[Importable]] = {}
+IMPORTABLE: dict[str, type[Importable]] = {
+    "lightgbm": Lightgbm,
+    "xgboost": Xgboost,
+    "catboost": Catboost,
+    "onnx": Onnx,
+    "sklearn": SklearnModel,
+}
 KINDS: dict[str, type[Base]] = {**ESTIMATORS, **IMPORTABLE, COLUMNS: Columns}
 _MANY_CLASSES = 10
+
+
+def installed(package: str) -> str:
+    """Return the version of an optional library that is installed, or how to install it."""
+    if is_installed(package):
+        return f"yes, {metadata.version(package)}"
+    return f"no: pip install 'resmem-cli[{EXTRAS.get(package, package)}]'"
 
 
 def automatic(problem: Problem) -> tuple[str, ...]:
@@ -32,4 +55,15 @@ def automatic(problem: Problem) -> tuple[str, ...]:
     return ("linear",) if problem.n_classes > _MANY_CLASSES else ("boosting", "linear")
 
 
-__all__ = ["COLUMNS", "ESTIMATORS", "IMPORTABLE", "KINDS", "Base", "BaseSpec", "Columns", "Problem", "automatic"]
+__all__ = [
+    "COLUMNS",
+    "ESTIMATORS",
+    "IMPORTABLE",
+    "KINDS",
+    "Base",
+    "BaseSpec",
+    "Columns",
+    "Problem",
+    "automatic",
+    "installed",
+]

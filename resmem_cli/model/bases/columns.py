@@ -20,7 +20,8 @@ class Columns(OfArrays):
     """What another model has written.
 
     Attributes:
-        form: predictions are numbers; probabilities and logits have one column per class.
+        form: predictions are numbers; probabilities and logits have one column per class, or of two classes one
+            column of the second.
         start, stop: the encoded columns that hold them.
         embedding: the first encoded column and the one after the last of what that model computes, or None.
     """
@@ -46,10 +47,10 @@ class Columns(OfArrays):
         if self.form == "predictions":
             return np.array(given)
         if self.form == "logits":
-            return softmax(given)
-        positive = np.maximum(given, 0.0)
+            return softmax(given if given.shape[1] > 1 else np.hstack([np.zeros_like(given), given]))
+        positive = np.maximum(given if given.shape[1] > 1 else np.hstack([1 - given, given]), 0.0)
         total = positive.sum(axis=1, keepdims=True)
-        normalised: Floats = np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / given.shape[1])
+        normalised: Floats = np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / positive.shape[1])
         return normalised
 
     def represent(self, X: Floats) -> Singles | None:

@@ -1,0 +1,79 @@
+"""What `resmem fit-base` says: of bases that were fitted or taken from elsewhere, and of those that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resmem_cli.cli import console
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.fit_base import FittedBase
+
+# Those that can be fitted, for completion and help, which must not load them.
+ESTIMATORS = {
+    "auto": "boosting,linear; of more than 10 classes linear alone",
+    "boosting": "scikit-learn's histogram gradient boosting",
+    "lightgbm": "LightGBM with early stopping",
+    "xgboost": "XGBoost with early stopping",
+    "catboost": "CatBoost with early stopping",
+    "linear": "ridge or logistic regression",
+    "mlp": "a network with early stopping",
+    "constant": "the mean, or the class frequencies",
+}
+_IMPORTED = {
+    "onnx": "a network or pipeline exported to ONNX (--import)",
+    "sklearn": "an estimator or pipeline of scikit-learn (--import)",
+}
+
+
+def list_estimators() -> None:
+    """Print what can be fitted or imported, and how to install what is not there."""
+    from resmem_cli.model import bases
+
+    rows = []
+    for name, what in (ESTIMATORS | _IMPORTED).items():
+        package = None if name == "auto" else bases.KINDS[name].package
+        rows.append((name, what, "yes" if package is None else bases.installed(package)))
+    console.table(("estimator", "what it is", "installed"), rows)
+
+
+def describe(fitted: FittedBase, model: Path, *, is_adopted: bool, quiet: bool) -> None:
+    schema = fitted.schema
+    console.say(*(f"note: {note}" for note in fitted.notes), quiet=quiet)
+    kinds = ", ".join(
+        f"{sum(column.kind == kind for column in schema.columns)} {kind}"
+        for kind in dict.fromkeys(column.kind for column in schema.columns)
+    )
+    if fitted.held_out:
+        compared = ", ".join(
+            f"{name} {value:.5g}" for name, value in zip(fitted.estimators, fitted.held_out, strict=True)
+        )
+        console.say(f"{fitted.objective} of {fitted.n_held_out:,} held-out rows: {compared}", quiet=quiet)
+    what = f" of {len(schema.target.classes)} classes" if schema.target.classes else ""
+    console.say(
+        f"{_how(fitted.estimators, is_adopted)} {fitted.n_rows:,} rows and {len(schema.columns)} features "
+        f"({kinds}): {schema.target.task}{what} of '{schema.target.name}' -> {model}/base.json",
+        quiet=quiet,
+    )
+
+
+def _how(estimators: Sequence[str], is_adopted: bool) -> str:
+    if not is_adopted:
+        return f"fitted {' and '.join(estimators)} on"
+    whose = "the predictions in columns" if estimators[0] == "columns" else f"the {estimators[0]} model"
+    return f"took {whose} as the base, with the schema of"
+
+
+def as_json(fitted: FittedBase) -> dict[str, object]:
+    schema = fitted.schema
+    return {
+        "rows": fitted.n_rows,
+        "estimators": list(fitted.estimators),
+        "held_out": dict(zip(fitted.estimators, fitted.held_out, strict=False)),
+        "task": schema.target.task.value,
+        "classes": list(schema.target.classes),
+        "features": {column.name: column.kind.value for column in schema.columns},
+        "notes": list(fitted.notes),
+    }

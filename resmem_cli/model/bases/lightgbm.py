@@ -1,0 +1,177 @@
+"""LightGBM's gradient boosting, fitted here or elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.protocol import Problem, library
+from resmem_cli.model.bases.table import Table
+from resmem_cli.model.bases.trees import (
+    SHARED,
+    Lesson,
+    Sample,
+    Trees,
+    plainly,
+    refuse_other_task,
+    refuse_outputs,
+    threads,
+)
+
+# Of scikit-learn's wrapper: what is ruled here, what needs objects, and kinds of boosting whose trees are no sum.
+_RULED = {"self", "kwargs", "random_state", "n_jobs", "importance_type", "class_weight", "boosting_type"}
+_CUSTOM = "custom"  # a loss that the user has programmed: the file names none
+_OF_NUMBERS = {
+    "regression",
+    "regression_l1",
+    "huber",
+    "fair",
+    "poisson",
+    "quantile",
+    "mape",
+    "gamma",
+    "tweedie",
+    _CUSTOM,
+}
+_OF_TWO_CLASSES = {"binary", "cross_entropy"}
+_OF_CLASSES = {"multiclass", "multiclassova"}
+_TREE = re.compile(rb"Tree=\d+\n(?:[a-z_]+=[-+.\deinfa ]*\n)+\n+")
+
+
+@dataclass(frozen=True)
+class Lightgbm(Trees):
+    """Trees of LightGBM's; the model is its text."""
+
+    package: ClassVar[str | None] = "lightgbm"
+    stored_as: ClassVar[str | None] = "txt"
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        signature = inspect.signature(library("lightgbm").LGBMModel.__init__).parameters
+        own = {name: parameter.default for name, parameter in signature.items() if name not in _RULED}
+        if not problem.is_regression:  # the classes are what probabilities are of
+            del own["objective"]
+        return {**own, **SHARED}
+
+    @classmethod
+    def inputs_of(cls, problem: Problem) -> Inputs:
+        return Inputs(np.arange(len(problem.n_categories)), {})
+
+    @classmethod
+    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+        lightgbm = library("lightgbm")
+        params = {
+            **lesson.params,
+            "seed": lesson.seed,
+            "num_threads": threads(len(lesson.fitted.y)),
+            "deterministic": True,
+            "force_col_wise": True,  # left to itself the library measures which is faster
+            "verbosity": -1,
+        }
+        if lesson.n_classes:
+            is_binary = lesson.n_classes == 2
+            params |= (
+                {"objective": "binary"} if is_binary else {"objective": "multiclass", "num_class": lesson.n_classes}
+            )
+
+        def dataset(sample: Sample, **reference: Any) -> Any:
+            categories = list(lesson.categories)
+            return lightgbm.Dataset(
+                inputs.numbers(sample.X), sample.y, weight=sample.weight, categorical_feature=categories, **reference
+            )
+
+        fitted = dataset(lesson.fitted)
+        held = {} if lesson.held is None else {"valid_sets": [dataset(lesson.held, reference=fitted)]}
+        callbacks = [lightgbm.early_stopping(lesson.patience, verbose=False)] if held else []
+        try:
+            model = lightgbm.train(params, fitted, lesson.n_rounds, callbacks=callbacks, **held)
+        except (lightgbm.basic.LightGBMError, TypeError) as error:
+            raise ValueError(plainly(error)) from error
+        text: str = model.model_to_string()
+        return text.encode()
+
+    @classmethod
+    def opened(cls, data: bytes) -> Any:
+        lightgbm = library("lightgbm")
+        _refuse_damaged(data)
+        try:
+            return lightgbm.Booster(model_str=data.decode())
+        except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+            raise ValueError(plainly(error)) from error
+
+    def outputs(self, X: Floats) -> Floats:
+        found: Floats = self.model.predict(self.inputs.numbers(X), num_threads=threads(len(X)))
+        return np.column_stack([1 - found, found]) if len(self.classes) == 2 else found
+
+    def n_rounds(self) -> int:
+        return int(self.model.current_iteration())
+
+    def sums(self, X: Floats, rounds: list[tuple[int, int]]) -> list[Floats]:
+        """Return the sums of trees; in the first is the mean that training started from."""
+        read, own = self.inputs.numbers(X), {"raw_score": True, "num_threads": threads(len(X))}
+        return [self.model.predict(read, start_iteration=a, num_iteration=b - a, **own) for a, b in rounds]
+
+    @classmethod
+    def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
+        """Return a model that LightGBM has saved as text; `Importable` says what is raised.
+
+        Its classes are taken as those of the target in sorted order: the text knows them as 0, 1, 2, …
+        """
+        refuse_outputs(outputs, "LightGBM's")
+        data = model.replace(b"\r\n", b"\n")
+        booster, header = cls.opened(data), _header(data)
+        objective = header.get("objective", _CUSTOM).split(" ")[0]
+        refuse_other_task(table, objective, _n_classes(objective, int(header["num_class"])))
+        categories = _categories(booster, header["feature_infos"].split(" "))
+        # The library writes the spaces in a column's name as underscores.
+        written = replace(table, fields=tuple(replace(each, name=each.name.replace(" ", "_")) for each in table.fields))
+        sources = find_sources(written, booster.feature_name(), numbered="Column_{}", categories=categories)
+        return cls.adopted(data, inputs_by_code(sources, categories), table)
+
+
+def _n_classes(objective: str, num_class: int) -> int | None:
+    if objective in _OF_NUMBERS:
+        return 0
+    if objective in _OF_TWO_CLASSES:
+        return 2
+    return num_class if objective in _OF_CLASSES else None
+
+
+def _categories(booster: Any, infos: list[str]) -> dict[int, Categories]:
+    """Return by feature that is a category its values: those that pandas had, if it was pandas'."""
+    said = booster.params.get("categorical_feature")
+    # Where the file ends with the trees, the ranges of the features say it: [0:1] of a number, 0:1 of a category.
+    found = [i for i, info in enumerate(infos) if info != "none" and not info.startswith("[")]
+    features = said if isinstance(said, list) else found
+    values = booster.pandas_categorical or []
+    return dict(zip(features, values, strict=True)) if len(values) == len(features) else dict.fromkeys(features)
+
+
+def _header(data: bytes) -> dict[str, str]:
+    lines = data.partition(b"\n\n")[0].decode().split("\n")
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _refuse_damaged(data: bytes) -> None:
+    """Refuse a text with a tree missing, or of another form: the library ends the whole process at some of them.
+
+    Raises:
+        ValueError: it is such a text.
+    """
+    head, _, body = data.partition(b"\n\n")
+    sizes = re.search(rb"^tree_sizes=([\d ]*)$", head, re.MULTILINE)
+    if not data.startswith(b"tree\n") or sizes is None:
+        raise ValueError("it is not a text of LightGBM's")
+    bounds = np.cumsum([0, *map(int, sizes[1].split())]).tolist()
+    trees = [body[start:end] for start, end in pairwise(bounds)]
+    is_whole = all(tree.startswith(b"Tree=%d\n" % i) and _TREE.fullmatch(tree) for i, tree in enumerate(trees))
+    if not is_whole or not body[bounds[-1] :].startswith(b"end of trees"):
+        raise ValueError("it is damaged")

@@ -1,0 +1,199 @@
+"""A model that scikit-learn was asked to fit elsewhere: an estimator, or a pipeline that ends in one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import joblib
+import numpy as np
+
+from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model.arrays import Arrays, Floats
+from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.bases.table import Field, Table
+
+_DAY_MICROSECONDS = 86_400_000_000
+_OF_ONE_TARGET = "give a model of this target alone"
+
+
+@dataclass(frozen=True)
+class SklearnModel:
+    """An estimator of scikit-learn's.
+
+    Attributes:
+        model: the fitted estimator.
+        table: the columns that it reads, in its order, and the target's classes.
+        reads_names: whether it reads a DataFrame with these columns, or a matrix.
+        order: per class of the target the position of its probability; empty for regression.
+    """
+
+    package: ClassVar[str | None] = None
+    stored_as: ClassVar[str | None] = "skops"
+    reads_features: ClassVar[bool] = True
+
+    model: Any
+    table: Table
+    reads_names: bool
+    order: tuple[int, ...]
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        return {}
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        raise AssertionError("a model from elsewhere is not fitted")
+
+    @classmethod
+    def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:
+        """Return an estimator that was fitted elsewhere; `Importable` says what is raised.
+
+        One that was fitted to a DataFrame finds its columns by name. Any other reads every column there is, in order.
+        """
+        _refuse_other_things(model, bool(table.classes))
+        if outputs:
+            raise UsageError("a model of scikit-learn's has no outputs by name", "leave --output out")
+        names = getattr(model, "feature_names_in_", None)
+        read = table if names is None else table.take(tuple(str(name) for name in names))
+        if names is None:
+            _refuse_other_matrix(model, read)
+        for field in read.fields:
+            if names is not None and field.kind == "vector":
+                raise UsageError(
+                    f"the model was fitted to a DataFrame, and the column '{field.name}' holds vectors",
+                    "give every number of the vector a column of its own",
+                )
+        return cls(model, read, names is not None, _order(model, table) if table.classes else ())
+
+    def predict(self, X: Floats) -> Floats:
+        """Return [n, 1] numbers, or [n, n_classes] probabilities.
+
+        Raises:
+            DataError: the model refuses the rows, such as missing values or categories that it does not know.
+        """
+        width = len(self.order) or 1
+        if len(X) == 0:  # which scikit-learn refuses
+            return np.empty((0, width))
+        with _predicting():
+            predicted = self.model.predict_proba(self._rows(X)) if self.order else self.model.predict(self._rows(X))
+        values = np.asarray(predicted, dtype=np.float64).reshape(len(X), -1)
+        if values.shape[1] != width:
+            raise UsageError(
+                f"the model predicts {values.shape[1]} numbers per row, and the target is one", _OF_ONE_TARGET
+            )
+        return values[:, list(self.order)] if self.order else values
+
+    def represent(self, X: Floats) -> None:
+        return None
+
+    def to_arrays(self) -> Arrays:
+        return {
+            "table": self.table.to_array(),
+            "reads_names": np.array([self.reads_names]),
+            "order": np.array(self.order, dtype=np.int64),
+        }
+
+    @property
+    def estimator(self) -> Any:
+        return self.model
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        table, order = Table.from_array(arrays["table"]), tuple(arrays["order"].tolist())
+        if not hasattr(estimator, "predict") or sorted(order) != list(range(len(table.classes))):
+            raise ValueError("the estimator does not fit its table")
+        return cls(estimator, table, bool(arrays["reads_names"][0]), order)
+
+    def _rows(self, X: Floats) -> Any:
+        """Return what the model reads: a DataFrame of n rows, or [n, width] numbers."""
+        if not self.reads_names:
+            return np.hstack([field.values(X) for field in self.table.fields])
+        import pandas as pd
+
+        return pd.DataFrame({field.name: pd.Series(_column(field, X)) for field in self.table.fields})
+
+
+def _column(field: Field, X: Floats) -> Any:
+    """Return the [n] values of a column as pandas would have read them."""
+    values = X[:, field.start]
+    if field.kind == "category":
+        import pandas as pd
+
+        texts = field.texts(X)
+        # Missing as pandas reads it, but as objects: of its own text type some estimators make numbers.
+        return pd.Series(np.where(texts.astype(np.bool_), texts, np.nan), dtype=object)
+    if field.kind == "timestamp":
+        return (values * _DAY_MICROSECONDS).round().astype("datetime64[us]")
+    if field.kind == "boolean" and not np.isnan(values).any():
+        return values.astype(np.bool_)
+    return values
+
+
+def _refuse_other_things(model: Any, is_classification: bool) -> None:
+    """Refuse what is no fitted classifier with probabilities, or no fitted regressor."""
+    from sklearn.base import BaseEstimator, is_classifier, is_regressor
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    kind = type(model).__name__
+    if not isinstance(model, BaseEstimator):
+        raise UsageError(f"a {kind} is not a model of scikit-learn's", "save the fitted estimator or pipeline itself")
+    if is_classification and not is_classifier(model):
+        raise UsageError(f"the model, a {kind}, does not predict classes", "give a classifier, or --task regression")
+    if not is_classification and not is_regressor(model):
+        raise UsageError(f"the model, a {kind}, does not predict numbers", "give a regressor, or --task classification")
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise UsageError(f"the model, a {kind}, is not fitted", "fit it before it is saved") from error
+    if is_classification and not hasattr(model, "predict_proba"):
+        can_calibrate = hasattr(model, "decision_function")
+        raise UsageError(
+            f"the model, a {kind}, gives no probabilities",
+            "calibrate it with CalibratedClassifierCV" if can_calibrate else "give one that has predict_proba",
+        )
+
+
+def _refuse_other_matrix(model: Any, table: Table) -> None:
+    """Refuse columns that are no numbers, or not as many as the model reads."""
+    for field in table.fields:
+        if field.kind in ("category", "timestamp"):
+            what = "categories" if field.kind == "category" else "times"
+            raise UsageError(
+                f"the model was fitted to a matrix of numbers, and the column '{field.name}' holds {what}",
+                f"leave it out with --drop '{field.name}', or fit the model to a DataFrame",
+            )
+    wanted, width = getattr(model, "n_features_in_", None), sum(field.width for field in table.fields)
+    if wanted is None:
+        raise UsageError("the model does not say which columns it reads", "fit it to a DataFrame or to a matrix")
+    if wanted != width:
+        raise UsageError(
+            f"the model was fitted to a matrix of {wanted} columns, and the features make {width}",
+            "name the columns that it was fitted to, in order, with --features",
+        )
+
+
+def _order(model: Any, table: Table) -> tuple[int, ...]:
+    classes = np.asarray(model.classes_) if not isinstance(model.classes_, list) else np.empty((0, 0))
+    if classes.ndim != 1:
+        raise UsageError("the model predicts several targets", _OF_ONE_TARGET)
+    return tuple(table.order_of(tuple(classes.tolist())))
+
+
+@contextmanager
+def _predicting() -> Iterator[None]:
+    """Hold the estimator to this process and to silence, and turn its refusal of rows into a sentence."""
+    # In one thread, because forests add their trees up in the order in which threads are ready.
+    with warnings.catch_warnings(), joblib.parallel_config(backend="sequential"):
+        warnings.filterwarnings("ignore", category=UserWarning)  # of names, and of categories that it knows not
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".:")
+            raise DataError(
+                f"the model refuses the rows ({reason})", "give it rows as it was fitted to, without what it refuses"
+            ) from error

@@ -1,0 +1,319 @@
+"""What LightGBM, XGBoost and CatBoost have in common as bases: how long they learn, predict and represent."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import threadpoolctl
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
+from resmem_cli.model.bases.inputs import Inputs
+from resmem_cli.model.bases.protocol import Problem, fitting, validation_rows
+from resmem_cli.model.bases.table import Table
+
+# The parameters that are the same for all: of None, the default, the number of rows decides.
+SHARED: dict[str, Any] = {"n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
+# Below this, a tenth of the rows says too little about when to stop.
+_EARLY_STOPPING_FROM_ROWS = 1_000
+_SHORT = {"n_estimators": 100, "learning_rate": 0.1, "early_stopping_rounds": 0}
+_LONG = {"n_estimators": 2_000, "learning_rate": 0.05, "early_stopping_rounds": 50}
+# Every round has a tree for each class.
+_MANY_CLASSES = 10
+_LONG_OF_MANY_CLASSES = {"n_estimators": 500, "learning_rate": 0.1, "early_stopping_rounds": 20}
+# Of fewer rows the parallel regions are so short that a second thread is a loss on a busy machine (see boosting.py).
+_ROWS_PER_THREAD = 25_000
+# The representation has about this many columns in all: groups of consecutive trees, times the classes.
+_REPRESENTATION_COLUMNS = 64
+_MOST_GROUPS = 16
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows.
+
+    Attributes:
+        X: [n, d] encoded features.
+        y: [n] targets; for classification positions among the classes that occur.
+        weight: [n] of the rows, or None.
+    """
+
+    X: Floats
+    y: Floats
+    weight: Floats | None
+
+    def take(self, rows: Any) -> Sample:
+        return Sample(self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows])
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn, and for how long.
+
+    Attributes:
+        fitted: the rows to fit on.
+        held: the rows to stop by, or None.
+        categories: which features are categories.
+        classes: [m] codes of the classes that occur; empty for regression.
+        seed: what every random step starts from.
+        n_rounds: how many trees, at most, of each output.
+        patience: after how many rounds without a gain on the held rows to stop.
+        params: the library's own, with the learning rate.
+    """
+
+    fitted: Sample
+    held: Sample | None
+    categories: tuple[int, ...]
+    classes: Integers
+    seed: int
+    n_rounds: int
+    patience: int
+    params: Mapping[str, Any]
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes are to be told apart: 0 for regression, and where there is but one."""
+        return len(self.classes) if len(self.classes) > 1 else 0
+
+    @classmethod
+    def plan(cls, sample: Sample, problem: Problem, params: Mapping[str, Any]) -> Lesson:
+        """Lay out encoded rows, with class codes as targets, and the user's parameters.
+
+        Raises:
+            UsageError: one of the parameters that are the same for all is out of its range.
+        """
+        if sample.weight is not None:  # a row without weight shall not even say where a feature is split
+            sample = sample.take(sample.weight > 0)
+        given = {name: value for name, value in params.items() if value is not None}
+        _refuse_out_of_range(given)
+        classes = np.empty(0, dtype=np.int64)
+        if not problem.is_regression:
+            present, positions = np.unique(sample.y, return_inverse=True)
+            classes, sample = present.astype(np.int64), replace(sample, y=positions.astype(np.float64))
+        long = _LONG_OF_MANY_CLASSES if len(classes) > _MANY_CLASSES else _LONG
+        schedule = {**(long if len(sample.y) >= _EARLY_STOPPING_FROM_ROWS else _SHORT), **given}
+        n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
+        if len(classes) == 1:  # nothing to learn: any model will do
+            n_rounds, patience, schedule = 1, 0, {}
+        held = validation_rows(sample.y, problem) & (patience > 0)
+        stops = bool(held.any())
+        return cls(
+            fitted=sample.take(~held) if stops else sample,
+            held=sample.take(held) if stops else None,
+            categories=tuple(i for i, count in enumerate(problem.n_categories) if count > 0),
+            classes=classes,
+            seed=problem.seed,
+            n_rounds=n_rounds,
+            patience=patience,
+            params=schedule,
+        )
+
+
+@dataclass(frozen=True)
+class Trees(ABC):
+    """A model of one of the libraries.
+
+    Attributes:
+        data: the model in the library's own format.
+        inputs: what it reads.
+        classes: [m] which class of the target each of its outputs is; empty for regression.
+        n_classes: of the target, 0 for regression.
+    """
+
+    reads_features: ClassVar[bool] = True
+
+    data: bytes
+    inputs: Inputs
+    classes: Integers
+    n_classes: int
+
+    # What each library does in its own way.
+
+    @classmethod
+    @abstractmethod
+    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+        """Return the model fitted to the rows; ValueError if the library refuses a parameter."""
+
+    @classmethod
+    @abstractmethod
+    def opened(cls, data: bytes) -> Any:
+        """Return the library's model; ValueError if the bytes are damaged or something else."""
+
+    @classmethod
+    @abstractmethod
+    def inputs_of(cls, problem: Problem) -> Inputs:
+        """Return what a model reads that is fitted to encoded rows."""
+
+    @abstractmethod
+    def outputs(self, X: Floats) -> Floats:
+        """Return [n] or [n, 1] numbers, or [n, m] probabilities."""
+
+    @abstractmethod
+    def n_rounds(self) -> int:
+        """Return how many rounds of trees there are."""
+
+    @abstractmethod
+    def sums(self, X: Floats, rounds: list[tuple[int, int]]) -> list[Floats]:
+        """Return for each range of rounds the [n] or [n, m] sums of its trees, in units of the logit for classes."""
+
+    # What is the same for all.
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        inputs = cls.inputs_of(problem)
+        lesson = Lesson.plan(Sample(X[:, : len(problem.n_categories)], y, weight), problem, params)
+        with fitting(params):
+            base = cls(cls.learned(lesson, inputs), inputs, lesson.classes, problem.n_classes)
+            if base.width != base.expected_width:
+                raise ValueError(f"the model predicts {base.width} numbers per row, and the target is one")
+        return base
+
+    @cached_property
+    def model(self) -> Any:
+        """The library's model."""
+        return self.opened(self.data)
+
+    @property
+    def width(self) -> int:
+        """How many numbers the model gives for a row, found by asking it."""
+        return int(np.size(self.outputs(np.full((1, int(self.inputs.columns.max()) + 1), np.nan))))
+
+    @property
+    def expected_width(self) -> int:
+        return max(1, len(self.classes))
+
+    def predict(self, X: Floats) -> Floats:
+        """Return [n, 1] numbers, or [n, n_classes] probabilities."""
+        if len(X) == 0:  # which not every library takes
+            return np.empty((0, self.n_classes or 1))
+        outputs = np.asarray(self.outputs(X), dtype=np.float64).reshape(len(X), -1)
+        if not self.n_classes:
+            return outputs
+        spread = np.zeros((len(X), self.n_classes))
+        # One against the rest, as some models predict, the classes do not sum to 1.
+        spread[:, self.classes] = outputs / outputs.sum(axis=1, keepdims=True) if len(self.classes) > 1 else 1.0
+        return spread
+
+    def represent(self, X: Floats) -> Singles:
+        """Return the sums of consecutive groups of trees, per class in units of its logit."""
+        n_rounds, n_columns = self.n_rounds(), len(self.classes) if len(self.classes) > 2 else 1
+        n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // n_columns, n_rounds))
+        bounds = np.linspace(0, n_rounds, n_groups + 1).round().astype(int).tolist()
+        groups = self.sums(X, list(pairwise(bounds)))
+        return np.concatenate([group.reshape(len(X), -1) for group in groups], axis=1).astype(np.float32)
+
+    def to_arrays(self) -> Arrays:
+        return {**self.inputs.to_arrays(), "classes": self.classes, "n_classes": np.array([self.n_classes])}
+
+    @property
+    def estimator(self) -> bytes:
+        return self.data
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: bytes) -> Self:
+        base = cls(estimator, Inputs.from_arrays(arrays), arrays["classes"], int(arrays["n_classes"][0]))
+        _ = base.model  # damage shows now rather than at the first prediction
+        return base
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The bytes say it all: a worker opens them anew.
+        return {name: value for name, value in self.__dict__.items() if name != "model"}
+
+    @classmethod
+    def adopted(cls, data: bytes, inputs: Inputs, table: Table, order: list[int] | None = None) -> Self:
+        """Return a model from elsewhere.
+
+        Args:
+            data: its bytes.
+            inputs: what it reads.
+            table: whose classes it tells apart.
+            order: per class of the target its position among the model's outputs, if that is another.
+
+        Raises:
+            UsageError: it predicts several numbers per row.
+        """
+        n_classes = len(table.classes)
+        base = cls(data, inputs, np.argsort(order) if order else np.arange(n_classes), n_classes)
+        if base.width != base.expected_width:
+            raise UsageError(
+                f"the model predicts {base.width} numbers per row, and the target is one",
+                "give a model of this target alone",
+            )
+        return base
+
+
+def threads(n_rows: int) -> int:
+    """Return how many threads a library may have: the least that OpenMP is limited to, and few for few rows."""
+    limits = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "openmp"]
+    return max(1, min(min(limits, default=os.cpu_count() or 1), n_rows // _ROWS_PER_THREAD))
+
+
+def singles(X: Floats) -> Singles:
+    """Return numbers in single precision, those beyond its range at its ends."""
+    return np.clip(X, -_LARGEST_SINGLE, _LARGEST_SINGLE).astype(np.float32)
+
+
+def plainly(error: Exception) -> str:
+    """Return what a library's error says, without where in its source that is."""
+    text = re.sub(r"^\[[\d:]+\] ", "", str(error)).strip().partition("\n")[0]
+    text = re.sub(r"^\S+\.(cpp|cc|cu|h):\d+: ", "", text)
+    return re.sub(r" at \S+, line \d+ ?\.$", "", text).rstrip(" .:")
+
+
+def refuse_outputs(outputs: Mapping[str, str], whose: str) -> None:
+    """Refuse outputs that are asked for by name."""
+    if outputs:
+        raise UsageError(f"a model of {whose} has no outputs by name", "leave --output out")
+
+
+def refuse_other_task(table: Table, objective: str, n_classes: int | None) -> None:
+    """Refuse a model that was trained for something else than the target.
+
+    Args:
+        table: with the target's classes.
+        objective: the model's, as its library calls it.
+        n_classes: how many classes it tells apart, 0 if it predicts a number, None if neither.
+
+    Raises:
+        UsageError: it was.
+    """
+    if n_classes is None:
+        raise UsageError(
+            f"the model's objective is {objective}, which gives neither a number nor probabilities",
+            "write its predictions as columns and use --predictions, --probabilities or --logits",
+        )
+    if table.classes and not n_classes:
+        raise UsageError(
+            f"the model predicts a number (its objective is {objective}), and the target is a class",
+            "give a classifier, or --task regression",
+        )
+    if n_classes and not table.classes:
+        raise UsageError(
+            f"the model predicts classes (its objective is {objective}), and the target is a number",
+            "give a regressor, or --task classification",
+        )
+    if n_classes != len(table.classes):
+        raise UsageError(
+            f"the model knows {n_classes} classes, and the target has {len(table.classes)}",
+            "check --target, or give rows of the same classes",
+        )
+
+
+def _refuse_out_of_range(params: Mapping[str, Any]) -> None:
+    for name, least in (("n_estimators", 1), ("early_stopping_rounds", 0)):
+        value = params.get(name, least)
+        if not isinstance(value, int) or value < least:
+            raise UsageError(f"{name} is {value!r}, not a whole number of {least} or more", "correct the --param")
+    rate = params.get("learning_rate", 1.0)
+    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise UsageError(f"learning_rate is {rate!r}, not a number of more than 0", "correct the --param")

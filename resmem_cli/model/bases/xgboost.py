@@ -1,0 +1,156 @@
+"""XGBoost's gradient boosting, fitted here or elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.protocol import Problem, library, softmax
+from resmem_cli.model.bases.table import Table
+from resmem_cli.model.bases.trees import (
+    SHARED,
+    Lesson,
+    Sample,
+    Trees,
+    plainly,
+    refuse_other_task,
+    refuse_outputs,
+    singles,
+    threads,
+)
+
+# Of scikit-learn's wrapper: what is ruled here, what needs objects, and boosting of other things than trees.
+_RULED = {
+    *("self", "kwargs", "random_state", "n_jobs", "verbosity", "device", "validate_parameters", "missing"),
+    *("enable_categorical", "feature_types", "feature_weights", "callbacks", "importance_type"),
+    *("booster", "multi_strategy"),
+}
+_NUMBER, _CATEGORY = "q", "c"
+
+
+@dataclass(frozen=True)
+class Xgboost(Trees):
+    """Trees of XGBoost's; the model is its UBJSON."""
+
+    package: ClassVar[str | None] = "xgboost"
+    stored_as: ClassVar[str | None] = "ubj"
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        signature = inspect.signature(library("xgboost").XGBModel.__init__).parameters
+        own = {name: parameter.default for name, parameter in signature.items() if name not in _RULED}
+        if not problem.is_regression:  # the classes are what probabilities are of
+            del own["objective"]
+        return {**own, **SHARED}
+
+    @classmethod
+    def inputs_of(cls, problem: Problem) -> Inputs:
+        return Inputs(np.arange(len(problem.n_categories)), {})
+
+    @classmethod
+    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+        xgboost = library("xgboost")
+        n_threads = threads(len(lesson.fitted.y))
+        params = {**lesson.params, "seed": lesson.seed, "nthread": n_threads, "verbosity": 0}
+        if lesson.n_classes:
+            is_binary = lesson.n_classes == 2
+            params["objective"] = "binary:logistic" if is_binary else "multi:softprob"
+            params |= {} if is_binary else {"num_class": lesson.n_classes}
+        types = [_CATEGORY if i in lesson.categories else _NUMBER for i in range(len(inputs.columns))]
+
+        def matrix(sample: Sample) -> Any:
+            own = {"feature_types": types, "enable_categorical": True, "nthread": n_threads}
+            return xgboost.DMatrix(singles(inputs.numbers(sample.X)), label=sample.y, weight=sample.weight, **own)
+
+        watched = [] if lesson.held is None else [(matrix(lesson.held), "held")]
+        stop = [xgboost.callback.EarlyStopping(rounds=lesson.patience, save_best=True)] if watched else []
+        own = {"evals": watched, "callbacks": stop, "verbose_eval": False}
+        try:
+            model = xgboost.train(params, matrix(lesson.fitted), lesson.n_rounds, **own)
+        except (xgboost.core.XGBoostError, TypeError) as error:
+            raise ValueError(plainly(error)) from error
+        return bytes(model.save_raw("ubj"))
+
+    @classmethod
+    def opened(cls, data: bytes) -> Any:
+        xgboost = library("xgboost")
+        if not data.startswith(b"{"):  # at an empty file the library ends the whole process
+            raise ValueError("it is neither UBJSON nor JSON of XGBoost's")
+        booster = xgboost.Booster()
+        try:
+            booster.load_model(bytearray(data))
+        except xgboost.core.XGBoostError as error:
+            raise ValueError(plainly(error)) from error
+        return booster
+
+    def outputs(self, X: Floats) -> Floats:
+        """Return [n] numbers, or [n, m] probabilities, which the library itself gives in single precision only."""
+        margins = self._predicted(X, output_margin=len(self.classes) > 1)
+        if len(self.classes) <= 1:
+            return margins
+        return softmax(margins if margins.ndim == 2 else np.column_stack([np.zeros(len(X)), margins]))
+
+    def n_rounds(self) -> int:
+        # A linear model has rounds, but no part of one.
+        return 1 if _config(self.model)["gradient_booster"]["name"] == "gblinear" else self.model.num_boosted_rounds()
+
+    def sums(self, X: Floats, rounds: list[tuple[int, int]]) -> list[Floats]:
+        """Return the sums of trees alone, without the base score that the library adds to a prediction."""
+        shape = (len(X), len(self.classes)) if len(self.classes) > 2 else len(X)
+        nothing = {"base_margin": np.zeros(shape, dtype=np.float32), "output_margin": True}
+        if len(rounds) == 1:
+            return [self._predicted(X, **nothing)]
+        return [self._predicted(X, **nothing, iteration_range=each) for each in rounds]
+
+    def _predicted(self, X: Floats, base_margin: Any = None, **how: Any) -> Floats:
+        types, names, n_threads = self.model.feature_types, self.model.feature_names, threads(len(X))
+        own = {"feature_types": types, "feature_names": names, "enable_categorical": True, "nthread": n_threads}
+        matrix = library("xgboost").DMatrix(singles(self.inputs.numbers(X)), base_margin=base_margin, **own)
+        self.model.set_param({"nthread": n_threads})
+        predicted: Floats = self.model.predict(matrix, **how).astype(np.float64)
+        return predicted
+
+    @classmethod
+    def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
+        """Return a model that XGBoost has saved as UBJSON or JSON; `Importable` says what is raised.
+
+        Its classes are taken as those of the target in sorted order: the file knows them as 0, 1, 2, …
+        """
+        refuse_outputs(outputs, "XGBoost's")
+        booster = cls.opened(model)
+        config = _config(booster)
+        objective = config["objective"]["name"]
+        refuse_other_task(table, objective, _n_classes(objective, int(config["learner_model_param"]["num_class"])))
+        categories = _categories(booster)
+        names = booster.feature_names or [f"f{i}" for i in range(booster.num_features())]
+        sources = find_sources(table, names, numbered="f{}", categories=categories)
+        return cls.adopted(bytes(booster.save_raw("ubj")), inputs_by_code(sources, categories), table)
+
+
+def _config(booster: Any) -> Mapping[str, Any]:
+    learner: Mapping[str, Any] = json.loads(booster.save_config())["learner"]
+    return learner
+
+
+def _n_classes(objective: str, num_class: int) -> int | None:
+    if objective.startswith(("reg:", "count:")):
+        return 0
+    if objective in ("binary:logistic", "binary:logitraw"):
+        return 2
+    return num_class if objective in ("multi:softprob", "multi:softmax") else None
+
+
+def _categories(booster: Any) -> dict[int, Categories]:
+    """Return by feature that is a category its values; files of before XGBoost 3.1 do not say them."""
+    features = [i for i, each in enumerate(booster.feature_types or ()) if each == _CATEGORY]
+    if not features:
+        return {}
+    values = booster.get_categories(export_to_arrow=True).to_arrow()
+    return {i: values[i][1].to_pylist() if values and values[i][1] is not None else None for i in features}

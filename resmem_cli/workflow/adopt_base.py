@@ -1,0 +1,252 @@
+"""fit-base, where the base is there already: as columns that it has written, or as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from resmem_cli.data import encoding, inference
+from resmem_cli.data.inference import Roles
+from resmem_cli.data.kinds import Floats, is_list
+from resmem_cli.data.rows import Rows as Table
+from resmem_cli.data.schema import Given, Schema, Task
+from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model import bases, metrics
+from resmem_cli.model.bases import Base, BaseSpec, Columns, Problem, importing
+from resmem_cli.model.bases.columns import Form
+from resmem_cli.model.bases.table import Field
+from resmem_cli.model.bases.table import Table as Fields
+from resmem_cli.model.splitting import Rows
+from resmem_cli.store import estimators, writing
+from resmem_cli.store.reading import StoredBase
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.fit_base import FittedBase
+from resmem_cli.workflow.inputs import Input, Report, silent
+
+# Probabilities may miss a sum of 1 by so much: some are written with two digits.
+_SUM_TOLERANCE = 0.05
+_NOT_SEEN = np.empty(0, np.uint64)  # which rows trained a base from elsewhere is not known
+_MOST_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class FromColumns:
+    """A base whose predictions are columns of every input.
+
+    Attributes:
+        form: what they hold.
+        columns: one name, or one per class; one name may also be a column of vectors, or begin the names of several.
+        embedding: the column of vectors that the model computes on its way, or None.
+    """
+
+    form: Form
+    columns: tuple[str, ...]
+    embedding: str | None = None
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """A base in a file of its library's own format.
+
+    Attributes:
+        path: of the file.
+        outputs: which of the model's outputs is the "prediction", which the "embedding".
+        trust_pickle: whether the user says that the file may be a pickle, which runs whatever code it holds.
+    """
+
+    path: Path
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    trust_pickle: bool = False
+
+
+def adopt_base(
+    source: Input,
+    roles: Roles,
+    model: Path,
+    origin: FromColumns | FromFile,
+    *,
+    threads: int = 0,
+    report: Report = silent,
+) -> FittedBase:
+    """Learn the schema of labelled rows and store a base that came from elsewhere; what was there before is replaced.
+
+    Raises:
+        DataError: the rows cannot be read, or the base's columns or file are not what they should be.
+        UsageError: the roles, the columns or the file do not fit together, or the directory is not a model's.
+    """
+    writing.refuse_foreign(model)
+    with threading.limited(threads):
+        report("reading")
+        parts = source.wholes()
+        if isinstance(origin, FromColumns):
+            schema, table, learned_notes, base, what = _from_columns(parts, roles, origin)
+        else:
+            schema, table, learned_notes, base, what = _from_file(parts, roles, origin)
+        X, _ = encoding.encode(table, schema)
+        y = encoding.encode_target(table, schema)
+        report("checking its predictions")
+        _refuse_improbable(base, X, table)
+        rows = Rows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
+        notes = (*learned_notes, *_worse_than_nothing(base, rows, schema))
+        report("writing")
+        problem = Problem(schema.n_categories, len(schema.target.classes), 0, schema.vectors)
+        stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
+        writing.save_base(model, stored, _NOT_SEEN)
+    objective = metrics.objectives(problem.is_regression)[0]
+    return FittedBase(schema, (what,), objective, (), 0, len(y), notes)
+
+
+_Adopted = tuple[Schema, Table, tuple[str, ...], Base, str]
+
+
+def _from_columns(parts: Sequence[Table], roles: Roles, origin: FromColumns) -> _Adopted:
+    names = parts[0].table.column_names
+    task = Task.REGRESSION if origin.form == "predictions" else Task.CLASSIFICATION
+    if roles.task not in (None, task):
+        raise UsageError(f"--{origin.form} is of a {task.value}", "leave --task out")
+    begun = origin.columns[0]
+    starts = len(origin.columns) == 1 and begun not in names and origin.form != "predictions"
+    columns = tuple(name for name in names if name.startswith(begun)) if starts else origin.columns
+    if not columns:
+        raise DataError(
+            f"{parts[0].source} has no column '{begun}', and none whose name begins with it",
+            "its columns are: " + ", ".join(names[:20]),
+        )
+    learned = inference.learn(parts, replace(roles, task=task, given=columns))
+    schema, notes = learned.schema, learned.notes
+    if origin.embedding is not None and origin.embedding not in schema.vectors:
+        raise DataError(
+            f"{parts[0].source}: the embedding '{origin.embedding}' is not a column of vectors of one length",
+            "name a column of lists of numbers with --embedding",
+        )
+    given, said = _given(learned.rows, columns, schema, begun=begun if starts else None)
+    schema = replace(schema, given=given)
+    start = len(schema.n_categories)
+    embedding = schema.vectors.get(origin.embedding or "")
+    base = Columns(origin.form, start, start + given.width, embedding)
+    return schema, learned.rows, (*notes, *said), base, bases.COLUMNS
+
+
+def _given(
+    rows: Table, columns: tuple[str, ...], schema: Schema, *, begun: str | None
+) -> tuple[Given, tuple[str, ...]]:
+    """Return which columns hold which class, and what of that is a guess."""
+    classes = schema.target.class_names
+    if len(columns) == 1 and is_list(rows.column(columns[0]).type):
+        width = encoding.vector_length(rows, columns[0])
+        _require_count(width, classes, f"the vectors of '{columns[0]}' hold {width} numbers")
+        return Given(columns, is_vector=True, width=width), _in_order(classes)
+    if not classes:
+        return Given(columns[:1], is_vector=False, width=1), ()
+    if begun is not None:
+        wanted = [begun + name for name in classes]
+        missing = [name for name in wanted if name not in columns]
+        if missing:
+            raise DataError(
+                f"{rows.source} has no column '{missing[0]}' for one of the classes {', '.join(classes[:10])}",
+                "give every class a column of this beginning, or name the columns with commas between",
+            )
+        return Given(tuple(wanted), is_vector=False, width=len(wanted)), ()
+    _require_count(len(columns), classes, f"{len(columns)} columns are named")
+    by_class = [[name for name in columns if name.endswith(each)] for each in classes]
+    if (
+        len(columns) > 1
+        and all(len(found) == 1 for found in by_class)
+        and len({f[0] for f in by_class}) == len(classes)
+    ):
+        return Given(tuple(found[0] for found in by_class), is_vector=False, width=len(classes)), ()
+    return Given(columns, is_vector=False, width=len(columns)), _in_order(classes) if len(columns) > 1 else ()
+
+
+def _require_count(count: int, classes: Sequence[str], what: str) -> None:
+    if count != max(len(classes), 1) and (count, len(classes)) != (1, 2):
+        raise UsageError(
+            f"{what}, and the target has {len(classes)} classes: {', '.join(classes[:10])}" if classes else what,
+            "give one number per class" if classes else "give one number per row",
+        )
+
+
+def _in_order(classes: Sequence[str]) -> tuple[str, ...]:
+    several = len(classes) > 1
+    return (f"the base's numbers are taken as those of the classes {', '.join(classes[:20])}, in this order",) * several
+
+
+def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile) -> _Adopted:
+    data = _bytes(origin.path)
+    kind = importing.recognise(data, origin.path.name)
+    name = f"'{origin.path}'"
+    # Categories are the imported model's business: none is pooled with others before it has seen them.
+    learned = inference.learn(parts, replace(roles, rarest_category=1))
+    fields = _fields(learned.schema)
+    try:
+        if kind == importing.PICKLE and not origin.trust_pickle:
+            raise UsageError(
+                f"{name} is a pickle, and loading one runs whatever code is in it",
+                "if you know who made it, say --trust-pickle; or save the model with skops",
+            )
+        if kind in (importing.PICKLE, importing.SKOPS):
+            read = estimators.from_pickle if kind == importing.PICKLE else estimators.from_foreign
+            kind, given = importing.SKLEARN, read(data, str(origin.path))
+        else:
+            given = data
+        base = bases.IMPORTABLE[kind].imported(given, fields, origin.outputs)
+    except ValueError as error:
+        raise DataError(f"{name} cannot be read as a model ({error})", "check the file") from error
+    return learned.schema, learned.rows, learned.notes, base, kind
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"'{path}' is larger than 2 GiB", "write its predictions as columns instead")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read ({error.strerror})", "check --import") from error
+
+
+def _fields(schema: Schema) -> Fields:
+    """Return what the model room knows of the columns."""
+    pairs = zip(schema.columns, schema.starts, strict=True)
+    fields = (Field(c.name, c.kind.value, at, c.width, c.categories) for c, at in pairs)
+    return Fields(tuple(fields), schema.target.classes)
+
+
+def _refuse_improbable(base: Base, X: Floats, table: Table) -> None:
+    """Refuse numbers that are no probabilities, and predictions that are no numbers."""
+    if isinstance(base, Columns) and base.form == "probabilities":
+        given = X[:, base.start : base.stop]
+        total = given.sum(axis=1) if given.shape[1] > 1 else np.ones(len(given))
+        wrong = np.flatnonzero((given < 0).any(axis=1) | (given > 1).any(axis=1) | (np.abs(total - 1) > _SUM_TOLERANCE))
+        if len(wrong):
+            values = ", ".join(f"{value:.4g}" for value in given[wrong[0], :5])
+            raise DataError(
+                f"{table.locate(int(wrong[0]))}: the base's probabilities are {values}"
+                f"{', …' if given.shape[1] > 5 else ''}, which are not between 0 and 1 with a sum of 1",
+                "give logits with --logits, or correct the columns",
+            )
+    wrong = np.flatnonzero(~np.isfinite(base.predict(X)).all(axis=1))
+    if len(wrong):
+        raise DataError(
+            f"{table.locate(int(wrong[0]))}: the base predicts no finite number", "check the model and its columns"
+        )
+
+
+def _worse_than_nothing(base: Base, rows: Rows, schema: Schema) -> tuple[str, ...]:
+    """Say so if the base is worse than knowing nothing of a row: then something is mistaken."""
+    problem = Problem(schema.n_categories, len(schema.target.classes), 0)
+    nothing = bases.ESTIMATORS["constant"].fit(rows.X, rows.y, rows.weight, problem, {})
+    losses = [
+        float(np.average(metrics.row_loss(rows.y, each.predict(rows.X)), weights=rows.weight))
+        for each in (base, nothing)
+    ]
+    if losses[0] <= losses[1]:
+        return ()
+    objective = metrics.objectives(problem.is_regression)[0]
+    own, without = (metrics.as_metric(objective, loss) for loss in losses)
+    what = (
+        "its units" if problem.is_regression else f"the order of its classes ({', '.join(schema.target.class_names)})"
+    )
+    return (f"the base's {objective} of these rows is {own:.4g}, and {without:.4g} without any model: check {what}",)
