@@ -27,15 +27,15 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, stderr: bool = False) -> None:
-    """Print a table, its first column to the left and the others to the right."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_left: int = 1, stderr: bool = False) -> None:
+    """Print a table, its first columns to the left and the others to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for i, name in enumerate(header):
-        drawn.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        drawn.add_column(name, justify="left" if i < n_left else "right", no_wrap=True)
     for row in rows:
         drawn.add_row(*row)
     console = Console(stderr=stderr, highlight=False)

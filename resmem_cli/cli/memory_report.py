@@ -93,7 +93,7 @@ def print_candidates(fitted: FittedMemory) -> None:
         )
         for candidate in selection.candidates
     ]
-    console.table(header, rows, stderr=True)
+    console.table(header, rows, n_left=3, stderr=True)
 
 
 def _bandwidth_kind(settings: Settings) -> str:

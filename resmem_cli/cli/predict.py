@@ -27,7 +27,9 @@ def predict(
         bool, typer.Option("--probabilities", help="Add one column probability_<class> per class.")
     ] = False,
     base_only: Annotated[bool, typer.Option("--base-only", help="Predict with the base alone.")] = False,
-    batch_rows: Annotated[int, typer.Option(min=1, max=1 << 24, help="How many rows are held at once.")] = 65_536,
+    batch_rows: Annotated[
+        int, typer.Option(min=1, max=1 << 24, help="How many rows each thread has in hand.")
+    ] = 32_768,
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,

@@ -93,8 +93,10 @@ class FeatureSpace:
             slope = (scores[1] - scores[0]) / (knots[1] - knots[0])
             scaled = np.clip(scores[0] + (values - knots[0]) * slope, -_FARTHEST, _FARTHEST)
         else:
-            # The mean of both directions: a value that fills several knots gets the middle of its scores.
-            scaled = (np.interp(values, knots, scores) - np.interp(-values, -knots[::-1], -scores[::-1])) / 2
+            scaled = np.interp(values, knots, scores)
+            if (knots[1:] == knots[:-1]).any():
+                # The mean of both directions: a value that fills several knots gets the middle of its scores.
+                scaled = (scaled - np.interp(-values, -knots[::-1], -scores[::-1])) / 2
         return np.where(np.isnan(values), 0.0, scaled)
 
     def to_arrays(self) -> Arrays:

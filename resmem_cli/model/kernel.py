@@ -54,16 +54,16 @@ def weights(distances: Floats, counts: Floats, bandwidth: float, *, is_relative:
         bandwidth: h, or the fraction of the last distance that makes h.
         is_relative: which of the two.
     """
-    nearest = distances[:, :1]
     # Distances are taken from the nearest one: the weights are the same, and one of them is always exp(0).
-    beyond = distances - nearest
+    weights: Floats = distances - distances[:, :1]
     # As h goes to 0 only the nearest remain; where every distance is 0 all are nearest.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        width = bandwidth * distances[:, -1:] if is_relative else np.full_like(nearest, bandwidth)
-        scaled = np.where(beyond > 0, beyond / width, 0.0)
-    unnormalised = counts * np.exp(-scaled)
-    normalised: Floats = unnormalised / unnormalised.sum(axis=1, keepdims=True)
-    return normalised
+        width = bandwidth * distances[:, -1:] if is_relative else bandwidth
+        np.divide(weights, np.negative(width), out=weights, where=weights > 0)
+    np.exp(weights, out=weights)  # in place: at prediction these arrays are most of what is computed
+    weights *= counts
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def correction(neighbor_weights: Floats, residuals: Floats, trend: Floats | None = None) -> Floats:

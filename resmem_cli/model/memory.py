@@ -140,7 +140,8 @@ class HnswIndex:
             raise ModelError(
                 f"the search graph reaches fewer than {k} of its points", "run fit-residual again with a larger --M"
             ) from error
-        return np.sqrt(squares.astype(np.float64)), labels.astype(np.int64)
+        distances = squares.astype(np.float64)
+        return np.sqrt(distances, out=distances), labels.view(np.int64)
 
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))

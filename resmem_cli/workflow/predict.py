@@ -6,11 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resmem_cli.data import encoding, output, predictions
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.predictions import Layout
+from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format
+from resmem_cli.model.parallel import in_order
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.store import reading
 from resmem_cli.workflow import threads as threading
@@ -28,7 +31,7 @@ class PredictOptions:
         prefix: put before every column that is added.
         with_probabilities: whether every class gets a column.
         base_only: whether to predict with the base alone.
-        batch_rows: how many rows are held at once.
+        batch_rows: how many rows each thread has in hand.
     """
 
     output: str = output.STDOUT
@@ -37,7 +40,7 @@ class PredictOptions:
     prefix: str = ""
     with_probabilities: bool = False
     base_only: bool = False
-    batch_rows: int = 65_536
+    batch_rows: int = 32_768
     threads: int = 0
 
 
@@ -66,17 +69,21 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
         layout = Layout(
             schema, options.keep, options.prefix, options.with_probabilities, options.base_only, typed=not form.is_text
         )
+
+        def score(batch: Rows) -> tuple[Any, Surprises]:
+            X, odd = encoding.encode(batch, schema)
+            if resmem is None:
+                base_only = base.bases[0].predict(X)
+                prediction = Prediction(base_only, base_only)
+            else:
+                prediction = resmem.predict(X)
+            return predictions.lay_out(batch, layout, prediction.base, prediction.resmem), odd
+
         surprises, n_rows, started = Surprises(), 0, time.perf_counter()
         with output.writer(options.output, options.format) as table:
-            for batch in source.batches(options.batch_rows, layout.columns_to_read):
-                X, odd = encoding.encode(batch, schema)
-                if resmem is None:
-                    base_only = base.bases[0].predict(X)
-                    prediction = Prediction(base_only, base_only)
-                else:
-                    prediction = resmem.predict(X, threads=threads)
-                table.write(predictions.lay_out(batch, layout, prediction.base, prediction.resmem))
+            for scored, odd in in_order(score, source.batches(options.batch_rows, layout.columns_to_read), threads):
+                table.write(scored)
                 surprises.add(odd)
-                n_rows += len(batch)
+                n_rows += len(scored)
                 report(f"{n_rows:,} rows")
     return Predicted(n_rows, time.perf_counter() - started, surprises)

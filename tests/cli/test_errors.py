@@ -582,8 +582,8 @@ class TestUsage:
     def test_an_unknown_estimator(self, model: Model, fails: Fails, estimators: str) -> None:
         model()
         sentence = (
-            "there is no estimator 'forest'; choose from: auto, boosting, lightgbm, xgboost, catboost, linear, mlp, constant; several are "
-            "separated by commas"
+            "there is no estimator 'forest'; choose from: auto, boosting, lightgbm, xgboost, catboost, linear, mlp, "
+            "constant; several are separated by commas"
         )
         fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN, "--estimator", estimators)
 

@@ -70,7 +70,7 @@ def test_options_are_completed_too() -> None:
     _, said, loaded = started(_RESMEM_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="4")
     assert said.split() == ["auto", *ESTIMATORS]
     assert not loaded
-    _, said, loaded = started(_RESMEM_COMPLETE="complete_bash", COMP_WORDS=words + "linear,boosting,c", COMP_CWORD="4")
+    _, said, loaded = started(_RESMEM_COMPLETE="complete_bash", COMP_WORDS=words + "linear,boosting,co", COMP_CWORD="4")
     assert said.split() == ["linear,boosting,constant"]
     assert not loaded
 

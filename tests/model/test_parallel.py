@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 import threadpoolctl
 
-from resmem_cli.model.parallel import _PARALLEL_FROM_ROWS, side_by_side
+from resmem_cli.model.parallel import _PARALLEL_FROM_ROWS, in_order, side_by_side
 
 MANY, FEW = _PARALLEL_FROM_ROWS, _PARALLEL_FROM_ROWS - 1
 
@@ -63,3 +64,56 @@ def test_ctrl_c_reaches_this_process_and_not_its_workers():
 def test_a_jobs_error_is_raised_here(threads):
     with pytest.raises(LookupError, match="job 1"):
         list(side_by_side(failing, [(0,), (1,), (2,)], n_rows=MANY, threads=threads))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_in_threads_the_outcomes_come_in_order_and_no_more_items_are_taken_than_are_worked_on(threads):
+    taken = []
+
+    def items():
+        for i in range(20):
+            taken.append(i)
+            yield i
+
+    for n_done, outcome in enumerate(in_order(lambda i: (time.sleep(0.002 * (i % 3)), i)[1], items(), threads)):
+        assert outcome == n_done
+        assert len(taken) <= n_done + 1 + threads
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_of_several_errors_the_first_in_order_is_raised(threads):
+    def items():
+        yield from range(3)
+        raise OSError("of the items")
+
+    def job(i):
+        time.sleep(0.01)
+        if i == 2:
+            raise ValueError("of the job")
+        return i
+
+    found = []
+    with pytest.raises(ValueError, match="of the job"):
+        found.extend(in_order(job, items(), threads))
+    assert found == ([0, 1] if threads == 1 else [0])
+    with pytest.raises(OSError, match="of the items"):
+        list(in_order(lambda i: i, items(), threads))
+
+
+def test_who_stops_asking_leaves_nothing_running():
+    done = []
+    outcomes = in_order(done.append, iter(range(1_000)), 2)
+    next(outcomes)
+    outcomes.close()
+    n_done = len(done)
+    time.sleep(0.02)
+    assert len(done) == n_done < 10
+
+
+def test_in_threads_every_library_has_one_thread():
+    def limits(_):
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    with threadpoolctl.threadpool_limits(2):
+        assert {n for each in in_order(limits, range(6), 2) for n in each} == {1}
+        assert set(limits(0)) == {2}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.lightgbm_text import header_of, refuse_damaged
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Table
 from resmem_cli.model.bases.trees import (
@@ -43,7 +42,6 @@ _OF_NUMBERS = {
 }
 _OF_TWO_CLASSES = {"binary", "cross_entropy"}
 _OF_CLASSES = {"multiclass", "multiclassova"}
-_TREE = re.compile(rb"Tree=\d+\n(?:[a-z_]+=[-+.\deinfa ]*\n)+\n+")
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,10 @@ class Lightgbm(Trees):
     @classmethod
     def opened(cls, data: bytes) -> Any:
         lightgbm = library("lightgbm")
-        _refuse_damaged(data)
+        refuse_damaged(data)
         try:
             return lightgbm.Booster(model_str=data.decode())
-        except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+        except lightgbm.basic.LightGBMError as error:
             raise ValueError(plainly(error)) from error
 
     def outputs(self, X: Floats) -> Floats:
@@ -127,7 +125,7 @@ class Lightgbm(Trees):
         """
         refuse_outputs(outputs, "LightGBM's")
         data = model.replace(b"\r\n", b"\n")
-        booster, header = cls.opened(data), _header(data)
+        booster, header = cls.opened(data), header_of(data)
         objective = header.get("objective", _CUSTOM).split(" ")[0]
         refuse_other_task(table, objective, _n_classes(objective, int(header["num_class"])))
         categories = _categories(booster, header["feature_infos"].split(" "))
@@ -153,25 +151,3 @@ def _categories(booster: Any, infos: list[str]) -> dict[int, Categories]:
     features = said if isinstance(said, list) else found
     values = booster.pandas_categorical or []
     return dict(zip(features, values, strict=True)) if len(values) == len(features) else dict.fromkeys(features)
-
-
-def _header(data: bytes) -> dict[str, str]:
-    lines = data.partition(b"\n\n")[0].decode().split("\n")
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def _refuse_damaged(data: bytes) -> None:
-    """Refuse a text with a tree missing, or of another form: the library ends the whole process at some of them.
-
-    Raises:
-        ValueError: it is such a text.
-    """
-    head, _, body = data.partition(b"\n\n")
-    sizes = re.search(rb"^tree_sizes=([\d ]*)$", head, re.MULTILINE)
-    if not data.startswith(b"tree\n") or sizes is None:
-        raise ValueError("it is not a text of LightGBM's")
-    bounds = np.cumsum([0, *map(int, sizes[1].split())]).tolist()
-    trees = [body[start:end] for start, end in pairwise(bounds)]
-    is_whole = all(tree.startswith(b"Tree=%d\n" % i) and _TREE.fullmatch(tree) for i, tree in enumerate(trees))
-    if not is_whole or not body[bounds[-1] :].startswith(b"end of trees"):
-        raise ValueError("it is damaged")

@@ -1,0 +1,125 @@
+"""Rows per second of `resmem predict`, beside the floor that its two unavoidable parts set.
+
+    python -m tests.bench.throughput [--rows N,...] [--models NAME,...] [--threads N]
+
+The floor, measured in the same run: the base's own predict and hnswlib's own `knn_query`, at the same k, ef and
+threads, on rows that are encoded and represented in memory already. The command: `resmem predict` from file to file,
+start-up included, as a program of its own whose peak resident memory is taken too. For every model (regression or
+seven classes, boosting or linear, a memory of 8,000 rows in the space of features, k = 32) and number of rows the table
+states rows per second, the ratio to the floor, and the memory. results/throughput.json keeps it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from resmem_cli.data import encoding
+from resmem_cli.data.inference import Roles
+from resmem_cli.model.memory import HnswIndex
+from resmem_cli.store import reading
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.fit_base import BaseOptions, fit_base
+from resmem_cli.workflow.fit_residual import fit_residual
+from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.memory_plan import MemoryOptions
+from tests.bench import samples
+
+RESULTS = Path(__file__).parent / "results"
+MODELS = ("regression-boosting", "regression-linear", "classes-boosting", "classes-linear")
+_MEMORY = MemoryOptions(
+    n_neighbors=32, bandwidth=0.3, shrinkage=1.0, temperature=1.0, representation="features", n_folds=0
+)
+_FLOOR_ROWS = 200_000  # the floor's time grows with the rows alone: of more it is taken from these
+_MEASURE = (
+    "import resource, subprocess, sys, time; t = time.perf_counter(); subprocess.run(sys.argv[1:], check=True); "
+    "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+)
+
+
+def fit(name: str, folder: Path) -> Path:
+    task, estimator = name.split("-")
+    table, target = samples.train(task)
+    source, model = folder / f"{task}.parquet", folder / name
+    pq.write_table(table, source)
+    fit_base(Input((str(source),)), Roles(target), model, BaseOptions(estimator))
+    fit_residual(Input((str(source),)), model, _MEMORY)
+    return model
+
+
+def floor(model: Path, source: Path, n_rows: int, threads: int) -> float:
+    """Return the rows per second of base and search alone, the better of two runs."""
+    with threading.limited(threads):
+        stored = reading.load(model)
+        batches = Input((str(source),)).batches(65_536, stored.base.schema.needed)
+        X = np.concatenate([encoding.encode(batch, stored.base.schema)[0] for batch in batches])[:n_rows]
+        member = stored.resmem.members[0]
+        base, index = stored.resmem.bases[member.base], member.memory.index
+        assert isinstance(index, HnswIndex)
+        points = np.ascontiguousarray(member.representation.represent(X, base, base.predict(X)).points)
+        seconds = []
+        for _ in range(2):
+            began = time.perf_counter()
+            base.predict(X)
+            index.graph.set_ef(max(index.ef, member.settings.n_neighbors))
+            index.graph.knn_query(points, k=member.settings.n_neighbors, num_threads=threads)
+            seconds.append(time.perf_counter() - began)
+    return len(X) / min(seconds)
+
+
+def measured(model: Path, source: Path, output: Path, threads: int) -> tuple[float, int]:
+    """Return the seconds that the command takes, and its peak resident memory in MiB."""
+    command = [sys.executable, "-m", "resmem_cli", "predict", str(source), "--model", str(model)]
+    command += ["--output", str(output), "--threads", str(threads), "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *command], check=True, cwd=samples.ROOT, capture_output=True, text=True
+    )
+    seconds, kib = done.stdout.split()
+    return float(seconds), int(kib) // 1024  # Linux counts in KiB
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="54000,1000000,10000000")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    found: list[dict[str, Any]] = []
+    print("| model | rows | from and to | rows/s | floor, rows/s | ratio | peak MiB |\n|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for model_name in asked.models.split(","):
+            model = fit(model_name, folder)
+            table, target = samples.train(model_name.split("-")[0])
+            for n_rows in map(int, asked.rows.split(",")):
+                for form in ("parquet", "csv"):
+                    source, output = folder / f"rows.{form}", folder / f"scored.{form}"
+                    samples.write(source, table.drop_columns([target]), n_rows)
+                    # Between two halves of the floor, so that what else the machine does meets both.
+                    before = floor(model, source, min(n_rows, _FLOOR_ROWS), asked.threads)
+                    seconds, peak = measured(model, source, output, asked.threads)
+                    after = floor(model, source, min(n_rows, _FLOOR_ROWS), asked.threads)
+                    best = max(before, after)
+                    run = {"model": model_name, "rows": n_rows, "format": form, "rows per second": n_rows / seconds}
+                    found.append(run | {"floor": best, "ratio": n_rows / seconds / best, "peak MiB": peak})
+                    print(
+                        f"| {model_name} | {n_rows:,} | {form} | {n_rows / seconds:,.0f} | {best:,.0f} | "
+                        f"{found[-1]['ratio']:.2f} | {peak:,} |",
+                        flush=True,
+                    )
+                    output.unlink()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "throughput.json").write_text(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
