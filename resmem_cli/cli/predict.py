@@ -52,6 +52,9 @@ def predict(
         batch_rows=batch_rows,
         threads=threads,
     )
+    from resmem_cli.data.rows import leave_pandas_out
+
+    leave_pandas_out()
     with console.progress(quiet) as report:
         done = run(source, model, chosen, report)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Floats, Kind
-from resmem_cli.data.rows import Rows
+from resmem_cli.data.rows import Rows, to_booleans, to_floats
 from resmem_cli.data.schema import Column, Given, Schema, Task
 from resmem_cli.errors import DataError
 
@@ -78,12 +78,12 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
         return kinds.as_number(rows, target.name)
     if isinstance(target.classes[0], str):
         text = kinds.as_category(rows, target.name)
-        codes, is_given = _category_codes(text, target.classes), pc.is_valid(text).to_numpy()
+        codes, is_given = _category_codes(text, target.classes), to_booleans(pc.is_valid(text))
     else:
         convert = kinds.as_boolean if isinstance(target.classes[0], bool) else kinds.as_number
         values = convert(rows, target.name) + 0.0  # -0.0 becomes 0.0
         known = pa.array([float(value) for value in target.classes])
-        codes, is_given = _floats(pc.index_in(pa.array(values), value_set=known)), ~np.isnan(values)
+        codes, is_given = to_floats(pc.index_in(pa.array(values), value_set=known)), ~np.isnan(values)
     foreign = np.flatnonzero(np.isnan(codes) & is_given)
     if len(foreign):
         raise DataError(
@@ -143,7 +143,7 @@ def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
         return kinds.as_vector(rows, column.name, column.length)
     text = kinds.as_category(rows, column.name)
     codes = _category_codes(text, column.categories)
-    unknown = np.isnan(codes) & pc.is_valid(text).to_numpy()
+    unknown = np.isnan(codes) & to_booleans(pc.is_valid(text))
     surprises.unknown[column.name] = int(unknown.sum())
     if column.has_rest:
         codes[unknown] = len(column.categories)
@@ -172,15 +172,8 @@ def _category_codes(text: pa.ChunkedArray, categories: Sequence[object]) -> Floa
     by pandas and by Arrow, and by pandas itself where a value is missing and where none is.
     """
     known = pa.array(categories, text.type)
-    codes = _floats(pc.index_in(text, value_set=known))
-    unknown = np.isnan(codes) & pc.is_valid(text).to_numpy()
+    codes = to_floats(pc.index_in(text, value_set=known))
+    unknown = np.isnan(codes) & to_booleans(pc.is_valid(text))
     if unknown.any():
-        codes[unknown] = _floats(pc.index_in(text, value_set=kinds.other_spelling(known)))[unknown]
+        codes[unknown] = to_floats(pc.index_in(text, value_set=kinds.other_spelling(known)))[unknown]
     return codes
-
-
-def _floats(column: pa.ChunkedArray | pa.Array) -> Floats:
-    chunked = isinstance(column, pa.ChunkedArray)
-    values = pc.cast(column, pa.float64())
-    # A copy, because Arrow's own buffers may not be written to.
-    return np.array(values.to_numpy() if chunked else values.to_numpy(zero_copy_only=False), dtype=np.float64)

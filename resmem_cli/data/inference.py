@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Kind
-from resmem_cli.data.rows import Rows, concatenate, plain
+from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
 from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.errors import DataError, UsageError
 
@@ -128,7 +128,7 @@ def _with_target(rows: Rows, roles: Roles) -> tuple[Rows, list[str]]:
         known = pc.and_(known, pc.fill_null(pc.invert(pc.is_nan(values)), False))
     elif kinds.is_text(values.type):
         known = pc.is_valid(kinds.as_category(rows, roles.target))
-    keep = np.flatnonzero(known.to_numpy())
+    keep = np.flatnonzero(to_booleans(known))
     if len(keep) == 0:
         raise DataError(f"{rows.source}: the target '{roles.target}' is missing in every row", "give labelled rows")
     dropped = len(rows) - len(keep)

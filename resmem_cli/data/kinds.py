@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data.rows import Rows, plain
+from resmem_cli.data.rows import Rows, plain, to_floats
 from resmem_cli.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -109,7 +109,7 @@ def as_number(rows: Rows, name: str) -> Floats:
     if is_text(column.type):
         values = _number_from_text(rows, name, column)
     elif kind_of(column.type) in (Kind.NUMBER, Kind.BOOLEAN) or pa.types.is_null(column.type):
-        values = _to_numpy(pc.cast(column, pa.float64(), safe=False))
+        values = to_floats(column)
     else:
         raise _wrong_type(rows, name, "numbers")
     infinite = np.flatnonzero(np.isinf(values))
@@ -155,7 +155,7 @@ def as_boolean(rows: Rows, name: str) -> Floats:
         column = _converted(rows, name, lower, target=pa.bool_(), wrong=_NOT_BOOLEAN)
     elif kind_of(column.type) not in (Kind.BOOLEAN, Kind.NUMBER) and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "booleans")
-    values = _to_numpy(pc.cast(column, pa.float64(), safe=False))
+    values = to_floats(column)
     wrong = np.flatnonzero(~np.isin(values, (0.0, 1.0)) & ~np.isnan(values))
     if len(wrong):
         raise _wrong_value(rows, name, int(wrong[0]), _NOT_BOOLEAN)
@@ -171,7 +171,7 @@ def as_timestamp(rows: Rows, name: str) -> Floats:
         DataError: a value is not an ISO 8601 date or time; the message names its file, row and column.
     """
     micros = pc.cast(pc.cast(as_instant(rows, name), pa.timestamp("us"), safe=False), pa.int64())
-    return _to_numpy(pc.cast(micros, pa.float64(), safe=False)) / _DAY_MICROSECONDS
+    return to_floats(micros) / _DAY_MICROSECONDS
 
 
 def as_instant(rows: Rows, name: str) -> pa.ChunkedArray:
@@ -196,7 +196,7 @@ def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
         column = _lists(rows, name, _trimmed(column))
     if kind_of(column.type) is not Kind.VECTOR:
         raise _wrong_type(rows, name, "vectors")
-    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy()
+    lengths = to_floats(pc.fill_null(pc.list_value_length(column), -1)).astype(np.int64)
     wanted = int(lengths[0]) if length is None and len(lengths) else length or 0
     other = np.flatnonzero(lengths != wanted)
     if len(other):
@@ -206,8 +206,7 @@ def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
             f"{rows.locate(position)}: column '{name}' holds {what}, where {wanted} numbers are needed",
             "give every row a vector of one length",
         )
-    flat = pc.cast(pc.list_flatten(column), pa.float64(), safe=False)
-    values = _to_numpy(flat).reshape(len(rows), wanted)
+    values = to_floats(pc.list_flatten(column)).reshape(len(rows), wanted)
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         raise DataError(
@@ -257,16 +256,12 @@ def _without_missing_words(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(missing, pa.scalar(None, text.type), text) if pc.any(missing).as_py() else text
 
 
-def _to_numpy(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.to_numpy(), dtype=np.float64)
-
-
 def _number_from_text(rows: Rows, name: str, column: pa.ChunkedArray) -> Floats:
     try:
-        return _to_numpy(pc.cast(column, pa.float64()))  # the clean case, without a pass for spaces and "NA"
+        return to_floats(pc.cast(column, pa.float64()))  # the clean case, without a pass for spaces and "NA"
     except pa.ArrowInvalid:
         text = _without_missing_words(_trimmed(column))
-        return _to_numpy(_converted(rows, name, text, target=pa.float64(), wrong="is not a number"))
+        return to_floats(_converted(rows, name, text, target=pa.float64(), wrong="is not a number"))
 
 
 def _lists(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.abc import MetaPathFinder
 
 import numpy as np
 import pyarrow as pa
@@ -96,3 +98,39 @@ def _joined(tables: Sequence[pa.Table], name: str) -> pa.Table:
             f"{name} and the other inputs hold different types under one name ({error})",
             "convert them to the same types",
         ) from error
+
+
+class _NoPandas(MetaPathFinder):
+    """Lets no import find pandas."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def leave_pandas_out() -> None:
+    """Have Arrow believe that there is no pandas, in a process that has not loaded it and is all ours.
+
+    Arrow loads it, which takes longer than to predict a few rows, to know pandas' own kinds of missing values in what
+    it is given: ours never are.
+    """
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.scalar(0.0)
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def to_floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
+    """Return a column of numbers or booleans as [n] 64-bit floats of our own, missing values as NaN."""
+    # Not by `to_numpy`, which needs pandas for columns of several chunks.
+    values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), float("nan"))
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    return np.concatenate([np.from_dlpack(chunk) for chunk in chunks]) if chunks else np.empty(0)
+
+
+def to_booleans(column: pa.ChunkedArray | pa.Array) -> NDArray[np.bool_]:
+    """Return a column of booleans without missing values as [n] booleans."""
+    booleans: NDArray[np.bool_] = to_floats(column) != 0
+    return booleans

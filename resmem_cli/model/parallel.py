@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
-import joblib
 import threadpoolctl
 
 Done = TypeVar("Done")
@@ -28,6 +27,8 @@ def side_by_side(
     there are, because each has one. Of few rows a job is too short for that, unless it is long nevertheless.
     """
     n_jobs = min(threads, len(arguments)) if is_long or n_rows >= _PARALLEL_FROM_ROWS else 1
+    import joblib
+
     backend = {"backend": "loky", "inner_max_num_threads": 1} if n_jobs > 1 else {"backend": "sequential"}
     with joblib.parallel_config(**backend, n_jobs=n_jobs):
         with _interrupts_held_back() if n_jobs > 1 else nullcontext():

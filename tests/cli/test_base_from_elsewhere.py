@@ -214,8 +214,8 @@ class TestErrors:
             (
                 ("--target", "y", "--predictions", "y"),
                 USAGE,
-                "one column is given two of the roles --target, --id, --weight and of the base's columns; give each its "
-                "own column",
+                "one column is given two of the roles --target, --id, --weight and of the base's columns; give each "
+                "its own column",
             ),
         ],
     )
@@ -262,8 +262,8 @@ class TestErrors:
         pq.write_table(table.set_column(at, "logits", pa.array(lists)), data / "train.parquet")
         words = ("fit-base", "train.parquet", *OF_CLASS, "--logits", "logits", "--model", "m")
         assert run(*words).err == (
-            "resmem: train.parquet, row 8: column 'logits' holds a vector of 1 numbers, where 3 numbers are needed; give "
-            "every row a vector of one length\n"
+            "resmem: train.parquet, row 8: column 'logits' holds a vector of 1 numbers, where 3 numbers are needed; "
+            "give every row a vector of one length\n"
         )
 
     def test_a_prediction_that_is_missing_when_it_is_needed(
@@ -274,8 +274,8 @@ class TestErrors:
         ended = run("predict", "new.csv", "--model", "m")
         assert ended.code == DATA
         assert ended.err == (
-            "resmem: new.csv, row 2: column 'guess' is empty, which holds the base's prediction; write a prediction for "
-            "every row, or remove the row\n"
+            "resmem: new.csv, row 2: column 'guess' is empty, which holds the base's prediction; write a prediction "
+            "for every row, or remove the row\n"
         )
 
     def test_classes_in_another_order_are_worse_than_nothing_and_it_is_said(self, data: Path, run: Run) -> None:

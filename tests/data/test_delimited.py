@@ -212,6 +212,8 @@ def test_only_text_that_needs_quotes_is_quoted(write, tmp_path):
         (pa.array(["a,b"], pa.large_string()), ['"a,b"']),
         (pa.array(["a,b"], pa.string_view()), ['"a,b"']),
         (pa.nulls(1), [""]),
+        (pa.array([[1, 2.5], None]), ['"[1, 2.5]"', ""]),
+        (pa.array([[1, 2]], pa.list_(pa.int8(), 2)), ['"[1, 2]"']),
     ],
 )
 def test_csv_has_values_of_every_plain_type(write, tmp_path, column, written):
@@ -219,7 +221,7 @@ def test_csv_has_values_of_every_plain_type(write, tmp_path, column, written):
     assert (tmp_path / "a.csv").read_text() == "x,z\n" + "".join(f"{value},0\n" for value in written)
 
 
-@pytest.mark.parametrize("column", [pa.array([[1.0]]), pa.array([{"a": 1}]), pa.array([b"\xff"])])
+@pytest.mark.parametrize("column", [pa.array([["a"]]), pa.array([{"a": 1}]), pa.array([b"\xff"])])
 def test_a_column_that_is_no_text_is_refused_and_nothing_is_left(write, tmp_path, column):
     with pytest.raises(DataError) as caught:
         write(tmp_path / "a.csv", pa.table({"x": column}))

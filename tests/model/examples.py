@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, BaseSpec, Problem
+from resmem_cli.model.bases.protocol import is_installed
 from resmem_cli.model.fitting import Fitting
 from resmem_cli.model.representation import Representation
 from resmem_cli.model.splitting import Recipe, Rows
@@ -34,6 +35,9 @@ QUICK = {
     "mlp": {"hidden_layer_sizes": (16,), "max_iter": 15, "learning_rate_init": 0.01},
     "constant": {},
 }
+
+# The estimators whose library is there.
+INSTALLED = [name for name, base in ESTIMATORS.items() if base.package is None or is_installed(base.package)]
 
 
 def make_rows(n: int, n_classes: int, seed: int = 0) -> tuple[Floats, Floats, Problem]:

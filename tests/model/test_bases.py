@@ -19,11 +19,11 @@ from resmem_cli.model.bases.mlp import Mlp
 from resmem_cli.model.bases.protocol import softmax, validation_rows
 from resmem_cli.model.features import FeatureSpace
 from resmem_cli.model.metrics import row_loss
-from tests.model.examples import BINARY, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows, quick_base
+from tests.model.examples import BINARY, INSTALLED, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows, quick_base
 
 TASK_NAMES = {REGRESSION: "regression", BINARY: "binary", MULTICLASS: "multiclass"}
-EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
-EVERY_BASE_WITH_REPRESENTATION = pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "constant"])
+EVERY_BASE = pytest.mark.parametrize("name", INSTALLED)
+EVERY_BASE_WITH_REPRESENTATION = pytest.mark.parametrize("name", [name for name in INSTALLED if name != "constant"])
 EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids=TASK_NAMES.get)
 EVERY_CLASSIFICATION = pytest.mark.parametrize("n_classes", [BINARY, MULTICLASS], ids=TASK_NAMES.get)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from resmem_cli.model.arrays import Integers
 
-_NUMBERS = rb"(?:(?:-?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|inf)|nan) *)*"
-_TREE = re.compile(rb"Tree=(\d+)\n(?:[a-z_]+=" + _NUMBERS + rb"\n)+\n+")
+_NUMBER = rb"(?:-?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|inf|nan))"
+_TREE = re.compile(rb"Tree=(\d+)\n(?:[a-z_]+=(?:" + _NUMBER + rb"(?: +|(?=\n)))*+ *\n)++\n+")
 
 
 def header_of(data: bytes) -> dict[str, str]:
@@ -43,7 +43,7 @@ def refuse_damaged(data: bytes) -> None:
             found = _TREE.fullmatch(body[start:end])
             _require(found is not None and int(found[1]) == i)
             _refuse_unlinked(_values(body[start:end]), n_features)
-    except (KeyError, ValueError, OverflowError, ZeroDivisionError) as error:
+    except (IndexError, KeyError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise ValueError("it is damaged") from error
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import joblib
 import numpy as np
 
 from resmem_cli.errors import DataError, UsageError
@@ -187,6 +186,8 @@ def _order(model: Any, table: Table) -> tuple[int, ...]:
 @contextmanager
 def _predicting() -> Iterator[None]:
     """Hold the estimator to this process and to silence, and turn its refusal of rows into a sentence."""
+    import joblib
+
     # In one thread, because forests add their trees up in the order in which threads are ready.
     with warnings.catch_warnings(), joblib.parallel_config(backend="sequential"):
         warnings.filterwarnings("ignore", category=UserWarning)  # of names, and of categories that it knows not
