@@ -98,7 +98,7 @@ def fit_residual(
         typer.Option(
             help="Of a learned representation: a scale per input (diagonal), a linear map beside it (linear), a "
             "network (mlp), or one that also reads waves of every number (periodic). auto: whichever of the last two "
-            "leads after a fifth of the training; of one base alone, both."
+            "leads after a fifth of the training; on the last base, both."
         ),
     ] = EncoderName.AUTO,
     encoder_steps: Annotated[
@@ -127,9 +127,8 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders, at most two memories. default: an encoder per base (of one base alone two), "
-            "trained for 1,000 steps (fewer below 20,000 rows), at most three memories. high: linear, mlp and periodic "
-            "encoders, 2,000 steps, four memories.",
+            help="quick: no encoders, at most two memories. default: an encoder per base and two on the last, trained "
+            "for 1,000 steps (fewer below 20,000 rows), at most four memories. high: linear, mlp and periodic encoders, 2,000 steps, four memories.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

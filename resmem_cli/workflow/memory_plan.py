@@ -21,8 +21,8 @@ from resmem_cli.store.reading import StoredBase
 class Effort:
     """What choosing may cost: which encoders are trained on every base, how long, and how many memories are kept.
 
-    Of the encoder "auto" it is seen in training which kind it is; where there is one base alone, each kind is trained
-    that it could be. The steps are those of `_ROWS_OF_STEPS` rows.
+    Of the encoder "auto" it is seen in training which kind it is; on the last base, which leaves most to explain, each
+    kind is trained that it could be. The steps are those of `_ROWS_OF_STEPS` rows.
     """
 
     encoders: tuple[str, ...]
@@ -32,7 +32,7 @@ class Effort:
 
 EFFORTS: Mapping[str, Effort] = {
     "quick": Effort((), 1_000, 2),
-    "default": Effort((AUTO,), 1_000, 3),
+    "default": Effort((AUTO,), 1_000, 4),
     "high": Effort(("linear", "mlp", "periodic"), 2_000, 4),
 }
 _LEAST_ROWS_TO_LEARN = 500
@@ -114,20 +114,18 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
         )
     neighbors = grid(rows, base, options).neighbors
     n_bases = 1 if options.shrinkage == 0 or options.n_folds == 0 else len(recipes)
-    # Two kinds of encoder on one base cost what one of each costs on two.
     kinds = _encoders(options)
-    if kinds == (AUTO,) and n_bases == 1 and options.n_folds > 0:
-        kinds = RACING
+    of_last = RACING if kinds == (AUTO,) and options.n_folds > 0 else kinds
     return [
         Plan(
             recipe,
-            _representations(fitted, recipe, rows, options, kinds),
+            _representations(fitted, recipe, rows, options, of_last if i == n_bases - 1 else kinds),
             options.residuals,
             max(neighbors),
             options.graph,
             n_steps(options, len(rows.y)),
         )
-        for recipe, fitted in list(zip(recipes, base.bases, strict=True))[:n_bases]
+        for i, (recipe, fitted) in enumerate(list(zip(recipes, base.bases, strict=True))[:n_bases])
     ]
 
 

@@ -27,5 +27,8 @@ def limited(threads: int) -> Iterator[int]:
     tables.use_threads(count)
     # What is loaded is limited directly; what is still to be loaded reads the environment then.
     os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
+    # A thread of OpenMP's that waits shall sleep and not spin: where another program wants the cores too, spinning made
+    # boosting a hundred times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with threadpoolctl.threadpool_limits(count):
         yield count

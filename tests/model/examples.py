@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+import pytest
 from hypothesis import settings
 
 from resmem_cli.model.arrays import Arrays, Floats
@@ -89,11 +90,20 @@ class Parrot:
         raise NotImplementedError
 
 
+def skip_if_absent(name: str) -> None:
+    """Skip the test if it needs an estimator whose library is not there."""
+    package = ESTIMATORS[name].package
+    if package is not None and not is_installed(package):
+        pytest.skip(f"{package} is not installed")
+
+
 def quick_base(name: str, X: Floats, y: Floats, problem: Problem, weight: Floats | None = None) -> Base:
+    skip_if_absent(name)
     return ESTIMATORS[name].fit(X, y, weight, problem, QUICK.get(name, {}))
 
 
 def quick_recipe(name: str, problem: Problem, fixed: Base | None = None) -> Recipe:
+    skip_if_absent(name)
     return Recipe(BaseSpec(name, QUICK.get(name, {})), problem, fixed)
 
 

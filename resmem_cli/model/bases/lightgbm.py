@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -11,22 +14,22 @@ import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
 from resmem_cli.model.bases.lightgbm_text import header_of, refuse_damaged
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.bases.trees import (
-    SHARED,
-    Lesson,
-    Sample,
-    Trees,
-    plainly,
-    refuse_other_task,
-    refuse_outputs,
-    threads,
-)
+from resmem_cli.model.bases.trees import Trees, plainly, refuse_other_task, refuse_outputs, threads
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and kinds of boosting whose trees are no sum.
 _RULED = {"self", "kwargs", "random_state", "n_jobs", "importance_type", "class_weight", "boosting_type"}
+# What the wrapper leaves out: how categories are split.
+_OF_CATEGORIES = {
+    "min_data_per_group": 100,
+    "max_cat_threshold": 32,
+    "max_cat_to_onehot": 4,
+    "cat_l2": 10.0,
+    "cat_smooth": 10.0,
+}
 _CUSTOM = "custom"  # a loss that the user has programmed: the file names none
 _OF_NUMBERS = {
     "regression",
@@ -57,11 +60,7 @@ class Lightgbm(Trees):
         own = {name: parameter.default for name, parameter in signature.items() if name not in _RULED}
         if not problem.is_regression:  # the classes are what probabilities are of
             del own["objective"]
-        return {**own, **SHARED}
-
-    @classmethod
-    def inputs_of(cls, problem: Problem) -> Inputs:
-        return Inputs(np.arange(len(problem.n_categories)), {})
+        return {**own, **_OF_CATEGORIES, **SHARED}
 
     @classmethod
     def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
@@ -90,6 +89,7 @@ class Lightgbm(Trees):
         held = {} if lesson.held is None else {"valid_sets": [dataset(lesson.held, reference=fitted)]}
         callbacks = [lightgbm.early_stopping(lesson.patience, verbose=False)] if held else []
         try:
+            _refuse_other_params(params, lesson.n_classes)
             model = lightgbm.train(params, fitted, lesson.n_rounds, callbacks=callbacks, **held)
         except (lightgbm.basic.LightGBMError, TypeError) as error:
             raise ValueError(plainly(error)) from error
@@ -135,6 +135,30 @@ class Lightgbm(Trees):
         return cls.adopted(data, inputs_by_code(sources, categories), table)
 
 
+def _refuse_other_params(params: Mapping[str, Any], n_classes: int) -> None:
+    """Let the library refuse parameters on two rows and unheard: it writes refusals to the error stream as well."""
+    lightgbm = library("lightgbm")
+    y = [0, 1] if n_classes else [1, 2]
+    with _silence():
+        lightgbm.Booster(dict(params), lightgbm.Dataset(np.zeros((2, 1)), y))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hold back what is written to the error stream past Python."""
+    if sys.stderr is None:  # then there is none
+        yield
+        return
+    stream = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stream, 2)
+        os.close(stream)
+
+
 def _n_classes(objective: str, num_class: int) -> int | None:
     if objective in _OF_NUMBERS:
         return 0
@@ -148,6 +172,6 @@ def _categories(booster: Any, infos: list[str]) -> dict[int, Categories]:
     said = booster.params.get("categorical_feature")
     # Where the file ends with the trees, the ranges of the features say it: [0:1] of a number, 0:1 of a category.
     found = [i for i, info in enumerate(infos) if info != "none" and not info.startswith("[")]
-    features = said if isinstance(said, list) else found
+    features = said if isinstance(said, list) and said else found
     values = booster.pandas_categorical or []
     return dict(zip(features, values, strict=True)) if len(values) == len(features) else dict.fromkeys(features)

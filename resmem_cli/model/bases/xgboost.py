@@ -12,19 +12,10 @@ import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, library, softmax
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.bases.trees import (
-    SHARED,
-    Lesson,
-    Sample,
-    Trees,
-    plainly,
-    refuse_other_task,
-    refuse_outputs,
-    singles,
-    threads,
-)
+from resmem_cli.model.bases.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and boosting of other things than trees.
 _RULED = {
@@ -49,10 +40,6 @@ class Xgboost(Trees):
         if not problem.is_regression:  # the classes are what probabilities are of
             del own["objective"]
         return {**own, **SHARED}
-
-    @classmethod
-    def inputs_of(cls, problem: Problem) -> Inputs:
-        return Inputs(np.arange(len(problem.n_categories)), {})
 
     @classmethod
     def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
