@@ -128,8 +128,8 @@ def fit_residual(
         typer.Option(
             envvar="RESMEM_EFFORT",
             help="quick: no encoders, at most two memories. default: an encoder per base and two on the last, trained "
-            "for 1,000 steps (fewer below 20,000 rows), at most four memories. high: linear, mlp and periodic encoders, "
-            "2,000 steps, four memories.",
+            "for 1,000 steps (fewer below 20,000 rows), at most four memories. high: linear, mlp and periodic "
+            "encoders, 2,000 steps, four memories.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

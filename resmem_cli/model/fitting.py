@@ -8,8 +8,9 @@ predictions of the rows that it has not seen give residuals that are worth remem
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import compress
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from resmem_cli.model.neighbourhood import Lesson, Neighbourhood
 from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.representation import (
     COLUMN,
+    LEARNED,
     Features,
     Learned,
     OfColumn,
@@ -206,6 +208,39 @@ class Fitting:
             targets=(targets / length).astype(np.float32),
             weight=None if weight is None else weight / weight.sum(),
         )
+
+
+class Represented(NamedTuple):
+    """A representation of training rows, and the [n, outputs] predictions that their residuals are taken from."""
+
+    representation: Representation
+    predictions: Floats
+
+
+def represent(fittings: Sequence[Fitting], places: Sequence[Place], threads: int) -> list[Represented]:
+    """Fit the representation of every place, side by side where several encoders are trained."""
+    arguments = [(fittings[place.base], place) for place in places]
+    is_learned = [place.representation.startswith(LEARNED) for place in places]
+    learned = list(compress(arguments, is_learned))
+    if len(learned) < 2 or threads == 1:
+        return [represented_alone(*each) for each in arguments]
+    for fitting, _ in learned:
+        _ = fitting.folds  # what several share is computed once, and goes with each
+    fittings[0].report(
+        "training " + " and ".join(f"{p.representation} on {f.recipe.spec.estimator}" for f, p in learned)
+    )
+    alone = [(replace(fitting, threads=1, report=silent), place) for fitting, place in learned]
+    for (fitting, _), (copied, _) in zip(learned, alone, strict=True):
+        copied.__dict__["folds"] = fitting.folds
+    n_rows = len(fittings[0].training.y)
+    trained = iter(list(side_by_side(represented_alone, alone, n_rows=n_rows, threads=threads, is_long=True)))
+    pairs = zip(is_learned, arguments, strict=True)
+    return [next(trained) if is_long else represented_alone(*each) for is_long, each in pairs]
+
+
+def represented_alone(fitting: Fitting, place: Place) -> Represented:
+    """Fit the representation of one place, whose base is that of `fitting`."""
+    return Represented(fitting.fit(place.representation, place.residuals), fitting.predictions(place.residuals))
 
 
 def _predictions_without(training: Rows, known: Integers, recipe: Recipe) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Integers, Singles
-from resmem_cli.model.fitting import RESIDUALS, Fitting, Place, Residuals
+from resmem_cli.model.fitting import RESIDUALS, Fitting, Place, Residuals, represent
 from resmem_cli.model.memory import Cells, GraphOptions, build_index
 from resmem_cli.model.neighbourhood import Neighbourhood
 from resmem_cli.model.parallel import side_by_side
@@ -206,11 +206,11 @@ def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, thr
     # What is left of a prediction of 0 is the target itself: for classes, its one-hot row.
     targets = kernel.residuals(training.y, np.zeros((len(training.y), of_queries.shape[1])))
     fitting = Fitting(training, base, plan.recipe, plan.n_steps, threads)
+    wheres = plan.tried or [(name, kind) for name in plan.representations for kind in plan.kinds(name, fitting)]
     views, trained = {}, {}
-    for name, kind in plan.tried or [
-        (each, kind) for each in plan.representations for kind in plan.kinds(each, fitting)
-    ]:
-        space, predictions = fitting.fit(name, kind), fitting.predictions(kind)
+    for (name, kind), (space, predictions) in zip(
+        wheres, represent([fitting], [Place(0, *where) for where in wheres], threads), strict=True
+    ):
         here, there = space.represent(training.X, base, predictions), space.represent(queries.X, base, of_queries)
         cells = Cells.group(here.points, training.weight)
         distances, found = _neighbors(cells, there.points, plan)

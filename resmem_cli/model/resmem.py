@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,11 +10,10 @@ from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
-from resmem_cli.model.fitting import Fitting, Place, silent
+from resmem_cli.model.fitting import Fitting, Place, Represented, represented_alone
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
-from resmem_cli.model.parallel import side_by_side
-from resmem_cli.model.representation import LEARNED, Representation
+from resmem_cli.model.representation import Representation
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 
@@ -96,31 +93,6 @@ class Remembered:
     cells: Cells
 
 
-class Represented(NamedTuple):
-    """A representation of training rows, and the [n, outputs] predictions that their residuals are taken from."""
-
-    representation: Representation
-    predictions: Floats
-
-
-def represent(fittings: Sequence[Fitting], places: Sequence[Place], threads: int) -> list[Represented]:
-    """Fit the representation of every place, side by side where encoders are trained."""
-    learned = [place.representation.startswith(LEARNED) for place in places]
-    arguments = [(fittings[place.base], place) for place in places]
-    if sum(learned) < 2:
-        return [_represented(*each) for each in arguments]
-    alone = [(replace(fitting, threads=1, report=silent), place) for fitting, place in arguments]
-    fittings[0].report(
-        "training " + " and ".join(f"{p.representation} on {fittings[p.base].recipe.spec.estimator}" for p in places)
-    )
-    n_rows = len(fittings[0].training.y)
-    return list(side_by_side(_represented, alone, n_rows=n_rows, threads=threads, is_long=True))
-
-
-def _represented(fitting: Fitting, place: Place) -> Represented:
-    return Represented(fitting.fit(place.representation, place.residuals), fitting.predictions(place.residuals))
-
-
 def memorise(
     fitting: Fitting,
     place: Place,
@@ -144,7 +116,7 @@ def memorise(
         UsageError: more neighbours are asked for than there are cells.
     """
     training = fitting.training
-    representation, predictions = represented or _represented(fitting, place)
+    representation, predictions = represented or represented_alone(fitting, place)
     position = representation.represent(training.X, fitting.base, predictions)
     cells = Cells.group(position.points, training.weight)
     residuals = kernel.residuals(training.y, kernel.tempered(predictions, settings.temperature))

@@ -15,11 +15,11 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import metrics, resmem, selection
 from resmem_cli.model.bases import Base
-from resmem_cli.model.fitting import Fitting, Place, Residuals
+from resmem_cli.model.fitting import Fitting, Place, Represented, Residuals, represent
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.neighbourhood import Neighbourhood
-from resmem_cli.model.resmem import Remembered, Represented
+from resmem_cli.model.resmem import Remembered
 from resmem_cli.model.selection import Member, Selection
 from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
 from resmem_cli.store import reading, writing
@@ -127,7 +127,7 @@ def fit_residual(
             )
             for i, (fitted, recipe) in enumerate(zip(base.bases, recipes, strict=True))
         ]
-        represented = resmem.represent(fittings, [member.place for member in members], threads)
+        represented = represent(fittings, [member.place for member in members], threads)
         report(f"memorising {len(rows.y):,} rows")
         built = [
             MemoryPart(_memorised(fittings, member, found, options), member.weight, member.place.residuals)

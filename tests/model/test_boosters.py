@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, Problem, protocol
+from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, Problem, protocol, xgboost_ubj
 from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
 from resmem_cli.model.bases.table import Field, Table
 from resmem_cli.model.bases.trees import plainly
@@ -627,6 +627,23 @@ def test_damaged_bytes_and_files_of_other_libraries_are_told_so(name):
         ):
             with pytest.raises(ValueError, match=r"^.{5,200}$"):
                 attempt(damaged)
+
+
+@pytest.mark.parametrize(
+    "tail", [b"L", b"i\x01a", b"i\x01a[#L" + b"\x7f" * 8, b"i\x01a[$d#L\x7f" + b"\xff" * 7, b"i\x01aSL" + b"\xff" * 8]
+)
+def test_ubjson_that_says_it_is_longer_than_it_is_does_not_reach_xgboost(tail):
+    with pytest.raises(ValueError, match="it is damaged"):
+        xgboost_ubj.refuse_damaged(b"{" + tail)
+
+
+def test_no_part_of_an_ubjson_is_whole():
+    frame, _, y, _ = rows_from_elsewhere()
+    data, _ = trained("xgboost", frame, y)
+    xgboost_ubj.refuse_damaged(data)
+    for end in range(0, len(data), 211):
+        with pytest.raises(ValueError, match="it is damaged"):
+            xgboost_ubj.refuse_damaged(data[:end])
 
 
 @pytest.mark.parametrize(

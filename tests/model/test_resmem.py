@@ -15,10 +15,10 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import parallel, resmem
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
-from resmem_cli.model.fitting import RESIDUALS, Place
+from resmem_cli.model.fitting import RESIDUALS, Place, represent
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex
-from resmem_cli.model.resmem import Corrected, ResMem, memorise, represent
+from resmem_cli.model.resmem import Corrected, ResMem, memorise
 from tests.model.examples import (
     BINARY,
     FEW,
@@ -438,4 +438,4 @@ def test_encoders_of_several_places_are_trained_side_by_side_as_each_alone(monke
             for key, value in found.representation.to_arrays().items():
                 np.testing.assert_array_equal(value, alone.to_arrays()[key])
             np.testing.assert_array_equal(found.predictions, fittings[place.base].predictions(place.residuals))
-    assert said[0] == "training learned:linear on constant and learned:mlp on linear and features on linear"
+    assert said[0] == "training learned:linear on constant and learned:mlp on linear"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Integers
-from resmem_cli.model.bases.table import Field, Table
+from resmem_cli.model.bases.table import Field, Table, spelled
 
 # The values of a feature that a model reads as a category, by its code; None where its file does not say them.
 Categories = Sequence[Any] | None
@@ -90,10 +90,10 @@ def inputs_by_code(sources: Sequence[Source], categories: Mapping[int, Categorie
     recodings = {}
     for feature, values in categories.items():
         if values is not None:
-            codes = {_spelled(value): float(code) for code, value in enumerate(values)}
+            codes = {spelled(value): float(code) for code, value in enumerate(values)}
             field = sources[feature].field
             texts = ("false", "true") if field.kind == "boolean" else field.categories
-            recodings[feature] = np.array([*(codes.get(_spelled(text), np.nan) for text in texts), np.nan])
+            recodings[feature] = np.array([*(codes.get(spelled(text), np.nan) for text in texts), np.nan])
     return Inputs(columns_of(sources), recodings)
 
 
@@ -141,9 +141,3 @@ def _refuse_other_kind(field: Field, is_category: bool, values: Categories) -> N
             f"the model reads categories from '{field.name}', and the column holds numbers",
             f"say that they are categories: --category '{field.name}'",
         )
-
-
-def _spelled(value: Any) -> str:
-    """Return a value of a category as text, whole numbers without ".0" and booleans in small letters."""
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return text.lower() if text in ("True", "False") else text

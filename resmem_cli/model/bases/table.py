@@ -78,8 +78,8 @@ class Table:
         Raises:
             UsageError: the model knows other classes than the target has.
         """
-        own = [_spelled(value) for value in classes]
-        wanted = [_spelled(value) for value in self.classes]
+        own = [spelled(value) for value in classes]
+        wanted = [spelled(value) for value in self.classes]
         if sorted(own) != sorted(wanted):
             raise UsageError(
                 f"the model's classes ({_listed(own)}) are not the target's ({_listed(wanted)})",
@@ -99,7 +99,7 @@ class Table:
         return cls(tuple(fields), tuple(stored["classes"]))
 
 
-def _spelled(value: Any) -> str:
+def spelled(value: Any) -> str:
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if isinstance(value, bool | np.bool_):

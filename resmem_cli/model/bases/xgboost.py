@@ -16,6 +16,7 @@ from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, library, softmax
 from resmem_cli.model.bases.table import Table
 from resmem_cli.model.bases.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
+from resmem_cli.model.bases.xgboost_ubj import is_ubj, refuse_damaged
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and boosting of other things than trees.
 _RULED = {
@@ -70,6 +71,8 @@ class Xgboost(Trees):
         xgboost = library("xgboost")
         if not data.startswith(b"{"):  # at an empty file the library ends the whole process
             raise ValueError("it is neither UBJSON nor JSON of XGBoost's")
+        if is_ubj(data):
+            refuse_damaged(data)
         booster = xgboost.Booster()
         try:
             booster.load_model(bytearray(data))
