@@ -140,7 +140,7 @@ def _refuse_other_params(params: Mapping[str, Any], n_classes: int) -> None:
     lightgbm = library("lightgbm")
     y = [0, 1] if n_classes else [1, 2]
     with _silence():
-        lightgbm.Booster(dict(params), lightgbm.Dataset(np.zeros((2, 1)), y))
+        lightgbm.Booster(dict(params), lightgbm.Dataset(np.zeros((2, 1)), y, params=dict(params)))
 
 
 @contextmanager
