@@ -23,7 +23,7 @@ from resmem_cli.workflow.predict import PredictOptions, predict
 from tests.bench.accuracy.data import DataSet, Split
 from tests.bench.accuracy.runs import Options, Run
 
-BASES = ("linear", "boosting", "mlp", "auto")
+BASES = ("linear", "boosting", "mlp", "auto", "lightgbm", "xgboost", "catboost")
 _LONGEST = 2_000  # characters of a value that is kept for the record only
 
 
