@@ -30,7 +30,7 @@ from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.memory_plan import MemoryOptions
 
-LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "pyarrow", "torch")
+LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "torch")
 _MEMORY = MemoryOptions(representation="column:embedding")
 
 
@@ -46,7 +46,7 @@ def sentences(library: str) -> Iterator[str]:
             continue
         for _, member in inspect.getmembers(module, lambda m: inspect.isfunction(m) or inspect.isclass(m)):
             if getattr(member, "__module__", "").startswith(library) and member.__doc__:
-                yield " ".join(member.__doc__.split("\n\n")[0].split())[:300]
+                yield " ".join(str(inspect.getdoc(member)).split("\n\n")[0].split())[:300]
 
 
 def embedded(n_rows: int) -> pa.Table:

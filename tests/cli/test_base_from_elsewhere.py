@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression
 
 from resmem_cli.model.bases import COLUMNS
 from tests.cli.conftest import Run, write_csv
@@ -159,6 +162,72 @@ def test_the_estimators_are_listed_with_what_there_is_to_install(run: Run) -> No
     assert ended.code == 0
     for name in ("boosting", "lightgbm", "xgboost", "catboost", "linear", "mlp", "constant", "onnx", "sklearn"):
         assert name in ended.out
+
+
+class TestFiles:
+    """`--import`: what is in the file is told by its content."""
+
+    WORDS = ("fit-base", "train.parquet", "--target", "y", "--features", "a,b", "--model", "m")
+
+    def saved(self, path: Path, *, as_pickle: bool) -> None:
+        table = rows(N_ROWS)
+        X = np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1)
+        estimator = LinearRegression().fit(X, table["y"].to_numpy())
+        path.write_bytes(pickle.dumps(estimator) if as_pickle else skops.io.dumps(estimator))
+
+    def test_an_estimator_of_scikit_learn(self, data: Path, run: Run) -> None:
+        self.saved(data / "line.skops", as_pickle=False)
+        ended = run(*self.WORDS, "--import", "line.skops")
+        assert ended.err.startswith("took the sklearn model as the base, with the schema of 400 rows and 2 features")
+        assert run("fit-residual", "train.parquet", "--model", "m", "--effort", "quick").code == 0
+        found = json.loads(run("evaluate", "test.parquet", "--model", "m", "--json").out)
+        assert found["metrics"]["rmse"]["gain_percent"] > 20
+
+    def test_a_pickle_is_loaded_only_when_it_is_trusted_and_never_stored(self, data: Path, run: Run) -> None:
+        self.saved(data / "line.pkl", as_pickle=True)
+        ended = run(*self.WORDS, "--import", "line.pkl")
+        assert ended.err == (
+            "resmem: 'line.pkl' is a pickle, and loading one runs whatever code is in it; if you know who made it, say "
+            "--trust-pickle; or save the model with skops\n"
+        )
+        assert ended.code == USAGE
+        assert run(*self.WORDS, "--import", "line.pkl", "--trust-pickle").code == 0
+        assert {path.suffix for path in (data / "m" / "parts").rglob("*.*")} == {".npz", ".skops"}
+
+    def test_a_boosters_file(self, data: Path, run: Run) -> None:
+        lightgbm = pytest.importorskip("lightgbm")
+        table = rows(N_ROWS)
+        X = np.stack([table["b"].to_numpy(), table["a"].to_numpy()], axis=1)
+        dataset = lightgbm.Dataset(X, table["y"].to_numpy(), feature_name=["b", "a"])
+        lightgbm.train({"verbosity": -1, "num_threads": 1}, dataset, 5).save_model(data / "trees.txt")
+        assert "took the lightgbm model as the base" in run(*self.WORDS, "--import", "trees.txt").err
+        words = ("fit-base", "train.parquet", "--target", "size", "--features", "a,b", "--model", "m")
+        ended = run(*words, "--import", "trees.txt")
+        assert ended.err == (
+            "resmem: the model predicts a number (its objective is regression), and the target is a class; give a "
+            "classifier, or --task regression\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "content", "code", "said"),
+        [
+            ("none.onnx", None, DATA, "'none.onnx' cannot be read (No such file or directory)"),
+            ("text.txt", b"no model", USAGE, "'text.txt' is not a model of a kind that can be imported"),
+            ("trees.txt", b"tree\nversion=v4\n", DATA, "'trees.txt' cannot be read as a model"),
+            ("trees.cbm", b"CBM1 and nothing else", DATA, "'trees.cbm' cannot be read as a model"),
+            ("net.onnx", b"\x08\x08\x12\x00", DATA, "'net.onnx' cannot be read as a model"),
+            ("line.skops", b"PK\x03\x04", DATA, "line.skops cannot be read as an estimator"),
+        ],
+    )
+    def test_a_file_that_is_none(
+        self, data: Path, run: Run, *, name: str, content: bytes | None, code: int, said: str
+    ) -> None:
+        if content is not None:
+            (data / name).write_bytes(content)
+        ended = run(*self.WORDS, "--import", name)
+        assert (ended.code, len(ended.lines)) == (code, 1)
+        assert said in ended.err
+        assert not (data / "m").exists()
 
 
 class TestErrors:
