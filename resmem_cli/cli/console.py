@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+
+_LOG_SECONDS = 60
 
 
 def say(*lines: str, quiet: bool) -> None:
@@ -17,14 +20,29 @@ def say(*lines: str, quiet: bool) -> None:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Give a function that shows what is being done; on a terminal only."""
-    if quiet or not sys.stderr.isatty():
+    """Give a function that shows what is being done: on a terminal at once, in a log one line a minute."""
+    if quiet:
         yield lambda _: None
+        return
+    if not sys.stderr.isatty():
+        yield _Log()
         return
     from rich.console import Console
 
     with Console(stderr=True).status("starting") as status:
         yield status.update
+
+
+class _Log:
+    """Prints one line a minute, the first after a minute: what is done sooner needs none."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        if time.monotonic() - self._last >= _LOG_SECONDS:
+            self._last = time.monotonic()
+            print(what, file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_left: int = 1, stderr: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,14 @@ def predict(
     output_format: Annotated[
         Format | None, typer.Option(help="The output's format, where its name does not tell.")
     ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write every input file to a file of the same name in this directory."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="With --output-dir: keep outputs that are newer than their input and the model."),
+    ] = False,
     keep: Annotated[
         str, typer.Option(metavar="all|none|id|COLUMN,...", help="Which columns of the input to pass on.")
     ] = "all",
@@ -39,7 +48,13 @@ def predict(
     """Predict rows: the input's columns, then prediction, prediction_base and, for classes, probability."""
     source = options.input_of(inputs, input_format, delimiter)
 
-    from resmem_cli.workflow.predict import PredictOptions
+    if output_dir is not None and output != "-":
+        raise typer.BadParameter("--output and --output-dir exclude each other", param_hint="'--output-dir'")
+    if resume and output_dir is None:
+        raise typer.BadParameter("it needs --output-dir", param_hint="'--resume'")
+
+    from resmem_cli.data.rows import leave_pandas_out
+    from resmem_cli.workflow.predict import PredictOptions, predict_each
     from resmem_cli.workflow.predict import predict as run
 
     chosen = PredictOptions(
@@ -52,18 +67,21 @@ def predict(
         batch_rows=batch_rows,
         threads=threads,
     )
-    from resmem_cli.data.rows import leave_pandas_out
-
     leave_pandas_out()
     with console.progress(quiet) as report:
-        done = run(source, model, chosen, report)
+        if output_dir is None:
+            done = run(source, model, chosen, report)
+        else:
+            done = predict_each(source, model, output_dir, chosen, report, resume=resume)
 
     for what, counts in (("missing values", done.surprises.missing), ("unknown categories", done.surprises.unknown)):
         if counts:
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
             more = f" and {len(counts) - 10} more columns" if len(counts) > 10 else ""
             console.say(f"{what}: {listed}{more}", quiet=quiet)
+    files = "" if output_dir is None else f" of {done.n_files:,} files"
+    kept = f"; {done.n_kept:,} files were there already" if done.n_kept else ""
+    rate = done.n_rows / max(done.seconds, 1e-9)
     console.say(
-        f"predicted {done.n_rows:,} rows in {done.seconds:.2f} s ({done.n_rows / max(done.seconds, 1e-9):,.0f} rows/s)",
-        quiet=quiet,
+        f"predicted {done.n_rows:,} rows{files} in {done.seconds:.2f} s ({rate:,.0f} rows/s){kept}", quiet=quiet
     )

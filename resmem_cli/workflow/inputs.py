@@ -12,7 +12,7 @@ from resmem_cli.data import encoding, sources, tables
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
-from resmem_cli.data.sources import Format
+from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
 
 Report = Callable[[str], None]
@@ -34,6 +34,10 @@ class Input:
         """Yield batches of bounded size."""
         found = sources.resolve(self.words, self.format)
         return tables.read(found, batch_rows=rows, delimiter=self.delimiter, columns=columns)
+
+    def sources(self) -> list[Source]:
+        """Return the files one by one, each read as the whole would be."""
+        return sources.resolve(self.words, self.format)
 
     def wholes(self) -> list[Rows]:
         """Return everything."""

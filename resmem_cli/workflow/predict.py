@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from resmem_cli.data import encoding, output, predictions
 from resmem_cli.data.encoding import Surprises
+from resmem_cli.data.kinds import Floats
 from resmem_cli.data.predictions import Layout
 from resmem_cli.data.rows import Rows
-from resmem_cli.data.sources import Format
+from resmem_cli.data.sources import Format, Source
+from resmem_cli.errors import UsageError
 from resmem_cli.model.parallel import in_order
-from resmem_cli.model.resmem import Prediction
-from resmem_cli.store import reading
+from resmem_cli.model.resmem import Prediction, ResMem
+from resmem_cli.store import manifest, reading
+from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 
@@ -46,11 +51,16 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class Predicted:
-    """How many rows were written, in how many seconds, and what was missing or unknown in them."""
+    """How many rows and files were written, in how many seconds, and what was missing or unknown in the rows.
+
+    `n_kept` files were there already.
+    """
 
     n_rows: int
     seconds: float
     surprises: Surprises
+    n_files: int = 1
+    n_kept: int = 0
 
 
 def predict(source: Input, model: Path, options: PredictOptions, report: Report = silent) -> Predicted:
@@ -62,28 +72,118 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
         OutputError: the output cannot be written.
         UsageError: a column of the output would be there twice.
     """
-    form, _ = output.output_format(options.output, options.format)
+    output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
     with threading.limited(options.threads) as threads:
-        base, resmem = (reading.load_base(model), None) if options.base_only else reading.load(model)[:2]
-        schema = base.schema
+        scoring = _Scoring.load(model, options)
+        started = time.perf_counter()
+        n_rows, surprises = scoring.write(source, options.output, options.format, threads, report)
+    return Predicted(n_rows, time.perf_counter() - started, surprises)
+
+
+def predict_each(
+    source: Input, model: Path, directory: Path, options: PredictOptions, report: Report = silent, *, resume: bool
+) -> Predicted:
+    """Predict every file of the input into a file of the same name in a directory; each appears whole or not at all.
+
+    Below what all inputs have in common, their folders are kept. With `resume`, an output that is newer than its input
+    and the model stays as it is.
+
+    Raises:
+        DataError, ModelError, OutputError, UsageError: as `predict`; files that were finished before stay.
+    """
+    pairs = _pairs(source.sources(), directory, options.format)
+    with threading.limited(options.threads) as threads:
+        scoring = _Scoring.load(model, options)
+        started = time.perf_counter()
+        todo = [pair for pair in pairs if not (resume and _is_newer(pair[1], pair[0], model))]
+        # Many files are done side by side, each by one thread; of few, each has all threads.
+        inner = 1 if len(todo) >= 2 * threads else threads
+
+        def write(pair: tuple[Path, Path]) -> tuple[int, Surprises]:
+            pair[1].parent.mkdir(parents=True, exist_ok=True)
+            own = replace(source, words=(str(pair[0]),))
+            return scoring.write(own, str(pair[1]), options.format, inner, silent)
+
+        surprises, n_rows = Surprises(), 0
+        for i, (rows, odd) in enumerate(in_order(write, todo, threads if inner == 1 else 1), start=1):
+            n_rows += rows
+            surprises.add(odd)
+            report(f"{i:,} of {len(todo):,} files, {n_rows:,} rows")
+    return Predicted(n_rows, time.perf_counter() - started, surprises, len(todo), len(pairs) - len(todo))
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """A loaded model and what to write of its predictions; without `resmem` those of the base alone."""
+
+    base: StoredBase
+    resmem: ResMem | None
+    options: PredictOptions
+
+    @classmethod
+    def load(cls, model: Path, options: PredictOptions) -> _Scoring:
+        if options.base_only:
+            return cls(reading.load_base(model), None, options)
+        stored = reading.load(model)
+        return cls(stored.base, stored.resmem, options)
+
+    def write(
+        self, source: Input, target: str, form: Format | None, threads: int, report: Report
+    ) -> tuple[int, Surprises]:
+        """Write the predictions of an input, and return how many rows it had and what was odd in them."""
+        options = self.options
+        typed = not output.output_format(target, form)[0].is_text
         layout = Layout(
-            schema, options.keep, options.prefix, options.with_probabilities, options.base_only, typed=not form.is_text
+            self.base.schema, options.keep, options.prefix, options.with_probabilities, options.base_only, typed=typed
         )
 
         def score(batch: Rows) -> tuple[Any, Surprises]:
-            X, odd = encoding.encode(batch, schema)
-            if resmem is None:
-                base_only = base.bases[0].predict(X)
-                prediction = Prediction(base_only, base_only)
-            else:
-                prediction = resmem.predict(X)
+            X, odd = encoding.encode(batch, self.base.schema)
+            prediction = self._prediction(X)
             return predictions.lay_out(batch, layout, prediction.base, prediction.resmem), odd
 
         surprises, n_rows, started = Surprises(), 0, time.perf_counter()
-        with output.writer(options.output, options.format) as table:
+        with output.writer(target, form) as table:
             for scored, odd in in_order(score, source.batches(options.batch_rows, layout.columns_to_read), threads):
                 table.write(scored)
                 surprises.add(odd)
                 n_rows += len(scored)
-                report(f"{n_rows:,} rows")
-    return Predicted(n_rows, time.perf_counter() - started, surprises)
+                report(f"{n_rows:,} rows ({n_rows / (time.perf_counter() - started):,.0f} rows/s)")
+        return n_rows, surprises
+
+    def _prediction(self, X: Floats) -> Prediction:
+        if self.resmem is not None:
+            return self.resmem.predict(X)
+        base_only = self.base.bases[0].predict(X)
+        return Prediction(base_only, base_only)
+
+
+def _pairs(sources: Sequence[Source], directory: Path, form: Format | None) -> list[tuple[Path, Path]]:
+    """Return every input file with its output file."""
+    paths = [source.path for source in sources]
+    if None in paths:
+        raise UsageError("standard input has no name to write to", "name files, or use --output")
+    files = [path for path in paths if path is not None]
+    common = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    pairs = []
+    for path in files:
+        name = path.absolute().relative_to(common)
+        stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
+        pairs.append((path, directory / (name if form is None else stem.with_suffix("." + form.value))))
+    written = Counter(output for _, output in pairs)
+    twice = [output for output, count in written.items() if count > 1]
+    if twice:
+        raise UsageError(f"two inputs would be written to '{twice[0]}'", "name each file once")
+    own = {path.resolve() for path in files}
+    over = [path for _, path in pairs if path.resolve() in own]
+    if over:
+        raise UsageError(f"the input '{over[0]}' would be replaced by its output", "name another --output-dir")
+    return pairs
+
+
+def _is_newer(written: Path, source: Path, model: Path) -> bool:
+    """Whether an output is there and newer than what it is made of."""
+    if not written.exists():
+        return False
+    made_of = [source, *(model / name for name in (manifest.BASE, manifest.MEMORY) if (model / name).exists())]
+    return all(written.stat().st_mtime >= path.stat().st_mtime for path in made_of)

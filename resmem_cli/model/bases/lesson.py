@@ -17,7 +17,8 @@ from resmem_cli.model.bases.protocol import Problem, validation_rows
 SHARED: dict[str, Any] = {"n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
 # Below this, a tenth of the rows says too little about when to stop.
 _EARLY_STOPPING_FROM_ROWS = 1_000
-_SHORT = {"n_estimators": 100, "learning_rate": 0.1, "early_stopping_rounds": 0}
+# Of few rows.
+SHORT: Mapping[str, Any] = {"n_estimators": 100, "learning_rate": 0.1, "early_stopping_rounds": 0}
 _LONG = {"n_estimators": 2_000, "learning_rate": 0.05, "early_stopping_rounds": 50}
 # Every round has a tree for each class.
 _MANY_CLASSES = 10
@@ -72,8 +73,10 @@ class Lesson:
         return len(self.classes) if len(self.classes) > 1 else 0
 
     @classmethod
-    def plan(cls, sample: Sample, problem: Problem, params: Mapping[str, Any]) -> Lesson:
-        """Lay out encoded rows, with class codes as targets, and the user's parameters.
+    def plan(
+        cls, sample: Sample, problem: Problem, params: Mapping[str, Any], short: Mapping[str, Any] = SHORT
+    ) -> Lesson:
+        """Lay out encoded rows, with class codes as targets, and the user's parameters; `short` is for few rows.
 
         Raises:
             UsageError: one of the parameters that are the same for all is out of its range.
@@ -87,7 +90,7 @@ class Lesson:
             present, positions = np.unique(sample.y, return_inverse=True)
             classes, sample = present.astype(np.int64), replace(sample, y=positions.astype(np.float64))
         long = _LONG_OF_MANY_CLASSES if len(classes) > _MANY_CLASSES else _LONG
-        schedule = {**(long if len(sample.y) >= _EARLY_STOPPING_FROM_ROWS else _SHORT), **given}
+        schedule = {**(long if len(sample.y) >= _EARLY_STOPPING_FROM_ROWS else short), **given}
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}

@@ -17,7 +17,7 @@ import threadpoolctl
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
 from resmem_cli.model.bases.inputs import Inputs
-from resmem_cli.model.bases.lesson import Lesson, Sample
+from resmem_cli.model.bases.lesson import SHORT, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 
@@ -38,9 +38,11 @@ class Trees(ABC):
         inputs: what it reads.
         classes: [m] which class of the target each of its outputs is; empty for regression.
         n_classes: of the target, 0 for regression.
+        short: for how long to learn from few rows, of which none are held out to stop by.
     """
 
     reads_features: ClassVar[bool] = True
+    short: ClassVar[Mapping[str, Any]] = SHORT
 
     data: bytes
     inputs: Inputs
@@ -81,7 +83,7 @@ class Trees(ABC):
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         inputs = cls.inputs_of(problem)
-        lesson = Lesson.plan(Sample(X[:, : len(problem.n_categories)], y, weight), problem, params)
+        lesson = Lesson.plan(Sample(X[:, : len(problem.n_categories)], y, weight), problem, params, cls.short)
         with fitting(params):
             base = cls(cls.learned(lesson, inputs), inputs, lesson.classes, problem.n_classes)
             if base.width != base.expected_width:
