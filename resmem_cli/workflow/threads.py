@@ -10,6 +10,9 @@ import threadpoolctl
 
 from resmem_cli.data import tables
 
+# How long a thread of GNU OpenMP's spins before it sleeps. Without a limit boosting takes a hundred times as long where
+# another program wants the cores; with none it takes seven times as long where none does (tests/bench/busy_machine.py).
+_SPINS = "1000"
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -27,8 +30,6 @@ def limited(threads: int) -> Iterator[int]:
     tables.use_threads(count)
     # What is loaded is limited directly; what is still to be loaded reads the environment then.
     os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
-    # A thread of OpenMP's that waits shall sleep and not spin: where another program wants the cores too, spinning made
-    # boosting a hundred times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     with threadpoolctl.threadpool_limits(count):
         yield count
