@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, Problem, protocol, xgboost_ubj
-from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, Problem, protocol
+from resmem_cli.model.bases.boosters import xgboost_ubj
+from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.trees import plainly
 from resmem_cli.model.bases.table import Field, Table
-from resmem_cli.model.bases.trees import plainly
 from tests.model.examples import BINARY, INSTALLED, MULTICLASS, REGRESSION, TASKS, make_rows
 
 LIBRARIES = [name for name in ("lightgbm", "xgboost", "catboost") if name in INSTALLED]
@@ -199,7 +200,7 @@ def test_what_the_tool_rules_is_no_parameter(name, n_classes):
 
 def test_every_parameter_of_catboosts_that_is_kept_exists():
     pytest.importorskip("catboost")
-    from resmem_cli.model.bases import catboost
+    from resmem_cli.model.bases.boosters import catboost
 
     kept = ESTIMATORS["catboost"].parameters(make_rows(2, REGRESSION)[2])
     assert set(kept) == catboost._GROWTH | set(SHARED)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from resmem_cli.model.bases.boosters import Catboost, Lightgbm, Xgboost
 from resmem_cli.model.bases.boosting import Boosting
-from resmem_cli.model.bases.catboost import Catboost
 from resmem_cli.model.bases.columns import Columns
 from resmem_cli.model.bases.constant import Constant
-from resmem_cli.model.bases.lightgbm import Lightgbm
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
 from resmem_cli.model.bases.onnx import Onnx
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
 from resmem_cli.model.bases.sklearn_model import SklearnModel
-from resmem_cli.model.bases.xgboost import Xgboost
 
 # Those that can be fitted, by the name that the user gives.
 ESTIMATORS: dict[str, type[Base]] = {

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
-from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
-from resmem_cli.model.bases.lightgbm_text import header_of, refuse_damaged
+from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.lightgbm_text import header_of, refuse_damaged
+from resmem_cli.model.bases.boosters.trees import Trees, plainly, refuse_other_task, refuse_outputs, threads
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.bases.trees import Trees, plainly, refuse_other_task, refuse_outputs, threads
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and kinds of boosting whose trees are no sum.
 _RULED = {"self", "kwargs", "random_state", "n_jobs", "importance_type", "class_weight", "boosting_type"}

@@ -14,11 +14,11 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases.inputs import Inputs, columns_of, find_sources
-from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.inputs import Inputs, columns_of, find_sources
+from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Field, Table
-from resmem_cli.model.bases.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
 
 # Of scikit-learn's wrapper: how trees are grown. The rest is ruled here, is about files, devices, texts or single
 # features by their position, or is another name of one of these.

@@ -16,8 +16,8 @@ import threadpoolctl
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
-from resmem_cli.model.bases.inputs import Inputs
-from resmem_cli.model.bases.lesson import SHORT, Lesson, Sample
+from resmem_cli.model.bases.boosters.inputs import Inputs
+from resmem_cli.model.bases.boosters.lesson import SHORT, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases.inputs import Categories, Inputs, find_sources, inputs_by_code
-from resmem_cli.model.bases.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
+from resmem_cli.model.bases.boosters.xgboost_ubj import is_ubj, refuse_damaged
 from resmem_cli.model.bases.protocol import Problem, library, softmax
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.bases.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
-from resmem_cli.model.bases.xgboost_ubj import is_ubj, refuse_damaged
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and boosting of other things than trees.
 _RULED = {
