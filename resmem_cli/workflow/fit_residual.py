@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from resmem_cli.data import encoding
-from resmem_cli.data.kinds import Floats
-from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import metrics, resmem, selection
 from resmem_cli.model.bases import Base
@@ -25,9 +23,9 @@ from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
 from resmem_cli.store import reading, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.writing import MemoryPart, MemoryRows
-from resmem_cli.workflow import memory_plan
+from resmem_cli.workflow import labelled, memory_plan
 from resmem_cli.workflow import threads as threading
-from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
+from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.memory_plan import EFFORTS, MemoryOptions
 
 # A base whose metric on the rows to remember is less than this share of that on others was trained on them.
@@ -104,15 +102,15 @@ def fit_residual(
         base = reading.load_base(model)
         objective = memory_plan.objective(base, options)
         report("reading")
-        labelled = _labelled(source, base.schema)
-        n_first = len(labelled.y)
+        known = labelled.read(source, base.schema)
+        n_first = len(known.y)
         if valid is not None:
-            labelled = labelled.joined(_labelled(valid, base.schema))
-        hashes = encoding.hash_rows(labelled.X, labelled.y)
+            known = known.joined(labelled.read(valid, base.schema))
+        hashes = encoding.hash_rows(known.X, known.y)
         is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
         if valid is not None:
             is_new[:n_first] = False
-        rows = Rows(labelled.X, labelled.y, labelled.weight, is_new)
+        rows = Rows(known.X, known.y, known.weight, is_new)
         recipes = _recipes(base, rows)
         chosen, members, trained = _choose(rows, base, recipes, options, threads=threads, report=report)
         fittings = [
@@ -134,7 +132,7 @@ def fit_residual(
             for member, found in zip(members, represented, strict=True)
         ]
         report("writing")
-        memory_rows = MemoryRows(hashes, labelled.ids)
+        memory_rows = MemoryRows(hashes, known.ids)
         writing.save_memory(model, base.id, built, memory_rows, objective=objective, folds=_folds_json(chosen))
     estimators = tuple(spec.estimator for spec in base.specs)
     return FittedMemory(
@@ -144,7 +142,7 @@ def fit_residual(
         objective=objective,
         n_rows=len(rows.y),
         n_seen=int((~is_new).sum()),
-        n_dropped=labelled.n_dropped,
+        n_dropped=known.n_dropped,
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
         own_losses=None if valid is None else _own_losses(base.bases[0], rows, n_first, objective),
@@ -172,57 +170,12 @@ def _described(part: MemoryPart, estimators: Sequence[str]) -> BuiltMemory:
     )
 
 
-@dataclass(frozen=True)
-class _Labelled:
-    """The encoded rows that can be remembered: those with a target, and with weight if there are weights."""
-
-    X: Floats
-    y: Floats
-    weight: Floats | None
-    ids: list[str] | None
-    n_dropped: int
-
-    def joined(self, other: _Labelled) -> _Labelled:
-        """Return these rows and then the others."""
-        weight = None
-        if self.weight is not None and other.weight is not None:
-            weight = np.concatenate([self.weight, other.weight])
-        ids = None if self.ids is None or other.ids is None else self.ids + other.ids
-        return _Labelled(
-            np.concatenate([self.X, other.X]),
-            np.concatenate([self.y, other.y]),
-            weight,
-            ids,
-            self.n_dropped + other.n_dropped,
-        )
-
-
 def _own_losses(base: Base, rows: Rows, n_first: int, objective: str) -> tuple[float, float]:
     losses = metrics.row_loss(rows.y, base.predict(rows.X), objective)
     weight = np.ones(len(losses)) if rows.weight is None else rows.weight
     halves = (slice(0, n_first), slice(n_first, None))
     own, other = (float(np.average(losses[half], weights=weight[half])) for half in halves)
     return metrics.as_metric(objective, own), metrics.as_metric(objective, other)
-
-
-def _labelled(source: Input, schema: Schema) -> _Labelled:
-    encoded, targets, weights = [], [], []
-    ids: list[str] = []
-    n_rows = 0
-    for batch in source.batches(columns=schema.needed):
-        y, weight, keep = labels(batch, schema)
-        encoded.append(encoding.encode(batch, schema)[0][keep])
-        targets.append(y[keep])
-        weights += [] if weight is None else [weight[keep]]
-        if schema.id_column is not None:
-            ids += [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
-        n_rows += len(batch)
-    y = np.concatenate(targets)
-    if len(y) == 0:
-        raise unlabelled(n_rows, schema)
-    joined = np.concatenate(weights) if weights else None
-    named = ids if schema.id_column is not None else None
-    return _Labelled(np.concatenate(encoded), y, joined, named, n_rows - len(y))
 
 
 def _choose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -251,7 +252,11 @@ def test_progress_is_reported(pipeline: Pipeline) -> None:
     said.clear()
     options = PredictOptions(str(pipeline.folder / "out.csv"), batch_rows=40, threads=1)
     predict.predict(Input((train,)), pipeline.model, options, said.append)
-    assert said == ["40 rows", "80 rows", "100 rows"]
+    assert [re.fullmatch(r"(\d+ rows) \([\d,]+ rows/s\)", each)[1] for each in said] == [
+        "40 rows",
+        "80 rows",
+        "100 rows",
+    ]
 
 
 def test_a_batch_without_any_target_is_only_counted(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,62 @@
+"""The rows of an input that can be remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resmem_cli.data import encoding
+from resmem_cli.data.kinds import Floats
+from resmem_cli.data.schema import Schema
+from resmem_cli.workflow.inputs import Input, labels, unlabelled
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The encoded rows that can be remembered: those with a target, and with weight if there are weights."""
+
+    X: Floats
+    y: Floats
+    weight: Floats | None
+    ids: list[str] | None
+    n_dropped: int
+
+    def joined(self, other: Labelled) -> Labelled:
+        """Return these rows and then the others."""
+        weight = None
+        if self.weight is not None and other.weight is not None:
+            weight = np.concatenate([self.weight, other.weight])
+        ids = None if self.ids is None or other.ids is None else self.ids + other.ids
+        return Labelled(
+            np.concatenate([self.X, other.X]),
+            np.concatenate([self.y, other.y]),
+            weight,
+            ids,
+            self.n_dropped + other.n_dropped,
+        )
+
+
+def read(source: Input, schema: Schema) -> Labelled:
+    """Read an input, and leave out the rows that cannot be remembered.
+
+    Raises:
+        DataError: it cannot be read, does not fit the schema, or holds no row that counts.
+    """
+    encoded, targets, weights = [], [], []
+    ids: list[str] = []
+    n_rows = 0
+    for batch in source.batches(columns=schema.needed):
+        y, weight, keep = labels(batch, schema)
+        encoded.append(encoding.encode(batch, schema)[0][keep])
+        targets.append(y[keep])
+        weights += [] if weight is None else [weight[keep]]
+        if schema.id_column is not None:
+            ids += [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
+        n_rows += len(batch)
+    y = np.concatenate(targets)
+    if len(y) == 0:
+        raise unlabelled(n_rows, schema)
+    joined = np.concatenate(weights) if weights else None
+    named = ids if schema.id_column is not None else None
+    return Labelled(np.concatenate(encoded), y, joined, named, n_rows - len(y))
