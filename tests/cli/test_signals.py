@@ -44,6 +44,8 @@ def wait_until(holds: Callable[[], object], seconds: float = 30) -> None:
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start the installed command in a session of its own, as a terminal does; nothing of it outlives the test."""
     started: list[subprocess.Popen[str]] = []
+    # A runner that was put in the background ignores Ctrl-C, and what it starts inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*words: object) -> subprocess.Popen[str]:
         command = [str(PROGRAM), *map(str, words)]
@@ -54,6 +56,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         return started[-1]
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         for number in processes(process.pid):
             os.kill(number, signal.SIGKILL)
