@@ -97,7 +97,8 @@ def predict_each(
         started = time.perf_counter()
         todo = [pair for pair in pairs if not (resume and _is_newer(pair[1], pair[0], model))]
         # Many files are done side by side, each by one thread; of few, each has all threads.
-        inner = 1 if len(todo) >= 2 * threads else threads
+        are_beside = len(todo) >= 2 * threads and scoring.is_thread_safe
+        inner = 1 if are_beside else threads
 
         def write(pair: tuple[Path, Path]) -> tuple[int, Surprises]:
             pair[1].parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,7 @@ def predict_each(
             return scoring.write(own, str(pair[1]), options.format, inner, silent)
 
         surprises, n_rows = Surprises(), 0
-        for i, (rows, odd) in enumerate(in_order(write, todo, threads if inner == 1 else 1), start=1):
+        for i, (rows, odd) in enumerate(in_order(write, todo, threads if are_beside else 1), start=1):
             n_rows += rows
             surprises.add(odd)
             report(f"{i:,} of {len(todo):,} files, {n_rows:,} rows")
@@ -139,21 +140,27 @@ class _Scoring:
 
         def score(batch: Rows) -> tuple[Any, Surprises]:
             X, odd = encoding.encode(batch, self.base.schema)
-            prediction = self._prediction(X)
+            prediction = self._prediction(X, 1 if beside > 1 else threads)
             return predictions.lay_out(batch, layout, prediction.base, prediction.resmem), odd
 
+        beside = threads if self.is_thread_safe else 1
         surprises, n_rows, started = Surprises(), 0, time.perf_counter()
         with output.writer(target, form) as table:
-            for scored, odd in in_order(score, source.batches(options.batch_rows, layout.columns_to_read), threads):
+            for scored, odd in in_order(score, source.batches(options.batch_rows, layout.columns_to_read), beside):
                 table.write(scored)
                 surprises.add(odd)
                 n_rows += len(scored)
                 report(f"{n_rows:,} rows ({n_rows / (time.perf_counter() - started):,.0f} rows/s)")
         return n_rows, surprises
 
-    def _prediction(self, X: Floats) -> Prediction:
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether batches may be scored side by side."""
+        return all(base.is_thread_safe for base in self.base.bases)
+
+    def _prediction(self, X: Floats, threads: int) -> Prediction:
         if self.resmem is not None:
-            return self.resmem.predict(X)
+            return self.resmem.predict(X, threads=threads)
         base_only = self.base.bases[0].predict(X)
         return Prediction(base_only, base_only)
 

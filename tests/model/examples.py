@@ -59,6 +59,7 @@ class Parrot:
     estimators by the name "parrot".
     """
 
+    is_thread_safe = True
     package = None
     stored_as = None
     reads_features = True

@@ -18,6 +18,7 @@ import pytest
 from resmem_cli.data.inference import Roles
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
 
+EXTRAS = ("lightgbm", "xgboost", "catboost")
 ESTIMATORS = ("boosting", "linear", "mlp", "constant", "boosting,linear")  # the last with two memories
 Fitted = Callable[[str], Pipeline]
 
@@ -133,3 +134,16 @@ def test_a_learned_representation(pipeline: Pipeline, estimators: str) -> None:
     expected = pipeline.predict(name)
     for options in ({"batch_rows": 1}, {"batch_rows": 7, "threads": 2}, {"batch_rows": 1_000, "threads": 2}):
         assert_equal("mlp", pipeline.predict(name, **options), expected)
+
+
+@pytest.mark.parametrize("estimator", ["boosting", "lightgbm", "xgboost", "catboost", "mlp"])
+def test_on_how_many_threads_score_batches_side_by_side(pipeline: Pipeline, estimator: str) -> None:
+    """LightGBM gave other numbers, and XGBoost refused, where two threads asked one model at the same time."""
+    if estimator in EXTRAS:
+        pytest.importorskip(estimator)
+    few = {"n_estimators": 30} if estimator in EXTRAS else {"max_iter": 30}
+    train = pipeline.file("train.parquet", mixed(400))
+    pipeline.fit(train, estimator, Roles("y"), replace(FIXED, representation="model"), params=few)
+    many = pipeline.file("many.parquet", pa.concat_tables([mixed(400, seed=1)] * 10))
+    one, two = (pipeline.predict(many, threads=threads, batch_rows=200) for threads in (1, 2))
+    np.testing.assert_allclose(one["prediction"].to_numpy(), two["prediction"].to_numpy(), rtol=0, atol=1e-5)

@@ -31,6 +31,7 @@ class Boosting(FromSklearn):
         n_classes: 0 for regression.
     """
 
+    is_thread_safe: ClassVar[bool] = True
     package: ClassVar[str | None] = None
     stored_as: ClassVar[str | None] = "skops"
     reads_features: ClassVar[bool] = True

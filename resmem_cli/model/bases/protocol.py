@@ -73,8 +73,11 @@ class Base(Protocol):
         stored_as: the suffix of the file that `estimator` is stored in; None if arrays suffice. "skops" is an
             estimator of scikit-learn's, any other suffix the bytes of the library's own format.
         reads_features: whether the prediction depends on the features, so that moving one may move it.
+        is_thread_safe: whether several threads may ask one model at the same time; libraries with threads and caches of
+            their own give wrong numbers then.
     """
 
+    is_thread_safe: ClassVar[bool]
     package: ClassVar[str | None]
     stored_as: ClassVar[str | None]
     reads_features: ClassVar[bool]
@@ -140,6 +143,7 @@ class Importable(Base, Protocol):
 class OfArrays:
     """What the bases have in common that need nothing but arrays."""
 
+    is_thread_safe: ClassVar[bool] = True
     package: ClassVar[str | None] = None
     stored_as: ClassVar[str | None] = None
     reads_features: ClassVar[bool] = True

@@ -30,6 +30,7 @@ class SklearnModel:
         order: per class of the target the position of its probability; empty for regression.
     """
 
+    is_thread_safe: ClassVar[bool] = False
     package: ClassVar[str | None] = None
     stored_as: ClassVar[str | None] = "skops"
     reads_features: ClassVar[bool] = True

@@ -41,6 +41,7 @@ class Trees(ABC):
         short: for how long to learn from few rows, of which none are held out to stop by.
     """
 
+    is_thread_safe: ClassVar[bool] = False
     reads_features: ClassVar[bool] = True
     short: ClassVar[Mapping[str, Any]] = SHORT
 

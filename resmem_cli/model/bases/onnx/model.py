@@ -32,6 +32,7 @@ class Onnx:
         answer: what its outputs are.
     """
 
+    is_thread_safe: ClassVar[bool] = True
     package: ClassVar[str | None] = "onnxruntime"
     stored_as: ClassVar[str | None] = "onnx"
     reads_features: ClassVar[bool] = True
