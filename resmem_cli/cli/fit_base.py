@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -148,7 +148,6 @@ def fit_base(
 
     from resmem_cli.data.inference import Roles
     from resmem_cli.data.schema import Task
-    from resmem_cli.workflow.adopt_base import adopt_base
     from resmem_cli.workflow.fit_base import BaseOptions
     from resmem_cli.workflow.fit_base import fit_base as run
 
@@ -165,6 +164,8 @@ def fit_base(
         if origin is None:
             fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report)
         else:
+            from resmem_cli.workflow.adopt_base import adopt_base
+
             fitted = adopt_base(source, roles, model, origin, threads=threads, report=report)
     base_report.describe(fitted, model, is_adopted=origin is not None, quiet=quiet)
     if as_json:
@@ -175,10 +176,7 @@ def _origin(
     named: dict[str, str | None], embedding: str | None, file: Path | None, output: str | None, trust_pickle: bool
 ) -> FromColumns | FromFile | None:
     """Return where the base comes from, None if it is to be fitted."""
-    from resmem_cli.model.bases.columns import FORMS
-    from resmem_cli.workflow.adopt_base import FromColumns, FromFile
-
-    chosen = [form for form in FORMS if named[form] is not None]
+    chosen = [form for form, columns in named.items() if columns is not None]
     if len(chosen) + (file is not None) > 1:
         several = [f"--{form}" for form in chosen] + ["--import"] * (file is not None)
         raise typer.BadParameter(f"{' and '.join(several)} exclude each other: name one base", param_hint="'--import'")
@@ -189,14 +187,16 @@ def _origin(
         )
     if file is None and (output is not None or trust_pickle):
         raise typer.BadParameter("it needs --import", param_hint="'--output'" if output else "'--trust-pickle'")
+    if file is None and not chosen:
+        return None
+    from resmem_cli.workflow.adopt_base import FromColumns, FromFile
+
     if file is not None:
         return FromFile(file, _outputs(output), trust_pickle)
-    if not chosen:
-        return None
     columns = options.names([named[chosen[0]] or ""])
     if not columns:
         raise typer.BadParameter("no column is named", param_hint=f"'--{chosen[0]}'")
-    return FromColumns(chosen[0], tuple(columns), embedding)
+    return FromColumns(cast(Any, chosen[0]), tuple(columns), embedding)
 
 
 _OUTPUTS = ("prediction", "probabilities", "logits", "embedding")

@@ -88,9 +88,10 @@ def adopt_base(
         X, _ = encoding.encode(table, schema)
         y = encoding.encode_target(table, schema)
         report("checking its predictions")
-        _refuse_improbable(base, X, table)
+        predicted = base.predict(X)
+        _refuse_improbable(base, X, predicted, table)
         rows = Rows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
-        notes = (*learned_notes, *_worse_than_nothing(base, rows, schema))
+        notes = (*learned_notes, *_worse_than_nothing(predicted, rows, schema))
         report("writing")
         problem = Problem(schema.n_categories, len(schema.target.classes), 0, schema.vectors)
         stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
@@ -214,7 +215,7 @@ def _fields(schema: Schema) -> Fields:
     return Fields(tuple(fields), schema.target.classes)
 
 
-def _refuse_improbable(base: Base, X: Floats, table: Table) -> None:
+def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Table) -> None:
     """Refuse numbers that are no probabilities, and predictions that are no numbers."""
     if isinstance(base, Columns) and base.form == "probabilities":
         given = X[:, base.start : base.stop]
@@ -227,20 +228,20 @@ def _refuse_improbable(base: Base, X: Floats, table: Table) -> None:
                 f"{', …' if given.shape[1] > 5 else ''}, which are not between 0 and 1 with a sum of 1",
                 "give logits with --logits, or correct the columns",
             )
-    wrong = np.flatnonzero(~np.isfinite(base.predict(X)).all(axis=1))
+    wrong = np.flatnonzero(~np.isfinite(predicted).all(axis=1))
     if len(wrong):
         raise DataError(
             f"{table.locate(int(wrong[0]))}: the base predicts no finite number", "check the model and its columns"
         )
 
 
-def _worse_than_nothing(base: Base, rows: Rows, schema: Schema) -> tuple[str, ...]:
+def _worse_than_nothing(predicted: Floats, rows: Rows, schema: Schema) -> tuple[str, ...]:
     """Say so if the base is worse than knowing nothing of a row: then something is mistaken."""
     problem = Problem(schema.n_categories, len(schema.target.classes), 0)
     nothing = bases.ESTIMATORS["constant"].fit(rows.X, rows.y, rows.weight, problem, {})
     losses = [
-        float(np.average(metrics.row_loss(rows.y, each.predict(rows.X)), weights=rows.weight))
-        for each in (base, nothing)
+        float(np.average(metrics.row_loss(rows.y, each), weights=rows.weight))
+        for each in (predicted, nothing.predict(rows.X))
     ]
     if losses[0] <= losses[1]:
         return ()

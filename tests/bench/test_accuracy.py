@@ -131,7 +131,7 @@ class TestRuns:
 def test_every_rival_beats_a_guess(name: str, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rival that is given wrong rows, or loses its categories, would not."""
     if not rivals.RIVALS[name].is_installed:
-        pytest.skip(f"{rivals.RIVALS[name].library} is not installed")
+        pytest.skip(f"{rivals.RIVALS[name].package} is not installed")
     monkeypatch.setattr("tests.bench.accuracy.boosters._MOST_TREES", 200)
     known = DataSet("made_up", rows_of(task, 400), Roles("y", task, categories=("kind",)))
     parts = data.split(known, 0)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import OfArrays, Problem, softmax
+from resmem_cli.model.bases.protocol import NotFitted, OfArrays, softmax
 
 Form = Literal["predictions", "probabilities", "logits"]
 FORMS: tuple[Form, ...] = ("predictions", "probabilities", "logits")
 
 
 @dataclass(frozen=True)
-class Columns(OfArrays):
+class Columns(OfArrays, NotFitted):
     """What another model has written.
 
     Attributes:
@@ -32,14 +31,6 @@ class Columns(OfArrays):
     start: int
     stop: int
     embedding: tuple[int, int] | None = None
-
-    @classmethod
-    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {}
-
-    @classmethod
-    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        raise AssertionError("what another model has written is not fitted")
 
     def predict(self, X: Floats) -> Floats:
         """Return [n, 1] numbers, or [n, n_classes] probabilities: normalised, those of logits by softmax."""

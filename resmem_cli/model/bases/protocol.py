@@ -153,6 +153,18 @@ class OfArrays:
         return None
 
 
+class NotFitted:
+    """What the bases have in common that come from elsewhere alone."""
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        return {}
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        raise AssertionError("a model from elsewhere is not fitted")
+
+
 class FromSklearn:
     """How the bases that scikit-learn fits are asked for: our defaults, then the user's parameters."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Arrays, Floats
-from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.bases.protocol import NotFitted
 from resmem_cli.model.bases.table import Field, Table
 
 _DAY_MICROSECONDS = 86_400_000_000
@@ -20,7 +20,7 @@ _OF_ONE_TARGET = "give a model of this target alone"
 
 
 @dataclass(frozen=True)
-class SklearnModel:
+class SklearnModel(NotFitted):
     """An estimator of scikit-learn's.
 
     Attributes:
@@ -39,14 +39,6 @@ class SklearnModel:
     table: Table
     reads_names: bool
     order: tuple[int, ...]
-
-    @classmethod
-    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {}
-
-    @classmethod
-    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        raise AssertionError("a model from elsewhere is not fitted")
 
     @classmethod
     def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:

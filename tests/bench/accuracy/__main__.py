@@ -102,7 +102,7 @@ def _names(
 
 
 def _installed(names: list[str]) -> list[str]:
-    for library in dict.fromkeys(rivals.RIVALS[name].library for name in names if not rivals.RIVALS[name].is_installed):
+    for library in dict.fromkeys(rivals.RIVALS[name].package for name in names if not rivals.RIVALS[name].is_installed):
         print(f"{library} is not installed and is left out (it comes with the extra 'bench')")
     return [name for name in names if rivals.RIVALS[name].is_installed]
 

@@ -24,17 +24,17 @@ class Rival:
 
     Attributes:
         fit: from encoded rows, a seed and a number of threads to a function that predicts.
-        library: what it needs installed.
+        package: what it needs installed.
         stops_early: whether it watches the validation rows, so that it can never be fitted on them.
     """
 
     fit: Callable[..., Predict]
-    library: str = "scikit-learn"
+    package: str = "scikit-learn"
     stops_early: bool = False
 
     @property
     def is_installed(self) -> bool:
-        return self.library == "scikit-learn" or importlib.util.find_spec(self.library) is not None
+        return self.package == "scikit-learn" or importlib.util.find_spec(self.package) is not None
 
 
 RIVALS = {
@@ -66,5 +66,5 @@ def run(asked: Run, data: DataSet, parts: Split, options: Options, threads: int)
     return {
         "metrics": {metric: {"value": value} for metric, value in scores(test.y, predictions).items()},
         "seconds": seconds,
-        "version": importlib.metadata.version(rival.library),
+        "version": importlib.metadata.version(rival.package),
     }

@@ -16,12 +16,12 @@ from resmem_cli.model.bases.columns import FORMS, Columns
 from resmem_cli.model.bases.onnx.inputs import Feed, fill, run
 from resmem_cli.model.bases.onnx.outputs import Answer, chosen, probe
 from resmem_cli.model.bases.onnx.session import Session, refuse_several_files
-from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.bases.protocol import NotFitted
 from resmem_cli.model.bases.table import Table
 
 
 @dataclass(frozen=True)
-class Onnx:
+class Onnx(NotFitted):
     """A model that onnxruntime runs.
 
     Attributes:
@@ -42,14 +42,6 @@ class Onnx:
     feeds: tuple[Feed, ...]
     n_at_once: int
     answer: Answer
-
-    @classmethod
-    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {}
-
-    @classmethod
-    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        raise AssertionError("a model from elsewhere is not fitted")
 
     @classmethod
     def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
