@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import tempfile
 from collections.abc import Mapping
@@ -15,8 +14,16 @@ import numpy as np
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.boosters.inputs import Inputs, columns_of, find_sources
-from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
-from resmem_cli.model.bases.boosters.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
+from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
+from resmem_cli.model.bases.boosters.trees import (
+    Trees,
+    parameters_of,
+    plainly,
+    refuse_other_task,
+    refuse_outputs,
+    singles,
+    threads,
+)
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Field, Table
 
@@ -50,11 +57,8 @@ class Catboost(Trees):
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        signature = inspect.signature(library("catboost").CatBoostRegressor.__init__).parameters
-        own = {name: parameter.default for name, parameter in signature.items() if name in _GROWTH}
-        if not problem.is_regression:  # the classes are what probabilities are of
-            del own["loss_function"]
-        return {**own, **SHARED}
+        wrapper = library("catboost").CatBoostRegressor
+        return parameters_of(wrapper, problem, objective="loss_function", offers=lambda name: name in _GROWTH)
 
     @classmethod
     def inputs_of(cls, problem: Problem) -> Inputs:

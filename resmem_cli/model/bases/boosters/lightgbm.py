@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,16 @@ import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code
-from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
 from resmem_cli.model.bases.boosters.lightgbm_text import header_of, refuse_damaged
-from resmem_cli.model.bases.boosters.trees import Trees, plainly, refuse_other_task, refuse_outputs, threads
+from resmem_cli.model.bases.boosters.trees import (
+    Trees,
+    parameters_of,
+    plainly,
+    refuse_other_task,
+    refuse_outputs,
+    threads,
+)
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Table
 
@@ -56,11 +62,9 @@ class Lightgbm(Trees):
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        signature = inspect.signature(library("lightgbm").LGBMModel.__init__).parameters
-        own = {name: parameter.default for name, parameter in signature.items() if name not in _RULED}
-        if not problem.is_regression:  # the classes are what probabilities are of
-            del own["objective"]
-        return {**own, **_OF_CATEGORIES, **SHARED}
+        wrapper = library("lightgbm").LGBMModel
+        own = parameters_of(wrapper, problem, objective="objective", offers=lambda name: name not in _RULED)
+        return own | _OF_CATEGORIES
 
     @classmethod
     def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,7 +18,7 @@ import threadpoolctl
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
 from resmem_cli.model.bases.boosters.inputs import Inputs
-from resmem_cli.model.bases.boosters.lesson import SHORT, Lesson, Sample
+from resmem_cli.model.bases.boosters.lesson import SHARED, SHORT, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 
@@ -163,6 +164,22 @@ class Trees(ABC):
                 "give a model of this target alone",
             )
         return base
+
+
+def parameters_of(wrapper: Any, problem: Problem, *, objective: str, offers: Callable[[str], bool]) -> dict[str, Any]:
+    """Return the names and defaults of the parameters of a library's wrapper that are offered, and those of all.
+
+    Args:
+        wrapper: the class for scikit-learn.
+        problem: of classes, probabilities are predicted whatever the objective would be.
+        objective: what the library calls it.
+        offers: whether a parameter is the user's business.
+    """
+    signature = inspect.signature(wrapper.__init__).parameters
+    own = {name: parameter.default for name, parameter in signature.items() if offers(name)}
+    if not problem.is_regression:
+        del own[objective]
+    return {**own, **SHARED}
 
 
 def threads(n_rows: int) -> int:

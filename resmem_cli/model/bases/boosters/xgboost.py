@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,16 @@ import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code
-from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
-from resmem_cli.model.bases.boosters.trees import Trees, plainly, refuse_other_task, refuse_outputs, singles, threads
+from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
+from resmem_cli.model.bases.boosters.trees import (
+    Trees,
+    parameters_of,
+    plainly,
+    refuse_other_task,
+    refuse_outputs,
+    singles,
+    threads,
+)
 from resmem_cli.model.bases.boosters.xgboost_ubj import is_ubj, refuse_damaged
 from resmem_cli.model.bases.protocol import Problem, library, softmax
 from resmem_cli.model.bases.table import Table
@@ -36,11 +43,8 @@ class Xgboost(Trees):
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        signature = inspect.signature(library("xgboost").XGBModel.__init__).parameters
-        own = {name: parameter.default for name, parameter in signature.items() if name not in _RULED}
-        if not problem.is_regression:  # the classes are what probabilities are of
-            del own["objective"]
-        return {**own, **SHARED}
+        wrapper = library("xgboost").XGBModel
+        return parameters_of(wrapper, problem, objective="objective", offers=lambda name: name not in _RULED)
 
     @classmethod
     def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
