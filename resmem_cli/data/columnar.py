@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -26,6 +27,11 @@ def read_parquet(
         chosen = choose(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):
             yield pa.Table.from_batches([batch])
+
+
+def count_rows(path: Path) -> int:
+    """Return what a Parquet file's end says of its rows."""
+    return int(pyarrow.parquet.read_metadata(path).num_rows)
 
 
 def read_arrow(

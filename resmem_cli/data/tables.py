@@ -6,6 +6,7 @@ was written and a wrong one can be named with its row; typed formats arrive type
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -20,6 +21,7 @@ from resmem_cli.errors import DataError
 
 BATCH_ROWS = 65_536
 _WHOLE_ROWS = 1 << 20
+_COUNTED_BYTES = 1 << 20
 
 
 def use_threads(count: int) -> None:
@@ -72,6 +74,29 @@ def read_all(sources: Sequence[Source], *, delimiter: str | None = None) -> list
     texts = [whole for whole in wholes if whole.is_text]
     typed = [whole for whole in wholes if not whole.is_text]
     return ([concatenate(texts)] if texts else []) + typed
+
+
+def count_rows(sources: Sequence[Source]) -> int | None:
+    """Return how many rows there are, without reading them: of text about how many; None if that cannot be told."""
+    counts = [_count(source) for source in sources]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _count(source: Source) -> int | None:
+    if source.path is None or source.format is None or source.compression is not None:
+        return None
+    try:
+        if source.format is Format.PARQUET:
+            return columnar.count_rows(source.path)
+        if source.format is Format.ARROW:  # batches may differ in size: each would have to be read
+            return None
+        with open(source.path, "rb") as stream:
+            head = stream.read(_COUNTED_BYTES)
+            n_bytes = os.fstat(stream.fileno()).st_size
+        return round(head.count(b"\n") * n_bytes / max(len(head), 1))
+    except (pa.ArrowException, OSError):
+        return None  # whoever reads it says what is wrong with it
 
 
 def _read_one(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,14 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
 
-Report = Callable[[str], None]
+
+class Report(Protocol):
+    """Is told what is being done and, where that is known, which share of all is done."""
+
+    def __call__(self, what: str, /, share: float | None = None) -> None: ...
 
 
-def silent(_: str) -> None:
+def silent(_: str, /, share: float | None = None) -> None:
     """Report nothing."""
 
 
@@ -34,6 +39,10 @@ class Input:
         """Yield batches of bounded size."""
         found = sources.resolve(self.words, self.format)
         return tables.read(found, batch_rows=rows, delimiter=self.delimiter, columns=columns)
+
+    def count_rows(self) -> int | None:
+        """Return how many rows there are, of text about how many; None if only reading them could tell."""
+        return tables.count_rows(sources.resolve(self.words, self.format))
 
     def sources(self) -> list[Source]:
         """Return the files one by one, each read as the whole would be."""

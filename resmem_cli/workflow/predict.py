@@ -109,7 +109,7 @@ def predict_each(
         for i, (rows, odd) in enumerate(in_order(write, todo, threads if are_beside else 1), start=1):
             n_rows += rows
             surprises.add(odd)
-            report(f"{i:,} of {len(todo):,} files, {n_rows:,} rows")
+            report(f"{i:,} of {len(todo):,} files, {n_rows:,} rows", i / len(todo))
     return Predicted(n_rows, time.perf_counter() - started, surprises, len(todo), len(pairs) - len(todo))
 
 
@@ -144,13 +144,14 @@ class _Scoring:
             return predictions.lay_out(batch, layout, prediction.base, prediction.resmem), odd
 
         beside = threads if self.is_thread_safe else 1
-        surprises, n_rows, started = Surprises(), 0, time.perf_counter()
+        surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
         with output.writer(target, form) as table:
             for scored, odd in in_order(score, source.batches(options.batch_rows, layout.columns_to_read), beside):
                 table.write(scored)
                 surprises.add(odd)
                 n_rows += len(scored)
-                report(f"{n_rows:,} rows ({n_rows / (time.perf_counter() - started):,.0f} rows/s)")
+                rate = n_rows / (time.perf_counter() - started)
+                report(f"{n_rows:,} rows ({rate:,.0f} rows/s)", n_rows / n_all if n_all else None)
         return n_rows, surprises
 
     @property

@@ -105,6 +105,27 @@ def test_the_first_bad_file_of_several_is_named(file, read):
     assert str(caught.value) == f"{bad} is empty; give a table with a header and at least one row"
 
 
+@pytest.mark.parametrize(
+    ("name", "count"), [("a.parquet", 7), ("a.csv", 8), ("a.jsonl", 7), ("a.csv.gz", None), ("a.arrow", None)]
+)
+def test_rows_are_counted_without_reading_them_where_that_can_be_done(file, *, name, count):
+    # The lines of a text with its header, because it is enough to know about how many.
+    assert tables.count_rows(sources.resolve([file(name, TABLE)])) == count
+    both = sources.resolve([file(name, TABLE), file("more.parquet", TABLE)])
+    assert tables.count_rows(both) == (None if count is None else count + 7)
+
+
+def test_rows_of_a_long_text_are_estimated_by_its_first_lines(file):
+    n_rows = 400_000
+    path = file("a.csv", "n\n" + "".join(f"{i % 900_000 + 100_000}\n" for i in range(n_rows)))
+    assert tables.count_rows(sources.resolve([path])) == pytest.approx(n_rows, rel=0.01)
+
+
+def test_rows_of_what_is_no_file_or_damaged_are_not_counted(file):
+    assert tables.count_rows(sources.resolve(["-"])) is None
+    assert tables.count_rows(sources.resolve([file("a.parquet", "nothing of Parquet")])) is None
+
+
 EMPTY_PARTS = [
     ("a.csv", "n,word\n"),
     ("a.csv", "n,word"),

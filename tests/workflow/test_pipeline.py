@@ -245,18 +245,20 @@ class TestMemory:
 def test_progress_is_reported(pipeline: Pipeline) -> None:
     train = pipeline.file("train.parquet", mixed(100))
     pipeline.fit_base(train, "constant", Roles("y"))
-    said: list[str] = []
-    fit_residual.fit_residual(Input((train,)), pipeline.model, MemoryOptions(n_folds=2, threads=1), said.append)
-    assert said[0] == "reading"
-    assert {"constant, fold 1 of 2", "constant, fold 2 of 2", "memorising 100 rows", "writing"} <= set(said)
+    said: list[tuple[str, float | None]] = []
+
+    def report(what: str, /, share: float | None = None) -> None:
+        said.append((what, share))
+
+    fit_residual.fit_residual(Input((train,)), pipeline.model, MemoryOptions(n_folds=2, threads=1), report)
+    assert said[0] == ("reading", None)
+    stages = {"constant, fold 1 of 2", "constant, fold 2 of 2", "memorising 100 rows", "writing"}
+    assert stages <= {what for what, _ in said}
     said.clear()
     options = PredictOptions(str(pipeline.folder / "out.csv"), batch_rows=40, threads=1)
-    predict.predict(Input((train,)), pipeline.model, options, said.append)
-    assert [re.fullmatch(r"(\d+ rows) \([\d,]+ rows/s\)", each)[1] for each in said] == [
-        "40 rows",
-        "80 rows",
-        "100 rows",
-    ]
+    predict.predict(Input((train,)), pipeline.model, options, report)
+    found = [(re.fullmatch(r"(\d+ rows) \([\d,]+ rows/s\)", what)[1], share) for what, share in said]
+    assert found == [("40 rows", 0.4), ("80 rows", 0.8), ("100 rows", 1.0)]
 
 
 def test_a_batch_without_any_target_is_only_counted(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
