@@ -143,6 +143,14 @@ def fit_residual(
     folds: Annotated[
         int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
     ] = 5,
+    max_cells: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many cells (rows of distinct representation) a memory may have: the nearest are merged until no "
+            "more are left, and it is said what that costs.",
+        ),
+    ] = None,
     m: Annotated[int, typer.Option("--M", min=2, max=128, help="Links per point of the search graph.")] = 16,
     ef_construction: Annotated[
         int, typer.Option(min=8, max=4096, help="Candidates considered while building the graph.")
@@ -200,6 +208,7 @@ def fit_residual(
         effort=effort.value,
         n_folds=folds,
         graph=GraphOptions(m, ef_construction, ef, recall),
+        most_cells=max_cells,
         threads=threads,
     )
     with console.progress(quiet) as report:

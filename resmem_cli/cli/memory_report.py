@@ -112,6 +112,11 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
         f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
         quiet=False,
     )
+    if selection.whole_loss is not None:
+        whole, condensed = (
+            _metric(selection.objective, each) for each in (selection.whole_loss, selection.resmem_loss)
+        )
+        console.say(f"condensed by --max-cells: {figures['metric']} {condensed:.5g}, without {whole:.5g}", quiet=False)
     if not selection.helps:
         forced = selection.forced and fitted.uses_memory
         console.say(
@@ -146,6 +151,7 @@ def _figures(selection: Selection) -> dict[str, Any]:
         "resmem": resmem,
         "gain_percent": 100 * gain / base if base else 0.0,
         "standard_error_percent": 100 * error / base if base else 0.0,
+        "resmem_not_condensed": None if selection.whole_loss is None else _metric(objective, selection.whole_loss),
         "helps": selection.helps,
         "folds": selection.n_folds,
         "refitted": selection.refitted,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from resmem_cli.model import kernel
-from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.condensing import condensed
 from resmem_cli.model.fitting import RESIDUALS, Fitting, Place, Residuals, represent
 from resmem_cli.model.memory import Cells, GraphOptions, build_index
 from resmem_cli.model.neighbourhood import Neighbourhood
 from resmem_cli.model.parallel import side_by_side
-from resmem_cli.model.representation import LEARNED, Learned
+from resmem_cli.model.representation import LEARNED, Learned, Position
 from resmem_cli.model.splitting import Recipe, Rows, splits
 
 # Above this many rows one split of a subsample replaces the folds.
@@ -58,7 +59,8 @@ class View:
 class Fold:
     """A fold's held-out rows: [q] targets and weights, [q, outputs] predictions per base, a view per place.
 
-    `trained` holds the fold's encoders, per place that has one.
+    `trained` holds the fold's encoders, per place that has one; `whole` the views of the memories before they were
+    condensed, and nothing if they were not.
     """
 
     y: Floats
@@ -66,11 +68,16 @@ class Fold:
     predictions: tuple[Floats, ...]
     views: dict[Place, View]
     trained: dict[Place, Neighbourhood]
+    whole: dict[Place, View] = field(default_factory=dict)
 
     def take(self, rows: Integers) -> Fold:
-        views = {place: view.take(rows) for place, view in self.views.items()}
         return Fold(
-            self.y[rows], self.weight[rows], tuple(each[rows] for each in self.predictions), views, self.trained
+            self.y[rows],
+            self.weight[rows],
+            tuple(each[rows] for each in self.predictions),
+            {place: view.take(rows) for place, view in self.views.items()},
+            self.trained,
+            {place: view.take(rows) for place, view in self.whole.items()},
         )
 
 
@@ -85,6 +92,7 @@ class Plan:
         n_neighbors: the largest k that will be asked for.
         graph: how its graphs are built.
         n_steps: how long an encoder is trained.
+        share_of_cells: how many cells a memory may have for every row, or None for any number.
         tried: representations and kinds of residuals that another fold has tried, which then are those to try.
     """
 
@@ -94,6 +102,7 @@ class Plan:
     n_neighbors: int
     graph: GraphOptions
     n_steps: int
+    share_of_cells: float | None = None
     tried: tuple[tuple[str, Residuals], ...] = ()
 
     @property
@@ -190,13 +199,15 @@ class _OfBase(NamedTuple):
     predictions: Floats
     views: dict[tuple[str, Residuals], View]
     trained: dict[tuple[str, Residuals], Neighbourhood]
+    whole: dict[tuple[str, Residuals], View]
 
 
 def _joined(queries: Rows, found: Sequence[_OfBase]) -> Fold:
     views = {Place(base, *where): view for base, half in enumerate(found) for where, view in half.views.items()}
     trained = {Place(base, *where): state for base, half in enumerate(found) for where, state in half.trained.items()}
+    whole = {Place(base, *where): view for base, half in enumerate(found) for where, view in half.whole.items()}
     weight = np.ones(len(queries.y)) if queries.weight is None else queries.weight
-    return Fold(queries.y, weight, tuple(half.predictions for half in found), views, trained)
+    return Fold(queries.y, weight, tuple(half.predictions for half in found), views, trained, whole)
 
 
 def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, threads: int) -> _OfBase:
@@ -207,22 +218,32 @@ def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, thr
     targets = kernel.residuals(training.y, np.zeros((len(training.y), of_queries.shape[1])))
     fitting = Fitting(training, base, plan.recipe, plan.n_steps, threads)
     wheres = plan.tried or [(name, kind) for name in plan.representations for kind in plan.kinds(name, fitting)]
-    views, trained = {}, {}
+    views, trained, whole = {}, {}, {}
     for (name, kind), (space, predictions) in zip(
         wheres, represent([fitting], [Place(0, *where) for where in wheres], threads), strict=True
     ):
         here, there = space.represent(training.X, base, predictions), space.represent(queries.X, base, of_queries)
         cells = Cells.group(here.points, training.weight)
-        distances, found = _neighbors(cells, there.points, plan)
-        beyond = targets if here.trend is None else targets - here.trend
-        means = (cells.mean(values, training.weight) for values in (beyond, predictions))
-        views[name, kind] = View(distances, found, there.trend, cells.counts, *means)
+        values = targets if here.trend is None else targets - here.trend, predictions
+        fewer = cells if plan.share_of_cells is None else _condensed(cells, plan, threads)
+        views[name, kind] = _view(fewer, there, values, training.weight, plan)
+        if plan.share_of_cells is not None:
+            whole[name, kind] = _view(cells, there, values, training.weight, plan)
         if isinstance(space, Learned):
             trained[name, kind] = space.trained
-    return _OfBase(of_queries, views, trained)
+    return _OfBase(of_queries, views, trained, whole)
 
 
-def _neighbors(cells: Cells, queries: Singles, plan: Plan) -> tuple[Floats, Integers]:
+def _condensed(cells: Cells, plan: Plan, threads: int) -> Cells:
+    most = round((plan.share_of_cells or 0) * len(cells.members))
+    return condensed(cells, max(most, plan.n_neighbors), seed=plan.recipe.problem.seed, threads=threads)
+
+
+def _view(cells: Cells, queries: Position, values: Sequence[Floats], weight: Floats | None, plan: Plan) -> View:
+    """Search the cells for the neighbours of the queries; `values` are the rows' targets and predictions."""
     k = min(plan.n_neighbors, len(cells.points))
     graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
-    return build_index(cells.points, k, graph, plan.recipe.problem.seed, 1).search(queries, k, 1)
+    index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
+    distances, found = index.search(queries.points, k, 1)
+    targets, predictions = (cells.mean(each, weight) for each in values)
+    return View(distances, found, queries.trend, cells.counts, targets, predictions)

@@ -10,6 +10,7 @@ from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
+from resmem_cli.model.condensing import condensed
 from resmem_cli.model.fitting import Fitting, Place, Represented, represented_alone
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
@@ -101,6 +102,7 @@ def memorise(
     *,
     represented: Represented | None = None,
     clip_neighbors: bool = False,
+    most_cells: int | None = None,
 ) -> Remembered:
     """Build the memory of the rows and the base that a representation is fitted to.
 
@@ -111,6 +113,7 @@ def memorise(
         graph: how its search graph is built.
         represented: what `represent` has found, if it was asked before.
         clip_neighbors: whether the number of neighbours is lowered to that of the cells.
+        most_cells: how many there may be; None leaves each distinct representation a cell.
 
     Raises:
         UsageError: more neighbours are asked for than there are cells.
@@ -118,14 +121,17 @@ def memorise(
     training = fitting.training
     representation, predictions = represented or represented_alone(fitting, place)
     position = representation.represent(training.X, fitting.base, predictions)
+    seed = fitting.recipe.problem.seed
     cells = Cells.group(position.points, training.weight)
+    if most_cells is not None:
+        fitting.report(f"condensing {len(cells.points):,} cells")
+        cells = condensed(cells, most_cells, seed=seed, threads=fitting.threads)
     residuals = kernel.residuals(training.y, kernel.tempered(predictions, settings.temperature))
     if position.trend is not None:
         residuals = residuals - position.trend
     if clip_neighbors:
         settings = replace(settings, n_neighbors=min(settings.n_neighbors, len(cells.points)))
     fitting.report(f"indexing {len(cells.points):,} cells")
-    seed = fitting.recipe.problem.seed
     index = build_index(cells.points, settings.n_neighbors, graph, seed, fitting.threads)
     memory = Memory(cells.mean(residuals, training.weight), cells.counts, index)
     return Remembered(Corrected(place.base, representation, memory, settings), cells)

@@ -104,6 +104,7 @@ class Selection:
         refitted: whether each fold fitted the base anew; otherwise rows new to the base were the queries.
         n_queries: how many held-out rows the figures rest on; for rmse, all but a thousandth.
         forced: whether the user chose a shrinkage above 0, so that the gain was not asked.
+        whole_loss: as `resmem_loss`, of the memories before they were condensed; None if they were not.
     """
 
     members: tuple[Member, ...]
@@ -118,6 +119,7 @@ class Selection:
     refitted: bool
     n_queries: int
     forced: bool
+    whole_loss: float | None = None
 
 
 def select(
@@ -161,10 +163,8 @@ class _Judge:
     def verdict(self, *, refitted: bool) -> Selection:
         folds, everywhere = self._folds, range(len(self._folds))
         before = [self._loss(fold, fold.predictions[0]) for fold in folds]
-        after = [
-            self._loss(folds[i], self._predictions(self._chosen([j for j in everywhere if j != i] or [i]), i))
-            for i in everywhere
-        ]
+        elsewhere = [self._chosen([j for j in everywhere if j != i] or [i]) for i in everywhere]
+        after = [self._loss(folds[i], self._predictions(members, i)) for i, members in enumerate(elsewhere)]
         gain, standard_error = _difference(folds, before, after)
         beyond = _difference(folds, self._tempered_losses(), after)
         helps = gain > standard_error and beyond[0] > beyond[1]
@@ -183,7 +183,17 @@ class _Judge:
             refitted=refitted,
             n_queries=len(weight),
             forced=forced,
+            whole_loss=self._whole_loss(elsewhere, weight) if folds[0].whole else None,
         )
+
+    def _whole_loss(self, elsewhere: Sequence[Sequence[Member]], weight: Floats) -> float:
+        """Return the mean loss of what the other folds chose, had the memories not been condensed."""
+        losses = []
+        for fold, members in zip(self._folds, elsewhere, strict=True):
+            whole = replace(fold, views=fold.whole)
+            each = [_predictions(whole, member.place, member.settings) for member in members]
+            losses.append(self._loss(fold, combined(each, np.array([member.weight for member in members]))))
+        return float(np.average(np.concatenate(losses), weights=weight))
 
     def _loss(self, fold: Fold, predictions: Floats) -> Floats:
         return row_loss(fold.y, predictions, self._objective)

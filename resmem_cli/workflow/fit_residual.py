@@ -153,7 +153,13 @@ def _memorised(fittings: Sequence[Fitting], member: Member, found: Represented, 
     clip = options.n_neighbors is None
     fitting = fittings[member.place.base]
     return resmem.memorise(
-        fitting, member.place, member.settings, options.graph, represented=found, clip_neighbors=clip
+        fitting,
+        member.place,
+        member.settings,
+        options.graph,
+        represented=found,
+        clip_neighbors=clip,
+        most_cells=options.most_cells,
     )
 
 

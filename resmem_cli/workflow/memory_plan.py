@@ -56,6 +56,7 @@ class MemoryOptions:
         effort: one of `EFFORTS`.
         n_folds: at least 2, or 0 to measure nothing, which every setting must then be given for.
         graph: how the search graphs are built.
+        most_cells: how many cells a memory may have; None for any number.
     """
 
     n_neighbors: int | None = None
@@ -72,6 +73,7 @@ class MemoryOptions:
     effort: str = "default"
     n_folds: int = 5
     graph: GraphOptions = field(default_factory=GraphOptions)
+    most_cells: int | None = None
     threads: int = 0
 
 
@@ -124,6 +126,7 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
             max(neighbors),
             options.graph,
             n_steps(options, len(rows.y)),
+            None if options.most_cells is None else options.most_cells / len(rows.y),
         )
         for i, (recipe, fitted) in enumerate(list(zip(recipes, base.bases, strict=True))[:n_bases])
     ]
@@ -162,8 +165,14 @@ def grid(rows: Rows, base: StoredBase, options: MemoryOptions) -> Grid:
             f"{options.n_neighbors} neighbours are asked of a memory of {len(rows.y)} rows",
             f"set --neighbors to at most {len(rows.y)}",
         )
+    if options.n_neighbors is not None and options.most_cells is not None and options.n_neighbors > options.most_cells:
+        raise UsageError(
+            f"{options.n_neighbors} neighbours are asked of at most {options.most_cells} cells",
+            "raise --max-cells, or lower --neighbors",
+        )
     full = Grid(is_relative=options.is_relative)
-    most = max(1, len(rows.y) * (options.n_folds - 1) // max(options.n_folds, 1))
+    n_cells = min(len(rows.y), options.most_cells or len(rows.y))
+    most = max(1, n_cells * (options.n_folds - 1) // max(options.n_folds, 1))
     full = replace(full, neighbors=tuple(k for k in full.neighbors if k <= most) or (1,))
     if base.problem.is_regression:
         full = replace(full, temperatures=(1.0,))

@@ -177,11 +177,40 @@ class TestResidual:
         assert (memory["residuals"], memory["recall"]) == ("in-sample", None)
         measured = found["measured"]
         assert set(measured) == {
-            "metric", "base", "resmem", "gain_percent", "standard_error_percent", "helps", "folds", "refitted"
+            "metric", "base", "resmem", "resmem_not_condensed", "gain_percent", "standard_error_percent", "helps",
+            "folds", "refitted",
         }  # fmt: skip
+        assert measured["resmem_not_condensed"] is None
         assert measured["gain_percent"] == pytest.approx(100 * (1 - measured["resmem"] / measured["base"]))
         settings = only(Path("m")).settings
         assert (settings.n_neighbors, settings.bandwidth) == (memory["neighbors"], memory["bandwidth"])
+
+    def test_a_memory_of_few_cells_says_what_that_costs(self, run: Run, model: Model) -> None:
+        words = ("fit-residual", "train.csv", "--model", model(), "--effort", "quick", "--memories", 1, "--json")
+        whole = json.loads(run(*words, "--quiet").out)["measured"]
+        done = run(*words, "--max-cells", 60)
+        found = json.loads(done.out)
+        assert found["memories"][0]["cells"] == 60
+        measured = found["measured"]
+        assert measured["base"] == whole["base"]
+        said = (
+            f"condensed by --max-cells: rmse {measured['resmem']:.5g}, without {measured['resmem_not_condensed']:.5g}"
+        )
+        assert said in done.err.splitlines()
+        assert measured["resmem"] > measured["resmem_not_condensed"]
+        assert int(run("predict", "train.csv", "--model", "m", "--output", "p.csv").code) == 0
+        assert only(Path("m")).memory.counts.sum() == 240
+
+    def test_more_cells_than_rows_change_nothing(self, run: Run, model: Model) -> None:
+        words = ("fit-residual", "train.csv", "--model", model(), "--effort", "quick", "--json", "--quiet")
+        plain, roomy = (json.loads(run(*words, *more).out) for more in ((), ("--max-cells", 10_000)))
+        assert roomy["memories"] == plain["memories"]
+        assert roomy["measured"] == plain["measured"] | {"resmem_not_condensed": plain["measured"]["resmem"]}
+
+    def test_more_neighbours_than_cells_are_refused(self, run: Run, model: Model) -> None:
+        done = run("fit-residual", "train.csv", "--model", model(), "--max-cells", 5, "--neighbors", 6)
+        assert done.code == 2
+        assert "6 neighbours are asked of at most 5 cells; raise --max-cells, or lower --neighbors" in done.err
 
     def test_settings_that_are_given_are_kept_and_without_folds_nothing_is_measured(
         self, run: Run, model: Model

@@ -39,13 +39,21 @@ FEATURES = Place(0, "features")
 
 
 def plan_of(
-    name: str, problem: Problem, *, fixed=None, n_neighbors=8, learned=(), representations=None, residuals=None
+    name: str,
+    problem: Problem,
+    *,
+    fixed=None,
+    n_neighbors=8,
+    learned=(),
+    representations=None,
+    residuals=None,
+    share_of_cells=None,
 ) -> Plan:
     if representations is None:
         represents = name not in ("constant", "parrot")
         representations = (*CHEAP, *(("model",) if represents else ()), *learned)
     recipe = quick_recipe(name, problem, fixed)
-    return Plan(recipe, representations, residuals, n_neighbors, GraphOptions(), n_steps=2)
+    return Plan(recipe, representations, residuals, n_neighbors, GraphOptions(), 2, share_of_cells)
 
 
 def run(rows: Rows, *plans: Plan, n_folds: int = 5, threads: int = 1) -> list[Fold]:
@@ -429,3 +437,24 @@ def test_the_kind_that_is_asked_for_is_the_only_one(kind, parrot):
     for name in (parrot, "linear"):
         plan = plan_of(name, problem, representations=("features", "learned:diagonal"), residuals=kind)
         assert {place.residuals for place in run(rows_of(X, y), plan, n_folds=2)[0].views} == {kind}
+
+
+def test_a_condensed_memory_is_searched_beside_the_whole_one() -> None:
+    X, y, problem = make_rows(200, 0)
+    plain = run(rows_of(X, y), plan_of("linear", problem), n_folds=4)
+    condensed = run(rows_of(X, y), plan_of("linear", problem, share_of_cells=0.25), n_folds=4)
+    for fold, other in zip(plain, condensed, strict=True):
+        assert fold.whole == {}
+        assert other.whole.keys() == other.views.keys() == fold.views.keys()
+        for place, view in fold.views.items():
+            np.testing.assert_array_equal(other.whole[place].distances, view.distances)
+            np.testing.assert_array_equal(other.whole[place].targets, view.targets)
+            few = other.views[place].counts
+            assert len(few) == round(0.25 * 150)  # of the 150 rows that are not asked about
+            assert few.sum() == view.counts.sum() == 150
+
+
+def test_a_condensed_memory_has_as_many_cells_as_neighbours_are_asked_for() -> None:
+    X, y, problem = make_rows(200, 0)
+    (fold, *_) = run(rows_of(X, y), plan_of("linear", problem, share_of_cells=0.01))
+    assert {len(view.counts) for view in fold.views.values()} == {8}
