@@ -34,8 +34,8 @@ KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
 
 HIDDEN = (256, 256)
 OUTPUTS = 48
-# Of `periodic`: waves per number, what is made of them, and the spread of their first frequencies.
-WAVES, FROM_WAVES, FREQUENCY = 16, 8, 0.3
+# Of `periodic`: waves per number, and what is made of them.
+WAVES, FROM_WAVES = 16, 8
 
 
 class Pass(NamedTuple):
@@ -67,13 +67,13 @@ class Encoder:
     weights: Arrays
 
     @classmethod
-    def start(cls, kind: Kind, scale: Singles, n_numbers: int, n_trends: int, rng: np.random.Generator) -> Self:
+    def start(cls, kind: Kind, scale: Singles, frequencies: Singles, n_trends: int, rng: np.random.Generator) -> Self:
         """Return an encoder that has learned nothing yet.
 
         Args:
             kind: what it is made of.
             scale: [p] of its inputs.
-            n_numbers: how many of them, from the first, are numbers that waves are made of.
+            frequencies: [numbers] of as many of them, from the first, waves are made; this spreads their frequencies.
             n_trends: how many outputs have a trend: 1 of a regression, 0 of classes.
             rng: what its weights are drawn by.
         """
@@ -83,11 +83,11 @@ class Encoder:
 
         p = len(scale)
         weights: Arrays = {"scale": scale.astype(np.float32)}
-        width, spread = p, 1 / max(float(np.linalg.norm(scale)), 1e-6)
+        n_numbers, width, spread = len(frequencies), p, 1 / max(float(np.linalg.norm(scale)), 1e-6)
         if kind in ("mlp", "periodic"):
             first = normal(spread, p, HIDDEN[0])
             if kind == "periodic" and n_numbers:
-                weights["frequency"] = normal(FREQUENCY, n_numbers, WAVES)
+                weights["frequency"] = normal(1, n_numbers, WAVES) * frequencies.astype(np.float32)[:, None]
                 weights["wave"] = normal(1 / np.sqrt(2 * WAVES), n_numbers, 2 * WAVES, FROM_WAVES)
                 weights["wave_bias"] = np.zeros((n_numbers, 1, FROM_WAVES), np.float32)
                 n_waves = n_numbers * FROM_WAVES

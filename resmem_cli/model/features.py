@@ -13,6 +13,7 @@ from resmem_cli.model.arrays import Arrays, Floats, Singles
 Scaling = Literal["standard", "normal"]
 
 _N_KNOTS = 1001
+_FEW = 12
 # Normal scores end here, so that an outlier is far from the rest but not infinitely far.
 _EDGE_LEVEL = 1e-3
 # Numbers are held between these sizes (what is smaller is 0), so that their squares and quotients are finite too;
@@ -57,6 +58,12 @@ class FeatureSpace:
     def n_numbers(self) -> int:
         """How many of the outputs, from the first, are numbers on the scale."""
         return len(self.knots)
+
+    @property
+    def is_few_valued(self) -> NDArray[np.bool_]:
+        """[number columns] whether training rows had few different values, of any that is not very rare."""
+        # Between two values that fill several knots each, one knot may lie.
+        return np.array([len(np.unique(knots)) < 2 * _FEW for knots in self.knots], dtype=bool)
 
     @property
     def n_outputs(self) -> int:

@@ -125,7 +125,8 @@ class Fitting:
         else:
             n_trends = int(self.recipe.problem.is_regression)  # a trend of probabilities was no gain
             kinds = kinds_of(name, self.space.n_numbers)
-            encoders = (Encoder.start(kind, scale, self.space.n_numbers, n_trends, rng) for kind in kinds)
+            frequencies = learning.starting_frequencies(self.space.is_few_valued)
+            encoders = (Encoder.start(kind, scale, frequencies, n_trends, rng) for kind in kinds)
             starts = [learning.started(lessons[0], encoder, rng) for encoder in encoders]
             n_tried = n_steps // _SHARE_OF_STEPS_TO_RACE if len(starts) > 1 else 0
             start = learning.leading(lessons, starts, n_tried, rng, self.report)

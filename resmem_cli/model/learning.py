@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
@@ -17,10 +18,13 @@ _MEMORIES = 2_048
 _RATE_OF_SCALES = 0.01  # s, τ and γ
 _RATE_OF_NET = 0.0015
 _SCALES = ("scale", "log_tau", "log_gamma")
+_DECAY = 1.0  # of the matrices, in every step times its rate (decoupled, Loshchilov and Hutter 2019)
 _MOMENTUM, _SECOND_MOMENTUM, _TINY = 0.9, 0.999, 1e-8
 _JUDGED_BY = 4  # draws
 # The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
+# Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
+_FREQUENCY, _FREQUENCY_OF_FEW = 0.3, 1.0
 _SENSITIVITY_ROWS = 2_000
 _LEAST_SENSITIVITY = 0.1  # of the largest: a column that the base ignores may be what it misses
 
@@ -60,6 +64,11 @@ def starting_scale(column_sensitivity: Floats, sources: Integers, n_predictions:
     return np.concatenate([of_features, of_predictions]).astype(np.float32)
 
 
+def starting_frequencies(is_few_valued: NDArray[np.bool_]) -> Singles:
+    """Return [numbers] the spread of the first frequencies of each number's waves."""
+    return np.where(is_few_valued, _FREQUENCY_OF_FEW, _FREQUENCY).astype(np.float32)
+
+
 def started(lesson: Lesson, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
     """Return the neighbourhood to begin with: τ such that a few of the memories drawn count, and γ = 1."""
     drawn = _drawn(lesson, rng)
@@ -90,7 +99,8 @@ def train(
             mean = first[name] / (1 - _MOMENTUM**step)
             spread = np.sqrt(second[name] / (1 - _SECOND_MOMENTUM**step))
             rate = decay * (_RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET)
-            weights[name] = (weights[name] - rate * mean / (spread + _TINY)).astype(np.float32)
+            kept = 1 - rate * _DECAY if _is_matrix(name) else 1.0
+            weights[name] = (kept * weights[name] - rate * mean / (spread + _TINY)).astype(np.float32)
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
     return Neighbourhood.from_arrays(weights)
@@ -111,6 +121,11 @@ def leading(
     drawn = [_drawn(judge, rng) for _ in range(_JUDGED_BY)]
     losses = [sum(each.loss_and_gradient(lesson)[0] for lesson in drawn) for each in tried]
     return tried[int(np.argmin(losses))]
+
+
+def _is_matrix(name: str) -> bool:
+    """Whether weights are a matrix of the network, and neither scales nor biases nor what starts at 0."""
+    return name in ("out", "wave") or name.startswith("layer_")
 
 
 def _drawn(lesson: Lesson, rng: np.random.Generator) -> Lesson:

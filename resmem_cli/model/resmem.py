@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,10 +10,8 @@ from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
-from resmem_cli.model.condensing import condensed
-from resmem_cli.model.fitting import Fitting, Place, Represented, represented_alone
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
+from resmem_cli.model.memory import Memory
 from resmem_cli.model.representation import Representation
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
@@ -84,54 +82,3 @@ class ResMem:
     def uses_memory(self) -> bool:
         """Whether a prediction can differ from the first base's."""
         return any(member.settings.shrinkage > 0 or member.base > 0 for member in self.members)
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """A base with the memory that was built for it, and the [n] cell that each memorised row fell into."""
-
-    corrected: Corrected
-    cells: Cells
-
-
-def memorise(
-    fitting: Fitting,
-    place: Place,
-    settings: Settings,
-    graph: GraphOptions,
-    *,
-    represented: Represented | None = None,
-    clip_neighbors: bool = False,
-    most_cells: int | None = None,
-) -> Remembered:
-    """Build the memory of the rows and the base that a representation is fitted to.
-
-    Args:
-        fitting: the rows, and their base.
-        place: where the memory is.
-        settings: how it will be used.
-        graph: how its search graph is built.
-        represented: what `represent` has found, if it was asked before.
-        clip_neighbors: whether the number of neighbours is lowered to that of the cells.
-        most_cells: how many there may be; None leaves each distinct representation a cell.
-
-    Raises:
-        UsageError: more neighbours are asked for than there are cells.
-    """
-    training = fitting.training
-    representation, predictions = represented or represented_alone(fitting, place)
-    position = representation.represent(training.X, fitting.base, predictions)
-    seed = fitting.recipe.problem.seed
-    cells = Cells.group(position.points, training.weight)
-    if most_cells is not None:
-        fitting.report(f"condensing {len(cells.points):,} cells")
-        cells = condensed(cells, most_cells, seed=seed, threads=fitting.threads)
-    residuals = kernel.residuals(training.y, kernel.tempered(predictions, settings.temperature))
-    if position.trend is not None:
-        residuals = residuals - position.trend
-    if clip_neighbors:
-        settings = replace(settings, n_neighbors=min(settings.n_neighbors, len(cells.points)))
-    fitting.report(f"indexing {len(cells.points):,} cells")
-    index = build_index(cells.points, settings.n_neighbors, graph, seed, fitting.threads)
-    memory = Memory(cells.mean(residuals, training.weight), cells.counts, index)
-    return Remembered(Corrected(place.base, representation, memory, settings), cells)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.fitting import Residuals
+from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
-from resmem_cli.model.resmem import Remembered
 from resmem_cli.store import estimators, manifest, parts
 from resmem_cli.store.reading import StoredBase
 

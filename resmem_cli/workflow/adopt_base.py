@@ -15,8 +15,8 @@ from resmem_cli.data.rows import Rows as Table
 from resmem_cli.data.schema import Given, Schema, Task
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import bases, metrics
-from resmem_cli.model.bases import Base, BaseSpec, Columns, Problem, importing
-from resmem_cli.model.bases.columns import Form
+from resmem_cli.model.bases import Base, BaseSpec, Problem, importing
+from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.splitting import Rows

@@ -11,13 +11,13 @@ import numpy as np
 
 from resmem_cli.data import encoding
 from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model import metrics, resmem, selection
+from resmem_cli.model import memorising, metrics, selection
 from resmem_cli.model.bases import Base
 from resmem_cli.model.fitting import Fitting, Place, Represented, Residuals, represent
 from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.neighbourhood import Neighbourhood
-from resmem_cli.model.resmem import Remembered
 from resmem_cli.model.selection import Member, Selection
 from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
 from resmem_cli.store import reading, writing
@@ -152,7 +152,7 @@ def fit_residual(
 def _memorised(fittings: Sequence[Fitting], member: Member, found: Represented, options: MemoryOptions) -> Remembered:
     clip = options.n_neighbors is None
     fitting = fittings[member.place.base]
-    return resmem.memorise(
+    return memorising.memorise(
         fitting,
         member.place,
         member.settings,

@@ -11,5 +11,5 @@ from tests.model.examples import Parrot
 @pytest.fixture
 def parrot(monkeypatch: pytest.MonkeyPatch) -> str:
     """Put the base that overfits most among the estimators, and give its name."""
-    monkeypatch.setitem(ESTIMATORS, "parrot", Parrot)
+    monkeypatch.setitem(ESTIMATORS.places, "parrot", f"{Parrot.__module__}:{Parrot.__name__}")
     return "parrot"

@@ -30,7 +30,9 @@ def small_nets(monkeypatch):
 def start(kind: encoder.Kind, n_trends: int = 1, dtype: type = np.float64) -> Encoder:
     """An encoder all of whose weights matter, also those that start at 0."""
     rng = np.random.default_rng(0)
-    found = Encoder.start(kind, rng.uniform(0.5, 2, P).astype(np.float32), N_NUMBERS, n_trends, rng).weights
+    found = Encoder.start(
+        kind, rng.uniform(0.5, 2, P).astype(np.float32), np.full(N_NUMBERS, 0.3), n_trends, rng
+    ).weights
     filled = {name: value if value.any() else rng.normal(0, 0.5, value.shape) for name, value in found.items()}
     return Encoder({name: value.astype(dtype) for name, value in filled.items()})
 
@@ -114,7 +116,8 @@ def test_codes_and_trend_are_those_of_the_formulas(kind, n_trends):
 def test_a_start_is_drawn_by_its_generator_from_the_scale_and_in_single_precision(kind):
     scale = np.linspace(0.1, 1, P)
     first, again, other = (
-        Encoder.start(kind, scale, N_NUMBERS, 1, np.random.default_rng(seed)).weights for seed in (1, 1, 2)
+        Encoder.start(kind, scale, np.full(N_NUMBERS, 0.3), 1, np.random.default_rng(seed)).weights
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first["scale"], scale.astype(np.float32))
     assert all(value.dtype == np.float32 for value in first.values())
@@ -132,8 +135,8 @@ def test_a_start_is_drawn_by_its_generator_from_the_scale_and_in_single_precisio
 
 
 def test_without_numbers_there_is_nothing_to_make_waves_of():
-    made = Encoder.start("periodic", np.ones(P), 0, 0, np.random.default_rng(0))
-    plain = Encoder.start("mlp", np.ones(P), 0, 0, np.random.default_rng(0))
+    made = Encoder.start("periodic", np.ones(P), np.empty(0), 0, np.random.default_rng(0))
+    plain = Encoder.start("mlp", np.ones(P), np.empty(0), 0, np.random.default_rng(0))
     assert made.weights.keys() == plain.weights.keys()
     assert made.forward(np.ones((3, P), np.float32)).codes.shape == (3, CODES)
 
@@ -141,7 +144,7 @@ def test_without_numbers_there_is_nothing_to_make_waves_of():
 @EVERY_KIND
 def test_a_trend_starts_at_0(kind):
     z = np.random.default_rng(3).normal(size=(9, P)).astype(np.float32)
-    trend = Encoder.start(kind, np.ones(P), N_NUMBERS, 1, np.random.default_rng(0)).forward(z).trend
+    trend = Encoder.start(kind, np.ones(P), np.full(N_NUMBERS, 0.3), 1, np.random.default_rng(0)).forward(z).trend
     np.testing.assert_array_equal(trend, np.zeros((9, 1)))
 
 
@@ -149,7 +152,7 @@ def test_a_starting_linear_map_adds_less_to_distances_than_the_scaled_inputs(mon
     monkeypatch.undo()
     rng = np.random.default_rng(3)
     z = rng.normal(size=(50, 10)).astype(np.float32)
-    codes = Encoder.start("linear", np.ones(10), 10, 0, rng).forward(z).codes
+    codes = Encoder.start("linear", np.ones(10), np.ones(10), 0, rng).forward(z).codes
     inputs, net = (distances(part, part).mean() for part in (codes[:, :10], codes[:, 10:]))
     assert 0 < net < inputs
 

@@ -172,3 +172,11 @@ def test_a_row_has_the_same_features_in_any_batch(scaling):
     parts: list[Singles] = [space.transform(X[start : start + 7]) for start in range(0, 80, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), space.transform(X))
     assert space.transform(X[:0]).shape == (0, space.n_outputs)
+
+
+def test_a_number_is_few_valued_by_its_values_in_the_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 8, 500), rng.normal(size=500), rng.integers(0, 30, 500), np.full(500, np.nan)])
+    X[:5, 0] = np.nan
+    space = FeatureSpace.fit(X.astype(np.float64), (0, 0, 0, 0), "normal")
+    assert space.is_few_valued.tolist() == [True, False, False, False]

@@ -12,8 +12,9 @@ from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.fitting import RESIDUALS, Fitting, Place
 from resmem_cli.model.folds import Fold, Plan, _joined, _run_fold, run_folds
 from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import GraphOptions
-from resmem_cli.model.resmem import ResMem, memorise
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.splitting import Rows
 from tests.model.examples import (
     BINARY,

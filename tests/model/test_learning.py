@@ -10,7 +10,7 @@ import pytest
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.encoder import KINDS, Encoder, Kind
-from resmem_cli.model.learning import sensitivity, started, starting_scale, train
+from resmem_cli.model.learning import sensitivity, started, starting_frequencies, starting_scale, train
 from resmem_cli.model.neighbourhood import Lesson, Neighbourhood, distances
 from tests.model.examples import BINARY, MULTICLASS, REGRESSION, make_rows, quick_base
 
@@ -37,7 +37,7 @@ def problem(n_outputs: int, *, n_memory: int = 500, n_queries: int = 300, seed: 
 
 def start_of(kind: Kind, of: Lesson, rng: np.random.Generator) -> Neighbourhood:
     n_trends = int(of.targets.shape[1] == 1)
-    return started(of, Encoder.start(kind, np.full(P, 1.0), P, n_trends, rng), rng)
+    return started(of, Encoder.start(kind, np.full(P, 1.0), np.full(P, 0.3), n_trends, rng), rng)
 
 
 def learned(kind: Kind, lessons: list[Lesson], n_steps: int, seed: int = 0, report=lambda _: None) -> Neighbourhood:
@@ -56,6 +56,21 @@ def assert_equal(first: Neighbourhood, second: Neighbourhood) -> None:
 
 
 # Training
+
+
+@EVERY_KIND
+def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
+    lesson = problem(1)
+    lesson = replace(lesson, residuals=np.zeros_like(lesson.residuals), targets=lesson.predictions)
+    rng = np.random.default_rng(0)
+    start = start_of(kind, lesson, rng)
+    n_steps = 40
+    trained = train([lesson], start, n_steps, rng).to_arrays()
+    rates = 0.0015 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
+    matrices = [name for name, value in start.to_arrays().items() if value.ndim > 1 and "bias" not in name]
+    for name, value in start.to_arrays().items():
+        kept = np.prod(1 - rates) if name in matrices and name not in ("trend", "frequency") else 1.0
+        np.testing.assert_allclose(trained[name], kept * value, rtol=1e-5, err_msg=name)
 
 
 @EVERY_KIND
@@ -217,3 +232,7 @@ def test_the_first_scale_has_a_place_for_every_feature():
     assert len(starting_scale(found, space.sources, 4)) == space.transform(X).shape[1] + 4
     empty = FeatureSpace.fit(X[:, :0], Problem((), 0, 0).n_categories, "normal")
     assert len(starting_scale(np.empty(0), empty.sources, 1)) == 1
+
+
+def test_waves_of_a_number_with_few_values_start_faster():
+    np.testing.assert_array_equal(starting_frequencies(np.array([False, True])), np.array([0.3, 1.0], np.float32))

@@ -18,8 +18,9 @@ import threadpoolctl
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.bases import IMPORTABLE, Problem
 from resmem_cli.model.bases.columns import Columns
-from resmem_cli.model.bases.onnx import Onnx, inputs
+from resmem_cli.model.bases.onnx import inputs
 from resmem_cli.model.bases.onnx import session as room
+from resmem_cli.model.bases.onnx.model import Onnx
 from resmem_cli.model.bases.table import Field, Table
 
 onnxruntime = pytest.importorskip("onnxruntime")

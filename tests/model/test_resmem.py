@@ -17,8 +17,9 @@ from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
 from resmem_cli.model.fitting import RESIDUALS, Place, represent
 from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex
-from resmem_cli.model.resmem import Corrected, ResMem, memorise
+from resmem_cli.model.resmem import Corrected, ResMem
 from tests.model.examples import (
     BINARY,
     FEW,

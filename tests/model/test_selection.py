@@ -14,9 +14,10 @@ from resmem_cli.model.combination import combine
 from resmem_cli.model.fitting import RESIDUALS, Place
 from resmem_cli.model.folds import Fold, Plan, run_folds
 from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.metrics import row_loss
-from resmem_cli.model.resmem import ResMem, memorise
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.selection import Grid, Member, Selection, _grid_losses, _Judge, _predictions, select
 from resmem_cli.model.splitting import has_enough_new
 from tests.model.examples import (

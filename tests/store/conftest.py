@@ -14,7 +14,7 @@ import pytest
 
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Column, Schema, Target, Task
-from resmem_cli.model import metrics, resmem
+from resmem_cli.model import memorising, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.fitting import Fitting, Place, Residuals
@@ -80,7 +80,7 @@ def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation
     memories = []
     for i, (fitting, kind, weight) in enumerate(zip(fittings, kinds, weights.tolist(), strict=False)):
         place, settings = Place(i, representation, kind), Settings(4 + i, 0.3)
-        memories.append(MemoryPart(resmem.memorise(fitting, place, settings, GraphOptions()), weight, kind))
+        memories.append(MemoryPart(memorising.memorise(fitting, place, settings, GraphOptions()), weight, kind))
     rows = MemoryRows(np.arange(n_rows, dtype=np.uint64), [f"row {i} é" for i in range(n_rows)])
     specs, fitted = tuple(recipe.spec for recipe in recipes), tuple(fitting.base for fitting in fittings)
     return Fitted(X, StoredBase("", schema, problem, specs, fitted, n_rows), tuple(memories), rows)

@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Mapping
 from importlib import metadata
+from typing import TypeVar
 
-from resmem_cli.model.bases.boosters import Catboost, Lightgbm, Xgboost
-from resmem_cli.model.bases.boosting import Boosting
-from resmem_cli.model.bases.columns import Columns
-from resmem_cli.model.bases.constant import Constant
-from resmem_cli.model.bases.linear import Linear
-from resmem_cli.model.bases.mlp import Mlp
-from resmem_cli.model.bases.onnx import Onnx
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
-from resmem_cli.model.bases.sklearn_model import SklearnModel
+
+Kind = TypeVar("Kind")
+
+
+class Registry(Mapping[str, Kind]):
+    """Classes by name; the file of one is loaded when it is first asked for, because predicting needs a single one."""
+
+    def __init__(self, places: dict[str, str]) -> None:
+        """Take "module:class" by name, modules relative to this package."""
+        self.places = places
+
+    def __getitem__(self, name: str) -> Kind:
+        module, kind = self.places[name].split(":")
+        found: Kind = getattr(importlib.import_module(module, __name__), kind)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
 
 # Those that can be fitted, by the name that the user gives.
-ESTIMATORS: dict[str, type[Base]] = {
-    "boosting": Boosting,
-    "lightgbm": Lightgbm,
-    "xgboost": Xgboost,
-    "catboost": Catboost,
-    "linear": Linear,
-    "mlp": Mlp,
-    "constant": Constant,
-}
+ESTIMATORS = Registry[type[Base]](
+    {
+        "boosting": ".boosting:Boosting",
+        "lightgbm": ".boosters.lightgbm:Lightgbm",
+        "xgboost": ".boosters.xgboost:Xgboost",
+        "catboost": ".boosters.catboost:Catboost",
+        "linear": ".linear:Linear",
+        "mlp": ".mlp:Mlp",
+        "constant": ".constant:Constant",
+    }
+)
 # And those that come from elsewhere.
+IMPORTABLE = Registry[type[Importable]](
+    {
+        "lightgbm": ".boosters.lightgbm:Lightgbm",
+        "xgboost": ".boosters.xgboost:Xgboost",
+        "catboost": ".boosters.catboost:Catboost",
+        "onnx": ".onnx.model:Onnx",
+        "sklearn": ".sklearn_model:SklearnModel",
+    }
+)
 COLUMNS = "columns"
-IMPORTABLE: dict[str, type[Importable]] = {
-    "lightgbm": Lightgbm,
-    "xgboost": Xgboost,
-    "catboost": Catboost,
-    "onnx": Onnx,
-    "sklearn": SklearnModel,
-}
-KINDS: dict[str, type[Base]] = {**ESTIMATORS, **IMPORTABLE, COLUMNS: Columns}
+KINDS = Registry[type[Base]]({**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
 _MANY_CLASSES = 10
 
 
@@ -60,7 +84,6 @@ __all__ = [
     "KINDS",
     "Base",
     "BaseSpec",
-    "Columns",
     "Problem",
     "automatic",
     "installed",

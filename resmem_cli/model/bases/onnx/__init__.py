@@ -1,5 +1,1 @@
 """Models in the ONNX format."""
-
-from resmem_cli.model.bases.onnx.model import Onnx
-
-__all__ = ["Onnx"]
