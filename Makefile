@@ -2,7 +2,7 @@
 #   make demo    fit, remember, predict and evaluate on sample_data/
 #   make test    the tests
 #   make check   format, lint, import rules, types, tests
-#   make bench           memory that predict needs, and the paper's theorem
+#   make bench           time and memory of the commands and of the search (an hour and more), and the paper's theorem
 #   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results
 #   make bench-vision    the paper's claim on images (needs fashion_mnist in RESMEM_DATA)
 #   make readme  write the README's command reference and outputs again
@@ -35,9 +35,11 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+# matplotlib draws and is an extra.
 bench: $(READY)
-	$(BIN)/python -m tests.bench.bounded_memory
-	$(BIN)/python -m tests.bench.theory
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	for what in startup search throughput lightgbm_scoring growth bounded_memory busy_machine theory; do \
+		$(BIN)/python -m tests.bench.$$what || exit 1; done
 
 # The other methods are an extra; what is finished is not repeated, so this can be stopped and started again.
 bench-accuracy: $(READY)

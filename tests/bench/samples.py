@@ -1,7 +1,10 @@
-"""Many rows made of few: sample rows drawn again and again, their numbers jittered."""
+"""What benchmarks of whole commands share: many rows made of few, by jitter, and the cost of a program of its own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,10 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parents[2]
 _CHUNK = 100_000
 _N_CLASSES = 7
+_MEASURE = (
+    "import resource, subprocess, sys, time; t = time.perf_counter(); subprocess.run(sys.argv[1:], check=True); "
+    "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+)
 
 
 def train(task: str) -> tuple[pa.Table, str]:
@@ -41,3 +48,13 @@ def write(path: Path, sample: pa.Table, n_rows: int) -> None:
     with pyarrow.csv.CSVWriter(path, sample.schema) if is_csv else pq.ParquetWriter(path, sample.schema) as writer:
         for start in range(0, n_rows, _CHUNK):
             writer.write_table(jittered(sample, min(_CHUNK, n_rows - start), rng))
+
+
+def measured(words: Sequence[str], *, module: str | None = "resmem_cli") -> tuple[float, int]:
+    """Return the seconds that `python -m module words` takes, and its peak resident memory in MiB."""
+    command = [sys.executable, *(() if module is None else ("-m", module)), *words]
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *command], check=True, cwd=ROOT, capture_output=True, text=True
+    )
+    seconds, kib = done.stdout.split()[-2:]
+    return float(seconds), int(kib) // 1024  # Linux counts in KiB

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -40,10 +38,6 @@ _MEMORY = MemoryOptions(
     n_neighbors=32, bandwidth=0.3, shrinkage=1.0, temperature=1.0, representation="features", n_folds=0
 )
 _FLOOR_ROWS = 200_000  # the floor's time grows with the rows alone: of more it is taken from these
-_MEASURE = (
-    "import resource, subprocess, sys, time; t = time.perf_counter(); subprocess.run(sys.argv[1:], check=True); "
-    "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-)
 
 
 def fit(name: str, folder: Path) -> Path:
@@ -76,15 +70,9 @@ def floor(model: Path, source: Path, n_rows: int, threads: int) -> float:
     return len(X) / min(seconds)
 
 
-def measured(model: Path, source: Path, output: Path, threads: int) -> tuple[float, int]:
-    """Return the seconds that the command takes, and its peak resident memory in MiB."""
-    command = [sys.executable, "-m", "resmem_cli", "predict", str(source), "--model", str(model)]
-    command += ["--output", str(output), "--threads", str(threads), "--quiet"]
-    done = subprocess.run(
-        [sys.executable, "-c", _MEASURE, *command], check=True, cwd=samples.ROOT, capture_output=True, text=True
-    )
-    seconds, kib = done.stdout.split()
-    return float(seconds), int(kib) // 1024  # Linux counts in KiB
+def command(model: Path, source: Path, output: Path, threads: int) -> list[str]:
+    words = ["predict", str(source), "--model", str(model), "--output", str(output)]
+    return [*words, "--threads", str(threads), "--quiet"]
 
 
 def main() -> None:
@@ -106,7 +94,7 @@ def main() -> None:
                     samples.write(source, table.drop_columns([target]), n_rows)
                     # Between two halves of the floor, so that what else the machine does meets both.
                     before = floor(model, source, min(n_rows, _FLOOR_ROWS), asked.threads)
-                    seconds, peak = measured(model, source, output, asked.threads)
+                    seconds, peak = samples.measured(command(model, source, output, asked.threads))
                     after = floor(model, source, min(n_rows, _FLOOR_ROWS), asked.threads)
                     best = max(before, after)
                     run = {"model": model_name, "rows": n_rows, "format": form, "rows per second": n_rows / seconds}
