@@ -17,7 +17,7 @@ from resmem_cli.model.arrays import Floats, Integers, Singles
 
 EXACT_BELOW = 1_000
 _ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
-_RECALL_QUERIES = 500
+_RECALL_QUERIES, _RECALL_SHARE = 500, 10  # at most so many, and of few points at most a tenth
 _MOST_EF = 4_096
 _EXACT_BLOCK = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
@@ -93,7 +93,7 @@ class ExactIndex:
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """How the HNSW graph is built and searched; `ef` is raised from its default until `recall` holds."""
+    """How the HNSW graph is built and searched; `ef` is raised from the number of neighbours until `recall` holds."""
 
     M: int = 16
     ef_construction: int = 200
@@ -108,7 +108,7 @@ class HnswIndex:
     Attributes:
         graph: hnswlib's index, its labels the positions of the points.
         ef: the size of the candidate list while searching.
-        recall: the share of true neighbours found on a sample at fit time; NaN if it was not measured.
+        recall: the share of true neighbours that it found for points which it did not hold yet; NaN if not measured.
     """
 
     graph: Any
@@ -123,13 +123,13 @@ class HnswIndex:
             len(points), M=options.M, ef_construction=options.ef_construction, random_seed=seed % (1 << 31)
         )
         # Shuffled, because a graph of rows that come sorted is poorly linked between their groups.
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(points))
-        for start in range(0, len(order), _ADDED_AT_ONCE):
-            part = order[start : start + _ADDED_AT_ONCE]
-            graph.add_items(points[part], part, num_threads=threads)
-        index = cls(graph, options.ef or max(64, 2 * k), float("nan"))
-        index._raise_ef(points, k, options, rng, threads)
+        order = np.random.default_rng(seed).permutation(len(points))
+        index = cls(graph, options.ef or k, float("nan"))
+        # The last points are new to a graph of the others, as the rows will be that are predicted.
+        n_first = len(order) - min(_RECALL_QUERIES, len(order) // _RECALL_SHARE)
+        index._add(points, order[:n_first], threads)
+        index._raise_ef(points[order[:n_first]], points[order[n_first:]], k, options, threads)
+        index._add(points, order[n_first:], threads)
         return index
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
@@ -153,18 +153,24 @@ class HnswIndex:
         graph.load_index(str(path), max_elements=n_points)
         return cls(graph, ef, recall)
 
-    def _raise_ef(self, points: Singles, k: int, options: GraphOptions, rng: np.random.Generator, threads: int) -> None:
-        sample = rng.permutation(len(points))[:_RECALL_QUERIES]
-        k = min(k + 1, len(points))  # every point finds itself, which says nothing about the graph
-        exact, _ = ExactIndex(points).search(points[sample], k)
+    def _add(self, points: Singles, which: Integers, threads: int) -> None:
+        for start in range(0, len(which), _ADDED_AT_ONCE):
+            part = which[start : start + _ADDED_AT_ONCE]
+            self.graph.add_items(points[part], part, num_threads=threads)
+
+    def _raise_ef(self, known: Singles, new: Singles, k: int, options: GraphOptions, threads: int) -> None:
+        """Widen the search until it finds enough of the true neighbours that new points have among the known ones."""
+        if len(new) == 0:
+            return
+        k = min(k, len(known))
+        exact, _ = ExactIndex(known).search(new, k)
         while True:
-            found, _ = self.search(points[sample], k, threads)
+            found, _ = self.search(new, k, threads)
             # By distance, not by name: of points equally far away either one is right.
-            hits = found[:, 1:] <= exact[:, -1:] * (1 + 1e-5) + 1e-12
-            self.recall = float(hits.mean())
-            if self.recall >= options.recall or options.ef is not None or self.ef >= min(_MOST_EF, len(points)):
+            self.recall = float((found <= exact[:, -1:] * (1 + 1e-5) + 1e-12).mean())
+            if self.recall >= options.recall or options.ef is not None or self.ef >= min(_MOST_EF, len(known)):
                 return
-            self.ef *= 2
+            self.ef = -(-self.ef * 5 // 4)
 
 
 def new_graph(n_columns: int) -> Any:
