@@ -9,6 +9,7 @@ import typer
 
 from resmem_cli import __version__
 from resmem_cli.cli.evaluate import evaluate
+from resmem_cli.cli.explain import explain
 from resmem_cli.cli.fit_base import fit_base
 from resmem_cli.cli.fit_residual import fit_residual
 from resmem_cli.cli.predict import predict
@@ -46,3 +47,4 @@ app.command("fit-base")(fit_base)
 app.command("fit-residual")(fit_residual)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.command("explain")(explain)

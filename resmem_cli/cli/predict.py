@@ -35,6 +35,14 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add one column probability_<class> per class.")
     ] = False,
+    support: Annotated[
+        bool,
+        typer.Option(
+            "--support",
+            help="Add distance_percentile: how far the nearest remembered row is, as the percentage of remembered rows "
+            "that are no farther from their own nearest other; near 100, a row is unlike anything remembered.",
+        ),
+    ] = False,
     base_only: Annotated[bool, typer.Option("--base-only", help="Predict with the base alone.")] = False,
     batch_rows: Annotated[
         int, typer.Option(min=1, max=1 << 24, help="How many rows each thread has in hand.")
@@ -63,6 +71,7 @@ def predict(
         keep=keep if keep in ("all", "none", "id") else options.names([keep]),
         prefix=prefix,
         with_probabilities=probabilities,
+        with_support=support,
         base_only=base_only,
         batch_rows=batch_rows,
         threads=threads,

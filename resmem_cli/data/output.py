@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -38,6 +38,11 @@ def output_format(output: str, forced: Format | None) -> tuple[Format, str | Non
     if forced is not None:
         return forced, compression_of(Path(output), forced)
     return format_of(Path(output), hint="name the format with --output-format")
+
+
+def from_records(records: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return a table of records of the same fields."""
+    return pa.Table.from_pylist(list(records))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Layout:
         prefix: put before the name of every added column.
         with_probabilities: whether every class gets a column.
         base_only: whether there is no memory, and so no `prediction_base` beside the prediction.
+        with_support: whether a column says how far each row is from what is remembered.
         typed: whether the output has types, so that text which the model knows to be numbers becomes numbers.
     """
 
@@ -34,6 +35,7 @@ class Layout:
     with_probabilities: bool
     base_only: bool
     typed: bool
+    with_support: bool = False
 
     def __post_init__(self) -> None:
         if self.keep == "id" and self.schema.id_column is None:
@@ -59,6 +61,8 @@ class Layout:
             names.append("probability")
             if self.with_probabilities:
                 names += [f"probability_{name}" for name in self.schema.target.class_names]
+        if self.with_support:
+            names.append("distance_percentile")
         return [self.prefix + name for name in names]
 
     def _named(self) -> list[str]:
@@ -69,8 +73,10 @@ class Layout:
         return list(self.keep)
 
 
-def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats) -> pa.Table:
+def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats, support: Floats | None = None) -> pa.Table:
     """Return the output table of a batch, from [n, outputs] predictions without and with the memory.
+
+    If there is a column of support, it holds [n] percentiles.
 
     Raises:
         DataError: a column to keep is missing.
@@ -93,7 +99,10 @@ def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats) -> pa.Tabl
         )
     known = {column.name: column for column in layout.schema.columns} if layout.typed and rows.is_text else {}
     columns = {name: _typed(rows, name, known.get(name)) for name in kept}
-    return pa.table(columns | dict(zip(added, _predictions(layout, base, resmem), strict=True)))
+    values = _predictions(layout, base, resmem)
+    if support is not None:
+        values.append(pa.array(support))
+    return pa.table(columns | dict(zip(added, values, strict=True)))
 
 
 def _predictions(layout: Layout, base: Floats, resmem: Floats) -> list[pa.Array]:

@@ -63,6 +63,10 @@ class Index(Protocol):
         """Return [n, k] Euclidean distances, ascending, and the [n, k] points they belong to."""
         ...
 
+    def points_at(self, which: Integers) -> Singles:
+        """Return some of the points."""
+        ...
+
 
 @dataclass(frozen=True)
 class ExactIndex:
@@ -89,6 +93,9 @@ class ExactIndex:
             distances[start : start + block] = np.take_along_axis(apart, order, axis=1)
             indices[start : start + block] = np.take_along_axis(nearest, order, axis=1)
         return distances, indices
+
+    def points_at(self, which: Integers) -> Singles:
+        return self.points[which]
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,9 @@ class HnswIndex:
             ) from error
         distances = squares.astype(np.float64)
         return np.sqrt(distances, out=distances), labels.view(np.int64)
+
+    def points_at(self, which: Integers) -> Singles:
+        return np.asarray(self.graph.get_items(which, return_type="numpy"), dtype=np.float32)
 
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))

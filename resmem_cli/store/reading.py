@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -52,6 +54,47 @@ class StoredModel(NamedTuple):
     objective: str
 
 
+@dataclass(frozen=True)
+class RememberedRows:
+    """Which rows the cells of each memory hold.
+
+    Attributes:
+        cells: per memory, [n] the cell of each row.
+        ids: [n] what the id column said of each, or None if there is no such column.
+    """
+
+    cells: tuple[NDArray[np.int64], ...]
+    ids: Ids | None
+
+    @cached_property
+    def _by_cell(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Per memory, the rows sorted by cell, and the cells in that order."""
+        orders = [np.argsort(cells, kind="stable") for cells in self.cells]
+        return [(order, cells[order]) for order, cells in zip(orders, self.cells, strict=True)]
+
+    def names(self, memory: int, cell: int, most: int) -> list[str]:
+        """Return the ids of the first rows of a cell, or their numbers from 1 where rows have none."""
+        order, cells = self._by_cell[memory]
+        start, stop = np.searchsorted(cells, [cell, cell + 1])
+        rows = order[start : min(stop, start + most)].tolist()
+        return [str(row + 1) if self.ids is None else self.ids[row] for row in rows]
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Texts as one run of UTF-8 bytes and the place where each ends."""
+
+    data: bytes
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, position: int) -> str:
+        start = int(self.ends[position - 1]) if position else 0
+        return self.data[start : int(self.ends[position])].decode()
+
+
 def load_base(directory: Path) -> StoredBase:
     """Load the base alone.
 
@@ -68,6 +111,23 @@ def load(directory: Path) -> StoredModel:
         ModelError: either is missing, damaged or of a newer format, or the memory belongs to another base.
     """
     return _steadily(directory, lambda: _model(directory))
+
+
+def load_with_rows(directory: Path) -> tuple[StoredModel, RememberedRows]:
+    """Load the whole, and which rows its memories hold.
+
+    Raises:
+        ModelError: as `load`.
+    """
+
+    def read() -> tuple[StoredModel, RememberedRows]:
+        content = _read_memory(directory) if directory.is_dir() else {}
+        model = _model(directory)
+        if _read_memory(directory)["id"] != content["id"]:  # a writer came between
+            raise FileNotFoundError(errno.ENOENT, "the memory", str(directory / manifest.MEMORY))
+        return model, _remembered(directory, content)
+
+    return _steadily(directory, read)
 
 
 def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
@@ -199,6 +259,16 @@ def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, 
     search = content["search"]
     recall = float("nan") if search["recall"] is None else search["recall"]
     return HnswIndex.load(graph, content["columns"], content["cells"], search["ef"], recall)
+
+
+def _remembered(directory: Path, content: Mapping[str, Any]) -> RememberedRows:
+    paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
+    arrays = parts.load_arrays(paths[parts.ROWS])
+    cells = tuple(arrays[f"cells_{i}" if i else "cells"] for i in range(len(content["memories"])))
+    ids = Ids(arrays["id_bytes"].tobytes(), arrays["id_ends"]) if "id_ends" in arrays else None
+    if any(len(each) != content["rows"] for each in cells) or (ids is not None and len(ids) != content["rows"]):
+        raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
+    return RememberedRows(cells, ids)
 
 
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:

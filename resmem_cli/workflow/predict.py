@@ -17,6 +17,7 @@ from resmem_cli.data.predictions import Layout
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
+from resmem_cli.model import explanation
 from resmem_cli.model.parallel import in_order
 from resmem_cli.model.resmem import Prediction, ResMem
 from resmem_cli.store import manifest, reading
@@ -35,6 +36,7 @@ class PredictOptions:
         keep: "all", "none", "id", or the names of the input's columns to pass on.
         prefix: put before every column that is added.
         with_probabilities: whether every class gets a column.
+        with_support: whether it is said how far each row is from what is remembered.
         base_only: whether to predict with the base alone.
         batch_rows: how many rows each thread has in hand.
     """
@@ -44,6 +46,7 @@ class PredictOptions:
     keep: str | Sequence[str] = "all"
     prefix: str = ""
     with_probabilities: bool = False
+    with_support: bool = False
     base_only: bool = False
     batch_rows: int = 32_768
     threads: int = 0
@@ -115,18 +118,25 @@ def predict_each(
 
 @dataclass(frozen=True)
 class _Scoring:
-    """A loaded model and what to write of its predictions; without `resmem` those of the base alone."""
+    """A loaded model and what to write of its predictions; without `resmem` those of the base alone.
+
+    `usual` are the distances that support is measured against, if it is asked for.
+    """
 
     base: StoredBase
     resmem: ResMem | None
     options: PredictOptions
+    usual: Floats | None = None
 
     @classmethod
     def load(cls, model: Path, options: PredictOptions) -> _Scoring:
         if options.base_only:
+            if options.with_support:
+                raise UsageError("the base alone has no memory to be far from", "leave --support or --base-only out")
             return cls(reading.load_base(model), None, options)
         stored = reading.load(model)
-        return cls(stored.base, stored.resmem, options)
+        usual = explanation.usual_distances(stored.resmem.members[0].memory) if options.with_support else None
+        return cls(stored.base, stored.resmem, options, usual)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
@@ -135,13 +145,21 @@ class _Scoring:
         options = self.options
         typed = not output.output_format(target, form)[0].is_text
         layout = Layout(
-            self.base.schema, options.keep, options.prefix, options.with_probabilities, options.base_only, typed=typed
+            self.base.schema,
+            options.keep,
+            options.prefix,
+            options.with_probabilities,
+            options.base_only,
+            typed=typed,
+            with_support=options.with_support,
         )
 
         def score(batch: Rows) -> tuple[Any, Surprises]:
             X, odd = encoding.encode(batch, self.base.schema)
-            prediction = self._prediction(X, 1 if beside > 1 else threads)
-            return predictions.lay_out(batch, layout, prediction.base, prediction.resmem), odd
+            own_threads = 1 if beside > 1 else threads
+            prediction = self._prediction(X, own_threads)
+            support = self._support(X, own_threads)
+            return predictions.lay_out(batch, layout, prediction.base, prediction.resmem, support), odd
 
         beside = threads if self.is_thread_safe else 1
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
@@ -158,6 +176,11 @@ class _Scoring:
     def is_thread_safe(self) -> bool:
         """Whether batches may be scored side by side."""
         return all(base.is_thread_safe for base in self.base.bases)
+
+    def _support(self, X: Floats, threads: int) -> Floats | None:
+        if self.resmem is None or self.usual is None:
+            return None
+        return explanation.percentiles(explanation.nearest(self.resmem, X, threads=threads), self.usual)
 
     def _prediction(self, X: Floats, threads: int) -> Prediction:
         if self.resmem is not None:

@@ -1,0 +1,118 @@
+"""`resmem explain`: parse, one call, print."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resmem_cli.cli import console, options
+from resmem_cli.data.sources import Format
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.explain import Explained
+
+# Farther from everything remembered than so many of a hundred remembered rows are from each other.
+_FAR = 99.0
+
+
+def explain(
+    inputs: options.Inputs,
+    model: options.Model,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="N,M,...", help="The numbers of the rows to explain, from 1; all if not given."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="How many neighbours to list per row.")] = 10,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+    ] = "-",
+    output_format: Annotated[
+        Format | None,
+        typer.Option(
+            help="jsonl: a line per row. csv and others: a line per row and neighbour. On a terminal: a table."
+        ),
+    ] = None,
+    threads: options.Threads = 0,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Say why rows are predicted as they are: the remembered rows that moved each prediction, and by how much."""
+    source = options.input_of(inputs, input_format, delimiter)
+    numbers = None if rows is None else _numbers(rows)
+
+    from resmem_cli.workflow.explain import explain as run
+
+    with console.progress(quiet) as report:
+        explained = run(source, model, rows=numbers, top=top, threads=threads, report=report)
+        if output == "-" and output_format is None and sys.stdout.isatty():
+            done = list(explained)
+        else:
+            _write(explained, output, output_format)
+            done = []
+    for each in done:
+        _print(each)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        numbers = sorted({int(word) for word in text.split(",")})
+    except ValueError:
+        numbers = [0]
+    if numbers[0] < 1:
+        raise typer.BadParameter(f"'{text}' is no list of row numbers from 1, such as 3,17", param_hint="'--rows'")
+    return numbers
+
+
+def _write(explained: Any, output: str, output_format: Format | None) -> None:
+    from resmem_cli.data import output as tables
+
+    if output == "-" and output_format is None:
+        output_format = Format.JSONL
+    nested = tables.output_format(output, output_format)[0] is Format.JSONL
+    with tables.writer(output, output_format) as table:
+        for each in explained:
+            table.write(tables.from_records([asdict(each)] if nested else _flat(each)))
+
+
+def _flat(each: Explained) -> list[dict[str, Any]]:
+    """Return a record per neighbour, and a last one of the others together, which has no distance."""
+    own = {name: value for name, value in asdict(each).items() if name not in ("neighbors", "n_others", "others")}
+    listed = [asdict(neighbor) | {"rows": " ".join(neighbor.rows)} for neighbor in each.neighbors]
+    others = {"rows": f"{each.n_others} others", "contribution": each.others}
+    names = ("memory", "rows", "n_rows", "distance", "weight", "residual", "contribution")
+    return [
+        own | {f"neighbor_{name}": found.get(name) for name in names}
+        for found in [*listed, *([others] if each.n_others else [])]
+    ]
+
+
+def _print(each: Explained) -> None:
+    name = f"row {each.row:,}" + (f" ({each.id})" if each.id else "")
+    what = "prediction" if each.label is None else f"probability of {each.label}"
+    print(
+        f"{name}: {what} {console.number(each.prediction)} = base {console.number(each.base)} "
+        f"{each.correction:+.5g} of {len(each.neighbors) + each.n_others} neighbours"
+        + (f" {each.adjustment:+.5g} of other bases and bounds" if abs(each.adjustment) > 1e-9 else "")
+    )
+    far = " - unlike anything remembered" if each.percentile > _FAR else ""
+    print(f"the nearest memory is farther than {each.percentile:.0f} % of the remembered rows are from theirs{far}\n")
+    rows = [
+        (
+            " ".join(neighbor.rows[:3]),
+            f"{neighbor.n_rows:g}",
+            console.number(neighbor.distance),
+            console.number(neighbor.weight),
+            console.number(neighbor.residual),
+            f"{neighbor.contribution:+.5g}",
+        )
+        for neighbor in each.neighbors
+    ]
+    if each.n_others:
+        rows.append((f"{each.n_others} others", "", "", "", "", f"{each.others:+.5g}"))
+    console.table(("remembered row", "rows", "distance", "weight", "residual", "contribution"), rows)
+    print()

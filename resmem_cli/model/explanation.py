@@ -1,0 +1,106 @@
+"""Why a prediction is what it is: the neighbours that moved it, and how far from everything remembered a row is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resmem_cli.model import kernel
+from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.memory import Memory
+from resmem_cli.model.resmem import ResMem
+
+_SAMPLED = 1_000  # cells whose distance from their nearest other says what is usual
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What one memory's neighbours add to the predictions of n rows.
+
+    Attributes:
+        cells: [n, k] the neighbours, nearest first.
+        distances, weights: [n, k] the weights sum to 1 per row.
+        residuals: [n, k, outputs] what is remembered there, with what the step from there is expected to change.
+        contributions: [n, k, outputs] what each adds to the prediction.
+    """
+
+    cells: Integers
+    distances: Floats
+    weights: Floats
+    residuals: Floats
+    contributions: Floats
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The predictions of n rows, taken apart.
+
+    Attributes:
+        base, prediction: [n, outputs] as `ResMem.predict` gives them.
+        shares: per memory; of a memory that is switched off, contributions of 0.
+        percentiles: [n] how far the nearest cell of the first memory is: the percentage of remembered rows that are
+            no farther from their own nearest other.
+    """
+
+    base: Floats
+    prediction: Floats
+    shares: tuple[Shares, ...]
+    percentiles: Floats
+
+
+def explain(resmem: ResMem, X: Floats, usual: Floats, *, threads: int = 1) -> Explanation:
+    """Explain the predictions of [n, d] encoded rows, which are few enough to hold all their neighbours.
+
+    Args:
+        resmem: the model.
+        X: the rows.
+        usual: what `usual_distances` gives for the first memory.
+        threads: how many.
+    """
+    whole = resmem.predict(X, threads=threads)
+    shares = tuple(
+        _shares(resmem, i, X, weight if resmem.uses_memory else 0.0, threads) for i, weight in enumerate(resmem.weights)
+    )
+    return Explanation(whole.base, whole.resmem, shares, percentiles(shares[0].distances[:, 0], usual))
+
+
+def usual_distances(memory: Memory, *, threads: int = 1) -> Floats:
+    """Return, ascending, the distances of remembered rows (a sample) from the nearest other remembered row."""
+    rng = np.random.default_rng(0)
+    sample = rng.permutation(len(memory.counts))[:_SAMPLED]
+    distances, _ = memory.neighbors(memory.index.points_at(sample), 2, threads)
+    alone = distances[:, -1] if distances.shape[1] > 1 else np.zeros(len(sample))
+    # Rows in one cell are at distance 0 from each other, and a cell of many rows is as usual as they are.
+    counts = memory.counts[sample]
+    own = np.where(counts > 1, 0.0, alone)
+    drawn = rng.choice(len(own), _SAMPLED, p=counts / counts.sum()) if counts.sum() > 0 else np.arange(len(own))
+    return np.sort(own[drawn])
+
+
+def nearest(resmem: ResMem, X: Floats, *, threads: int = 1) -> Floats:
+    """Return [n] the distance of each encoded row from the nearest cell of the first memory."""
+    member = resmem.members[0]
+    base = resmem.bases[member.base]
+    points = member.representation.represent(X, base, base.predict(X)).points
+    return member.memory.neighbors(points, 1, threads)[0][:, 0]
+
+
+def percentiles(distances: Floats, usual: Floats) -> Floats:
+    """Return [n] the percentage of the usual distances that are no greater than each of [n] distances."""
+    return 100.0 * np.searchsorted(usual, distances * (1 + 1e-6), side="right") / len(usual)
+
+
+def _shares(resmem: ResMem, position: int, X: Floats, weight: float, threads: int) -> Shares:
+    member = resmem.members[position]
+    settings, base = member.settings, resmem.bases[member.base]
+    near = member.representation.represent(X, base, base.predict(X))
+    distances, cells = member.memory.neighbors(near.points, settings.n_neighbors, threads)
+    weights = kernel.weights(
+        distances.copy(), member.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
+    )
+    residuals = member.memory.residuals[cells]
+    if near.trend is not None:
+        residuals = residuals + near.trend[:, None, :]
+    contributions = weight * settings.shrinkage * weights[:, :, None] * residuals
+    return Shares(cells, distances, weights, residuals, contributions)

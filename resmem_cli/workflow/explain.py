@@ -1,0 +1,166 @@
+"""explain: which remembered rows moved a prediction, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resmem_cli.data import encoding
+from resmem_cli.data.kinds import Floats
+from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Schema
+from resmem_cli.errors import DataError
+from resmem_cli.model import explanation
+from resmem_cli.model.explanation import Explanation
+from resmem_cli.store import reading
+from resmem_cli.store.reading import RememberedRows
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.inputs import Input, Report, silent
+
+_ROWS_AT_ONCE = 1_024
+_MOST_NAMED = 5  # rows of one cell
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A remembered cell and what it adds.
+
+    Attributes:
+        memory: the position of the memory among the model's.
+        rows: the ids of some of the cell's rows, or their numbers among those that were memorised, from 1.
+        n_rows: how many rows (or how much weight) it stands for.
+        distance, weight: the weights of a memory's neighbours sum to 1.
+        residual, contribution: what is remembered there, and what it adds to the prediction.
+    """
+
+    memory: int
+    rows: tuple[str, ...]
+    n_rows: float
+    distance: float
+    weight: float
+    residual: float
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One row: prediction = base + correction + adjustment. Of classes, the probabilities of the predicted class.
+
+    Attributes:
+        row: its number in the input, from 1; `id` what its id column says.
+        label: the predicted class, or None of a regression.
+        base, prediction: without and with the memories.
+        correction: the sum of what all neighbours add.
+        adjustment: what other bases than the first, temperatures and the bounds of probabilities add.
+        percentile: how far the nearest remembered row is, as a percentile of the remembered rows' own distances.
+        neighbors: those that add most, by size; `n_others` more add `others` together.
+    """
+
+    row: int
+    id: str | None
+    label: str | None
+    base: float
+    prediction: float
+    correction: float
+    adjustment: float
+    percentile: float
+    neighbors: tuple[Neighbor, ...]
+    n_others: int
+    others: float
+
+
+def explain(
+    source: Input,
+    model: Path,
+    *,
+    rows: Sequence[int] | None = None,
+    top: int = 10,
+    threads: int = 0,
+    report: Report = silent,
+) -> Iterator[Explained]:
+    """Yield why each row is predicted as it is.
+
+    Args:
+        source: the rows.
+        model: the directory.
+        rows: the numbers of those to explain, from 1, ascending; None for all.
+        top: how many neighbours to list for each.
+        threads: how many; 0 for every core.
+        report: is told how many rows are done.
+
+    Raises:
+        DataError: the input cannot be read, does not fit the model's schema, or has not as many rows.
+        ModelError: the model is missing, stale or damaged, or has no memory yet.
+    """
+    with threading.limited(threads) as count:
+        stored, remembered = reading.load_with_rows(model)
+        schema = stored.base.schema
+        usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
+        telling = _Telling(schema, remembered, [member.memory.counts for member in stored.resmem.members], top)
+        n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
+        columns = frozenset({*schema.read_columns, *filter(None, [schema.id_column])})
+        for batch in source.batches(_ROWS_AT_ONCE, columns):
+            positions = np.arange(len(batch))
+            if wanted is not None:
+                positions = wanted[(wanted >= n_before) & (wanted < n_before + len(batch))] - n_before
+            if len(positions):
+                part = batch.take(positions)
+                X, _ = encoding.encode(part, schema)
+                done = explanation.explain(stored.resmem, X, usual, threads=count)
+                numbers = n_before + positions + 1
+                yield from telling.of(part, numbers.tolist(), done)
+            n_before += len(batch)
+            report(f"{n_before:,} rows")
+            if wanted is not None and n_before > wanted[-1]:
+                return
+        if wanted is not None and wanted[-1] >= n_before:
+            raise DataError(f"there is no row {wanted[-1] + 1:,}: the input has {n_before:,}", "correct --rows")
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """What rows are told by: the schema, the rows and the counts of each memory's cells, how many to list."""
+
+    schema: Schema
+    rows: RememberedRows
+    counts: Sequence[Floats]
+    top: int
+
+    def of(self, rows: Rows, numbers: Sequence[int], done: Explanation) -> Iterator[Explained]:
+        """Yield what was computed of some rows, which have these numbers in the input."""
+        has_ids = self.schema.id_column is not None and self.schema.id_column in rows.table.column_names
+        ids = encoding.as_ids(rows, self.schema) if has_ids else None
+        for i, number in enumerate(numbers):
+            output = int(done.prediction[i].argmax())  # the number itself, or the predicted class
+            neighbors = sorted(self._neighbors(done, i, output), key=lambda each: -abs(each.contribution))
+            correction = sum(each.contribution for each in neighbors)
+            base, prediction = float(done.base[i, output]), float(done.prediction[i, output])
+            yield Explained(
+                row=number,
+                id=None if ids is None else ids[i],
+                label=self.schema.target.class_names[output] if self.schema.target.classes else None,
+                base=base,
+                prediction=prediction,
+                correction=correction,
+                adjustment=prediction - base - correction,
+                percentile=float(done.percentiles[i]),
+                neighbors=tuple(neighbors[: self.top]),
+                n_others=len(neighbors[self.top :]),
+                others=sum(each.contribution for each in neighbors[self.top :]),
+            )
+
+    def _neighbors(self, done: Explanation, i: int, output: int) -> Iterator[Neighbor]:
+        for memory, share in enumerate(done.shares):
+            for j, cell in enumerate(share.cells[i].tolist()):
+                yield Neighbor(
+                    memory,
+                    tuple(self.rows.names(memory, cell, _MOST_NAMED)),
+                    float(self.counts[memory][cell]),
+                    float(share.distances[i, j]),
+                    float(share.weights[i, j]),
+                    float(share.residuals[i, j, output]),
+                    float(share.contributions[i, j, output]),
+                )

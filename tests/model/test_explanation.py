@@ -1,0 +1,81 @@
+"""Explanations: what neighbours add is what the prediction moved by, and distances are told by what is usual."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.explanation import explain, nearest, percentiles, usual_distances
+from resmem_cli.model.fitting import Place
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memorising import memorise
+from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex, Memory
+from resmem_cli.model.resmem import ResMem
+from tests.model.examples import TASKS, fitting_of, make_rows, rows_of
+
+
+def model_of(n_classes: int, *places: Place, settings: Settings) -> tuple[ResMem, Floats]:
+    """A model with a memory in each place, and rows that it has not seen."""
+    X, y, problem = make_rows(200, n_classes)
+    fitting = fitting_of(rows_of(X, y), problem, estimator="linear", n_steps=5)
+    members = tuple(memorise(fitting, place, settings, GraphOptions()).corrected for place in places)
+    return ResMem((fitting.base,), members, (1 / len(members),) * len(members)), make_rows(30, n_classes, seed=5)[0]
+
+
+@pytest.mark.parametrize("n_classes", TASKS)
+@pytest.mark.parametrize("names", [("features",), ("learned:mlp",), ("features", "learned:linear")])
+def test_what_the_neighbours_add_is_what_the_prediction_moved_by(n_classes: int, names: tuple[str, ...]) -> None:
+    resmem, X = model_of(n_classes, *(Place(0, name) for name in names), settings=Settings(7, 0.4, shrinkage=0.3))
+    found = explain(resmem, X, usual_distances(resmem.members[0].memory))
+    expected = resmem.predict(X)
+    np.testing.assert_array_equal(found.base, expected.base)
+    np.testing.assert_array_equal(found.prediction, expected.resmem)
+    added = sum(share.contributions.sum(axis=1) for share in found.shares)
+    for share in found.shares:
+        assert share.cells.shape == (30, 7)
+        np.testing.assert_allclose(share.weights.sum(axis=1), 1)
+        assert (np.diff(share.distances, axis=1) >= 0).all()
+    if n_classes == 0:
+        np.testing.assert_allclose(found.base + added, found.prediction, rtol=1e-9)
+    else:
+        np.testing.assert_allclose(added.sum(axis=1), 0, atol=1e-9)  # of probabilities, which go on summing to 1
+        each = [found.base + len(names) * share.contributions.sum(axis=1) for share in found.shares]
+        inside = np.all([(one > 0) & (one < 1) for one in each], axis=(0, 2))  # no memory's mean is clipped
+        assert inside.any()
+        np.testing.assert_allclose((found.base + 0.99 * added)[inside], found.prediction[inside], atol=1e-9)
+
+
+def test_a_memory_that_is_switched_off_adds_nothing_and_still_tells_distances() -> None:
+    resmem, X = model_of(0, Place(0, "features"), settings=Settings(3, 0.4, shrinkage=0.0))
+    found = explain(resmem, X, usual_distances(resmem.members[0].memory))
+    assert not found.shares[0].contributions.any()
+    np.testing.assert_array_equal(found.prediction, found.base)
+    np.testing.assert_array_equal(found.shares[0].distances[:, 0], nearest(resmem, X))
+
+
+@pytest.mark.parametrize("n", [300, 3_000])
+def test_usual_distances_are_those_of_cells_from_their_nearest_other(n: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    cells = Cells.group(points)
+    index = ExactIndex(points) if n < 1_000 else HnswIndex.build(points, 4, GraphOptions(), 0, 1)
+    usual = usual_distances(Memory(np.zeros((n, 1)), cells.counts, index))
+    exact = np.sort(ExactIndex(points).search(points, 2)[0][:, 1])
+    levels = np.linspace(0.05, 0.95, 7)
+    np.testing.assert_allclose(np.quantile(usual, levels), np.quantile(exact, levels), rtol=0.15)
+
+
+def test_rows_of_one_cell_are_at_no_distance_from_each_other() -> None:
+    points = np.array([[0.0], [1.0], [3.0]], np.float32)
+    usual = usual_distances(Memory(np.zeros((3, 1)), np.array([98.0, 1.0, 1.0]), ExactIndex(points)))
+    assert np.mean(usual == 0) == pytest.approx(0.98, abs=0.02)
+    assert set(usual) == {0.0, 1.0, 2.0}
+
+
+def test_one_cell_alone_has_no_other() -> None:
+    assert not usual_distances(Memory(np.zeros((1, 1)), np.ones(1), ExactIndex(np.zeros((1, 2), np.float32)))).any()
+
+
+def test_a_percentile_is_the_share_of_usual_distances_that_are_no_greater() -> None:
+    usual = np.array([0.0, 1.0, 1.0, 2.0])
+    np.testing.assert_array_equal(percentiles(np.array([0.0, 0.5, 1.0, 5.0]), usual), [25, 25, 75, 100])
