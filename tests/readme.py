@@ -16,6 +16,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+# What a command says of itself once a minute: on a slow machine there are such lines, on a fast one none.
+_PROGRESS = re.compile(
+    r"(starting|reading|writing|comparing|training .*|fitting \d+ bases.*|scoring settings .*|memorising [\d,]+ rows"
+    r"|condensing .*|indexing .*|\w+, fold \d+ of \d+|[\d,]+ rows( \(.*)?)"
+)
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -67,7 +72,7 @@ def _run(command: str, folder: Path) -> str:
     )
     if done.returncode != 0:
         raise RuntimeError(f"$ {command}\n{done.stdout}\nended with {done.returncode}")
-    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
+    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines() if not _PROGRESS.fullmatch(line))
 
 
 def main() -> int:

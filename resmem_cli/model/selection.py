@@ -32,6 +32,8 @@ from resmem_cli.model.splitting import Rows
 _MOST_SCORED = 100_000  # held-out rows times classes that the grid is scored on
 _HELD_RESIDUALS = 500_000  # of neighbours, at once
 _OUTLIER_SHARE = 1_000
+# Of the loss. Without this bound the standard error over five folds let a gain of 29.7 % become one of 27.0 %.
+_UNNOTICED = 0.005
 
 
 @dataclass(frozen=True)
@@ -251,15 +253,16 @@ class _Judge:
 def _frugal(losses: Floats, n_neighbors: Integers) -> int:
     """Return which of the settings to use, by their [folds, settings] losses: fewer neighbours are found faster.
 
-    Of those whose loss exceeds the least by no more than the standard error of that difference, the ones with the
-    fewest neighbours, and of these the best.
+    Of those whose loss exceeds the least by no more than the standard error of that difference, nor by a share that
+    anyone would notice, the ones with the fewest neighbours, and of these the best.
     """
     mean = losses.mean(axis=0)
     best = int(np.argmin(mean))
     if len(losses) < 2:
         return best
     worse = losses - losses[:, [best]]
-    close = np.flatnonzero(worse.mean(axis=0) <= worse.std(axis=0, ddof=1) / np.sqrt(len(losses)))
+    error = worse.std(axis=0, ddof=1) / np.sqrt(len(losses))
+    close = np.flatnonzero(worse.mean(axis=0) <= np.minimum(error, _UNNOTICED * mean[best]))
     fewest = close[n_neighbors[close] == n_neighbors[close].min()]
     return int(fewest[np.argmin(mean[fewest])])
 

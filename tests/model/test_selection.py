@@ -109,7 +109,7 @@ def preferred(by_fold: Floats, settings: Sequence[Settings]) -> int:
     close = []
     for i, column in enumerate(by_fold.T):
         worse = column - by_fold[:, best]
-        if worse.mean() <= worse.std(ddof=1) / len(worse) ** 0.5:
+        if worse.mean() <= worse.std(ddof=1) / len(worse) ** 0.5 and worse.mean() <= 0.005 * means[best]:
             close.append(i)
     return min(close, key=lambda i: (settings[i].n_neighbors, means[i]))
 
@@ -694,7 +694,9 @@ def test_fewer_neighbours_are_used_where_the_folds_cannot_tell_the_difference() 
     assert selection._frugal(clearly, n_neighbors) == 3
     nearly = clearly + np.array([[-1.02, 0, 0, 0], [-0.98, 0, 0, 0], [-1.0, 0, 0, 0]])  # 0 ± .012 worse than the best
     assert selection._frugal(nearly, n_neighbors) == 0
-    two = np.array([[3.0, 1.1, 1.05, 1.0], [3.0, 0.95, 1.0, 1.0], [3.0, 1.0, 1.0, 1.0]])
+    unsure = clearly + np.array([[-1.9, 0, 0, 0], [0.1, 0, 0, 0], [-1.0, 0, 0, 0]])  # .07 ± .58 worse, of 3
+    assert selection._frugal(unsure, n_neighbors) == 3
+    two = np.array([[3.0, 1.1, 1.05, 1.0], [3.0, 0.9, 1.0, 1.0], [3.0, 1.003, 0.955, 1.0]])
     assert selection._frugal(two, n_neighbors) == 1  # of as many neighbours, the better
 
 
