@@ -12,6 +12,7 @@ from resmem_cli.cli.evaluate import evaluate
 from resmem_cli.cli.explain import explain
 from resmem_cli.cli.fit_base import fit_base
 from resmem_cli.cli.fit_residual import fit_residual
+from resmem_cli.cli.inspect import inspect, verify
 from resmem_cli.cli.predict import predict
 
 app = typer.Typer(
@@ -48,3 +49,5 @@ app.command("fit-residual")(fit_residual)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("explain")(explain)
+app.command("inspect")(inspect)
+app.command("verify")(verify)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,26 +141,49 @@ def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
     return _steadily(directory, read)
 
 
+def read_manifest(directory: Path, name: str) -> dict[str, Any]:
+    """Return what base.json or memory.json says.
+
+    Raises:
+        ModelError: it is missing, damaged, or of a newer format.
+    """
+    return _steadily(directory, lambda: _read_base(directory) if name == manifest.BASE else _read_memory(directory))
+
+
 def _steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
     """Read again if a part is gone: a writer has replaced the generation between its manifest and its parts."""
     for attempt in range(_RETRIES):
         time.sleep(0.1 * attempt)
         try:
-            return read()
+            with guarded(directory):
+                return read()
         except FileNotFoundError as error:
             if attempt == _RETRIES - 1:
                 raise ModelError(
                     f"the model directory '{directory}' lacks {error.filename}", "fit the model again"
                 ) from error
-        except OSError as error:
-            raise ModelError(
-                f"the model directory '{directory}' cannot be read ({error.strerror})", "check its permissions"
-            ) from error
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise ModelError(
-                f"the model directory '{directory}' is damaged ({type(error).__name__}: {error})", "fit the model again"
-            ) from error
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def guarded(directory: Path) -> Iterator[None]:
+    """Turn what damaged content makes of whoever reads it into an error that says so; a missing file passes.
+
+    Raises:
+        ModelError: the content is not what a model directory holds, or may not be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ModelError(
+            f"the model directory '{directory}' cannot be read ({error.strerror})", "check its permissions"
+        ) from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ModelError(
+            f"the model directory '{directory}' is damaged ({type(error).__name__}: {error})", "fit the model again"
+        ) from error
 
 
 def _read_base(directory: Path) -> dict[str, Any]:

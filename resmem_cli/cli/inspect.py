@@ -1,0 +1,94 @@
+"""`resmem inspect` and `resmem verify`: parse, one call, print."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from resmem_cli.cli import console, options
+
+
+def inspect(model: options.Model, as_json: options.AsJson = False, traceback: options.Traceback = False) -> None:
+    """Say what a model is: task, columns, bases, memories, settings, what the folds said, sizes and versions."""
+    from resmem_cli.workflow.inspect import inspect as run
+
+    found = run(model)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for line in _lines(found):
+            print(line)
+
+
+def verify(
+    model: options.Model,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Check every size, hash, count and link of a model directory, and that its parts belong together."""
+    from resmem_cli.workflow.inspect import verify as run
+
+    found = run(model)
+    if as_json:
+        print(json.dumps({"sound": True, **vars(found), "leftovers": list(found.leftovers)}))
+        return
+    what = "base and memory are" if found.has_memory else "the base is (there is no memory)"
+    console.say(f"{what} sound: {found.n_files} files, {_mebibytes(found.n_bytes)}", quiet=quiet)
+    if found.leftovers:
+        console.say(
+            f"note: {len(found.leftovers)} folders in parts/ belong to no manifest: of a writer that is at work, or of "
+            "one that died, whose leavings the next one removes after a day",
+            quiet=quiet,
+        )
+
+
+def _lines(said: dict[str, Any]) -> list[str]:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in said["features"]["kinds"].items())
+    classes = f" of {len(said['classes'])} classes" if said["classes"] else ""
+    roles = "".join(f", {role} '{said[role]}'" for role in ("id", "weight") if said[role])
+    lines = [
+        f"{said['task']} of '{said['target']}'{classes} by {said['features']['count']} features ({kinds}){roles}",
+        "bases: " + ", ".join(_base(each) for each in said["bases"]) + f"; fitted on {said['base_rows']:,} rows",
+    ]
+    if said["memory"] is None:
+        lines.append("memory: none yet (run resmem fit-residual)")
+    else:
+        lines += _memory_lines(said["memory"])
+    libraries = ", ".join(f"{name} {version}" for name, version in said["libraries"].items())
+    lines.append(f"{_mebibytes(said['bytes'])}; format {said['format']}, by resmem {said['resmem']} ({libraries})")
+    return lines
+
+
+def _base(said: dict[str, Any]) -> str:
+    own = ", ".join(f"{name}={value}" for name, value in said["params"].items())
+    return str(said["estimator"]) + (f" ({own})" if own else "") + ("" if said["can_refit"] else ", from elsewhere")
+
+
+def _memory_lines(said: dict[str, Any]) -> list[str]:
+    if said["is_stale"]:
+        return ["memory: stale, because the bases were fitted again since (run resmem fit-residual)"]
+    lines = [f"memory: {said['rows']:,} rows"]
+    for each in said["memories"]:
+        settings, search = each["settings"], each["search"]
+        how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {search['recall']:.3f}"
+        kind = "relative" if settings["is_relative"] else "absolute"
+        lines.append(
+            f"  {100 * each['weight']:.3g} %: on {each['base']}, {each['representation']} ({each['columns']} columns), "
+            f"{each['residuals']} residuals, {each['cells']:,} cells, k {settings['n_neighbors']}, "
+            f"bandwidth {settings['bandwidth']} ({kind}), shrinkage {settings['shrinkage']:g}, "
+            f"temperature {settings['temperature']:g}, search {how}"
+        )
+    measured = said["measured"]
+    if measured is not None:
+        is_rmse = said["objective"] == "rmse"
+        base, resmem = (math.sqrt(measured[n]) if is_rmse else measured[n] for n in ("base_loss", "resmem_loss"))
+        unit = "error rate" if said["objective"] == "accuracy" else said["objective"]
+        verdict = "helps" if measured["helps"] else "does not help"
+        lines.append(f"  folds: {unit} {base:.5g} -> {resmem:.5g} of {measured['n_queries']:,} rows; it {verdict}")
+    return lines
+
+
+def _mebibytes(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.1f} MiB"

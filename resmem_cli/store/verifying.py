@@ -1,0 +1,84 @@
+"""Verifying a model directory: everything that loading checks, and what only the whole can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.errors import ModelError
+from resmem_cli.model.resmem import Corrected
+from resmem_cli.store import manifest, parts, reading
+
+_AGAIN = "fit the model again"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found sound.
+
+    Attributes:
+        n_files, n_bytes: of the parts that the manifests name.
+        has_memory: whether there is one; a base alone is sound too.
+        leftovers: names below the folder of parts that no manifest names: of a writer at work, or one that died.
+    """
+
+    n_files: int
+    n_bytes: int
+    has_memory: bool
+    leftovers: tuple[str, ...]
+
+
+def verify(directory: Path) -> Verified:
+    """Check every size, hash, count and link of a model directory, and that its parts belong together.
+
+    Raises:
+        ModelError: something is missing, damaged, or does not fit the rest.
+    """
+    with reading.guarded(directory):
+        return _verified(directory)
+
+
+def _verified(directory: Path) -> Verified:
+    base = reading.read_manifest(directory, manifest.BASE)
+    manifests = [base]
+    if (directory / manifest.MEMORY).exists():
+        memory = reading.read_manifest(directory, manifest.MEMORY)
+        manifests.append(memory)
+        stored, rows = reading.load_with_rows(directory)
+        for i, (member, cells) in enumerate(zip(stored.resmem.members, rows.cells, strict=True)):
+            _check_cells(member, cells, f"memory {i} of '{directory}'")
+        if abs(sum(stored.resmem.weights) - 1) > 1e-6:
+            raise ModelError(f"the weights of the memories of '{directory}' do not sum to 1", _AGAIN)
+    else:
+        reading.load_base(directory)
+    for content in manifests:
+        _check_rows(directory, content)
+    named = {content["id"] for content in manifests}
+    found = sorted(path.name for path in (directory / parts.FOLDER).iterdir() if path.name not in named)
+    sizes = [part["bytes"] for content in manifests for part in content["parts"].values()]
+    return Verified(len(sizes), sum(sizes), len(manifests) > 1, tuple(found))
+
+
+def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
+    paths = parts.checked(directory, content["id"], content["parts"])
+    n_hashes = len(parts.load_arrays(paths[parts.ROWS])["hashes"])
+    if n_hashes != content["rows"]:
+        raise ModelError(f"'{directory}' has {n_hashes} hashes of {content['rows']} rows", _AGAIN)
+
+
+def _check_cells(member: Corrected, cells: NDArray[np.int64], name: str) -> None:
+    memory = member.memory
+    n_cells = len(memory.counts)
+    if len(cells) and not 0 <= cells.min() <= cells.max() < n_cells:
+        raise ModelError(f"{name} has rows in cells that are not there", _AGAIN)
+    if not (np.isfinite(memory.residuals).all() and np.isfinite(memory.counts).all() and (memory.counts >= 0).all()):
+        raise ModelError(f"{name} holds residuals or counts that are no numbers", _AGAIN)
+    if len(np.unique(cells)) != n_cells:
+        raise ModelError(f"{name} has cells without rows", _AGAIN)
+    if not np.isfinite(memory.index.points_at(np.arange(min(n_cells, 1)))).all():
+        raise ModelError(f"{name} holds points that are no numbers", _AGAIN)

@@ -1,0 +1,97 @@
+"""inspect and verify: what a model directory holds, and whether it is sound."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resmem_cli.data.schema import Schema
+from resmem_cli.store import manifest, reading, verifying
+from resmem_cli.store.verifying import Verified
+
+
+@dataclass(frozen=True)
+class _Inspected:
+    """What the manifests of a model directory say; `memory` is None if there is none."""
+
+    schema: Schema
+    base: Mapping[str, Any]
+    memory: Mapping[str, Any] | None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the memory belongs to bases that were fitted again since."""
+        return self.memory is not None and self.memory["base"] != self.base["id"]
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of all parts."""
+        return sum(_size(content) for content in (self.base, self.memory) if content is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        schema, base = self.schema, self.base
+        kinds = Counter(column.kind.value for column in schema.columns)
+        return {
+            "format": base["format"],
+            "resmem": base["resmem"],
+            "libraries": base["libraries"],
+            "task": schema.target.task.value,
+            "target": schema.target.name,
+            "classes": list(schema.target.class_names),
+            "id": schema.id_column,
+            "weight": schema.weight_column,
+            "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
+            "bases": [{name: each[name] for name in ("estimator", "params", "can_refit")} for each in base["bases"]],
+            "base_rows": base["rows"],
+            "seed": base["seed"],
+            "bytes": self.n_bytes,
+            "memory": None if self.memory is None else self._memory(self.memory),
+        }
+
+    def _memory(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        folds = content["folds"]
+        measured = ("base_loss", "resmem_loss", "gain", "standard_error", "helps", "n_queries", "refitted")
+        return {
+            "is_stale": self.is_stale,
+            "rows": content["rows"],
+            "objective": content["objective"],
+            "memories": [
+                {
+                    "base": self.base["bases"][each["base"]]["estimator"] if not self.is_stale else None,
+                    **{name: each[name] for name in ("weight", "residuals", "representation", "settings", "cells")},
+                    "columns": each["columns"],
+                    "search": each["search"],
+                }
+                for each in content["memories"]
+            ],
+            "measured": {name: folds.get(name) for name in measured} if folds else None,
+            "bytes": _size(content),
+        }
+
+
+def inspect(model: Path) -> dict[str, Any]:
+    """Return what the manifests say, without loading what they name: a mapping as `--json` prints it.
+
+    Raises:
+        ModelError: there is no model, or a manifest is damaged or of a newer format.
+    """
+    base = reading.read_manifest(model, manifest.BASE)
+    memory = reading.read_manifest(model, manifest.MEMORY) if (model / manifest.MEMORY).exists() else None
+    with reading.guarded(model):
+        return _Inspected(Schema.from_json(base["schema"]), base, memory).to_json()
+
+
+def verify(model: Path) -> Verified:
+    """Check everything that the directory holds.
+
+    Raises:
+        ModelError: something is missing, damaged, or does not fit the rest.
+    """
+    return verifying.verify(model)
+
+
+def _size(content: Mapping[str, Any]) -> int:
+    return sum(part["bytes"] for part in content["parts"].values())

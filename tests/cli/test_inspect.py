@@ -1,0 +1,130 @@
+"""`resmem inspect` and `resmem verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resmem_cli.store import manifest, parts
+from tests.cli.conftest import Run
+
+Model = Callable[..., Path]
+
+
+def change(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def rewrite(model: Path, which: str, name: str, **arrays: Any) -> None:
+    """Change arrays of a part, and its manifest so that size and hash are right."""
+    path = model / which
+    content = json.loads(path.read_text())
+    file = model / parts.FOLDER / content["id"] / name
+    parts.save_arrays(file, parts.load_arrays(file) | arrays)
+    change(path, parts=parts.to_json(parts.record(file.parent)))
+
+
+class TestInspect:
+    def test_a_model_is_described_in_sentences(self, run: Run, model: Model) -> None:
+        lines = run("inspect", "--model", model("both")).out.splitlines()
+        assert lines[0] == "regression of 'price' by 9 features (6 number, 3 category), id 'id'"
+        assert lines[1].startswith("bases: ")
+        assert "fitted on 240 rows" in lines[1]
+        assert lines[2] == "memory: 240 rows"
+        assert any(line.strip().startswith("folds: rmse") for line in lines)
+        assert "format 2, by resmem" in lines[-1]
+
+    def test_json_for_machines(self, run: Run, model: Model) -> None:
+        found = json.loads(run("inspect", "--model", model(), "--json").out)
+        assert (found["task"], found["target"], found["id"], found["base_rows"]) == ("regression", "price", "id", 240)
+        assert found["features"]["kinds"] == {"number": 6, "category": 3}
+        assert [base["estimator"] for base in found["bases"]] == ["linear"]
+        (memory,) = found["memory"]["memories"]
+        assert (memory["base"], memory["representation"], memory["cells"]) == ("linear", "features", 240)
+        assert found["memory"]["is_stale"] is False
+        on_disk = sum(path.stat().st_size for path in (Path("m") / parts.FOLDER).rglob("*") if path.is_file())
+        assert found["bytes"] == on_disk
+
+    def test_classes_are_counted(self, run: Run, model: Model) -> None:
+        assert "classification of 'depth' of 3 classes" in run("inspect", "--model", model("chess")).out
+
+    def test_a_base_alone_and_a_stale_memory_are_told(self, run: Run, model: Model) -> None:
+        path = model()
+        change(path / manifest.MEMORY, base="0123456789abcdef")
+        assert "memory: stale" in run("inspect", "--model", path).out
+        (path / manifest.MEMORY).unlink()
+        assert "memory: none yet" in run("inspect", "--model", path).out
+        assert json.loads(run("inspect", "--model", path, "--json").out)["memory"] is None
+
+    @pytest.mark.parametrize("fields", [{"schema": []}, {"bases": [1]}, {"parts": {"x": 3}}])
+    def test_a_damaged_manifest_ends_in_a_sentence(self, run: Run, model: Model, fields: dict[str, Any]) -> None:
+        path = model()
+        change(path / manifest.BASE, **fields)
+        ended = run("inspect", "--model", path)
+        assert (ended.code, ended.out) == (4, "")
+        assert "is damaged" in ended.err
+
+
+class TestVerify:
+    @pytest.mark.parametrize("name", ["house", "boosted", "both", "chess"])
+    def test_what_was_fitted_is_sound(self, run: Run, model: Model, name: str) -> None:
+        ended = run("verify", "--model", model(name))
+        assert (ended.code, ended.out) == (0, "")
+        assert ended.err.startswith("base and memory are sound: ")
+        found = json.loads(run("verify", "--model", "m", "--json").out)
+        files = [path for path in (Path("m") / parts.FOLDER).rglob("*") if path.is_file()]
+        assert (found["sound"], found["n_files"], found["leftovers"]) == (True, len(files), [])
+        assert found["n_bytes"] == sum(path.stat().st_size for path in files)
+
+    def test_a_base_alone_is_sound(self, run: Run, model: Model) -> None:
+        path = model()
+        (path / manifest.MEMORY).unlink()
+        ended = run("verify", "--model", path)
+        assert ended.code == 0
+        assert "the base is (there is no memory) sound" in ended.err
+        assert "note: 1 folders in parts/ belong to no manifest" in ended.err
+
+    @pytest.mark.parametrize("name", ["house", "both"])
+    def test_a_changed_byte_anywhere_is_found(self, run: Run, model: Model, name: str) -> None:
+        path = model(name)
+        for file in sorted((path / parts.FOLDER).rglob("*.*")):
+            whole = bytearray(file.read_bytes())
+            whole[len(whole) // 2] ^= 1
+            before = file.read_bytes()
+            file.write_bytes(whole)
+            ended = run("verify", "--model", path)
+            assert ended.code == 4, file
+            assert "another SHA-256" in ended.err
+            file.write_bytes(before)
+        assert run("verify", "--model", path).code == 0
+
+    @pytest.mark.parametrize(
+        ("name", "arrays", "sentence"),
+        [
+            ("rows.npz", {"cells": np.full(240, 7_000)}, "rows in cells that are not there"),
+            ("rows.npz", {"cells": np.zeros(240, np.int64)}, "cells without rows"),
+            ("rows.npz", {"hashes": np.zeros(3, np.uint64)}, "3 hashes of 240 rows"),
+            ("rows.npz", {"id_ends": np.zeros(3, np.int64)}, "does not fit its manifest"),
+            ("arrays.npz", {"residuals": np.full((240, 1), np.nan)}, "no numbers"),
+            ("arrays.npz", {"counts": np.full(240, -1.0)}, "no numbers"),
+        ],
+    )
+    def test_parts_that_do_not_belong_together_are_found(
+        self, run: Run, model: Model, name: str, arrays: dict[str, Any], sentence: str
+    ) -> None:
+        path = model()
+        rewrite(path, manifest.MEMORY, name, **arrays)
+        ended = run("verify", "--model", path)
+        assert ended.code == 4
+        assert sentence in ended.err
+
+    def test_weights_that_are_no_shares_are_found(self, run: Run, model: Model) -> None:
+        path = model()
+        memories = json.loads((path / manifest.MEMORY).read_text())["memories"]
+        change(path / manifest.MEMORY, memories=[each | {"weight": 0.5} for each in memories])
+        assert "do not sum to 1" in run("verify", "--model", path).err
