@@ -130,6 +130,7 @@ def fit_base(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="What every random step starts from.")] = 0,
     threads: options.Threads = 0,
+    wait: options.Wait = False,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
     as_json: options.AsJson = False,
@@ -162,11 +163,11 @@ def fit_base(
     )
     with console.progress(quiet) as report:
         if origin is None:
-            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report)
+            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report, wait=wait)
         else:
             from resmem_cli.workflow.adopt_base import adopt_base
 
-            fitted = adopt_base(source, roles, model, origin, threads=threads, report=report)
+            fitted = adopt_base(source, roles, model, origin, threads=threads, report=report, wait=wait)
     base_report.describe(fitted, model, is_adopted=origin is not None, quiet=quiet)
     if as_json:
         print(json.dumps(base_report.as_json(fitted), ensure_ascii=False))

@@ -163,6 +163,7 @@ def fit_residual(
         float, typer.Option(min=0, max=1, help="The share of true neighbours that the search must find.")
     ] = 0.99,
     threads: options.Threads = 0,
+    wait: options.Wait = False,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
     verbose: Annotated[
@@ -213,7 +214,7 @@ def fit_residual(
     )
     with console.progress(quiet) as report:
         new = None if valid is None else options.input_of([valid], input_format, delimiter)
-        fitted = run(source, model, chosen, report, valid=new)
+        fitted = run(source, model, chosen, report, valid=new, wait=wait)
 
     if verbose and not quiet:
         memory_report.print_candidates(fitted)

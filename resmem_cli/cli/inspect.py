@@ -39,7 +39,7 @@ def verify(
     if found.leftovers:
         console.say(
             f"note: {len(found.leftovers)} folders in parts/ belong to no manifest: of a writer that is at work, or of "
-            "one that died, whose leavings the next one removes after a day",
+            "one that died, whose leavings the next one removes",
             quiet=quiet,
         )
 

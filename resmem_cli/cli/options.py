@@ -37,6 +37,9 @@ InputFormat = Annotated[
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="What separates the values of a CSV, if not a comma.")
 ]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until another resmem has written to the model, instead of giving up.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]

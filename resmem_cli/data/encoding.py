@@ -132,6 +132,18 @@ def as_ids(rows: Rows, schema: Schema) -> list[str]:
     return [value or "" for value in kinds.as_category(rows, name).to_pylist()]
 
 
+def has_value(rows: Rows, name: str, value: str) -> NDArray[np.bool_]:
+    """Return [n] whether a column, written as text, is `value`; whole numbers with and without ".0" are one.
+
+    Raises:
+        DataError: the column is missing.
+    """
+    Schema.require(rows, [name])
+    text = kinds.as_category(rows, name)
+    own = pc.or_(pc.equal(text, value), pc.equal(kinds.other_spelling(text), value))
+    return to_booleans(pc.fill_null(own, False))
+
+
 def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     if column.kind is Kind.NUMBER:
         return kinds.as_number(rows, column.name)[:, None]

@@ -1,23 +1,39 @@
-"""Memorising: from training rows and their base to a corrected model."""
+"""Memorising: from training rows and their base to a corrected model, and from a memory to one of other rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from resmem_cli.model import kernel
+from resmem_cli.model.arrays import Floats, Singles
+from resmem_cli.model.bases import Base
 from resmem_cli.model.condensing import condensed
 from resmem_cli.model.fitting import Fitting, Place, Represented, represented_alone
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import Cells, GraphOptions, Memory, build_index
+from resmem_cli.model.memory import Cells, GraphOptions, HnswIndex, Memory, build_index
+from resmem_cli.model.representation import Representation
 from resmem_cli.model.resmem import Corrected
+from resmem_cli.model.splitting import Rows
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """A base with the memory that was built for it, and the [n] cell that each memorised row fell into."""
+    """A base with the memory that was built for it, and what it was built of.
+
+    Attributes:
+        corrected: the base with its memory.
+        cells: the [n] cell that each memorised row fell into, among others.
+        residuals: [n, outputs] of each row, so that rows can be added and taken away.
+        most_cells: how many there may be, or None for any number.
+    """
 
     corrected: Corrected
     cells: Cells
+    residuals: Floats
+    most_cells: int | None = None
 
 
 def memorise(
@@ -46,18 +62,68 @@ def memorise(
     """
     training = fitting.training
     representation, predictions = represented or represented_alone(fitting, place)
-    position = representation.represent(training.X, fitting.base, predictions)
+    points, residuals = _points_and_residuals(representation, fitting.base, training, predictions, settings.temperature)
     seed = fitting.recipe.problem.seed
-    cells = Cells.group(position.points, training.weight)
-    if most_cells is not None:
-        fitting.report(f"condensing {len(cells.points):,} cells")
-        cells = condensed(cells, most_cells, seed=seed, threads=fitting.threads)
-    residuals = kernel.residuals(training.y, kernel.tempered(predictions, settings.temperature))
-    if position.trend is not None:
-        residuals = residuals - position.trend
+    cells = _cells(points, training.weight, most_cells, seed, fitting.threads)
     if clip_neighbors:
         settings = replace(settings, n_neighbors=min(settings.n_neighbors, len(cells.points)))
     fitting.report(f"indexing {len(cells.points):,} cells")
     index = build_index(cells.points, settings.n_neighbors, graph, seed, fitting.threads)
     memory = Memory(cells.mean(residuals, training.weight), cells.counts, index)
-    return Remembered(Corrected(place.base, representation, memory, settings), cells)
+    return Remembered(Corrected(place.base, representation, memory, settings), cells, residuals, most_cells)
+
+
+def changed(
+    old: Remembered,
+    kept: NDArray[np.bool_],
+    base: Base,
+    new: Rows,
+    weight: Floats | None,
+    *,
+    seed: int,
+    threads: int,
+) -> Remembered:
+    """Build the memory of those old rows that are kept, then of new ones, as if it had never been another.
+
+    Args:
+        old: the memory.
+        kept: [n] which of its rows stay.
+        base: the base that it is of.
+        new: rows to add, which may be none.
+        weight: [kept + new] of all rows, or None.
+        seed: of the search graph.
+        threads: that build it.
+    """
+    corrected, settings = old.corrected, old.corrected.settings
+    own = corrected.memory.index.points_at(old.cells.members[kept])
+    points, added = _points_and_residuals(
+        corrected.representation, base, new, base.predict(new.X), settings.temperature
+    )
+    residuals = np.concatenate([old.residuals[kept], added])
+    cells = _cells(np.concatenate([own, points]), weight, old.most_cells, seed, threads)
+    k = min(settings.n_neighbors, len(cells.points))
+    index = build_index(cells.points, k, _graph_options(corrected.memory.index), seed, threads)
+    memory = Memory(cells.mean(residuals, weight), cells.counts, index)
+    return Remembered(replace(corrected, memory=memory), cells, residuals, old.most_cells)
+
+
+def _points_and_residuals(
+    representation: Representation, base: Base, rows: Rows, predictions: Floats, temperature: float
+) -> tuple[Singles, Floats]:
+    """Return [n, p] representations and the [n, outputs] residuals that are remembered there, without their trend."""
+    position = representation.represent(rows.X, base, predictions)
+    residuals = kernel.residuals(rows.y, kernel.tempered(predictions, temperature))
+    return position.points, residuals if position.trend is None else residuals - position.trend
+
+
+def _cells(points: Singles, weight: Floats | None, most: int | None, seed: int, threads: int) -> Cells:
+    cells = Cells.group(points, weight)
+    return cells if most is None else condensed(cells, most, seed=seed, threads=threads)
+
+
+def _graph_options(index: object) -> GraphOptions:
+    """Return how the present index was built, and the recall that it has, unless more than the default was asked."""
+    if not isinstance(index, HnswIndex):
+        return GraphOptions()
+    known = GraphOptions(M=index.graph.M, ef_construction=index.graph.ef_construction)
+    return replace(known, recall=min(known.recall, index.recall)) if index.recall < known.recall else known

@@ -23,6 +23,8 @@ MEMORY = "memory.json"
 # What format 1 said once, and format 2 says of each base and of each memory.
 _OF_BASE = ("estimator", "params")
 _OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
+# What `write` adds to every manifest, and what names its generation.
+STAMPED = ("format", "resmem", "libraries", "id", "parts")
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import shutil
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,7 +25,6 @@ FOLDER = "parts"
 ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator", "graph.hnsw"
 REPRESENTATION, ROWS = "representation.npz", "rows.npz"
 _FILE_NAME = re.compile(r"[a-z_]+(_[0-9]+)?\.(npz|skops|hnsw|txt|ubj|cbm|onnx)")
-_ABANDONED_SECONDS = 86_400
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -35,6 +33,11 @@ def numbered(name: str, position: int) -> str:
     """Return the name of a file that every base or memory has: the first has it plain, the others with a number."""
     stem, suffix = name.split(".")
     return f"{stem}_{position}.{suffix}" if position else name
+
+
+def of_memory(name: str, position: int) -> str:
+    """Return the name of an array that every memory has in one file."""
+    return f"{name}_{position}" if position else name
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,9 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def sweep(directory: Path, keep: set[str]) -> None:
-    """Remove generations that no manifest names, and what writers that died left behind."""
+    """Remove generations that no manifest names, and what writers that died left behind: no other is at work."""
     for folder in (directory / FOLDER).iterdir():
-        abandoned = folder.name.endswith(".tmp") and time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS
-        if abandoned or (not folder.name.startswith(".") and folder.name not in keep):
+        if folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

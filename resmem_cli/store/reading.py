@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,9 +18,11 @@ from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics, representation
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import ExactIndex, HnswIndex, Index, Memory
+from resmem_cli.model.memorising import Remembered
+from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
 from resmem_cli.model.resmem import Corrected, ResMem
 from resmem_cli.store import estimators, graph_file, manifest, parts
+from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows
 
 _RETRIES = 5
 
@@ -55,45 +56,12 @@ class StoredModel(NamedTuple):
     objective: str
 
 
-@dataclass(frozen=True)
-class RememberedRows:
-    """Which rows the cells of each memory hold.
+class StoredMemories(NamedTuple):
+    """The bases, the memories with what they were built of, and what is kept of their rows."""
 
-    Attributes:
-        cells: per memory, [n] the cell of each row.
-        ids: [n] what the id column said of each, or None if there is no such column.
-    """
-
-    cells: tuple[NDArray[np.int64], ...]
-    ids: Ids | None
-
-    @cached_property
-    def _by_cell(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Per memory, the rows sorted by cell, and the cells in that order."""
-        orders = [np.argsort(cells, kind="stable") for cells in self.cells]
-        return [(order, cells[order]) for order, cells in zip(orders, self.cells, strict=True)]
-
-    def names(self, memory: int, cell: int, most: int) -> list[str]:
-        """Return the ids of the first rows of a cell, or their numbers from 1 where rows have none."""
-        order, cells = self._by_cell[memory]
-        start, stop = np.searchsorted(cells, [cell, cell + 1])
-        rows = order[start : min(stop, start + most)].tolist()
-        return [str(row + 1) if self.ids is None else self.ids[row] for row in rows]
-
-
-@dataclass(frozen=True)
-class Ids:
-    """Texts as one run of UTF-8 bytes and the place where each ends."""
-
-    data: bytes
-    ends: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __getitem__(self, position: int) -> str:
-        start = int(self.ends[position - 1]) if position else 0
-        return self.data[start : int(self.ends[position])].decode()
+    base: StoredBase
+    memories: tuple[MemoryPart, ...]
+    rows: MemoryRows
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -122,11 +90,41 @@ def load_with_rows(directory: Path) -> tuple[StoredModel, RememberedRows]:
     """
 
     def read() -> tuple[StoredModel, RememberedRows]:
-        content = _read_memory(directory) if directory.is_dir() else {}
+        _read_base(directory)  # whose absence is told first
+        content = _read_memory(directory)
         model = _model(directory)
         if _read_memory(directory)["id"] != content["id"]:  # a writer came between
             raise FileNotFoundError(errno.ENOENT, "the memory", str(directory / manifest.MEMORY))
-        return model, _remembered(directory, content)
+        return model, _remembered(directory, content)[0]
+
+    return _steadily(directory, read)
+
+
+def load_for_change(directory: Path) -> StoredMemories:
+    """Load the memories with what they were built of. No writer may come between: the directory must be locked.
+
+    Raises:
+        ModelError: as `load`; or the memory is of an older resmem, which did not keep the residuals of rows.
+    """
+
+    def read() -> StoredMemories:
+        model = _model(directory)
+        content = _read_memory(directory)
+        remembered, rows, residuals = _remembered(directory, content)
+        memories = []
+        for said, member, members, own in zip(
+            content["memories"], model.resmem.members, remembered.cells, residuals, strict=True
+        ):
+            if own is None:
+                raise ModelError(
+                    f"the memory of '{directory}' is of an older resmem, which kept no residuals of rows",
+                    "run fit-residual again",
+                )
+            memory = member.memory
+            cells = Cells(memory.index.points_at(np.arange(len(memory.counts))), memory.counts, members)
+            built = Remembered(member, cells, own, said.get("max_cells"))
+            memories.append(MemoryPart(built, float(said["weight"]), said["residuals"]))
+        return StoredMemories(model.base, tuple(memories), rows)
 
     return _steadily(directory, read)
 
@@ -244,7 +242,7 @@ def _one_base(
 
 def _model(directory: Path) -> StoredModel:
     base_content, content = _read_base(directory), _read_memory(directory)
-    if content["base"] != base_content["id"]:
+    if content["base"] not in (base_content["id"], *base_content.get("was", ())):
         raise ModelError(
             f"the memory of '{directory}' belongs to another base (the base was fitted again since)",
             f"run: resmem fit-residual TRAIN --model {directory}",
@@ -285,14 +283,19 @@ def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, 
     return HnswIndex.load(graph, content["columns"], content["cells"], search["ef"], recall)
 
 
-def _remembered(directory: Path, content: Mapping[str, Any]) -> RememberedRows:
+def _remembered(
+    directory: Path, content: Mapping[str, Any]
+) -> tuple[RememberedRows, MemoryRows, list[NDArray[Any] | None]]:
+    """Return which rows the cells hold, what is kept of each row, and per memory their residuals, if those are kept."""
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
     arrays = parts.load_arrays(paths[parts.ROWS])
-    cells = tuple(arrays[f"cells_{i}" if i else "cells"] for i in range(len(content["memories"])))
-    ids = Ids(arrays["id_bytes"].tobytes(), arrays["id_ends"]) if "id_ends" in arrays else None
-    if any(len(each) != content["rows"] for each in cells) or (ids is not None and len(ids) != content["rows"]):
+    cells = tuple(arrays[parts.of_memory("cells", i)] for i in range(len(content["memories"])))
+    rows = MemoryRows.from_arrays(arrays)
+    of_rows = [rows.hashes, *cells, *(each for each in (rows.ids, rows.weight) if each is not None)]
+    if any(len(each) != content["rows"] for each in of_rows):
         raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
-    return RememberedRows(cells, ids)
+    residuals = [arrays.get(parts.of_memory("residuals", i)) for i in range(len(cells))]
+    return RememberedRows(cells, rows.ids), rows, residuals
 
 
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:

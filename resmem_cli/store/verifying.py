@@ -67,7 +67,7 @@ def _verified(directory: Path) -> Verified:
 def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
     paths = parts.checked(directory, content["id"], content["parts"])
     n_hashes = len(parts.load_arrays(paths[parts.ROWS])["hashes"])
-    if n_hashes != content["rows"]:
+    if n_hashes + content.get("forgotten", 0) != content["rows"]:
         raise ModelError(f"'{directory}' has {n_hashes} hashes of {content['rows']} rows", _AGAIN)
 
 

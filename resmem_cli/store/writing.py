@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError, UsageError
-from resmem_cli.model.fitting import Residuals
 from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.store import estimators, manifest, parts
+from resmem_cli.store.memories import MemoryPart, MemoryRows
 from resmem_cli.store.reading import StoredBase
-
-
-@dataclass(frozen=True)
-class MemoryPart:
-    """One of the memories, its share of the prediction, and the kind of residuals that it holds."""
-
-    remembered: Remembered
-    weight: float
-    residuals: Residuals
-
-    def to_json(self) -> dict[str, Any]:
-        """What the manifest says of it."""
-        corrected, cells = self.remembered.corrected, self.remembered.cells
-        index = corrected.memory.index
-        return {
-            "base": corrected.base,
-            "weight": self.weight,
-            "residuals": self.residuals,
-            "representation": corrected.representation.name,
-            "settings": asdict(corrected.settings),
-            "cells": len(cells.points),
-            "columns": cells.points.shape[1],
-            "search": {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
-            if isinstance(index, HnswIndex)
-            else {"kind": "exact"},
-        }
-
-
-@dataclass(frozen=True)
-class MemoryRows:
-    """What is kept of each memorised row beside its cells: its hash, and its id if there is an id column."""
-
-    hashes: NDArray[np.uint64]
-    ids: list[str] | None
 
 
 def refuse_foreign(directory: Path) -> None:
@@ -115,11 +82,44 @@ def save_memory(
         "folds": dict(folds),
     }
     with parts.writing(directory) as folder:
-        cells = {f"cells_{i}" if i else "cells": each.remembered.cells.members for i, each in enumerate(memories)}
-        parts.save_arrays(folder / parts.ROWS, {"hashes": rows.hashes, **cells, **_packed(rows.ids)})
+        of_each: dict[str, NDArray[Any]] = {}
+        for i, each in enumerate(memories):
+            of_each[parts.of_memory("cells", i)] = each.remembered.cells.members
+            of_each[parts.of_memory("residuals", i)] = each.remembered.residuals
+        parts.save_arrays(folder / parts.ROWS, {**rows.to_arrays(), **of_each})
         for i, memory in enumerate(memories):
             _save_one(folder, memory.remembered, i)
         return _publish(folder, directory / manifest.MEMORY, content)
+
+
+def replace_memory(directory: Path, memories: Sequence[MemoryPart], rows: MemoryRows) -> str:
+    """Write a new generation of memories that hold other rows, and return its id; what the folds said of them stays."""
+    said = manifest.read(directory / manifest.MEMORY)
+    base_id = manifest.read(directory / manifest.BASE)["id"]
+    return save_memory(directory, base_id, memories, rows, objective=said["objective"], folds=said["folds"])
+
+
+def forget_in_base(directory: Path, hashes: NDArray[np.uint64]) -> int:
+    """Write a new generation of the bases that has none of these hashes of rows, and return how many went.
+
+    The memory that is there still belongs to it: between this and a new memory, readers find both.
+    """
+    content = manifest.read(directory / manifest.BASE)
+    paths = parts.checked(directory, content["id"], content["parts"])
+    known = parts.load_arrays(paths[parts.ROWS])["hashes"]
+    stays = ~np.isin(known, hashes)
+    n_gone = int((~stays).sum())
+    if n_gone:
+        with parts.writing(directory) as folder:
+            for name, path in paths.items():
+                if name != parts.ROWS:
+                    shutil.copyfile(path, folder / name)
+            parts.save_arrays(folder / parts.ROWS, {"hashes": known[stays]})
+            kept = {name: value for name, value in content.items() if name not in manifest.STAMPED}
+            kept["forgotten"] = content.get("forgotten", 0) + n_gone
+            kept["was"] = [*content.get("was", []), content["id"]]
+            _publish(folder, directory / manifest.BASE, kept)
+    return n_gone
 
 
 def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
@@ -137,15 +137,6 @@ def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
     else:
         arrays["points"] = remembered.cells.points
     parts.save_arrays(folder / parts.numbered(parts.ARRAYS, position), arrays)
-
-
-def _packed(ids: list[str] | None) -> dict[str, NDArray[Any]]:
-    """Ids as one run of UTF-8 bytes and the place where each ends: arrays hold no text of varying length."""
-    if ids is None:
-        return {}
-    encoded = [text.encode() for text in ids]
-    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
-    return {"id_bytes": np.frombuffer(b"".join(encoded), np.uint8), "id_ends": ends}
 
 
 def _publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:

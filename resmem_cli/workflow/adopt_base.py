@@ -20,7 +20,7 @@ from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.splitting import Rows
-from resmem_cli.store import estimators, writing
+from resmem_cli.store import estimators, locking, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.fit_base import FittedBase
@@ -70,15 +70,17 @@ def adopt_base(
     *,
     threads: int = 0,
     report: Report = silent,
+    wait: bool = False,
 ) -> FittedBase:
     """Learn the schema of labelled rows and store a base that came from elsewhere; what was there before is replaced.
 
     Raises:
         DataError: the rows cannot be read, or the base's columns or file are not what they should be.
+        OutputError: the directory cannot be written, or another writer is at work and it is not to `wait`.
         UsageError: the roles, the columns or the file do not fit together, or the directory is not a model's.
     """
     writing.refuse_foreign(model)
-    with threading.limited(threads):
+    with locking.alone(model, wait=wait, create=True), threading.limited(threads):
         report("reading")
         parts = source.wholes()
         if isinstance(origin, FromColumns):

@@ -16,7 +16,7 @@ from resmem_cli.errors import DataError
 from resmem_cli.model import explanation
 from resmem_cli.model.explanation import Explanation
 from resmem_cli.store import reading
-from resmem_cli.store.reading import RememberedRows
+from resmem_cli.store.memories import RememberedRows
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 

@@ -16,7 +16,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.splitting import Recipe, Rows, splits
-from resmem_cli.store import writing
+from resmem_cli.store import locking, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -58,16 +58,19 @@ class FittedBase:
     notes: tuple[str, ...]
 
 
-def fit_base(source: Input, roles: Roles, model: Path, options: BaseOptions, report: Report = silent) -> FittedBase:
+def fit_base(
+    source: Input, roles: Roles, model: Path, options: BaseOptions, report: Report = silent, *, wait: bool = False
+) -> FittedBase:
     """Fit bases on labelled rows and store them, the best first; what the directory held before is replaced.
 
     Raises:
         DataError: the rows cannot be read or learned from.
+        OutputError: the directory cannot be written, or another writer is at work and it is not to `wait`.
         UsageError: the roles, an estimator or a parameter are wrong, or the directory is not a model's.
     """
     writing.refuse_foreign(model)
     asked = _names(options.estimator)
-    with threading.limited(options.threads):
+    with locking.alone(model, wait=wait, create=True), threading.limited(options.threads):
         report("reading")
         learned = inference.learn(source.wholes(), roles)
         schema, table = learned.schema, learned.rows

@@ -20,9 +20,9 @@ from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.neighbourhood import Neighbourhood
 from resmem_cli.model.selection import Member, Selection
 from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
-from resmem_cli.store import reading, writing
+from resmem_cli.store import locking, reading, writing
+from resmem_cli.store.memories import MemoryPart, MemoryRows
 from resmem_cli.store.reading import StoredBase
-from resmem_cli.store.writing import MemoryPart, MemoryRows
 from resmem_cli.workflow import labelled, memory_plan
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -82,7 +82,13 @@ class FittedMemory:
 
 
 def fit_residual(
-    source: Input, model: Path, options: MemoryOptions, report: Report = silent, *, valid: Input | None = None
+    source: Input,
+    model: Path,
+    options: MemoryOptions,
+    report: Report = silent,
+    *,
+    valid: Input | None = None,
+    wait: bool = False,
 ) -> FittedMemory:
     """Memorise the residuals of labelled rows under the stored bases; earlier memories are replaced.
 
@@ -92,13 +98,15 @@ def fit_residual(
         options: how to remember.
         report: is told what is being done.
         valid: further rows, which the bases were not trained on. Then the folds ask about these alone.
+        wait: until another writer is done, or refuse to.
 
     Raises:
         DataError: the rows cannot be read, or do not fit the model's schema.
         ModelError: there is no base.
+        OutputError: the directory cannot be written, or another writer is at work.
         UsageError: the settings contradict each other, the task or the number of rows.
     """
-    with threading.limited(options.threads) as threads:
+    with locking.alone(model, wait=wait), threading.limited(options.threads) as threads:
         base = reading.load_base(model)
         objective = memory_plan.objective(base, options)
         report("reading")
@@ -132,7 +140,7 @@ def fit_residual(
             for member, found in zip(members, represented, strict=True)
         ]
         report("writing")
-        memory_rows = MemoryRows(hashes, known.ids)
+        memory_rows = MemoryRows(hashes, known.ids, known.weight)
         writing.save_memory(model, base.id, built, memory_rows, objective=objective, folds=_folds_json(chosen))
     estimators = tuple(spec.estimator for spec in base.specs)
     return FittedMemory(

@@ -24,7 +24,7 @@ class _Inspected:
     @property
     def is_stale(self) -> bool:
         """Whether the memory belongs to bases that were fitted again since."""
-        return self.memory is not None and self.memory["base"] != self.base["id"]
+        return self.memory is not None and self.memory["base"] not in (self.base["id"], *self.base.get("was", ()))
 
     @property
     def n_bytes(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
@@ -22,6 +23,12 @@ class Labelled:
     ids: list[str] | None
     n_dropped: int
 
+    def take(self, positions: NDArray[np.int64]) -> Labelled:
+        """Return some of these rows."""
+        weight = None if self.weight is None else self.weight[positions]
+        ids = None if self.ids is None else [self.ids[i] for i in positions]
+        return replace(self, X=self.X[positions], y=self.y[positions], weight=weight, ids=ids)
+
     def joined(self, other: Labelled) -> Labelled:
         """Return these rows and then the others."""
         weight = None
@@ -37,8 +44,8 @@ class Labelled:
         )
 
 
-def read(source: Input, schema: Schema) -> Labelled:
-    """Read an input, and leave out the rows that cannot be remembered.
+def read(source: Input, schema: Schema, where: tuple[str, str] | None = None) -> Labelled:
+    """Read an input, and leave out the rows that cannot be remembered; only those `where` a column has a value.
 
     Raises:
         DataError: it cannot be read, does not fit the schema, or holds no row that counts.
@@ -46,8 +53,10 @@ def read(source: Input, schema: Schema) -> Labelled:
     encoded, targets, weights = [], [], []
     ids: list[str] = []
     n_rows = 0
-    for batch in source.batches(columns=schema.needed):
+    for batch in source.batches(columns=schema.needed if where is None else schema.needed | {where[0]}):
         y, weight, keep = labels(batch, schema)
+        if where is not None:
+            keep &= encoding.has_value(batch, *where)
         encoded.append(encoding.encode(batch, schema)[0][keep])
         targets.append(y[keep])
         weights += [] if weight is None else [weight[keep]]

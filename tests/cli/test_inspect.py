@@ -108,7 +108,7 @@ class TestVerify:
         [
             ("rows.npz", {"cells": np.full(240, 7_000)}, "rows in cells that are not there"),
             ("rows.npz", {"cells": np.zeros(240, np.int64)}, "cells without rows"),
-            ("rows.npz", {"hashes": np.zeros(3, np.uint64)}, "3 hashes of 240 rows"),
+            ("rows.npz", {"hashes": np.zeros(3, np.uint64)}, "does not fit its manifest"),
             ("rows.npz", {"id_ends": np.zeros(3, np.int64)}, "does not fit its manifest"),
             ("arrays.npz", {"residuals": np.full((240, 1), np.nan)}, "no numbers"),
             ("arrays.npz", {"counts": np.full(240, -1.0)}, "no numbers"),

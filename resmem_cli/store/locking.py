@@ -1,0 +1,58 @@
+"""One writer at a time: whoever changes a model directory holds it until the change is whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from resmem_cli.errors import OutputError
+
+
+@contextmanager
+def alone(directory: Path, *, wait: bool, create: bool = False) -> Iterator[None]:
+    """Keep other writers out of a model directory; readers are not disturbed, and a process that dies lets go.
+
+    Args:
+        directory: where there is none, nothing is kept from anybody, unless it is to be created.
+        wait: until another writer is done, or refuse to.
+        create: whether the directory is made; if nothing is put into it, it is removed again.
+
+    Raises:
+        OutputError: another writer is at work, or the directory cannot be made or locked.
+    """
+    if not directory.is_dir() and not create:
+        yield
+        return
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(
+            f"the model directory '{directory}' cannot be written ({error.strerror})",
+            "free some space or check permissions",
+        ) from error
+    try:
+        _lock(handle, directory, wait=wait)
+        yield
+    finally:
+        os.close(handle)
+        for path in made:
+            with suppress(OSError):  # it holds a model now
+                path.rmdir()
+
+
+def _lock(handle: int, directory: Path, *, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another resmem is writing to '{directory}'", "try again when it is done, or use --wait"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"the model directory '{directory}' cannot be locked ({error.strerror})", "use a file system with locks"
+        ) from error

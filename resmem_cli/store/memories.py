@@ -1,0 +1,116 @@
+"""The memories of a directory and the rows that they hold, as they are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.model.fitting import Residuals
+from resmem_cli.model.memorising import Remembered
+from resmem_cli.model.memory import HnswIndex
+from resmem_cli.store.parts import Arrays
+
+
+@dataclass(frozen=True)
+class MemoryPart:
+    """One of the memories, its share of the prediction, and the kind of residuals that it holds."""
+
+    remembered: Remembered
+    weight: float
+    residuals: Residuals
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        corrected, cells = self.remembered.corrected, self.remembered.cells
+        index = corrected.memory.index
+        return {
+            "base": corrected.base,
+            "weight": self.weight,
+            "residuals": self.residuals,
+            "representation": corrected.representation.name,
+            "settings": asdict(corrected.settings),
+            "cells": len(cells.points),
+            "columns": cells.points.shape[1],
+            "max_cells": self.remembered.most_cells,
+            "search": {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
+            if isinstance(index, HnswIndex)
+            else {"kind": "exact"},
+        }
+
+
+@dataclass(frozen=True)
+class MemoryRows:
+    """What is kept of each memorised row beside its cells and residuals.
+
+    Attributes:
+        hashes: [n] of what is in it.
+        ids: [n] if there is an id column.
+        weight: [n] if there is a column of weights.
+    """
+
+    hashes: NDArray[np.uint64]
+    ids: Sequence[str] | None
+    weight: NDArray[np.float64] | None = None
+
+    def to_arrays(self) -> Arrays:
+        weight = {} if self.weight is None else {"weight": self.weight}
+        return {"hashes": self.hashes, **weight, **_packed(self.ids)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> MemoryRows:
+        ids = Ids(arrays["id_bytes"].tobytes(), arrays["id_ends"]) if "id_ends" in arrays else None
+        return cls(arrays["hashes"], ids, arrays.get("weight"))
+
+
+@dataclass(frozen=True)
+class RememberedRows:
+    """Which rows the cells of each memory hold.
+
+    Attributes:
+        cells: per memory, [n] the cell of each row.
+        ids: [n] what the id column said of each, or None if there is no such column.
+    """
+
+    cells: tuple[NDArray[np.int64], ...]
+    ids: Sequence[str] | None
+
+    @cached_property
+    def _by_cell(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Per memory, the rows sorted by cell, and the cells in that order."""
+        orders = [np.argsort(cells, kind="stable") for cells in self.cells]
+        return [(order, cells[order]) for order, cells in zip(orders, self.cells, strict=True)]
+
+    def names(self, memory: int, cell: int, most: int) -> list[str]:
+        """Return the ids of the first rows of a cell, or their numbers from 1 where rows have none."""
+        order, cells = self._by_cell[memory]
+        start, stop = np.searchsorted(cells, [cell, cell + 1])
+        rows = order[start : min(stop, start + most)].tolist()
+        return [str(row + 1) if self.ids is None else self.ids[row] for row in rows]
+
+
+class Ids(Sequence[str]):
+    """Texts as one run of UTF-8 bytes and the place where each ends: arrays hold no text of varying length."""
+
+    def __init__(self, data: bytes, ends: NDArray[np.int64]) -> None:
+        self._data, self._ends = data, ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, position: Any) -> Any:
+        """Return one text."""
+        start = int(self._ends[position - 1]) if position else 0
+        return self._data[start : int(self._ends[position])].decode()
+
+
+def _packed(ids: Sequence[str] | None) -> Arrays:
+    if ids is None:
+        return {}
+    encoded = [text.encode() for text in ids]
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return {"id_bytes": np.frombuffer(b"".join(encoded), np.uint8), "id_ends": ends}

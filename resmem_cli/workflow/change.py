@@ -1,0 +1,184 @@
+"""remember and forget: a memory of other rows, without fitting anything again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data import encoding
+from resmem_cli.data.kinds import Floats
+from resmem_cli.errors import UsageError
+from resmem_cli.model import memorising
+from resmem_cli.model.splitting import Rows
+from resmem_cli.store import locking, reading, writing
+from resmem_cli.store.memories import MemoryPart, MemoryRows
+from resmem_cli.store.reading import StoredMemories
+from resmem_cli.workflow import labelled
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.labelled import Labelled
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What became of a memory.
+
+    Attributes:
+        n_rows: how many rows it holds now.
+        n_added, n_removed: how many were new, and how many went, some of them for new ones of the same id.
+        n_dropped: rows of the input that have no target, or no weight.
+        not_found: ids that were to be forgotten and were not remembered.
+        n_trained: of the forgotten rows, how many trained the base, which still knows them.
+        recall: per memory; None where the search is exact.
+    """
+
+    n_rows: int
+    n_added: int
+    n_removed: int
+    n_dropped: int = 0
+    not_found: tuple[str, ...] = ()
+    n_trained: int = 0
+    recall: tuple[float | None, ...] = ()
+
+
+def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False, report: Report = silent) -> Changed:
+    """Add labelled rows to the memories; where rows have ids, those replace remembered rows of the same id.
+
+    Raises:
+        DataError: the rows cannot be read, or do not fit the model's schema.
+        ModelError: there is no memory, or one of an older resmem that does not know its rows' residuals.
+        OutputError: the directory cannot be written, or another writer is at work.
+    """
+    with locking.alone(model, wait=wait), threading.limited(threads) as count:
+        stored = reading.load_for_change(model)
+        report("reading")
+        new = _last_of_each_id(labelled.read(source, stored.base.schema))
+        kept = np.ones(len(stored.rows.hashes), dtype=bool)
+        if new.ids is not None and stored.rows.ids is not None:
+            kept = ~_among(stored.rows.ids, set(new.ids) - {""})
+        report(f"memorising {int(kept.sum()) + len(new.y):,} rows")
+        parts = _rebuilt(stored, kept, new, count)
+        rows = _joined_rows(stored.rows, kept, new)
+        writing.replace_memory(model, parts, rows)
+    return Changed(len(rows.hashes), len(new.y), int((~kept).sum()), new.n_dropped, recall=_recall(parts))
+
+
+def forget(
+    model: Path,
+    *,
+    ids: Sequence[str] = (),
+    rows: Input | None = None,
+    where: tuple[str, str] | None = None,
+    threads: int = 0,
+    wait: bool = False,
+    report: Report = silent,
+) -> Changed:
+    """Erase rows from the memories, and every trace of them from the model directory.
+
+    Args:
+        model: the directory.
+        ids: of the rows, as the id column says them.
+        rows: labelled rows to erase instead, found again by what is in them.
+        where: a column and its value: of `rows`, only those that have it.
+        threads: how many; 0 for every core.
+        wait: until another writer is done, or refuse to.
+        report: is told what is being done.
+
+    Raises:
+        DataError: the rows cannot be read, or do not fit the model's schema.
+        ModelError: there is no memory, or one of an older resmem that does not know its rows' residuals.
+        OutputError: the directory cannot be written, or another writer is at work.
+        UsageError: there are ids where rows have none, or nothing of the kind is remembered, or nothing else.
+    """
+    with locking.alone(model, wait=wait), threading.limited(threads) as count:
+        stored = reading.load_for_change(model)
+        known = stored.rows
+        if ids:
+            if known.ids is None:
+                raise UsageError(
+                    f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
+                )
+            gone = _among(known.ids, set(ids))
+            not_found = tuple(sorted(set(ids) - set(known.ids)))
+        else:
+            gone = np.isin(known.hashes, _hashes(rows, stored, where, report))
+            not_found = ()
+        if not gone.any():
+            raise UsageError("none of these rows is remembered", "check the ids, the rows or --where")
+        if gone.all():
+            raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
+        report(f"memorising {int((~gone).sum()):,} rows")
+        nothing = Labelled(np.empty((0, stored.base.schema.width)), np.empty(0), None, None, 0)
+        parts = _rebuilt(stored, ~gone, nothing, count)
+        left = _joined_rows(known, ~gone, nothing)
+        forgotten = np.setdiff1d(known.hashes[gone], left.hashes)  # an equal row that stays keeps its hash
+        n_trained = writing.forget_in_base(model, forgotten)
+        writing.replace_memory(model, parts, left)
+    return Changed(len(left.hashes), 0, int(gone.sum()), 0, not_found, n_trained, _recall(parts))
+
+
+def _hashes(
+    rows: Input | None, stored: StoredMemories, where: tuple[str, str] | None, report: Report
+) -> NDArray[np.uint64]:
+    if rows is None:
+        raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
+    report("reading")
+    found = labelled.read(rows, stored.base.schema, where)
+    return encoding.hash_rows(found.X, found.y)
+
+
+def _among(ids: Sequence[str], wanted: set[str]) -> NDArray[np.bool_]:
+    return np.array([each in wanted for each in ids], dtype=bool)
+
+
+def _last_of_each_id(new: Labelled) -> Labelled:
+    """Return the rows without those whose id a later one has, too; rows without an id all stay."""
+    if new.ids is None:
+        return new
+    last = {name: i for i, name in enumerate(new.ids) if name}
+    stays = np.array([not name or last[name] == i for i, name in enumerate(new.ids)], dtype=bool)
+    return new.take(np.flatnonzero(stays))
+
+
+def _rebuilt(stored: StoredMemories, kept: NDArray[np.bool_], new: Labelled, threads: int) -> list[MemoryPart]:
+    weight = _joined_weight(stored.rows.weight, kept, new)
+    rows = Rows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_))
+    return [
+        replace(
+            part,
+            remembered=memorising.changed(
+                part.remembered,
+                kept,
+                stored.base.bases[part.remembered.corrected.base],
+                rows,
+                weight,
+                seed=stored.base.problem.seed,
+                threads=threads,
+            ),
+        )
+        for part in stored.memories
+    ]
+
+
+def _joined_weight(old: Floats | None, kept: NDArray[np.bool_], new: Labelled) -> Floats | None:
+    if old is None and new.weight is None:
+        return None
+    before = np.ones(int(kept.sum())) if old is None else old[kept]
+    return np.concatenate([before, np.ones(len(new.y)) if new.weight is None else new.weight])
+
+
+def _joined_rows(known: MemoryRows, kept: NDArray[np.bool_], new: Labelled) -> MemoryRows:
+    ids = None
+    if known.ids is not None:
+        ids = [known.ids[i] for i in np.flatnonzero(kept).tolist()] + (new.ids or [""] * len(new.y))
+    hashes = np.concatenate([known.hashes[kept], encoding.hash_rows(new.X, new.y)])
+    return MemoryRows(hashes, ids, _joined_weight(known.weight, kept, new))
+
+
+def _recall(parts: Sequence[MemoryPart]) -> tuple[float | None, ...]:
+    indexes = [part.remembered.corrected.memory.index for part in parts]
+    return tuple(getattr(index, "recall", None) for index in indexes)

@@ -1,0 +1,112 @@
+"""Writers at once, readers beside them, and writers that are killed: the directory is always the old or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resmem_cli.store import locking, parts
+from tests.cli.conftest import Run
+
+Model = Callable[..., Path]
+_FIT_BASE = ("fit-base", "train.csv", "--target", "price", "--id", "id", "--estimator", "linear")
+_SETTINGS = ("--folds", "0", "--neighbors", "6", "--bandwidth", "0.4", "--shrinkage", "0.8", "--temperature", "1")
+WRITERS = {
+    "fit-base": _FIT_BASE,
+    "fit-residual": ("fit-residual", "train.csv", *_SETTINGS, "--representation", "model"),
+    "remember": ("remember", "test.csv"),
+    "forget": ("forget", "train.csv", "--where", "cut=Ideal"),
+}
+# How often each writer is killed; RESMEM_KILLS raises it for a longer run.
+KILLS = int(os.environ.get("RESMEM_KILLS", "4"))
+
+
+def started(folder: Path, *words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "resmem_cli", *map(str, words), "--threads", "1", "--quiet"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait, and return its exit code and what it said."""
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_second_writer_gives_up_with_a_sentence_or_waits(run: Run, model: Model, tmp_path: Path, writer: str) -> None:
+    path = model()
+    with locking.alone(path, wait=False):
+        refused = run(*WRITERS[writer], "--model", path)
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err == "resmem: another resmem is writing to 'm'; try again when it is done, or use --wait\n"
+        waiting = started(tmp_path, *WRITERS[writer], "--model", path, "--wait")
+        assert run("predict", "test.csv", "--model", path, "--quiet").code == 0  # a reader is not disturbed
+        time.sleep(1.5)
+        assert waiting.poll() is None
+    assert ended(waiting) == (0, "")
+    assert run("inspect", "--model", path).code == 0
+
+
+def test_a_lock_is_gone_with_its_writer_and_leaves_no_directory_behind(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locking.alone(tmp_path / "a" / "b", wait=False, create=True):
+            assert (tmp_path / "a" / "b").is_dir()
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new(
+    run: Run, model: Model, tmp_path: Path, writer: str
+) -> None:
+    rng = np.random.default_rng(len(writer))
+    path = model()
+    shutil.copytree(path, tmp_path / "before")
+    assert run(*WRITERS[writer], "--model", path, "--quiet").code == 0
+    began = time.perf_counter()
+    shutil.rmtree(path)
+    shutil.copytree(tmp_path / "before", path)
+    assert ended(started(tmp_path, *WRITERS[writer], "--model", path)) == (0, "")
+    whole = time.perf_counter() - began
+    for _ in range(KILLS):
+        shutil.rmtree(path)
+        shutil.copytree(tmp_path / "before", path)
+        process = started(tmp_path, *WRITERS[writer], "--model", path)
+        time.sleep(rng.uniform(0.3, 1.0) * whole)
+        process.send_signal(signal.SIGKILL)
+        ended(process)
+        found = run("verify", "--model", path)
+        # After a new base the memory is stale, which is a sentence and no damage.
+        assert found.code == 0 or "belongs to another base" in found.err, found.err
+        assert run(*WRITERS[writer], "--model", path, "--quiet").code == 0
+        assert not [each for each in (path / parts.FOLDER).iterdir() if each.name.endswith(".tmp")]
+
+
+def test_readers_never_fail_while_writers_take_turns(run: Run, model: Model, tmp_path: Path) -> None:
+    path = model()
+    until = time.monotonic() + float(os.environ.get("RESMEM_RACE_SECONDS", "6"))
+    words = {
+        "writer": ("remember", "test.csv", "--model", path, "--wait"),
+        "reader": ("predict", "test.csv", "--model", path, "--keep", "none"),
+    }
+    running: list[tuple[str, subprocess.Popen[str]]] = []
+    found: list[tuple[int, str]] = []
+    while time.monotonic() < until or running:
+        for pair in [pair for pair in running if pair[1].poll() is not None]:
+            running.remove(pair)
+            found.append(ended(pair[1]))
+        for kind, most in (("writer", 2), ("reader", 4)):
+            if time.monotonic() < until and sum(own == kind for own, _ in running) < most:
+                running.append((kind, started(tmp_path, *words[kind])))
+        time.sleep(0.05)
+    assert len(found) >= 6
+    assert set(found) == {(0, "")}
+    assert run("verify", "--model", path).code == 0
