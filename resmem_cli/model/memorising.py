@@ -85,6 +85,8 @@ def changed(
 ) -> Remembered:
     """Build the memory of those old rows that are kept, then of new ones, as if it had never been another.
 
+    Where rows only come, a search graph is extended, and the old index must not be used any more.
+
     Args:
         old: the memory.
         kept: [n] which of its rows stay.
@@ -102,7 +104,11 @@ def changed(
     residuals = np.concatenate([old.residuals[kept], added])
     cells = _cells(np.concatenate([own, points]), weight, old.most_cells, seed, threads)
     k = min(settings.n_neighbors, len(cells.points))
-    index = build_index(cells.points, k, _graph_options(corrected.memory.index), seed, threads)
+    index, options = corrected.memory.index, _graph_options(corrected.memory.index)
+    if kept.all() and isinstance(index, HnswIndex) and old.most_cells is None:  # then the old cells are the first
+        index = index.extended(cells.points, k, options, threads)
+    else:
+        index = build_index(cells.points, k, options, seed, threads)
     memory = Memory(cells.mean(residuals, weight), cells.counts, index)
     return Remembered(replace(corrected, memory=memory), cells, residuals, old.most_cells)
 

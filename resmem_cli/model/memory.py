@@ -163,6 +163,17 @@ class HnswIndex:
         graph.load_index(str(path), max_elements=n_points)
         return cls(graph, ef, recall)
 
+    def extended(self, points: Singles, k: int, options: GraphOptions, threads: int) -> Self:
+        """Return this index with further points: of all [m, p], those after the ones that it holds."""
+        n_held = int(self.graph.get_current_count())
+        index = type(self)(self.graph, self.ef, self.recall)
+        if n_held < len(points):
+            few = points[n_held:][:_RECALL_QUERIES]
+            index._raise_ef(points[:n_held], few, k, options, threads)
+            index.graph.resize_index(len(points))
+            index._add(points, np.arange(n_held, len(points)), threads)
+        return index
+
     def _add(self, points: Singles, which: Integers, threads: int) -> None:
         for start in range(0, len(which), _ADDED_AT_ONCE):
             part = which[start : start + _ADDED_AT_ONCE]

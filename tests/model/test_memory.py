@@ -248,3 +248,26 @@ def test_a_memory_of_fewer_cells_than_neighbours_gives_all_it_has():
     distances, cells = held.neighbors(few, 5, 1)
     assert distances.shape == (3, 3)
     assert [sorted(row) for row in cells.tolist()] == [[0, 1, 2]] * 3
+
+
+# A graph that grows
+
+
+def test_a_graph_with_further_points_finds_as_well_as_one_of_all():
+    whole = normal_points(3_000, 8)
+    grown = HnswIndex.build(whole[:2_000], 10, GraphOptions(), 0, 1).extended(whole, 10, GraphOptions(), 1)
+    queries = normal_points(200, 8, 1)
+    _, found = grown.search(queries, 10)
+    _, expected = ExactIndex(whole).search(queries, 10)
+    hits = [len(set(f) & set(e)) for f, e in zip(found.tolist(), expected.tolist(), strict=True)]
+    assert np.mean(hits) / 10 >= 0.98
+    assert (found >= 2_000).any()
+    np.testing.assert_array_equal(grown.points_at(np.arange(3_000)), whole)
+    assert grown.recall >= 0.99
+
+
+def test_a_graph_with_no_further_points_stays_as_it_is():
+    whole = normal_points(1_200, 4)
+    index = HnswIndex.build(whole, 5, GraphOptions(), 0, 1)
+    same = index.extended(whole, 5, GraphOptions(), 1)
+    assert (same.ef, same.recall) == (index.ef, index.recall)

@@ -1,0 +1,142 @@
+"""A memory that learns as time goes on: rows in the order of time, scored week by week.
+
+    python -m tests.bench.drift [--data DIR] [--sets electricity,nyc_flights_air_time] [--seeds N] [--threads N]
+
+A base is fitted on the early rows and a memory of them is built once. Then week after week is scored, by the base, by
+the memory as it was (frozen), and by one that `remember`s each week after it has been scored (living); nothing is ever
+fitted again. The gain's spread is that over halves of the weeks, drawn by seeds. results/drift.json keeps every week,
+results/drift-SET.png draws them (a mean over four weeks).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resmem_cli.data.inference import Roles
+from resmem_cli.data.schema import Task
+from resmem_cli.workflow.change import remember
+from resmem_cli.workflow.evaluate import evaluate
+from resmem_cli.workflow.fit_base import BaseOptions, fit_base
+from resmem_cli.workflow.fit_residual import fit_residual
+from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.memory_plan import MemoryOptions
+
+RESULTS = Path(__file__).parent / "results"
+# Rows of a week, and the weeks that are there from the start. Of the flights every third is taken.
+_WEEKS = {"electricity": (336, 30), "nyc_flights_air_time": (2_094, 12)}
+_EVERY = {"nyc_flights_air_time": 3}
+
+
+def run(name: str, table: pa.Table, roles: Roles, threads: int) -> list[dict[str, Any]]:
+    n_week, n_early = _WEEKS[name]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        early, week = (str(Path(folder) / f"{part}.parquet") for part in ("early", "week"))
+        frozen, living = Path(folder) / "frozen", Path(folder) / "living"
+        pq.write_table(table.slice(0, n_week * n_early), early)
+        fit_base(Input((early,)), roles, frozen, BaseOptions("boosting", threads=threads))
+        options = MemoryOptions(effort="quick", n_memories=1, threads=threads)
+        fitted = fit_residual(Input((early,)), frozen, options)
+        if not fitted.uses_memory and fitted.selection is not None:
+            # The folds know the early rows only; what is asked here is what a memory of later ones would do.
+            best = fitted.selection.candidates[0]
+            forced = MemoryOptions(
+                best.settings.n_neighbors,
+                best.settings.bandwidth,
+                best.settings.is_relative,
+                max(best.settings.shrinkage, 0.5),
+                best.settings.temperature,
+                representation=best.place.representation,
+                n_folds=0,
+                threads=threads,
+            )
+            fit_residual(Input((early,)), frozen, forced)
+        print(
+            f"{name}: the folds of the early rows would{'' if fitted.uses_memory else ' not'} use a memory", flush=True
+        )
+        shutil.copytree(frozen, living)
+        for start in range(n_week * n_early, table.num_rows - n_week + 1, n_week):
+            pq.write_table(table.slice(start, n_week), week)
+            scores = {}
+            for kind, model in (("frozen", frozen), ("living", living)):
+                compared = evaluate(Input((week,)), model, threads=threads).metrics
+                metric = compared["rmse" if roles.task is Task.REGRESSION else "log_loss"]
+                scores |= {"base": metric.base, kind: metric.resmem}
+            found.append({"week": start // n_week, **scores})
+            remember(Input((week,)), living, threads=threads)
+    return found
+
+
+def gains(found: list[dict[str, Any]], n_seeds: int, *, is_rmse: bool) -> dict[str, tuple[float, float]]:
+    """Return the mean gain over the base in percent, and its deviation over halves of the weeks drawn by seeds."""
+    losses = {name: np.array([week[name] for week in found]) for name in ("base", "frozen", "living")}
+    if is_rmse:
+        losses = {name: np.square(each) for name, each in losses.items()}
+    power = 0.5 if is_rmse else 1.0
+    said = {}
+    for name in ("frozen", "living"):
+        each = []
+        for seed in range(n_seeds):
+            half = np.random.default_rng(seed).permutation(len(found))[: len(found) // 2]
+            each.append(100 * (1 - (losses[name][half].mean() / losses["base"][half].mean()) ** power))
+        whole = 100 * (1 - (losses[name].mean() / losses["base"].mean()) ** power)
+        said[name] = (float(whole), float(np.std(each, ddof=1)))
+    return said
+
+
+def draw(name: str, found: list[dict[str, Any]], metric: str) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(8, 4))
+    for kind in ("base", "frozen", "living"):
+        values = np.convolve([week[kind] for week in found], np.ones(4) / 4, mode="valid")
+        axis.plot([week["week"] for week in found][3:], values, label=kind)
+    axis.set(xlabel="week", ylabel=f"{metric}, mean of four weeks", title=name)
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(RESULTS / f"drift-{name}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RESMEM_DATA", "data")))
+    parser.add_argument("--sets", default=",".join(_WEEKS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    everything = {}
+    for name in asked.sets.split(","):
+        said = json.loads((asked.data / f"{name}.json").read_text(encoding="utf-8"))
+        table = pq.read_table(asked.data / f"{name}.parquet")
+        table = table.take(pa.array(np.arange(0, table.num_rows, _EVERY.get(name, 1))))
+        task = Task.REGRESSION if said["task"] == "regression" else Task.CLASSIFICATION
+        roles = Roles(said["target"], task, categories=tuple(said["categorical"]))
+        found = run(name, table, roles, asked.threads)
+        metric = "rmse" if task is Task.REGRESSION else "log_loss"
+        means = {kind: float(np.mean([week[kind] for week in found])) for kind in ("base", "frozen", "living")}
+        gained = gains(found, asked.seeds, is_rmse=task is Task.REGRESSION)
+        everything[name] = {"weeks": found, "gains": gained}
+        print(f"\n| {name}, {len(found)} weeks | mean weekly {metric} | gain over the base % |\n|---|---|---|")
+        for kind, value in means.items():
+            shown = "" if kind == "base" else "{:.1f} ± {:.1f}".format(*gained[kind])
+            print(f"| {kind} | {value:.4f} | {shown} |", flush=True)
+        draw(name, found, metric)
+    (RESULTS / "drift.json").write_text(json.dumps(everything, indent=2))
+
+
+if __name__ == "__main__":
+    main()
