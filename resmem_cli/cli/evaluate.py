@@ -17,6 +17,7 @@ def evaluate(
     inputs: options.Inputs,
     model: options.Model,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap resamples.")] = 0,
+    interval: options.Interval = None,
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
@@ -30,7 +31,7 @@ def evaluate(
     from resmem_cli.workflow.evaluate import evaluate as run
 
     with console.progress(quiet) as report:
-        done = run(source, model, seed=seed, threads=threads, report=report)
+        done = run(source, model, seed=seed, interval=options.level(interval), threads=threads, report=report)
 
     if done.n_dropped:
         console.say(f"note: {done.n_dropped:,} rows have no target (or no weight) and are left out", quiet=quiet)
@@ -60,3 +61,10 @@ def _print_table(done: Evaluation) -> None:
     ]
     console.table(("metric", "base", "resmem", "gain", "gain %", "95 % interval"), rows)
     print(f"\n{done.n_rows:,} rows. {done.verdict}")
+    if done.intervals is not None:
+        found = done.intervals
+        size = "mean width" if done.task == "regression" else "classes in a set on average:"
+        print(
+            f"Intervals of {100 * found.level:g} % hold the truth of {100 * found.coverage:.1f} % of the rows, "
+            f"{size} {console.number(found.size)}."
+        )

@@ -40,6 +40,14 @@ Delimiter = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until another resmem has written to the model, instead of giving up.")
 ]
+Interval = Annotated[
+    float | None,
+    typer.Option(
+        "--interval",
+        metavar="LEVEL",
+        help="Intervals that hold the truth with this probability, such as 0.9; of classes, sets.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -67,6 +75,13 @@ def number_or_auto(text: str, option: str, *, infinite: bool = False) -> float |
     if not number >= 0 or (math.isinf(number) and not infinite):
         raise typer.BadParameter(f"{text} is not a number of 0 or more", param_hint=f"'{option}'")
     return number
+
+
+def level(value: float | None) -> float | None:
+    """Return the level of an interval, if one is asked for."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value:g} is not between 0 and 1", param_hint="'--interval'")
+    return value
 
 
 def names(values: Sequence[str] | None) -> list[str]:

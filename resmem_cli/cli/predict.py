@@ -43,6 +43,7 @@ def predict(
             "that are no farther from their own nearest other; near 100, a row is unlike anything remembered.",
         ),
     ] = False,
+    interval: options.Interval = None,
     base_only: Annotated[bool, typer.Option("--base-only", help="Predict with the base alone.")] = False,
     batch_rows: Annotated[
         int, typer.Option(min=1, max=1 << 24, help="How many rows each thread has in hand.")
@@ -72,6 +73,7 @@ def predict(
         prefix=prefix,
         with_probabilities=probabilities,
         with_support=support,
+        interval=options.level(interval),
         base_only=base_only,
         batch_rows=batch_rows,
         threads=threads,

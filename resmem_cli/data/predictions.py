@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Floats, Kind
@@ -26,6 +28,7 @@ class Layout:
         with_probabilities: whether every class gets a column.
         base_only: whether there is no memory, and so no `prediction_base` beside the prediction.
         with_support: whether a column says how far each row is from what is remembered.
+        with_interval: whether there is an interval, of classes a set, about each prediction.
         typed: whether the output has types, so that text which the model knows to be numbers becomes numbers.
     """
 
@@ -36,6 +39,7 @@ class Layout:
     base_only: bool
     typed: bool
     with_support: bool = False
+    with_interval: bool = False
 
     def __post_init__(self) -> None:
         if self.keep == "id" and self.schema.id_column is None:
@@ -61,6 +65,8 @@ class Layout:
             names.append("probability")
             if self.with_probabilities:
                 names += [f"probability_{name}" for name in self.schema.target.class_names]
+        if self.with_interval:
+            names += ["lower", "upper"] if self.schema.target.task is Task.REGRESSION else ["prediction_set"]
         if self.with_support:
             names.append("distance_percentile")
         return [self.prefix + name for name in names]
@@ -73,10 +79,24 @@ class Layout:
         return list(self.keep)
 
 
-def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats, support: Floats | None = None) -> pa.Table:
-    """Return the output table of a batch, from [n, outputs] predictions without and with the memory.
+@dataclass(frozen=True)
+class Scored:
+    """What a batch is predicted as.
 
-    If there is a column of support, it holds [n] percentiles.
+    Attributes:
+        base, resmem: [n, outputs] without and with the memory.
+        interval: the [n] lower and upper ends, or [n, classes] which classes are in the set, if asked for.
+        support: [n] percentiles, if asked for.
+    """
+
+    base: Floats
+    resmem: Floats
+    interval: tuple[Floats, Floats] | NDArray[np.bool_] | None = None
+    support: Floats | None = None
+
+
+def lay_out(rows: Rows, layout: Layout, scored: Scored) -> pa.Table:
+    """Return the output table of a batch.
 
     Raises:
         DataError: a column to keep is missing.
@@ -99,9 +119,14 @@ def lay_out(rows: Rows, layout: Layout, base: Floats, resmem: Floats, support: F
         )
     known = {column.name: column for column in layout.schema.columns} if layout.typed and rows.is_text else {}
     columns = {name: _typed(rows, name, known.get(name)) for name in kept}
-    values = _predictions(layout, base, resmem)
-    if support is not None:
-        values.append(pa.array(support))
+    values = _predictions(layout, scored.base, scored.resmem)
+    if isinstance(scored.interval, tuple):
+        values += [pa.array(end) for end in scored.interval]
+    elif scored.interval is not None:
+        names = np.array(layout.schema.target.class_names, dtype=object)
+        values.append(pa.array([json.dumps(names[inside].tolist(), ensure_ascii=False) for inside in scored.interval]))
+    if scored.support is not None:
+        values.append(pa.array(scored.support))
     return pa.table(columns | dict(zip(added, values, strict=True)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resmem_cli.model import kernel
+from resmem_cli.model import conformal, kernel
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
@@ -55,6 +55,18 @@ class Corrected:
             corrected.append(kernel.corrected(tempered, correction, settings.shrinkage))
         return np.concatenate(corrected) if corrected else predictions
 
+    def spread(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Floats:
+        """Return [n] how much the residuals of the neighbours differ of [n, d] encoded rows, numbers predicted."""
+        k = self.settings.n_neighbors
+        n_rows = max(1, _HELD_RESIDUALS // k)
+        spreads = [np.empty(0)]
+        for start in range(0, len(X), n_rows):
+            of_base = predictions[start : start + n_rows]
+            queries = self.representation.represent(X[start : start + n_rows], base, of_base)
+            _, cells = self.memory.neighbors(queries.points, k, threads)
+            spreads.append(conformal.spread(self.memory.residuals[cells, 0], self.memory.counts[cells]))
+        return np.concatenate(spreads)
+
 
 @dataclass(frozen=True)
 class ResMem:
@@ -77,6 +89,11 @@ class ResMem:
             return Prediction(of_bases[0], of_bases[0])
         corrected = [m.correct(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
         return Prediction(of_bases[0], combined(corrected, np.array(self.weights)))
+
+    def spread(self, X: Floats, *, threads: int = 1) -> Floats:
+        """Return [n] how much the residuals of neighbours differ, in the mean over the memories."""
+        each = [m.spread(X, self.bases[m.base], self.bases[m.base].predict(X), threads) for m in self.members]
+        return np.asarray(np.average(each, axis=0, weights=self.weights))
 
     @property
     def uses_memory(self) -> bool:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from resmem_cli.model import kernel
+from resmem_cli.model import conformal, kernel
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.combination import combine, combined
+from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.fitting import Place
 from resmem_cli.model.folds import Fold, Plan, run_folds
 from resmem_cli.model.kernel import Settings
@@ -107,6 +108,7 @@ class Selection:
         n_queries: how many held-out rows the figures rest on; for rmse, all but a thousandth.
         forced: whether the user chose a shrinkage above 0, so that the gain was not asked.
         whole_loss: as `resmem_loss`, of the memories before they were condensed; None if they were not.
+        calibration: what intervals are made of, from the same rows and choices.
     """
 
     members: tuple[Member, ...]
@@ -122,6 +124,7 @@ class Selection:
     n_queries: int
     forced: bool
     whole_loss: float | None = None
+    calibration: Calibration | None = field(default=None, compare=False)
 
 
 def select(
@@ -172,8 +175,9 @@ class _Judge:
         helps = gain > standard_error and beyond[0] > beyond[1]
         forced = self._grid.is_forced
         weight = np.concatenate([fold.weight for fold in folds])
+        uses = helps or forced
         return Selection(
-            members=self._chosen(everywhere) if helps or forced else (_nothing(self._grid, self._places),),
+            members=self._chosen(everywhere) if uses else (_nothing(self._grid, self._places),),
             candidates=self._candidates(),
             objective=self._objective,
             base_loss=float(np.average(np.concatenate(before), weights=weight)),
@@ -186,7 +190,22 @@ class _Judge:
             n_queries=len(weight),
             forced=forced,
             whole_loss=self._whole_loss(elsewhere, weight) if folds[0].whole else None,
+            calibration=self._calibration(elsewhere if uses else None),
         )
+
+    def _calibration(self, elsewhere: Sequence[Sequence[Member]] | None) -> Calibration:
+        """Calibrate intervals of what the other folds chose, or of the first base with the spread around it."""
+        nothing = [(_nothing(self._grid, self._places),)] * len(self._folds)
+        predictions, spreads = [], []
+        for i, (fold, members) in enumerate(zip(self._folds, elsewhere or nothing, strict=True)):
+            predictions.append(self._predictions(members, i) if elsewhere else fold.predictions[0])
+            if predictions[-1].shape[1] == 1:
+                each = [_spreads(fold, member.place, member.settings) for member in members]
+                spreads.append(np.average(each, axis=0, weights=[member.weight for member in members]))
+        y, whole = np.concatenate([fold.y for fold in self._folds]), np.concatenate(predictions)
+        if whole.shape[1] > 1:
+            return conformal.of_classes(whole, y)
+        return conformal.of_numbers(np.abs(y - whole[:, 0]), np.concatenate(spreads))
 
     def _whole_loss(self, elsewhere: Sequence[Sequence[Member]], weight: Floats) -> float:
         """Return the mean loss of what the other folds chose, had the memories not been condensed."""
@@ -340,6 +359,17 @@ def _predictions(fold: Fold, place: Place, settings: Settings) -> Floats:
         predictions = kernel.tempered(part.predictions[place.base], settings.temperature)
         correction = kernel.correction(weight, residuals[cells], near.trend)
         found.append(kernel.corrected(predictions, correction, settings.shrinkage))
+    return np.concatenate(found)
+
+
+def _spreads(fold: Fold, place: Place, settings: Settings) -> Floats:
+    """Return [q] how much the residuals of each held-out row's neighbours differ, of numbers."""
+    view = fold.views[place]
+    residuals = view.residuals(settings.temperature)[:, 0]
+    found = []
+    for part in _parts(fold, settings.n_neighbors):
+        cells = part.views[place].cells[:, : settings.n_neighbors]
+        found.append(conformal.spread(residuals[cells], view.counts[cells]))
     return np.concatenate(found)
 
 

@@ -23,7 +23,7 @@ FOLDER = "parts"
 # A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR with the suffix of
 # its format; one of memories is ROWS and, of each memory, ARRAYS, REPRESENTATION and, if search is not exact, GRAPH.
 ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator", "graph.hnsw"
-REPRESENTATION, ROWS = "representation.npz", "rows.npz"
+REPRESENTATION, ROWS, CALIBRATION = "representation.npz", "rows.npz", "calibration.npz"
 _FILE_NAME = re.compile(r"[a-z_]+(_[0-9]+)?\.(npz|skops|hnsw|txt|ubj|cbm|onnx)")
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]

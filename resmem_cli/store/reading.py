@@ -17,6 +17,7 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics, representation
 from resmem_cli.model.bases import Base, BaseSpec, Problem
+from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
@@ -49,11 +50,15 @@ class StoredBase:
 
 
 class StoredModel(NamedTuple):
-    """The bases, the whole with its memories, and the objective that it was chosen by."""
+    """The bases, the whole with its memories, the objective that it was chosen by, and what intervals are made of.
+
+    `calibration` is None if nothing was measured, or by an older resmem.
+    """
 
     base: StoredBase
     resmem: ResMem
     objective: str
+    calibration: Calibration | None
 
 
 class StoredMemories(NamedTuple):
@@ -62,6 +67,7 @@ class StoredMemories(NamedTuple):
     base: StoredBase
     memories: tuple[MemoryPart, ...]
     rows: MemoryRows
+    calibration: Calibration | None
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -124,7 +130,7 @@ def load_for_change(directory: Path) -> StoredMemories:
             cells = Cells(memory.index.points_at(np.arange(len(memory.counts))), memory.counts, members)
             built = Remembered(member, cells, own, said.get("max_cells"))
             memories.append(MemoryPart(built, float(said["weight"]), said["residuals"]))
-        return StoredMemories(model.base, tuple(memories), rows)
+        return StoredMemories(model.base, tuple(memories), rows, model.calibration)
 
     return _steadily(directory, read)
 
@@ -254,7 +260,11 @@ def _model(directory: Path) -> StoredModel:
         raise ValueError("it names no memory")
     members = tuple(_member(directory, stored, each, paths, i) for i, each in enumerate(memories))
     resmem = ResMem(stored.bases, members, tuple(float(each["weight"]) for each in memories))
-    return StoredModel(stored, resmem, content["objective"] or metrics.objectives(stored.problem.is_regression)[0])
+    objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
+    calibration = None
+    if parts.CALIBRATION in paths:
+        calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
+    return StoredModel(stored, resmem, objective, calibration)
 
 
 def _member(

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.store import estimators, manifest, parts
@@ -72,6 +73,7 @@ def save_memory(
     *,
     objective: str,
     folds: Mapping[str, Any],
+    calibration: Calibration | None = None,
 ) -> str:
     """Write a new generation of the memories and return its id."""
     content = {
@@ -87,16 +89,28 @@ def save_memory(
             of_each[parts.of_memory("cells", i)] = each.remembered.cells.members
             of_each[parts.of_memory("residuals", i)] = each.remembered.residuals
         parts.save_arrays(folder / parts.ROWS, {**rows.to_arrays(), **of_each})
+        if calibration is not None:
+            parts.save_arrays(folder / parts.CALIBRATION, calibration.to_arrays())
         for i, memory in enumerate(memories):
             _save_one(folder, memory.remembered, i)
         return _publish(folder, directory / manifest.MEMORY, content)
 
 
-def replace_memory(directory: Path, memories: Sequence[MemoryPart], rows: MemoryRows) -> str:
+def replace_memory(
+    directory: Path, memories: Sequence[MemoryPart], rows: MemoryRows, calibration: Calibration | None
+) -> str:
     """Write a new generation of memories that hold other rows, and return its id; what the folds said of them stays."""
     said = manifest.read(directory / manifest.MEMORY)
     base_id = manifest.read(directory / manifest.BASE)["id"]
-    return save_memory(directory, base_id, memories, rows, objective=said["objective"], folds=said["folds"])
+    return save_memory(
+        directory,
+        base_id,
+        memories,
+        rows,
+        objective=said["objective"],
+        folds=said["folds"],
+        calibration=calibration,
+    )
 
 
 def forget_in_base(directory: Path, hashes: NDArray[np.uint64]) -> int:

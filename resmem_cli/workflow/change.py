@@ -63,7 +63,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         report(f"memorising {int(kept.sum()) + len(new.y):,} rows")
         parts = _rebuilt(stored, kept, new, count)
         rows = _joined_rows(stored.rows, kept, new)
-        writing.replace_memory(model, parts, rows)
+        writing.replace_memory(model, parts, rows, stored.calibration)
     return Changed(len(rows.hashes), len(new.y), int((~kept).sum()), new.n_dropped, recall=_recall(parts))
 
 
@@ -117,7 +117,7 @@ def forget(
         left = _joined_rows(known, ~gone, nothing)
         forgotten = np.setdiff1d(known.hashes[gone], left.hashes)  # an equal row that stays keeps its hash
         n_trained = writing.forget_in_base(model, forgotten)
-        writing.replace_memory(model, parts, left)
+        writing.replace_memory(model, parts, left, stored.calibration)
     return Changed(len(left.hashes), 0, int(gone.sum()), 0, not_found, n_trained, _recall(parts))
 
 

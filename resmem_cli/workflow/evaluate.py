@@ -7,17 +7,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.data import encoding
+from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
 from resmem_cli.model import metrics
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
+from resmem_cli.workflow.intervals import Intervals
 
 # With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
 _MOST_SEEN = 0.1
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How well intervals, or sets of classes, hold.
+
+    Attributes:
+        level: what they promise.
+        coverage: the share of rows whose truth they hold.
+        size: their mean width, or the mean number of classes in a set.
+    """
+
+    level: float
+    coverage: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,7 @@ class Evaluation:
         objective: the metric that the folds chose by, and that the verdict is about.
         uses_memory: whether the model corrects anything, or its shrinkage is 0.
         metrics: by name.
+        intervals: how well they hold, if asked for.
     """
 
     n_rows: int
@@ -41,6 +60,7 @@ class Evaluation:
     objective: str
     uses_memory: bool
     metrics: dict[str, Comparison]
+    intervals: Coverage | None = None
 
     @property
     def verdict(self) -> str:
@@ -76,10 +96,19 @@ class Evaluation:
                 name: {key: _known(value) for key, value in asdict(comparison).items()}
                 for name, comparison in self.metrics.items()
             },
+            "interval": None if self.intervals is None else {k: _known(v) for k, v in asdict(self.intervals).items()},
         }
 
 
-def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, report: Report = silent) -> Evaluation:
+def evaluate(
+    source: Input,
+    model: Path,
+    *,
+    seed: int = 0,
+    interval: float | None = None,
+    threads: int = 0,
+    report: Report = silent,
+) -> Evaluation:
     """Compare base and memory on labelled rows; rows without a target or weight are left out.
 
     Raises:
@@ -87,10 +116,12 @@ def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, rep
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
     with threading.limited(threads) as count:
-        base, resmem, objective = reading.load(model)
+        stored = reading.load(model)
+        base, resmem, objective, _ = stored
+        intervals = None if interval is None else Intervals.load(stored, model, interval)
         schema = base.schema
         seen = reading.seen_hashes(model, with_memory=True)
-        targets, bases, wholes, weights = [], [], [], []
+        targets, bases, wholes, weights, held = [], [], [], [], []
         n_dropped = n_seen = 0
         for batch in source.batches(columns=schema.needed):
             y, weight, known = labels(batch, schema)
@@ -105,13 +136,27 @@ def evaluate(source: Input, model: Path, *, seed: int = 0, threads: int = 0, rep
             bases.append(prediction.base)
             wholes.append(prediction.resmem)
             weights.append(np.ones(len(y)) if weight is None else weight[known])
+            if intervals is not None:
+                held.append(_held(intervals.about(X, prediction.resmem, count), y))
             report(f"{sum(map(len, targets)):,} rows")
         if not targets:
             raise unlabelled(n_dropped, schema)
         y = np.concatenate(targets)
         report("comparing")
         compared = metrics.compare(y, np.concatenate(bases), np.concatenate(wholes), np.concatenate(weights), seed)
-    return Evaluation(len(y), n_seen, n_dropped, schema.target.task, objective, resmem.uses_memory, compared)
+    coverage = None
+    if interval is not None:
+        inside, size = (np.concatenate(each) for each in zip(*held, strict=True))
+        coverage = Coverage(interval, float(inside.mean()), float(size.mean()))
+    return Evaluation(len(y), n_seen, n_dropped, schema.target.task, objective, resmem.uses_memory, compared, coverage)
+
+
+def _held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """Return [n] whether each interval or set holds the truth, and [n] their widths or sizes."""
+    if isinstance(ends, tuple):
+        lower, upper = ends
+        return (lower <= y) & (y <= upper), upper - lower
+    return ends[np.arange(len(y)), y.astype(np.int64)], ends.sum(axis=1, dtype=np.float64)
 
 
 def _known(value: Any) -> Any:

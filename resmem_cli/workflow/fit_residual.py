@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,15 @@ def fit_residual(
         ]
         report("writing")
         memory_rows = MemoryRows(hashes, known.ids, known.weight)
-        writing.save_memory(model, base.id, built, memory_rows, objective=objective, folds=_folds_json(chosen))
+        writing.save_memory(
+            model,
+            base.id,
+            built,
+            memory_rows,
+            objective=objective,
+            folds=_folds_json(chosen),
+            calibration=None if chosen is None else chosen.calibration,
+        )
     estimators = tuple(spec.estimator for spec in base.specs)
     return FittedMemory(
         selection=chosen,
@@ -236,7 +244,8 @@ def _recipes(base: StoredBase, rows: Rows) -> list[Recipe]:
 def _folds_json(chosen: Selection | None) -> dict[str, Any]:
     if chosen is None:
         return {}
-    named = {**asdict(chosen)}
+    named = asdict(replace(chosen, calibration=None))  # which has a file of its own
+    del named["calibration"]
     for group in ("members", "candidates"):
         named[group] = [each | {"place": each["place"]._asdict()} for each in named[group]]
     return named

@@ -13,17 +13,18 @@ from typing import Any
 from resmem_cli.data import encoding, output, predictions
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
-from resmem_cli.data.predictions import Layout
+from resmem_cli.data.predictions import Layout, Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
 from resmem_cli.model import explanation
 from resmem_cli.model.parallel import in_order
-from resmem_cli.model.resmem import Prediction, ResMem
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import manifest, reading
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.intervals import Intervals
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class PredictOptions:
         prefix: put before every column that is added.
         with_probabilities: whether every class gets a column.
         with_support: whether it is said how far each row is from what is remembered.
+        interval: how probable it is to be that the truth lies within an interval, or a set of classes; None for none.
         base_only: whether to predict with the base alone.
         batch_rows: how many rows each thread has in hand.
     """
@@ -47,6 +49,7 @@ class PredictOptions:
     prefix: str = ""
     with_probabilities: bool = False
     with_support: bool = False
+    interval: float | None = None
     base_only: bool = False
     batch_rows: int = 32_768
     threads: int = 0
@@ -120,23 +123,28 @@ def predict_each(
 class _Scoring:
     """A loaded model and what to write of its predictions; without `resmem` those of the base alone.
 
-    `usual` are the distances that support is measured against, if it is asked for.
+    `usual` are the distances that support is measured against, `intervals` what those are made of, if asked for.
     """
 
     base: StoredBase
     resmem: ResMem | None
     options: PredictOptions
     usual: Floats | None = None
+    intervals: Intervals | None = None
 
     @classmethod
     def load(cls, model: Path, options: PredictOptions) -> _Scoring:
         if options.base_only:
-            if options.with_support:
-                raise UsageError("the base alone has no memory to be far from", "leave --support or --base-only out")
+            if options.with_support or options.interval is not None:
+                raise UsageError(
+                    "the base alone has no memory to tell support or intervals by",
+                    "leave --support and --interval out, or --base-only",
+                )
             return cls(reading.load_base(model), None, options)
         stored = reading.load(model)
         usual = explanation.usual_distances(stored.resmem.members[0].memory) if options.with_support else None
-        return cls(stored.base, stored.resmem, options, usual)
+        intervals = None if options.interval is None else Intervals.load(stored, model, options.interval)
+        return cls(stored.base, stored.resmem, options, usual, intervals)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
@@ -152,14 +160,13 @@ class _Scoring:
             options.base_only,
             typed=typed,
             with_support=options.with_support,
+            with_interval=options.interval is not None,
         )
 
         def score(batch: Rows) -> tuple[Any, Surprises]:
             X, odd = encoding.encode(batch, self.base.schema)
             own_threads = 1 if beside > 1 else threads
-            prediction = self._prediction(X, own_threads)
-            support = self._support(X, own_threads)
-            return predictions.lay_out(batch, layout, prediction.base, prediction.resmem, support), odd
+            return predictions.lay_out(batch, layout, self._scored(X, own_threads)), odd
 
         beside = threads if self.is_thread_safe else 1
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
@@ -177,16 +184,17 @@ class _Scoring:
         """Whether batches may be scored side by side."""
         return all(base.is_thread_safe for base in self.base.bases)
 
-    def _support(self, X: Floats, threads: int) -> Floats | None:
-        if self.resmem is None or self.usual is None:
-            return None
-        return explanation.percentiles(explanation.nearest(self.resmem, X, threads=threads), self.usual)
-
-    def _prediction(self, X: Floats, threads: int) -> Prediction:
-        if self.resmem is not None:
-            return self.resmem.predict(X, threads=threads)
-        base_only = self.base.bases[0].predict(X)
-        return Prediction(base_only, base_only)
+    def _scored(self, X: Floats, threads: int) -> Scored:
+        if self.resmem is None:
+            base_only = self.base.bases[0].predict(X)
+            return Scored(base_only, base_only)
+        predicted = self.resmem.predict(X, threads=threads)
+        interval, support = None, None
+        if self.intervals is not None:
+            interval = self.intervals.about(X, predicted.resmem, threads)
+        if self.usual is not None:
+            support = explanation.percentiles(explanation.nearest(self.resmem, X, threads=threads), self.usual)
+        return Scored(predicted.base, predicted.resmem, interval, support)
 
 
 def _pairs(sources: Sequence[Source], directory: Path, form: Format | None) -> list[tuple[Path, Path]]:

@@ -47,7 +47,7 @@ def test_the_json_is_as_the_issue_states_it(model: Model, run: Run, name: str, t
 
 def test_the_figures_are_those_of_the_definition(model: Model, run: Run) -> None:
     found = evaluated(run, "test.csv", "--model", model())["metrics"]
-    base, resmem, _ = reading.load(Path("m"))
+    base, resmem, *_ = reading.load(Path("m"))
     (batch,) = tables.read(sources.resolve(["test.csv"]))
     predicted = resmem.predict(encoding.encode(batch, base.schema)[0])
     y = encoding.encode_target(batch, base.schema)

@@ -132,7 +132,8 @@ class TestExplain:
     def test_the_base_alone_has_no_support(self, run: Run) -> None:
         ended = run("predict", "test.csv", "--model", "m", "--support", "--base-only")
         assert ended.code == 2
-        assert "the base alone has no memory to be far from; leave --support or --base-only out" in ended.err
+        said = "the base alone has no memory to tell support or intervals by; leave --support and --interval out"
+        assert said in ended.err
 
 
 def test_of_classes_the_predicted_one_is_explained(run: Run, model: Model) -> None:

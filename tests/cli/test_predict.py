@@ -42,7 +42,7 @@ def read(path: str | Path) -> pa.Table:
 
 def expected(model: Path, rows: Path) -> tuple[np.ndarray, np.ndarray]:
     """The predictions of the base and of the whole, through the library."""
-    base, resmem, _ = reading.load(model)
+    base, resmem, *_ = reading.load(model)
     (batch,) = tables.read(sources.resolve([str(rows)]))
     found = resmem.predict(encoding.encode(batch, base.schema)[0])
     return found.base, found.resmem

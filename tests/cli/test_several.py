@@ -150,7 +150,7 @@ class TestMemories:
     def test_a_row_is_predicted_as_the_mean_in_any_format_batch_and_number_of_threads(
         self, run: Run, model: Model
     ) -> None:
-        base, resmem, _ = reading.load(model("both"))
+        base, resmem, *_ = reading.load(model("both"))
         assert len(resmem.members) == len(base.bases) == 2
         pyarrow.parquet.write_table(pyarrow.csv.read_csv("new.csv"), "new.parquet")
         found = []

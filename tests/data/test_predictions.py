@@ -10,7 +10,7 @@ import pytest
 
 from resmem_cli.data import sources, tables
 from resmem_cli.data.kinds import Kind
-from resmem_cli.data.predictions import Layout, lay_out
+from resmem_cli.data.predictions import Layout, Scored, lay_out
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.errors import DataError, UsageError
@@ -42,12 +42,12 @@ def classification(*classes: str | float | bool) -> Target:
 
 
 def classified(target: Target, **options: object) -> pa.Table:
-    return lay_out(TYPED, layout(target, **options), BASE_PROBABILITIES, PROBABILITIES)
+    return lay_out(TYPED, layout(target, **options), Scored(BASE_PROBABILITIES, PROBABILITIES))
 
 
 @pytest.mark.parametrize("rows", [TEXT, TYPED])
 def test_all_columns_are_kept_in_their_order_before_the_predictions(rows):
-    found = lay_out(rows, layout(keep="all", typed=False), BASE, RESMEM)
+    found = lay_out(rows, layout(keep="all", typed=False), Scored(BASE, RESMEM))
     assert found.column_names == [*rows.table.column_names, "prediction", "prediction_base"]
     assert found.select(rows.table.column_names).equals(rows.table)
     assert found.select(["prediction", "prediction_base"]).to_pydict() == {
@@ -61,7 +61,7 @@ def test_all_columns_are_kept_in_their_order_before_the_predictions(rows):
     [("none", []), ("id", ["id"]), (["c", "id"], ["c", "id"]), (["id", "id"], ["id"]), ([], [])],
 )
 def test_other_columns_are_kept_in_the_order_in_which_they_are_named(keep, names):
-    found = lay_out(TEXT, layout(keep=keep), BASE, RESMEM)
+    found = lay_out(TEXT, layout(keep=keep), Scored(BASE, RESMEM))
     assert found.column_names == [*names, "prediction", "prediction_base"]
     assert found.num_rows == 2
 
@@ -80,13 +80,13 @@ def test_only_what_the_model_and_the_output_need_is_read(keep, columns):
 
 
 def test_without_a_memory_there_is_one_prediction():
-    assert lay_out(TEXT, layout(base_only=True), BASE, BASE).to_pydict() == {"prediction": [0.25, 2.5]}
-    found = lay_out(TEXT, layout(classification("a", "b", "c"), base_only=True), PROBABILITIES, PROBABILITIES)
+    assert lay_out(TEXT, layout(base_only=True), Scored(BASE, BASE)).to_pydict() == {"prediction": [0.25, 2.5]}
+    found = lay_out(TEXT, layout(classification("a", "b", "c"), base_only=True), Scored(PROBABILITIES, PROBABILITIES))
     assert found.to_pydict() == {"prediction": ["a", "c"], "probability": [0.5, 0.625]}
 
 
 def test_every_added_column_has_the_prefix_and_no_other():
-    found = lay_out(TEXT, layout(keep=["id"], prefix="new "), BASE, RESMEM)
+    found = lay_out(TEXT, layout(keep=["id"], prefix="new "), Scored(BASE, RESMEM))
     assert found.column_names == ["id", "new prediction", "new prediction_base"]
 
 
@@ -104,7 +104,7 @@ def test_every_class_may_have_its_probability():
 
 def test_of_equally_probable_classes_the_first_is_predicted_with_and_without_memory():
     even = np.full((2, 3), 1 / 3)
-    found = lay_out(TEXT, layout(classification("a", "b", "c")), even, even)
+    found = lay_out(TEXT, layout(classification("a", "b", "c")), Scored(even, even))
     assert found.to_pydict() == {"prediction": ["a"] * 2, "prediction_base": ["a"] * 2, "probability": [1 / 3] * 2}
 
 
@@ -122,7 +122,7 @@ def test_a_predicted_class_has_the_type_of_the_target(classes, arrow_type, names
     target = classification(*classes)
     first, last = np.eye(len(classes))[[0]], np.eye(len(classes))[[-1]]
     rows = Rows(TABLE.slice(0, 1), TEXT.origins, is_text=True)
-    found = lay_out(rows, layout(target, with_probabilities=True), first, last)
+    found = lay_out(rows, layout(target, with_probabilities=True), Scored(first, last))
     assert found.schema.field("prediction").type == found.schema.field("prediction_base").type == arrow_type
     assert found.column("prediction").to_pylist() == [classes[-1]]
     assert found.column("prediction_base").to_pylist() == [classes[0]]
@@ -131,7 +131,7 @@ def test_a_predicted_class_has_the_type_of_the_target(classes, arrow_type, names
 
 
 def test_text_that_the_model_knows_has_types_in_a_typed_output():
-    found = lay_out(TEXT, layout(keep="all"), BASE, RESMEM)
+    found = lay_out(TEXT, layout(keep="all"), Scored(BASE, RESMEM))
     assert found.select(TABLE.column_names).to_pylist() == [
         {"id": "1", "n": 1.5, "b": True, "t": dt.datetime(2024, 1, 2), "c": "007"},
         {"id": "2", "n": None, "b": False, "t": None, "c": ""},
@@ -151,7 +151,7 @@ def test_batches_of_csv_make_one_parquet_file_whatever_is_missing_in_them(file, 
     lines = ["1,2,true,2024-01-02,x", "2,,,,", "3,2.5,0,2024-01-02T03:04:05+01:00,007", "4,1e3,False,NA,"]
     path = file("new.csv", "id,n,b,t,c\n" + "\n".join(lines) + "\n")
     batches = tables.read(sources.resolve([path]), batch_rows=1)
-    write(path + ".parquet", *(lay_out(batch, layout(keep="all"), BASE[:1], RESMEM[:1]) for batch in batches))
+    write(path + ".parquet", *(lay_out(batch, layout(keep="all"), Scored(BASE[:1], RESMEM[:1])) for batch in batches))
     assert read_back(path + ".parquet").drop_columns(["prediction", "prediction_base"]).to_pydict() == {
         "id": ["1", "2", "3", "4"],
         "n": [2.0, None, 2.5, 1000.0],
@@ -163,7 +163,7 @@ def test_batches_of_csv_make_one_parquet_file_whatever_is_missing_in_them(file, 
 
 def test_columns_that_have_types_keep_them():
     table = pa.table({"n": pa.array([1, 2], pa.int8()), "c": pa.array(["x", None]).dictionary_encode()})
-    found = lay_out(Rows(table, ((0, "new.parquet", 1),), is_text=False), layout(keep="all"), BASE, RESMEM)
+    found = lay_out(Rows(table, ((0, "new.parquet", 1),), is_text=False), layout(keep="all"), Scored(BASE, RESMEM))
     assert found.select(["n", "c"]).equals(table)
 
 
@@ -173,7 +173,7 @@ def test_columns_that_have_types_keep_them():
 def test_a_column_to_keep_that_is_not_there_is_named(keep, missing):
     table = TABLE if keep != "id" else TABLE.drop_columns(["id"])
     with pytest.raises(DataError) as caught:
-        lay_out(Rows(table, TEXT.origins, is_text=True), layout(keep=keep), BASE, RESMEM)
+        lay_out(Rows(table, TEXT.origins, is_text=True), layout(keep=keep), Scored(BASE, RESMEM))
     assert str(caught.value) == (
         f"new.csv has no column {missing} to keep; its columns are: {', '.join(table.column_names)}"
     )
@@ -184,7 +184,7 @@ def test_a_column_to_keep_that_is_not_there_is_answered_with_all_that_are(file, 
     path = file("new.csv", "id,n,b,t,c,note\n1,2,true,2024-01-01,x,z\n")
     (batch,) = read(path, columns=chosen.columns_to_read)
     with pytest.raises(DataError) as caught:
-        lay_out(batch, chosen, BASE[:1], RESMEM[:1])
+        lay_out(batch, chosen, Scored(BASE[:1], RESMEM[:1]))
     assert str(caught.value) == f"{path} has no column 'Id' to keep; its columns are: id, n, b, t, c, note"
 
 
@@ -195,7 +195,7 @@ def test_a_name_that_is_there_already_is_refused_not_overwritten(keep, prefix):
     old = Rows(TABLE.append_column(name, pa.array(["7", "8"])), TEXT.origins, is_text=True)
     keep = [name, "id"] if isinstance(keep, list) else keep
     with pytest.raises(UsageError) as caught:
-        lay_out(old, layout(keep=keep, prefix=prefix), BASE, RESMEM)
+        lay_out(old, layout(keep=keep, prefix=prefix), Scored(BASE, RESMEM))
     assert str(caught.value) == (
         f"new.csv has a column '{name}' already; "
         "put something before the new names with --prefix, or leave the old one out with --keep"
@@ -205,7 +205,7 @@ def test_a_name_that_is_there_already_is_refused_not_overwritten(keep, prefix):
 @pytest.mark.parametrize("options", [{"prefix": "new_"}, {"keep": ["id"]}, {"base_only": True}])
 def test_the_two_ways_out_of_a_clash_work_and_a_name_that_is_not_added_is_none(options):
     old = Rows(TABLE.append_column("prediction_base", pa.array(["7", "8"])), TEXT.origins, is_text=True)
-    found = lay_out(old, layout(**({"keep": "all"} | options)), BASE, RESMEM)
+    found = lay_out(old, layout(**({"keep": "all"} | options)), Scored(BASE, RESMEM))
     if options != {"keep": ["id"]}:
         assert found.column("prediction_base").to_pylist() == ["7", "8"]
     assert found.column(options.get("prefix", "") + "prediction").to_pylist() == [1.0, 3.0]

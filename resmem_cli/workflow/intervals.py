@@ -1,0 +1,46 @@
+"""Prediction intervals of a stored model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data.kinds import Floats
+from resmem_cli.errors import UsageError
+from resmem_cli.model import conformal
+from resmem_cli.model.conformal import Calibration
+from resmem_cli.model.resmem import ResMem
+from resmem_cli.store.reading import StoredModel
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What intervals about predictions are made of, and how probable it is to be that they hold the truth."""
+
+    resmem: ResMem
+    calibration: Calibration
+    level: float
+
+    @classmethod
+    def load(cls, stored: StoredModel, model: Path, level: float) -> Intervals:
+        """Return those of a stored model.
+
+        Raises:
+            UsageError: no rows were held out when the memory was fitted.
+        """
+        if stored.calibration is None:
+            raise UsageError(
+                f"the memory of '{model}' has no held-out rows to tell intervals by",
+                "run fit-residual with --folds 2 or more",
+            )
+        return cls(stored.resmem, stored.calibration, level)
+
+    def about(self, X: Floats, predictions: Floats, threads: int) -> tuple[Floats, Floats] | NDArray[np.bool_]:
+        """Return the [n] ends of intervals about predictions of [n, d] encoded rows; of classes, [n, classes] sets."""
+        if predictions.shape[1] > 1:
+            return conformal.sets(predictions, self.calibration, self.level)
+        spreads = self.resmem.spread(X, threads=threads)
+        return conformal.interval(predictions[:, 0], spreads, self.calibration, self.level)
