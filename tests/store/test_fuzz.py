@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.store import manifest, parts
+from tests.store.conftest import N_GRAPH_ROWS
 
 N_CHANGES = int(os.environ.get("RESMEM_FUZZ", "60"))
 _AT_ONCE = 20
@@ -73,13 +74,15 @@ def made_right(model: Path) -> None:
         (model / which).write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("estimator", ["boosting", "mlp", "linear,constant"])
+@pytest.mark.parametrize(
+    ("estimator", "n_rows"), [("boosting", 60), ("mlp", 60), ("linear,constant", 60), ("linear", N_GRAPH_ROWS)]
+)
 @pytest.mark.parametrize("which", ["parts", "manifests"])
 def test_a_changed_directory_is_refused_or_read(
-    copied: Callable[[str], Path], tmp_path: Path, estimator: str, which: str
+    copied: Callable[..., Path], tmp_path: Path, estimator: str, n_rows: int, which: str
 ) -> None:
-    whole = copied(estimator)
-    rng = np.random.default_rng(len(estimator) + len(which))
+    whole = copied(estimator, n_rows=n_rows)
+    rng = np.random.default_rng([n_rows, len(estimator), len(which)])
     files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
     chosen = [path for path in files if (path.suffix == ".json") == (which == "manifests")]
     for start in range(0, N_CHANGES, _AT_ONCE):
