@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +15,8 @@ from resmem_cli.model.fitting import Fitting, Place, Represented, represented_al
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, GraphOptions, HnswIndex, Memory, build_index
 from resmem_cli.model.representation import Representation
-from resmem_cli.model.resmem import Corrected
+from resmem_cli.model.resmem import Corrected, Remembered
 from resmem_cli.model.splitting import Rows
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """A base with the memory that was built for it, and what it was built of.
-
-    Attributes:
-        corrected: the base with its memory.
-        cells: the [n] cell that each memorised row fell into, among others.
-        residuals: [n, outputs] of each row, so that rows can be added and taken away.
-        most_cells: how many there may be, or None for any number.
-    """
-
-    corrected: Corrected
-    cells: Cells
-    residuals: Floats
-    most_cells: int | None = None
 
 
 def memorise(

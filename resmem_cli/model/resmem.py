@@ -11,7 +11,7 @@ from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import Memory
+from resmem_cli.model.memory import Cells, Memory
 from resmem_cli.model.representation import Representation
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
@@ -66,6 +66,23 @@ class Corrected:
             _, cells = self.memory.neighbors(queries.points, k, threads)
             spreads.append(conformal.spread(self.memory.residuals[cells, 0], self.memory.counts[cells]))
         return np.concatenate(spreads)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A base with the memory that was built for it, and what it was built of.
+
+    Attributes:
+        corrected: the base with its memory.
+        cells: the [n] cell that each memorised row fell into, among others.
+        residuals: [n, outputs] of each row, so that rows can be added and taken away.
+        most_cells: how many there may be, or None for any number.
+    """
+
+    corrected: Corrected
+    cells: Cells
+    residuals: Floats
+    most_cells: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.fitting import Residuals
-from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
+from resmem_cli.model.resmem import Remembered
 from resmem_cli.store.parts import Arrays
+
+if TYPE_CHECKING:  # it loads what only fitting needs
+    from resmem_cli.model.fitting import Residuals
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from resmem_cli.model import bases, metrics, representation
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
-from resmem_cli.model.resmem import Corrected, ResMem
+from resmem_cli.model.resmem import Corrected, Remembered, ResMem
 from resmem_cli.store import estimators, graph_file, manifest, parts
 from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows
 

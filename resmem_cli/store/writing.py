@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.conformal import Calibration
-from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
+from resmem_cli.model.resmem import Remembered
 from resmem_cli.store import estimators, manifest, parts
 from resmem_cli.store.memories import MemoryPart, MemoryRows
 from resmem_cli.store.reading import StoredBase

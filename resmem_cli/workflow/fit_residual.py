@@ -15,9 +15,9 @@ from resmem_cli.model import memorising, metrics, selection
 from resmem_cli.model.bases import Base
 from resmem_cli.model.fitting import Fitting, Place, Represented, Residuals, represent
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memorising import Remembered
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.neighbourhood import Neighbourhood
+from resmem_cli.model.resmem import Remembered
 from resmem_cli.model.selection import Member, Selection
 from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
 from resmem_cli.store import locking, reading, writing

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,11 @@ def started(*words: str, **variables: str) -> tuple[int, str, set[str]]:
         (("fit-residual", "-h"), 0, "--neighbors"),
         (("predict", "--help"), 0, "--probabilities"),
         (("evaluate", "--help"), 0, "--seed"),
+        (("explain", "--help"), 0, "--top"),
+        (("remember", "--help"), 0, "--wait"),
+        (("forget", "--help"), 0, "--where"),
+        (("inspect", "--help"), 0, "--json"),
+        (("verify", "--help"), 0, "--quiet"),
         (("predict", "--bogus"), 2, "resmem: No such option: --bogus; see resmem predict --help"),
         (("predict", "new.csv"), 2, "resmem: Missing option '--model'"),
         (("bogus",), 2, "resmem: No such command 'bogus'"),
@@ -93,3 +100,15 @@ def test_help_names_every_option_that_reads_the_environment() -> None:
     _, said, _ = started("predict", "--help", COLUMNS="100")
     assert "[env var: RESMEM_MODEL" in said
     assert "[env var: RESMEM_THREADS" in said
+
+
+def test_predicting_with_a_linear_base_loads_nothing_of_fitting_nor_of_other_bases(model: Callable[..., Path]) -> None:
+    words = ("predict", "test.csv", "--model", str(model()), "--output", "p.csv", "--quiet")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "resmem_cli", *words], capture_output=True, text=True, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "resmem_cli.model.bases.linear" in loaded
+    own = {"fitting", "learning", "selection", "folds", "memorising", "bases.boosting", "bases.mlp", "bases.onnx.model"}
+    assert not {f"resmem_cli.model.{name}" for name in own} & loaded
+    assert not {"sklearn", "pandas", "scipy", "skops"} & loaded
