@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.errors import DataError
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.change import Changed
@@ -40,9 +42,14 @@ def remember(
 
     if done.n_dropped:
         console.say(f"note: {done.n_dropped:,} rows have no target (or no weight) and are left out", quiet=quiet)
-    replaced = f", {done.n_removed:,} of them in place of rows of the same id" if done.n_removed else ""
+    if done.n_repeated:
+        console.say(
+            f"note: {console.count(done.n_repeated, 'row')} left out, because a later one has the same id", quiet=quiet
+        )
+    replaced = f" in place of {console.count(done.n_removed, 'row')} of the same ids" if done.n_removed else ""
     console.say(
-        f"remembered {done.n_added:,} rows{replaced}: {done.n_rows:,} now{_recall(done)} -> {model}/memory.json",
+        f"remembered {console.count(done.n_added, 'row')}{replaced}: {done.n_rows:,} now{_recall(done)} -> "
+        f"{model}/memory.json",
         quiet=quiet,
     )
     _print_json(done, as_json=as_json)
@@ -52,15 +59,24 @@ def forget(
     model: options.Model,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INPUT...]", help="Labelled rows to forget, found again by what is in them."),
+        typer.Argument(
+            metavar="[INPUT...]",
+            help="Rows to forget, found again by their ids or, where rows have none, by what is in them.",
+        ),
     ] = None,
     ids: Annotated[
         str | None,
-        typer.Option(metavar="FILE|ID,...", help="The ids of the rows to forget, or a file with one id per line."),
+        typer.Option(
+            metavar="FILE|ID,...",
+            help="The ids of the rows to forget, or a file (- for standard input) with one id per line.",
+        ),
     ] = None,
     where: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Of INPUT, only the rows that have this value in this column."),
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Of INPUT, only the rows that have this value in this column; repeated, that have them all.",
+        ),
     ] = None,
     threads: options.Threads = 0,
     wait: options.Wait = False,
@@ -76,10 +92,12 @@ def forget(
     """
     if (ids is None) == (not inputs):
         raise typer.BadParameter("give either --ids, or the rows themselves", param_hint="'--ids'")
-    column, separator, value = (where or "").partition("=")
-    if where is not None and not (inputs and separator and column):
-        hint = "the memory keeps no columns: give the rows with it" if separator else f"'{where}' is not COLUMN=VALUE"
-        raise typer.BadParameter(hint, param_hint="'--where'")
+    pairs = [word.partition("=") for word in where or ()]
+    for column, separator, value in pairs:
+        if not separator or not column:
+            raise typer.BadParameter(f"'{column}{separator}{value}' is not COLUMN=VALUE", param_hint="'--where'")
+    if pairs and not inputs:
+        raise typer.BadParameter("the memory keeps no columns: give the rows with it", param_hint="'--where'")
     rows = None if not inputs else options.input_of(inputs, input_format, delimiter)
     named = [] if ids is None else _ids(ids)
 
@@ -90,7 +108,7 @@ def forget(
             model,
             ids=named,
             rows=rows,
-            where=(column, value) if where is not None else None,
+            where=[(column, value) for column, _, value in pairs],
             threads=threads,
             wait=wait,
             report=report,
@@ -101,7 +119,8 @@ def forget(
         more = f" and {len(done.not_found) - 5:,} more" if len(done.not_found) > 5 else ""
         console.say(f"note: no row is remembered of {shown}{more}", quiet=quiet)
     console.say(
-        f"forgot {done.n_removed:,} rows: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json", quiet=quiet
+        f"forgot {console.count(done.n_removed, 'row')}: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json",
+        quiet=quiet,
     )
     if done.n_trained:
         console.say(
@@ -113,13 +132,26 @@ def forget(
 
 
 def _ids(text: str) -> list[str]:
-    # Not by Path.is_file, to which a long list of ids is a name that is too long.
-    is_file = os.path.isfile(text)  # noqa: PTH113
-    lines = Path(text).read_text(encoding="utf-8").splitlines() if is_file else options.names([text])
-    found = [line.strip() for line in lines if line.strip()]
+    """Return the ids that an option lists, or those of the file, pipe or standard input that it names, one per line."""
+    # Not by Path, to which a long list of ids is a name that is too long.
+    if text == "-":
+        lines = _lines(sys.stdin.buffer.read(), "standard input")
+    elif os.path.exists(text) and not os.path.isdir(text):  # noqa: PTH110, PTH112
+        lines = _lines(Path(text).read_bytes(), f"'{text}'")
+    else:
+        lines = [name for line in text.splitlines() for name in options.names([line])]
+    found = [line for line in lines if line.strip()]
     if not found:
         raise typer.BadParameter(f"'{text}' names no id", param_hint="'--ids'")
     return found
+
+
+def _lines(data: bytes, name: str) -> list[str]:
+    try:
+        return data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{name}, line {line:,} is not UTF-8 text", "write the ids as UTF-8, one per line") from error
 
 
 def _recall(done: Changed) -> str:
@@ -129,6 +161,6 @@ def _recall(done: Changed) -> str:
 
 def _print_json(done: Changed, *, as_json: bool) -> None:
     if as_json:
+        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_repeated")
         said = asdict(done)
-        names = {"n_rows": "rows", "n_added": "added", "n_removed": "removed", "n_dropped": "dropped"}
-        print(json.dumps({names.get(name, name): value for name, value in said.items()}))
+        print(json.dumps({name.removeprefix("n_") if name in counts else name: said[name] for name in said}))

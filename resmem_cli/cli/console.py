@@ -86,3 +86,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_left: int =
 def number(value: float) -> str:
     """Return a figure with five significant digits, or a dash if it is not known."""
     return "-" if math.isnan(value) else f"{value:.5g}"
+
+
+def count(n: int, what: str) -> str:
+    """Return "1 row" or "2,000 rows"."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,9 @@ def explain(
     numbers = None if rows is None else _numbers(rows)
 
     from resmem_cli.workflow.explain import explain as run
+    from resmem_cli.workflow.inputs import refuse_overwriting
 
+    refuse_overwriting(source, output, model)
     with console.progress(quiet) as report:
         explained = run(source, model, rows=numbers, top=top, threads=threads, report=report)
         if output == "-" and output_format is None and sys.stdout.isatty():
@@ -80,11 +83,11 @@ def _write(explained: Any, output: str, output_format: Format | None) -> None:
 
 
 def _flat(each: Explained) -> list[dict[str, Any]]:
-    """Return a record per neighbour, and a last one of the others together, which has no distance."""
+    """Return a record per neighbour, and a last one of how many others there are, which names no rows."""
     own = {name: value for name, value in asdict(each).items() if name not in ("neighbors", "n_others", "others")}
-    listed = [asdict(neighbor) | {"rows": " ".join(neighbor.rows)} for neighbor in each.neighbors]
-    others = {"rows": f"{each.n_others} others", "contribution": each.others}
-    names = ("memory", "rows", "n_rows", "distance", "weight", "residual", "contribution")
+    listed = [asdict(neighbor) | {"rows": json.dumps(neighbor.rows, ensure_ascii=False)} for neighbor in each.neighbors]
+    others = {"count": each.n_others, "contribution": each.others}
+    names = ("memory", "rows", "count", "distance", "weight", "residual", "contribution")
     return [
         own | {f"neighbor_{name}": found.get(name) for name in names}
         for found in [*listed, *([others] if each.n_others else [])]
@@ -97,14 +100,16 @@ def _print(each: Explained) -> None:
     print(
         f"{name}: {what} {console.number(each.prediction)} = base {console.number(each.base)} "
         f"{each.correction:+.5g} of {len(each.neighbors) + each.n_others} neighbours"
-        + (f" {each.adjustment:+.5g} of other bases and bounds" if abs(each.adjustment) > 1e-9 else "")
+        + (f" {each.adjustment:+.5g} of other bases, temperatures and bounds" if abs(each.adjustment) > 1e-9 else "")
     )
     far = " - unlike anything remembered" if each.percentile > _FAR else ""
-    print(f"the nearest memory is farther than {each.percentile:.0f} % of the remembered rows are from theirs{far}\n")
+    print(f"the nearest memory is farther than {each.percentile:.0f} % of the memories are from their nearest{far}\n")
+    several = len({neighbor.memory for neighbor in each.neighbors}) > 1
     rows = [
         (
-            " ".join(neighbor.rows[:3]),
-            f"{neighbor.n_rows:g}",
+            ", ".join(neighbor.rows[:3]) + (", ..." if len(neighbor.rows) > 3 else ""),
+            *((str(neighbor.memory),) if several else ()),
+            f"{neighbor.count:g}",
             console.number(neighbor.distance),
             console.number(neighbor.weight),
             console.number(neighbor.residual),
@@ -113,6 +118,7 @@ def _print(each: Explained) -> None:
         for neighbor in each.neighbors
     ]
     if each.n_others:
-        rows.append((f"{each.n_others} others", "", "", "", "", f"{each.others:+.5g}"))
-    console.table(("remembered row", "rows", "distance", "weight", "residual", "contribution"), rows)
+        rows.append((f"{each.n_others} others", *(("",) if several else ()), "", "", "", "", f"{each.others:+.5g}"))
+    memory = ("memory",) if several else ()
+    console.table(("remembered row", *memory, "count", "distance", "weight", "residual", "contribution"), rows)
     print()

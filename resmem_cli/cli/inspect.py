@@ -34,12 +34,12 @@ def verify(
     if as_json:
         print(json.dumps({"sound": True, **vars(found), "leftovers": list(found.leftovers)}))
         return
-    what = "base and memory are" if found.has_memory else "the base is (there is no memory)"
-    console.say(f"{what} sound: {found.n_files} files, {_mebibytes(found.n_bytes)}", quiet=quiet)
+    what = "base and memory are sound" if found.has_memory else "the base is sound, and there is no memory"
+    console.say(f"{what}: {found.n_files} files, {_mebibytes(found.n_bytes)}", quiet=quiet)
     if found.leftovers:
         console.say(
-            f"note: {len(found.leftovers)} folders in parts/ belong to no manifest: of a writer that is at work, or of "
-            "one that died, whose leavings the next one removes",
+            f"note: {console.count(len(found.leftovers), 'folder')} in parts/ without a manifest: of a writer that is "
+            "at work, or of one that died, whose leavings the next one removes",
             quiet=quiet,
         )
 
@@ -73,10 +73,11 @@ def _memory_lines(said: dict[str, Any]) -> list[str]:
     for each in said["memories"]:
         settings, search = each["settings"], each["search"]
         how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {search['recall']:.3f}"
+        most = f" (at most {each['max_cells']:,})" if each["max_cells"] else ""
         kind = "relative" if settings["is_relative"] else "absolute"
         lines.append(
             f"  {100 * each['weight']:.3g} %: on {each['base']}, {each['representation']} ({each['columns']} columns), "
-            f"{each['residuals']} residuals, {each['cells']:,} cells, k {settings['n_neighbors']}, "
+            f"{each['residuals']} residuals, {each['cells']:,} cells{most}, k {settings['n_neighbors']}, "
             f"bandwidth {settings['bandwidth']} ({kind}), shrinkage {settings['shrinkage']:g}, "
             f"temperature {settings['temperature']:g}, search {how}"
         )

@@ -84,7 +84,8 @@ def count_rows(sources: Sequence[Source]) -> int | None:
 
 
 def _count(source: Source) -> int | None:
-    if source.path is None or source.format is None or source.compression is not None:
+    # A pipe can be read only once.
+    if source.path is None or source.format is None or source.compression is not None or not source.path.is_file():
         return None
     try:
         if source.format is Format.PARQUET:

@@ -39,8 +39,8 @@ class Explanation:
     Attributes:
         base, prediction: [n, outputs] as `ResMem.predict` gives them.
         shares: per memory; of a memory that is switched off, contributions of 0.
-        percentiles: [n] how far the nearest cell of the first memory is: the percentage of remembered rows that are
-            no farther from their own nearest other.
+        percentiles: [n] how far the nearest cell of the first memory is: the percentage of cells that are nearer to
+            their own nearest other.
     """
 
     base: Floats
@@ -66,16 +66,12 @@ def explain(resmem: ResMem, X: Floats, usual: Floats, *, threads: int = 1) -> Ex
 
 
 def usual_distances(memory: Memory, *, threads: int = 1) -> Floats:
-    """Return, ascending, the distances of remembered rows (a sample) from the nearest other remembered row."""
+    """Return, ascending, the distances of cells (a sample) from the nearest other cell."""
     rng = np.random.default_rng(0)
     sample = rng.permutation(len(memory.counts))[:_SAMPLED]
     distances, _ = memory.neighbors(memory.index.points_at(sample), 2, threads)
     alone = distances[:, -1] if distances.shape[1] > 1 else np.zeros(len(sample))
-    # Rows in one cell are at distance 0 from each other, and a cell of many rows is as usual as they are.
-    counts = memory.counts[sample]
-    own = np.where(counts > 1, 0.0, alone)
-    drawn = rng.choice(len(own), _SAMPLED, p=counts / counts.sum()) if counts.sum() > 0 else np.arange(len(own))
-    return np.sort(own[drawn])
+    return np.sort(alone)
 
 
 def nearest(resmem: ResMem, X: Floats, *, threads: int = 1) -> Floats:
@@ -87,8 +83,8 @@ def nearest(resmem: ResMem, X: Floats, *, threads: int = 1) -> Floats:
 
 
 def percentiles(distances: Floats, usual: Floats) -> Floats:
-    """Return [n] the percentage of the usual distances that are no greater than each of [n] distances."""
-    return 100.0 * np.searchsorted(usual, distances * (1 + 1e-6), side="right") / len(usual)
+    """Return [n] the percentage of the usual distances that are smaller than each of [n] distances."""
+    return 100.0 * np.searchsorted(usual, distances * (1 - 1e-6), side="left") / len(usual)
 
 
 def _shares(resmem: ResMem, position: int, X: Floats, weight: float, threads: int) -> Shares:

@@ -53,7 +53,8 @@ def memorise(
     fitting.report(f"indexing {len(cells.points):,} cells")
     index = build_index(cells.points, settings.n_neighbors, graph, seed, fitting.threads)
     memory = Memory(cells.mean(residuals, training.weight), cells.counts, index)
-    return Remembered(Corrected(place.base, representation, memory, settings), cells, residuals, most_cells)
+    corrected = Corrected(place.base, representation, memory, settings)
+    return Remembered(corrected, cells, residuals, most_cells, None if most_cells is None else points)
 
 
 def changed(
@@ -80,12 +81,12 @@ def changed(
         threads: that build it.
     """
     corrected, settings = old.corrected, old.corrected.settings
-    own = corrected.memory.index.points_at(old.cells.members[kept])
-    points, added = _points_and_residuals(
-        corrected.representation, base, new, base.predict(new.X), settings.temperature
-    )
-    residuals = np.concatenate([old.residuals[kept], added])
-    cells = _cells(np.concatenate([own, points]), weight, old.most_cells, seed, threads)
+    points = corrected.memory.index.points_at(old.cells.members[kept]) if old.points is None else old.points[kept]
+    residuals = old.residuals[kept]
+    if len(new.y):
+        added = _points_and_residuals(corrected.representation, base, new, base.predict(new.X), settings.temperature)
+        points, residuals = np.concatenate([points, added[0]]), np.concatenate([residuals, added[1]])
+    cells = _cells(points, weight, old.most_cells, seed, threads)
     k = min(settings.n_neighbors, len(cells.points))
     index, options = corrected.memory.index, _graph_options(corrected.memory.index)
     if kept.all() and isinstance(index, HnswIndex) and old.most_cells is None:  # then the old cells are the first
@@ -93,7 +94,8 @@ def changed(
     else:
         index = build_index(cells.points, k, options, seed, threads)
     memory = Memory(cells.mean(residuals, weight), cells.counts, index)
-    return Remembered(replace(corrected, memory=memory), cells, residuals, old.most_cells)
+    own_points = None if old.most_cells is None else points
+    return Remembered(replace(corrected, memory=memory), cells, residuals, old.most_cells, own_points)
 
 
 def _points_and_residuals(

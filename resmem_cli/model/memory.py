@@ -151,7 +151,8 @@ class HnswIndex:
         return np.sqrt(distances, out=distances), labels.view(np.int64)
 
     def points_at(self, which: Integers) -> Singles:
-        return np.asarray(self.graph.get_items(which, return_type="numpy"), dtype=np.float32)
+        points = np.asarray(self.graph.get_items(which, return_type="numpy"), dtype=np.float32)
+        return points.reshape(len(which), self.graph.dim)  # of no points hnswlib gives no columns either
 
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resmem_cli.model import conformal, kernel
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import Floats, Singles
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
 from resmem_cli.model.kernel import Settings
@@ -77,12 +77,14 @@ class Remembered:
         cells: the [n] cell that each memorised row fell into, among others.
         residuals: [n, outputs] of each row, so that rows can be added and taken away.
         most_cells: how many there may be, or None for any number.
+        points: [n, p] of each row, where cells are condensed; otherwise they are those of its cell.
     """
 
     corrected: Corrected
     cells: Cells
     residuals: Floats
     most_cells: int | None = None
+    points: Singles | None = None
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,7 @@ class _Judge:
 
     def __init__(self, folds: Sequence[Fold], grid: Grid, objective: str, most_members: int) -> None:
         self._grid, self._objective, self._most_members = grid, objective, most_members
+        self._whole_folds = list(folds)
         self._folds = _without_outliers(folds) if objective == "rmse" else list(folds)
         self._places = list(folds[0].views)
         # Per place [folds, settings].
@@ -197,12 +198,16 @@ class _Judge:
         """Calibrate intervals of what the other folds chose, or of the first base with the spread around it."""
         nothing = [(_nothing(self._grid, self._places),)] * len(self._folds)
         predictions, spreads = [], []
-        for i, (fold, members) in enumerate(zip(self._folds, elsewhere or nothing, strict=True)):
-            predictions.append(self._predictions(members, i) if elsewhere else fold.predictions[0])
+        for fold, members in zip(
+            self._whole_folds, elsewhere or nothing, strict=True
+        ):  # outliers are to be covered, too
+            own = [_predictions(fold, member.place, member.settings) for member in members]
+            shares = np.array([member.weight for member in members])
+            predictions.append(combined(own, shares) if elsewhere else fold.predictions[0])
             if predictions[-1].shape[1] == 1:
                 each = [_spreads(fold, member.place, member.settings) for member in members]
                 spreads.append(np.average(each, axis=0, weights=[member.weight for member in members]))
-        y, whole = np.concatenate([fold.y for fold in self._folds]), np.concatenate(predictions)
+        y, whole = np.concatenate([fold.y for fold in self._whole_folds]), np.concatenate(predictions)
         if whole.shape[1] > 1:
             return conformal.of_classes(whole, y)
         return conformal.of_numbers(np.abs(y - whole[:, 0]), np.concatenate(spreads))

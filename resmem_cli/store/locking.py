@@ -27,22 +27,37 @@ def alone(directory: Path, *, wait: bool, create: bool = False) -> Iterator[None
         yield
         return
     made = [path for path in (directory, *directory.parents) if not path.exists()]
+    handle = _opened_and_locked(directory, wait=wait)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory, os.O_RDONLY)
-    except OSError as error:
-        raise OutputError(
-            f"the model directory '{directory}' cannot be written ({error.strerror})",
-            "free some space or check permissions",
-        ) from error
-    try:
-        _lock(handle, directory, wait=wait)
         yield
     finally:
-        os.close(handle)
         for path in made:
             with suppress(OSError):  # it holds a model now
                 path.rmdir()
+        os.close(handle)
+
+
+def _opened_and_locked(directory: Path, *, wait: bool) -> int:
+    """Return a handle of the directory that stands there when the lock is had: another writer may have removed one."""
+    while True:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            handle = os.open(directory, os.O_RDONLY)
+        except OSError as error:
+            raise OutputError(
+                f"the model directory '{directory}' cannot be written ({error.strerror})",
+                "free some space or check permissions",
+            ) from error
+        try:
+            _lock(handle, directory, wait=wait)
+            if os.path.samestat(os.fstat(handle), directory.stat()):
+                return handle
+        except FileNotFoundError:
+            pass  # it is made again
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
 
 
 def _lock(handle: int, directory: Path, *, wait: bool) -> None:

@@ -38,6 +38,7 @@ class StoredBase:
         schema, problem: what they read, and what they learned.
         specs, bases: how to fit them anew, and the fitted models; the first is the one to beat.
         n_rows: how many rows trained them.
+        n_forgotten: of how many of these it is not known any more which they were.
     """
 
     id: str
@@ -46,6 +47,7 @@ class StoredBase:
     specs: tuple[BaseSpec, ...]
     bases: tuple[Base, ...]
     n_rows: int
+    n_forgotten: int = 0
 
 
 class StoredModel(NamedTuple):
@@ -115,19 +117,19 @@ def load_for_change(directory: Path) -> StoredMemories:
     def read() -> StoredMemories:
         model = _model(directory)
         content = _read_memory(directory)
-        remembered, rows, residuals = _remembered(directory, content)
+        remembered, rows, of_each = _remembered(directory, content)
         memories = []
-        for said, member, members, own in zip(
-            content["memories"], model.resmem.members, remembered.cells, residuals, strict=True
+        for said, member, members, (own, points) in zip(
+            content["memories"], model.resmem.members, remembered.cells, of_each, strict=True
         ):
-            if own is None:
+            if own is None or len(own) != len(members) or (points is None) != (said.get("max_cells") is None):
                 raise ModelError(
                     f"the memory of '{directory}' is of an older resmem, which kept no residuals of rows",
                     "run fit-residual again",
                 )
             memory = member.memory
             cells = Cells(memory.index.points_at(np.arange(len(memory.counts))), memory.counts, members)
-            built = Remembered(member, cells, own, said.get("max_cells"))
+            built = Remembered(member, cells, own, said.get("max_cells"), points)
             memories.append(MemoryPart(built, float(said["weight"]), said["residuals"]))
         return StoredMemories(model.base, tuple(memories), rows, model.calibration)
 
@@ -212,7 +214,7 @@ def _read_memory(directory: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelError(
             f"the model '{directory}' has no memory yet",
-            f"run: resmem fit-residual TRAIN --model {directory} (or use the base alone with --base-only)",
+            f"run: resmem fit-residual TRAIN --model {directory} (predict --base-only does without)",
         ) from None
 
 
@@ -224,7 +226,7 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
         raise ValueError("it names no base")
     problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors)
     specs, fitted = zip(*members, strict=True)
-    return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"])
+    return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"], content.get("forgotten", 0))
 
 
 def _one_base(
@@ -294,8 +296,8 @@ def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, 
 
 def _remembered(
     directory: Path, content: Mapping[str, Any]
-) -> tuple[RememberedRows, MemoryRows, list[NDArray[Any] | None]]:
-    """Return which rows the cells hold, what is kept of each row, and per memory their residuals, if those are kept."""
+) -> tuple[RememberedRows, MemoryRows, list[tuple[NDArray[Any] | None, NDArray[Any] | None]]]:
+    """Return which rows the cells hold, what is kept of each row, and per memory residuals and points, if kept."""
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
     arrays = parts.load_arrays(paths[parts.ROWS])
     cells = tuple(arrays[parts.of_memory("cells", i)] for i in range(len(content["memories"])))
@@ -303,8 +305,11 @@ def _remembered(
     of_rows = [rows.hashes, *cells, *(each for each in (rows.ids, rows.weight) if each is not None)]
     if any(len(each) != content["rows"] for each in of_rows):
         raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
-    residuals = [arrays.get(parts.of_memory("residuals", i)) for i in range(len(cells))]
-    return RememberedRows(cells, rows.ids), rows, residuals
+    of_each = [
+        (arrays.get(parts.of_memory("residuals", i)), arrays.get(parts.of_memory("points", i)))
+        for i in range(len(cells))
+    ]
+    return RememberedRows(cells, rows.ids), rows, of_each
 
 
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:

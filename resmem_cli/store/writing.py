@@ -88,6 +88,8 @@ def save_memory(
         for i, each in enumerate(memories):
             of_each[parts.of_memory("cells", i)] = each.remembered.cells.members
             of_each[parts.of_memory("residuals", i)] = each.remembered.residuals
+            if each.remembered.points is not None:
+                of_each[parts.of_memory("points", i)] = each.remembered.points
         parts.save_arrays(folder / parts.ROWS, {**rows.to_arrays(), **of_each})
         if calibration is not None:
             parts.save_arrays(folder / parts.CALIBRATION, calibration.to_arrays())

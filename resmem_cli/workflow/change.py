@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import memorising
 from resmem_cli.model.splitting import Rows
 from resmem_cli.store import locking, reading, writing
@@ -22,6 +23,8 @@ from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
 
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\.0")
+
 
 @dataclass(frozen=True)
 class Changed:
@@ -31,6 +34,7 @@ class Changed:
         n_rows: how many rows it holds now.
         n_added, n_removed: how many were new, and how many went, some of them for new ones of the same id.
         n_dropped: rows of the input that have no target, or no weight.
+        n_repeated: rows of the input whose id a later one has, which alone is kept.
         not_found: ids that were to be forgotten and were not remembered.
         n_trained: of the forgotten rows, how many trained the base, which still knows them.
         recall: per memory; None where the search is exact.
@@ -40,6 +44,7 @@ class Changed:
     n_added: int
     n_removed: int
     n_dropped: int = 0
+    n_repeated: int = 0
     not_found: tuple[str, ...] = ()
     n_trained: int = 0
     recall: tuple[float | None, ...] = ()
@@ -56,15 +61,23 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
         stored = reading.load_for_change(model)
         report("reading")
-        new = _last_of_each_id(labelled.read(source, stored.base.schema))
+        given = labelled.read(source, stored.base.schema)
+        new = _last_of_each_id(given)
         kept = np.ones(len(stored.rows.hashes), dtype=bool)
         if new.ids is not None and stored.rows.ids is not None:
-            kept = ~_among(stored.rows.ids, set(new.ids) - {""})
+            kept = ~_among(stored.rows.ids, [name for name in new.ids if name])
         report(f"memorising {int(kept.sum()) + len(new.y):,} rows")
         parts = _rebuilt(stored, kept, new, count)
         rows = _joined_rows(stored.rows, kept, new)
         writing.replace_memory(model, parts, rows, stored.calibration)
-    return Changed(len(rows.hashes), len(new.y), int((~kept).sum()), new.n_dropped, recall=_recall(parts))
+    return Changed(
+        n_rows=len(rows.hashes),
+        n_added=len(new.y),
+        n_removed=int((~kept).sum()),
+        n_dropped=given.n_dropped,
+        n_repeated=len(given.y) - len(new.y),
+        recall=_recall(parts),
+    )
 
 
 def forget(
@@ -72,7 +85,7 @@ def forget(
     *,
     ids: Sequence[str] = (),
     rows: Input | None = None,
-    where: tuple[str, str] | None = None,
+    where: Sequence[tuple[str, str]] = (),
     threads: int = 0,
     wait: bool = False,
     report: Report = silent,
@@ -82,33 +95,37 @@ def forget(
     Args:
         model: the directory.
         ids: of the rows, as the id column says them.
-        rows: labelled rows to erase instead, found again by what is in them.
-        where: a column and its value: of `rows`, only those that have it.
+        rows: rows to erase instead, found again by their ids or, where rows have none, by what is in them.
+        where: columns and their values: of `rows`, only those that have them all.
         threads: how many; 0 for every core.
         wait: until another writer is done, or refuse to.
         report: is told what is being done.
 
     Raises:
-        DataError: the rows cannot be read, or do not fit the model's schema.
+        DataError: the rows cannot be read, do not fit the model's schema, or none of them is remembered.
         ModelError: there is no memory, or one of an older resmem that does not know its rows' residuals.
         OutputError: the directory cannot be written, or another writer is at work.
-        UsageError: there are ids where rows have none, or nothing of the kind is remembered, or nothing else.
+        UsageError: there are ids where rows have none, or nothing else is remembered.
     """
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
         stored = reading.load_for_change(model)
         known = stored.rows
-        if ids:
-            if known.ids is None:
-                raise UsageError(
-                    f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
-                )
-            gone = _among(known.ids, set(ids))
-            not_found = tuple(sorted(set(ids) - set(known.ids)))
+        if ids and known.ids is None:
+            raise UsageError(
+                f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
+            )
+        if rows is not None and known.ids is not None:
+            report("reading")
+            ids = labelled.read_ids(rows, stored.base.schema, where)
+        if known.ids is not None:
+            gone = _among(known.ids, ids)
+            remembered = {_canonical(name) for name in known.ids}
+            not_found = tuple(dict.fromkeys(name for name in ids if _canonical(name) not in remembered))
         else:
-            gone = np.isin(known.hashes, _hashes(rows, stored, where, report))
-            not_found = ()
+            gone, not_found = np.isin(known.hashes, _hashes(rows, stored, where, report)), ()
         if not gone.any():
-            raise UsageError("none of these rows is remembered", "check the ids, the rows or --where")
+            shown = "none of these rows" if not ids else "no row of " + ", ".join(f"'{name}'" for name in not_found[:5])
+            raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
         if gone.all():
             raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
         report(f"memorising {int((~gone).sum()):,} rows")
@@ -118,11 +135,18 @@ def forget(
         forgotten = np.setdiff1d(known.hashes[gone], left.hashes)  # an equal row that stays keeps its hash
         n_trained = writing.forget_in_base(model, forgotten)
         writing.replace_memory(model, parts, left, stored.calibration)
-    return Changed(len(left.hashes), 0, int(gone.sum()), 0, not_found, n_trained, _recall(parts))
+    return Changed(
+        n_rows=len(left.hashes),
+        n_added=0,
+        n_removed=int(gone.sum()),
+        not_found=not_found,
+        n_trained=n_trained,
+        recall=_recall(parts),
+    )
 
 
 def _hashes(
-    rows: Input | None, stored: StoredMemories, where: tuple[str, str] | None, report: Report
+    rows: Input | None, stored: StoredMemories, where: Sequence[tuple[str, str]], report: Report
 ) -> NDArray[np.uint64]:
     if rows is None:
         raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
@@ -131,16 +155,23 @@ def _hashes(
     return encoding.hash_rows(found.X, found.y)
 
 
-def _among(ids: Sequence[str], wanted: set[str]) -> NDArray[np.bool_]:
-    return np.array([each in wanted for each in ids], dtype=bool)
+def _among(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """Return [n] which of the ids are wanted."""
+    canonical = {_canonical(name) for name in wanted}
+    return np.array([_canonical(name) in canonical for name in ids], dtype=bool)
+
+
+def _canonical(name: str) -> str:
+    """Return one spelling of a whole number, which pandas writes as "17.0" once a value beside it is missing."""
+    return name.removesuffix(".0") if _WHOLE.fullmatch(name) else name
 
 
 def _last_of_each_id(new: Labelled) -> Labelled:
     """Return the rows without those whose id a later one has, too; rows without an id all stay."""
     if new.ids is None:
         return new
-    last = {name: i for i, name in enumerate(new.ids) if name}
-    stays = np.array([not name or last[name] == i for i, name in enumerate(new.ids)], dtype=bool)
+    last = {_canonical(name): i for i, name in enumerate(new.ids) if name}
+    stays = np.array([not name or last[_canonical(name)] == i for i, name in enumerate(new.ids)], dtype=bool)
     return new.take(np.flatnonzero(stays))
 
 

@@ -45,6 +45,7 @@ class Evaluation:
     Attributes:
         n_rows: how many were scored.
         n_seen: how many of them the base or the memory was fitted on.
+        n_forgotten: how many rows that trained the base were forgotten, which cannot be recognised.
         n_dropped: how many had no target, or no weight.
         task: of the model.
         objective: the metric that the folds chose by, and that the verdict is about.
@@ -55,6 +56,7 @@ class Evaluation:
 
     n_rows: int
     n_seen: int
+    n_forgotten: int
     n_dropped: int
     task: Task
     objective: str
@@ -76,6 +78,11 @@ class Evaluation:
                 f"The memory changes {name} by {percent:+.2f} % {interval}, but {self.n_seen:,} of these rows were "
                 "seen in fitting: do not believe it, and evaluate on other rows."
             )
+        if self.n_forgotten and low > 0:
+            return (
+                f"The memory improves {name} by {percent:.2f} % {interval}: believe it only if none of these rows is "
+                f"among the {self.n_forgotten:,} that trained the base and were forgotten."
+            )
         if low > 0:
             return f"The memory improves {name} by {percent:.2f} % {interval}: the gain is more than chance."
         if high < 0:
@@ -87,6 +94,7 @@ class Evaluation:
         return {
             "rows": self.n_rows,
             "seen_rows": self.n_seen,
+            "forgotten_rows": self.n_forgotten,
             "dropped_rows": self.n_dropped,
             "task": self.task.value,
             "objective": self.objective,
@@ -148,7 +156,17 @@ def evaluate(
     if interval is not None:
         inside, size = (np.concatenate(each) for each in zip(*held, strict=True))
         coverage = Coverage(interval, float(inside.mean()), float(size.mean()))
-    return Evaluation(len(y), n_seen, n_dropped, schema.target.task, objective, resmem.uses_memory, compared, coverage)
+    return Evaluation(
+        n_rows=len(y),
+        n_seen=n_seen,
+        n_forgotten=base.n_forgotten,
+        n_dropped=n_dropped,
+        task=schema.target.task,
+        objective=objective,
+        uses_memory=resmem.uses_memory,
+        metrics=compared,
+        intervals=coverage,
+    )
 
 
 def _held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[NDArray[np.bool_], Floats]:

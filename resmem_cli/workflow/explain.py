@@ -22,6 +22,7 @@ from resmem_cli.workflow.inputs import Input, Report, silent
 
 _ROWS_AT_ONCE = 1_024
 _MOST_NAMED = 5  # rows of one cell
+_ROUNDING = 1e-12  # relative: less than this is no adjustment
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Neighbor:
     Attributes:
         memory: the position of the memory among the model's.
         rows: the ids of some of the cell's rows, or their numbers among those that were memorised, from 1.
-        n_rows: how many rows (or how much weight) it stands for.
+        count: how many rows, or how much weight, it stands for.
         distance, weight: the weights of a memory's neighbours sum to 1.
         residual, contribution: what is remembered there, and what it adds to the prediction.
     """
 
     memory: int
     rows: tuple[str, ...]
-    n_rows: float
+    count: float
     distance: float
     weight: float
     residual: float
@@ -138,6 +139,9 @@ class _Telling:
             neighbors = sorted(self._neighbors(done, i, output), key=lambda each: -abs(each.contribution))
             correction = sum(each.contribution for each in neighbors)
             base, prediction = float(done.base[i, output]), float(done.prediction[i, output])
+            adjustment = prediction - base - correction
+            if abs(adjustment) <= _ROUNDING * max(abs(base), abs(prediction)):
+                adjustment = 0.0
             yield Explained(
                 row=number,
                 id=None if ids is None else ids[i],
@@ -145,7 +149,7 @@ class _Telling:
                 base=base,
                 prediction=prediction,
                 correction=correction,
-                adjustment=prediction - base - correction,
+                adjustment=adjustment,
                 percentile=float(done.percentiles[i]),
                 neighbors=tuple(neighbors[: self.top]),
                 n_others=len(neighbors[self.top :]),

@@ -116,6 +116,8 @@ def fit_residual(
             known = known.joined(labelled.read(valid, base.schema))
         hashes = encoding.hash_rows(known.X, known.y)
         is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
+        if base.n_forgotten:  # which rows those were is not known any more: any may have trained the base
+            is_new[:] = False
         if valid is not None:
             is_new[:n_first] = False
         rows = Rows(known.X, known.y, known.weight, is_new)

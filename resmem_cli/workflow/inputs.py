@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.data.sources import Format, Source
-from resmem_cli.errors import DataError
+from resmem_cli.errors import DataError, UsageError
 
 
 class Report(Protocol):
@@ -51,6 +52,22 @@ class Input:
     def wholes(self) -> list[Rows]:
         """Return everything."""
         return tables.read_all(sources.resolve(self.words, self.format), delimiter=self.delimiter)
+
+
+def refuse_overwriting(source: Input, output: str, model: Path) -> None:
+    """Refuse an output that would replace an input, or a part of the model.
+
+    Raises:
+        UsageError: it would.
+    """
+    if output == sources.STDIN:
+        return
+    path = Path(output).resolve()
+    over = [each.path for each in source.sources() if each.path is not None and each.path.resolve() == path]
+    if over:
+        raise UsageError(f"the input '{over[0]}' would be replaced by the output", "name another --output")
+    if model.resolve() in path.parents:
+        raise UsageError(f"the output '{output}' lies in the model directory", "name another --output")
 
 
 def labels(rows: Rows, schema: Schema) -> tuple[Floats, Floats | None, NDArray[np.bool_]]:

@@ -63,6 +63,7 @@ class _Inspected:
                     "base": self.base["bases"][each["base"]]["estimator"] if not self.is_stale else None,
                     **{name: each[name] for name in ("weight", "residuals", "representation", "settings", "cells")},
                     "columns": each["columns"],
+                    "max_cells": each.get("max_cells"),
                     "search": each["search"],
                 }
                 for each in content["memories"]

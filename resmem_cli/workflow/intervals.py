@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +30,18 @@ class Intervals:
         """Return those of a stored model.
 
         Raises:
-            UsageError: no rows were held out when the memory was fitted.
+            UsageError: no rows, or too few, were held out when the memory was fitted.
         """
         if stored.calibration is None:
             raise UsageError(
                 f"the memory of '{model}' has no held-out rows to tell intervals by",
                 "run fit-residual with --folds 2 or more",
+            )
+        if math.isinf(stored.calibration.quantile(level)):
+            n_rows = stored.calibration.n_rows
+            raise UsageError(
+                f"{n_rows:,} held-out rows cannot promise {100 * level:g} %",
+                f"ask for at most --interval {math.floor(1e4 * n_rows / (n_rows + 1)) / 1e4:g}",
             )
         return cls(stored.resmem, stored.calibration, level)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
+from resmem_cli.errors import DataError
 from resmem_cli.workflow.inputs import Input, labels, unlabelled
 
 
@@ -44,8 +47,8 @@ class Labelled:
         )
 
 
-def read(source: Input, schema: Schema, where: tuple[str, str] | None = None) -> Labelled:
-    """Read an input, and leave out the rows that cannot be remembered; only those `where` a column has a value.
+def read(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> Labelled:
+    """Read an input, and leave out the rows that cannot be remembered; only those `where` all columns have a value.
 
     Raises:
         DataError: it cannot be read, does not fit the schema, or holds no row that counts.
@@ -53,10 +56,12 @@ def read(source: Input, schema: Schema, where: tuple[str, str] | None = None) ->
     encoded, targets, weights = [], [], []
     ids: list[str] = []
     n_rows = 0
-    for batch in source.batches(columns=schema.needed if where is None else schema.needed | {where[0]}):
+    n_there = 0
+    for batch in source.batches(columns=schema.needed | {name for name, _ in where}):
         y, weight, keep = labels(batch, schema)
-        if where is not None:
-            keep &= encoding.has_value(batch, *where)
+        there = _there(batch, where)
+        n_there += int(there.sum())
+        keep &= there
         encoded.append(encoding.encode(batch, schema)[0][keep])
         targets.append(y[keep])
         weights += [] if weight is None else [weight[keep]]
@@ -64,8 +69,41 @@ def read(source: Input, schema: Schema, where: tuple[str, str] | None = None) ->
             ids += [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
         n_rows += len(batch)
     y = np.concatenate(targets)
+    if n_there == 0:
+        raise _nowhere(n_rows, where)
     if len(y) == 0:
-        raise unlabelled(n_rows, schema)
+        raise unlabelled(n_there, schema)
     joined = np.concatenate(weights) if weights else None
     named = ids if schema.id_column is not None else None
     return Labelled(np.concatenate(encoded), y, joined, named, n_rows - len(y))
+
+
+def read_ids(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """Return the ids of the rows `where` all columns have a value, without missing ones.
+
+    Raises:
+        DataError: they cannot be read, or there are none.
+    """
+    ids: list[str] = []
+    n_rows = n_there = 0
+    for batch in source.batches(columns=frozenset({schema.id_column or "", *(name for name, _ in where)})):
+        there = _there(batch, where)
+        ids += [name for name, kept in zip(encoding.as_ids(batch, schema), there, strict=True) if kept and name]
+        n_rows, n_there = n_rows + len(batch), n_there + int(there.sum())
+    if n_there == 0:
+        raise _nowhere(n_rows, where)
+    if not ids:
+        raise DataError(f"none of the {n_there:,} rows has an id '{schema.id_column}'", "give rows with ids")
+    return ids
+
+
+def _there(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
+    found = np.ones(len(batch), dtype=np.bool_)
+    for name, value in where:
+        found &= encoding.has_value(batch, name, value)
+    return found
+
+
+def _nowhere(n_rows: int, where: Sequence[tuple[str, str]]) -> DataError:
+    wanted = " and ".join(f"{name} = '{value}'" for name, value in where)
+    return DataError(f"none of the {n_rows:,} rows has {wanted}", "check --where")

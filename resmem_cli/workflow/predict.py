@@ -23,7 +23,7 @@ from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import manifest, reading
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
-from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
 from resmem_cli.workflow.intervals import Intervals
 
 
@@ -79,6 +79,7 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
         UsageError: a column of the output would be there twice.
     """
     output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
+    refuse_overwriting(source, options.output, model)
     with threading.limited(options.threads) as threads:
         scoring = _Scoring.load(model, options)
         started = time.perf_counter()

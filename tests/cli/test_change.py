@@ -76,7 +76,7 @@ class TestRemember:
         ended = run("remember", write("again.csv", rows[:20]), "--model", "mended", "--json", "--threads", 1)
         found = json.loads(ended.out)
         assert (found["rows"], found["added"], found["removed"]) == (240, 20, 20)
-        assert "20 of them in place of rows of the same id" in ended.err
+        assert "remembered 20 rows in place of 20 rows of the same ids: 240 now" in ended.err
         np.testing.assert_allclose(predictions("mended"), predictions("right"), rtol=1e-12)
 
     def test_of_rows_of_one_id_the_last_counts(self, run, fit, predictions) -> None:
@@ -84,7 +84,9 @@ class TestRemember:
         fit("right", "train.csv", "--representation", "model")
         fit("mended", write("first.csv", rows[:200]), "--representation", "model")
         twice = [row | {"price": "5"} for row in rows[200:]] + rows[200:]
-        assert json.loads(run("remember", write("t.csv", twice), "--model", "mended", "--json").out)["added"] == 40
+        ended = run("remember", write("t.csv", twice), "--model", "mended", "--json")
+        assert (json.loads(ended.out)["added"], json.loads(ended.out)["repeated"]) == (40, 40)
+        assert "note: 40 rows left out, because a later one has the same id" in ended.err
         np.testing.assert_allclose(predictions("mended"), predictions("right"), rtol=1e-12)
 
     def test_without_ids_an_equal_row_counts_twice(self, run, fit) -> None:
@@ -109,6 +111,13 @@ class TestRemember:
         memory = reading.load(Path("m2")).resmem.members[0].memory
         assert len(memory.counts) == 60
         assert memory.counts.sum() == 240
+
+    def test_every_row_of_a_large_memory_may_be_replaced(self, run, fit) -> None:
+        rows = [row | {"id": f"{i}-{row['id']}", "carat": f"{i + 1}"} for i in range(5) for row in rows_of("train.csv")]
+        fit("m2", write("many.csv", rows))
+        done = json.loads(run("remember", "many.csv", "--model", "m2", "--json").out)
+        assert (done["rows"], done["removed"]) == (1200, 1200)
+        assert done["recall"][0] is not None  # it has a search graph
 
     def test_a_memory_that_is_off_stays_off(self, run, fit, predictions) -> None:
         fit("m2", "train.csv", "--shrinkage", 0)
@@ -201,7 +210,7 @@ class TestForget:
         found = json.loads(ended.out)
         assert (found["removed"], found["rows"]) == (n_ideal, 240 - n_ideal)
         again = run("forget", "train.csv", "--where", "cut=Ideal", "--model", "m2")
-        assert again.code == 2
+        assert again.code == 3
         assert "none of these rows is remembered; check the ids, the rows or --where" in again.err
 
     def test_predictions_are_those_of_a_memory_that_never_had_the_rows(self, run, fit, predictions) -> None:
@@ -225,16 +234,22 @@ class TestForget:
         name = rows_of("train.csv")[0]["id"]
         ended = run("forget", "--ids", f"{name},x,y", "--model", "m2")
         assert "note: no row is remembered of 'x', 'y'" in ended.err
-        assert "forgot 1 rows" in ended.err
+        assert "forgot 1 row: 239 left" in ended.err
 
     @pytest.mark.parametrize(
         ("words", "code", "sentence"),
         [
-            (("--ids", "x"), 2, "none of these rows is remembered"),
+            (("--ids", "x,y"), 3, "no row of 'x', 'y' is remembered; check the ids, the rows or --where"),
+            (("--ids", "missing.txt"), 3, "no row of 'missing.txt' is remembered"),
+            (("--ids", "latin.txt"), 3, "'latin.txt', line 2 is not UTF-8 text; write the ids as UTF-8"),
             ((), 2, "give either --ids, or the rows themselves"),
             (("train.csv", "--ids", "x"), 2, "give either --ids, or the rows themselves"),
             (("train.csv",), 2, "these are all the rows that are remembered; run fit-residual with other rows"),
             (("train.csv", "--where", "cut"), 2, "'cut' is not COLUMN=VALUE"),
+            (("train.csv", "--where", "=E"), 2, "'=E' is not COLUMN=VALUE"),
+            (("train.csv", "--where", "cut=No"), 3, "none of the 240 rows has cut = 'No'; check --where"),
+            (("train.csv", "--where", "cut=Good", "--where", "cut=Fair"), 3, "has cut = 'Good' and cut = 'Fair'"),
+            (("nameless.csv",), 3, "none of the 5 rows has an id 'id'; give rows with ids"),
             (("train.csv", "--where", "colour=E"), 3, "lacks the column 'colour'"),
             (("--ids", "x", "--where", "cut=Ideal"), 2, "the memory keeps no columns: give the rows with it"),
             (("--ids", ","), 2, "names no id"),
@@ -242,11 +257,60 @@ class TestForget:
     )
     def test_what_cannot_be_forgotten_is_said_and_changes_nothing(self, run, fit, words, code, sentence) -> None:
         fit("m2", "train.csv")
+        Path("latin.txt").write_bytes("d00001\nk\u00e4se\n".encode("latin-1"))
+        write("nameless.csv", [row | {"id": ""} for row in rows_of("train.csv")[:5]])
         before = snapshot(Path("m2"))
         ended = run("forget", *words, "--model", "m2")
         assert (ended.code, ended.out) == (code, "")
         assert sentence in ended.err
         assert snapshot(Path("m2")) == before
+
+    def test_rows_are_found_by_their_ids_whatever_else_is_in_them(self, run, fit) -> None:
+        rows = rows_of("train.csv")
+        twins = [*rows, rows[0] | {"id": "twin"}]
+        fit("m2", write("twins.csv", twins))
+        other = write("other.csv", [rows[0] | {"price": "1"}, rows[1], rows[1] | {"id": "unknown"}])
+        ended = run("forget", other, "--model", "m2")
+        assert "forgot 2 rows: 239 left" in ended.err
+        assert "note: no row is remembered of 'unknown'" in ended.err
+        ids = reading.load_for_change(Path("m2")).rows.ids
+        assert set(ids) == {row["id"] for row in twins[2:]}
+
+    def test_ids_are_read_from_a_pipe_and_with_a_mark_of_the_byte_order(self, run, fit) -> None:
+        fit("m2", "train.csv")
+        first, second = (row["id"] for row in rows_of("train.csv")[:2])
+        Path("ids.txt").write_bytes(b"\xef\xbb\xbf" + f"{first}\r\n{second}\r\n".encode())
+        assert "forgot 2 rows: 238 left" in run("forget", "--ids", "ids.txt", "--model", "m2").err
+
+    def test_whole_numbers_are_one_id_with_and_without_a_point(self, run, fit) -> None:
+        numbered = [row | {"id": str(i)} for i, row in enumerate(rows_of("train.csv"))]
+        fit("m2", write("numbered.csv", numbered))
+        pointed = write("pointed.csv", [row | {"id": f"{i}.0"} for i, row in enumerate(numbered[:5])])
+        assert json.loads(run("remember", pointed, "--model", "m2", "--json").out)["rows"] == 240
+        assert json.loads(run("forget", "--ids", "3,4.0,17.0", "--model", "m2", "--json").out)["removed"] == 3
+
+    def test_forgotten_rows_that_trained_the_base_are_never_taken_for_new(self, run, fit) -> None:
+        fit("m2", "train.csv")
+        ideal = write("ideal.csv", [row for row in rows_of("train.csv") if row["cut"] == "Ideal"])
+        run("forget", ideal, "--model", "m2")
+        found = json.loads(run("evaluate", ideal, "--model", "m2", "--json").out)
+        assert found["forgotten_rows"] == len(rows_of(ideal))
+        assert "the gain is more than chance" not in found["verdict"]
+        words = ("--effort", "quick", "--memories", 1, "--json", "--quiet")
+        assert json.loads(run("fit-residual", ideal, "--model", "m2", *words).out)["measured"]["refitted"] is True
+
+    @pytest.mark.parametrize("estimator", ["boosting", "mlp", "linear"])
+    def test_every_base_can_forget_in_its_own_representation(self, run, fit, estimator) -> None:
+        fit("m2", "train.csv", "--representation", "model", base=("--id", "id", "--estimator", estimator))
+        assert run("forget", "--ids", rows_of("train.csv")[0]["id"], "--model", "m2").code == 0
+        assert run("verify", "--model", "m2").code == 0
+
+    def test_a_condensed_memory_is_what_it_was_after_remembering_and_forgetting(self, run, fit, predictions) -> None:
+        fit("m2", "train.csv", "--max-cells", 60)
+        before = predictions("m2")
+        run("remember", "test.csv", "--model", "m2", "--threads", 1)
+        run("forget", "test.csv", "--model", "m2", "--threads", 1)
+        np.testing.assert_allclose(predictions("m2"), before, rtol=1e-9)
 
     def test_rows_without_ids_cannot_be_named(self, run, fit) -> None:
         fit("m2", "train.csv", base=("--drop", "id"))

@@ -299,8 +299,8 @@ class TestModels:
         model()
         Path("m/memory.json").unlink()
         sentence = (
-            "the model 'm' has no memory yet; run: resmem fit-residual TRAIN --model m (or use the base alone with "
-            "--base-only)"
+            "the model 'm' has no memory yet; run: resmem fit-residual TRAIN --model m (predict --base-only does "
+            "without)"
         )
         fails(MODEL, sentence, "predict", "new.csv", "--model", "m", "--output", "out.csv")
         fails(MODEL, sentence, "evaluate", "test.csv", "--model", "m")

@@ -79,8 +79,8 @@ class TestExplain:
         for start in (0, 4):
             own = rows[start : start + 4]
             assert sum(float(row["neighbor_contribution"]) for row in own) == pytest.approx(float(own[0]["correction"]))
-            assert own[-1]["neighbor_rows"].endswith(" others")
-            assert own[-1]["neighbor_distance"] == ""
+            assert all(json.loads(row["neighbor_rows"]) for row in own[:3])
+            assert (own[-1]["neighbor_rows"], own[-1]["neighbor_distance"]) == ("", "")
 
     def test_a_terminal_gets_a_table_to_read(self, run: Run, tmp_path: Path) -> None:
         primary, secondary = pty.openpty()
@@ -128,6 +128,17 @@ class TestExplain:
         assert percentiles[3] == 100
         explained = lines_of(run("explain", "odd.csv", "--model", "m").out)
         assert [each["percentile"] for each in explained] == pytest.approx(percentiles)
+
+    @pytest.mark.parametrize("verb", ["explain", "predict"])
+    def test_neither_the_input_nor_the_model_is_written_over(self, run: Run, verb: str) -> None:
+        before = Path("test.csv").read_bytes(), Path("m/base.json").read_bytes()
+        ended = run(verb, "test.csv", "--model", "m", "--output", "./test.csv")
+        assert ended.code == 2
+        assert "the input 'test.csv' would be replaced by the output; name another --output" in ended.err
+        ended = run(verb, "test.csv", "--model", "m", "--output", "m/base.json", "--output-format", "jsonl")
+        assert ended.code == 2
+        assert "the output 'm/base.json' lies in the model directory" in ended.err
+        assert (Path("test.csv").read_bytes(), Path("m/base.json").read_bytes()) == before
 
     def test_the_base_alone_has_no_support(self, run: Run) -> None:
         ended = run("predict", "test.csv", "--model", "m", "--support", "--base-only")

@@ -86,8 +86,8 @@ class TestVerify:
         (path / manifest.MEMORY).unlink()
         ended = run("verify", "--model", path)
         assert ended.code == 0
-        assert "the base is (there is no memory) sound" in ended.err
-        assert "note: 1 folders in parts/ belong to no manifest" in ended.err
+        assert "the base is sound, and there is no memory" in ended.err
+        assert "note: 1 folder in parts/ without a manifest" in ended.err
 
     @pytest.mark.parametrize("name", ["house", "both"])
     def test_a_changed_byte_anywhere_is_found(self, run: Run, model: Model, name: str) -> None:

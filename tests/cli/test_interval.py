@@ -69,6 +69,12 @@ class TestNumbers:
         assert ended.code == 2
         assert "is not between 0 and 1" in ended.err
 
+    def test_more_than_the_held_out_rows_can_promise_is_refused(self, run: Run, fitted: Path) -> None:
+        ended = run("predict", "test.csv", "--model", fitted, "--interval", 0.9999)
+        assert ended.code == 2
+        assert "240 held-out rows cannot promise 99.99 %; ask for at most --interval 0.9958" in ended.err
+        assert run("predict", "test.csv", "--model", fitted, "--interval", 0.9958, "--quiet").code == 0
+
     def test_a_memory_that_is_off_has_intervals_about_the_base(self, run: Run, model: Model) -> None:
         path = model()
         assert run("fit-residual", "train.csv", "--model", path, "--shrinkage", 0, *_QUICK).code == 0

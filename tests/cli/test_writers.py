@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from resmem_cli.errors import OutputError
 from resmem_cli.store import locking, parts
 from tests.cli.conftest import Run
 
@@ -61,6 +63,25 @@ def test_a_lock_is_gone_with_its_writer_and_leaves_no_directory_behind(tmp_path:
         with locking.alone(tmp_path / "a" / "b", wait=False, create=True):
             assert (tmp_path / "a" / "b").is_dir()
         assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waited_for_a_directory_that_was_removed_locks_the_one_that_stands_there(tmp_path: Path) -> None:
+    path, order = tmp_path / "d", []
+
+    def second() -> None:
+        with locking.alone(path, wait=True, create=True):
+            order.append("second")
+            assert path.is_dir()
+            with pytest.raises(OutputError, match="another resmem is writing"), locking.alone(path, wait=False):
+                pass
+
+    with ThreadPoolExecutor() as pool:
+        with locking.alone(path, wait=False, create=True):
+            waiting = pool.submit(second)
+            time.sleep(0.3)
+            order.append("first")
+        waiting.result(timeout=30)
+    assert order == ["first", "second"]
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -123,6 +123,10 @@ def test_rows_of_a_long_text_are_estimated_by_its_first_lines(file):
 
 def test_rows_of_what_is_no_file_or_damaged_are_not_counted(file):
     assert tables.count_rows(sources.resolve(["-"])) is None
+    pipe = file("pipe", "")
+    Path(pipe).unlink()
+    os.mkfifo(pipe)
+    assert tables.count_rows(sources.resolve([pipe], sources.Format.CSV)) is None  # nor is it opened
     assert tables.count_rows(sources.resolve([file("a.parquet", "nothing of Parquet")])) is None
 
 

@@ -74,7 +74,7 @@ def test_a_model_without_memory_says_which_command_is_missing(copied: Copied) ->
     refused(
         directory,
         f"the model '{directory}' has no memory yet; run: resmem fit-residual TRAIN --model {directory} "
-        "(or use the base alone with --base-only)",
+        "(predict --base-only does without)",
     )
 
 
