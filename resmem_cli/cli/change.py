@@ -60,7 +60,7 @@ def forget(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT...]",
+            metavar="INPUT...",
             help="Rows to forget, found again by their ids or, where rows have none, by what is in them.",
         ),
     ] = None,
