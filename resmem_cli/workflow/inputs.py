@@ -54,8 +54,8 @@ class Input:
         return tables.read_all(sources.resolve(self.words, self.format), delimiter=self.delimiter)
 
 
-def refuse_overwriting(source: Input, output: str, model: Path) -> None:
-    """Refuse an output that would replace an input, or a part of the model.
+def refuse_overwriting(source: Input, output: str, model: Path, *, holds_input: bool = False) -> None:
+    """Refuse an output that would replace a part of the model, or an input, unless it holds all of that.
 
     Raises:
         UsageError: it would.
@@ -64,7 +64,7 @@ def refuse_overwriting(source: Input, output: str, model: Path) -> None:
         return
     path = Path(output).resolve()
     over = [each.path for each in source.sources() if each.path is not None and each.path.resolve() == path]
-    if over:
+    if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", "name another --output")
     if model.resolve() in path.parents:
         raise UsageError(f"the output '{output}' lies in the model directory", "name another --output")

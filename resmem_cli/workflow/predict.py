@@ -79,7 +79,7 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
         UsageError: a column of the output would be there twice.
     """
     output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
-    refuse_overwriting(source, options.output, model)
+    refuse_overwriting(source, options.output, model, holds_input=options.keep == "all")
     with threading.limited(options.threads) as threads:
         scoring = _Scoring.load(model, options)
         started = time.perf_counter()
