@@ -198,12 +198,9 @@ class _Judge:
         """Calibrate intervals of what the other folds chose, or of the first base with the spread around it."""
         nothing = [(_nothing(self._grid, self._places),)] * len(self._folds)
         predictions, spreads = [], []
-        for fold, members in zip(
-            self._whole_folds, elsewhere or nothing, strict=True
-        ):  # outliers are to be covered, too
-            own = [_predictions(fold, member.place, member.settings) for member in members]
-            shares = np.array([member.weight for member in members])
-            predictions.append(combined(own, shares) if elsewhere else fold.predictions[0])
+        # Of all rows: outliers are to be covered, too.
+        for fold, members in zip(self._whole_folds, elsewhere or nothing, strict=True):
+            predictions.append(_combined(fold, members) if elsewhere else fold.predictions[0])
             if predictions[-1].shape[1] == 1:
                 each = [_spreads(fold, member.place, member.settings) for member in members]
                 spreads.append(np.average(each, axis=0, weights=[member.weight for member in members]))
@@ -216,9 +213,7 @@ class _Judge:
         """Return the mean loss of what the other folds chose, had the memories not been condensed."""
         losses = []
         for fold, members in zip(self._folds, elsewhere, strict=True):
-            whole = replace(fold, views=fold.whole)
-            each = [_predictions(whole, member.place, member.settings) for member in members]
-            losses.append(self._loss(fold, combined(each, np.array([member.weight for member in members]))))
+            losses.append(self._loss(fold, _combined(replace(fold, views=fold.whole), members)))
         return float(np.average(np.concatenate(losses), weights=weight))
 
     def _loss(self, fold: Fold, predictions: Floats) -> Floats:
@@ -365,6 +360,12 @@ def _predictions(fold: Fold, place: Place, settings: Settings) -> Floats:
         correction = kernel.correction(weight, residuals[cells], near.trend)
         found.append(kernel.corrected(predictions, correction, settings.shrinkage))
     return np.concatenate(found)
+
+
+def _combined(fold: Fold, members: Sequence[Member]) -> Floats:
+    """Return the [q, outputs] weighted mean of several corrected predictions."""
+    each = [_predictions(fold, member.place, member.settings) for member in members]
+    return combined(each, np.array([member.weight for member in members]))
 
 
 def _spreads(fold: Fold, place: Place, settings: Settings) -> Floats:

@@ -56,7 +56,7 @@ class Explained:
         base, prediction: without and with the memories.
         correction: the sum of what all neighbours add.
         adjustment: what other bases than the first, temperatures and the bounds of probabilities add.
-        percentile: how far the nearest remembered row is, as a percentile of the remembered rows' own distances.
+        percentile: how far the nearest cell is: the percentage of cells that are nearer to their own nearest other.
         neighbors: those that add most, by size; `n_others` more add `others` together.
     """
 
