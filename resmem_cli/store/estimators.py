@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 
 from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
+from resmem_cli.store import sklearn_trees
 
 # What histogram gradient boosting is made of, beyond what skops itself knows to be safe; then what the usual pipelines
 # from elsewhere are made of: data and pure functions. Never what a file asks for.
@@ -49,10 +50,8 @@ def from_bytes(data: bytes, name: str) -> Any:
     """Return the estimator in a skops file called `name`.
 
     Raises:
-        ModelError: the file is damaged, or names a type that is not trusted.
+        ModelError: the file is damaged, holds a tree that leads nowhere, or names a type that is not trusted.
     """
-    import skops.io
-
     try:
         _refuse_compressed(data)
         foreign = _foreign_types(data)
@@ -61,7 +60,7 @@ def from_bytes(data: bytes, name: str) -> Any:
                 f"{name} asks for the type {foreign[0]}, which is not one that resmem stores",
                 "do not use this model unless you know who made it",
             )
-        return skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+        return _loaded(data)
     except ModelError:
         raise
     except Exception as error:
@@ -74,11 +73,9 @@ def from_foreign(data: bytes, name: str) -> Any:
     """Return the estimator in a skops file called `name` that someone else has written, compressed or not.
 
     Raises:
-        DataError: the file is damaged, or would become larger than 2 GiB.
+        DataError: the file is damaged, holds a tree that leads nowhere, or would become larger than 2 GiB.
         UsageError: it asks for a type that is not trusted.
     """
-    import skops.io
-
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             n_bytes = sum(entry.file_size for entry in archive.infolist())  # beyond which nothing of one is read
@@ -87,7 +84,7 @@ def from_foreign(data: bytes, name: str) -> Any:
         foreign = _foreign_types(data)
         if foreign:
             raise UsageError(f"{name} asks for types that resmem does not trust: {_listed(foreign)}", _WRITE_COLUMNS)
-        return skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+        return _loaded(data)
     except ResmemError:
         raise
     except Exception as error:
@@ -121,6 +118,14 @@ def from_pickle(data: bytes, name: str) -> Any:
     if foreign:
         raise UsageError(f"{name} holds types that resmem does not store: {_listed(foreign)}", _WRITE_COLUMNS)
     return from_bytes(stored, name)
+
+
+def _loaded(data: bytes) -> Any:
+    import skops.io
+
+    estimator = skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+    sklearn_trees.refuse_unlinked(estimator)
+    return estimator
 
 
 def _foreign_types(data: bytes) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, Problem, protocol
-from resmem_cli.model.bases.boosters import xgboost_ubj
+from resmem_cli.model.bases.boosters import xgboost_file
 from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
 from resmem_cli.model.bases.boosters.trees import plainly
 from resmem_cli.model.bases.table import Field, Table
@@ -635,16 +636,69 @@ def test_damaged_bytes_and_files_of_other_libraries_are_told_so(name):
 )
 def test_ubjson_that_says_it_is_longer_than_it_is_does_not_reach_xgboost(tail):
     with pytest.raises(ValueError, match="it is damaged"):
-        xgboost_ubj.refuse_damaged(b"{" + tail)
+        xgboost_file.refuse_damaged(b"{" + tail)
 
 
 def test_no_part_of_an_ubjson_is_whole():
     frame, _, y, _ = rows_from_elsewhere()
     data, _ = trained("xgboost", frame, y)
-    xgboost_ubj.refuse_damaged(data)
+    xgboost_file.refuse_damaged(data)
     for end in range(0, len(data), 211):
         with pytest.raises(ValueError, match="it is damaged"):
-            xgboost_ubj.refuse_damaged(data[:end])
+            xgboost_file.refuse_damaged(data[:end])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("left_children", 10**6),
+        ("left_children", 0),
+        ("right_children", -5),
+        ("right_children", 1),
+        ("split_indices", 3),
+        ("split_indices", -1),
+        ("categories_nodes", 10**6),
+        ("categories_segments", 10**6),
+        ("categories_sizes", -1),
+        ("categories", -1),
+        ("split_type", 1),  # of a number
+        ("tree_info", 1),
+        ("iteration_indptr", 1),
+    ],
+)
+def test_a_tree_of_xgboosts_that_leads_nowhere_does_not_reach_it(field, value):
+    content = xgboosts_json()
+    forest = content["learner"]["gradient_booster"]["model"]
+    tree = next(each for each in forest["trees"] if each["categories_nodes"])
+    values = forest[field] if field in forest else tree[field]
+    values[values.index(0) if field == "split_type" else 0] = value
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        IMPORTABLE["xgboost"].imported(json.dumps(content).encode(), TABLE, {})
+
+
+def test_ubjson_holds_what_json_does():
+    xgboost = pytest.importorskip("xgboost")
+    content = xgboosts_json()
+    model = xgboost.Booster()
+    model.load_model(bytearray(json.dumps(content).encode()))
+    found = xgboost_file.read_ubj(bytes(model.save_raw("ubj")))
+    assert found["version"] == content["version"]
+    boosted, expected = (each["learner"]["gradient_booster"]["model"] for each in (found, content))
+    np.testing.assert_array_equal(boosted["tree_info"], expected["tree_info"])
+    for tree, other in zip(boosted["trees"], expected["trees"], strict=True):
+        assert tree["tree_param"] == other["tree_param"]
+        for name in ("left_children", "right_children", "split_indices", "split_type", "categories"):
+            np.testing.assert_array_equal(tree[name], other[name])
+        np.testing.assert_allclose(tree["split_conditions"], other["split_conditions"], rtol=1e-6, atol=1e-40)
+
+
+def xgboosts_json():
+    """A model of trees that split a category, as XGBoost's JSON."""
+    xgboost = pytest.importorskip("xgboost")
+    frame, _, y, _ = rows_from_elsewhere()
+    model = xgboost.Booster()
+    model.load_model(bytearray(trained("xgboost", frame, y, max_cat_to_onehot=1)[0]))
+    return json.loads(model.save_raw("json"))
 
 
 @pytest.mark.parametrize(

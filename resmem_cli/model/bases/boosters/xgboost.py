@@ -21,7 +21,7 @@ from resmem_cli.model.bases.boosters.trees import (
     singles,
     threads,
 )
-from resmem_cli.model.bases.boosters.xgboost_ubj import is_ubj, refuse_damaged
+from resmem_cli.model.bases.boosters.xgboost_file import refuse_damaged
 from resmem_cli.model.bases.protocol import Problem, library, softmax
 from resmem_cli.model.bases.table import Table
 
@@ -75,8 +75,7 @@ class Xgboost(Trees):
         xgboost = library("xgboost")
         if not data.startswith(b"{"):  # at an empty file the library ends the whole process
             raise ValueError("it is neither UBJSON nor JSON of XGBoost's")
-        if is_ubj(data):
-            refuse_damaged(data)
+        refuse_damaged(data)
         booster = xgboost.Booster()
         try:
             booster.load_model(bytearray(data))

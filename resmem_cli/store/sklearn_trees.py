@@ -1,0 +1,91 @@
+"""Whether the trees in an estimator lead somewhere: scikit-learn follows them without looking where they lead.
+
+A file whose hashes and types are in order can still hold a tree with a child beyond its nodes, or one that leads back:
+predicting would read foreign memory, or never end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+_BITSET = 8  # words of 32 bits, one bit per category
+
+
+def refuse_unlinked(estimator: Any) -> None:
+    """Refuse an estimator unless every node of its trees asks for a column that there is and leads on to later nodes.
+
+    Raises:
+        ValueError: a tree leads elsewhere, or reads other columns than its estimator.
+    """
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+    from sklearn.ensemble._forest import BaseForest
+    from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+    from sklearn.tree import BaseDecisionTree
+    from sklearn.tree._tree import Tree
+
+    for found in _within(estimator):
+        if isinstance(found, BaseHistGradientBoosting) and hasattr(found, "_predictors"):
+            _refuse_boosting(found, TreePredictor)
+        elif isinstance(found, BaseDecisionTree) and hasattr(found, "tree_"):
+            _require(found.n_features_in_ == found.tree_.n_features)
+        elif isinstance(found, BaseForest | GradientBoostingClassifier | GradientBoostingRegressor):
+            trees = np.ravel(getattr(found, "estimators_", []))
+            _require(all(isinstance(tree, BaseDecisionTree) for tree in trees))
+            _require(all(tree.n_features_in_ == found.n_features_in_ for tree in trees))
+        elif isinstance(found, Tree):
+            _refuse_tree(found)
+
+
+def _within(estimator: Any) -> Iterator[Any]:
+    """Yield an estimator and every object that it holds, each once."""
+    left, seen = [estimator], set[int]()
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        if isinstance(each, dict):
+            left.extend(each.values())
+        elif isinstance(each, list | tuple | set):
+            left.extend(each)
+        elif isinstance(each, np.ndarray):
+            left.extend(each.ravel() if each.dtype == object else ())
+        else:
+            left.extend(vars(each).values() if hasattr(each, "__dict__") else ())
+
+
+def _refuse_boosting(boosting: Any, kind: type) -> None:
+    n_features = boosting.n_features_in_
+    _require(boosting._bin_mapper.is_categorical_.shape == (n_features,))
+    for tree in (tree for trees in boosting._predictors for tree in trees):
+        _require(isinstance(tree, kind))
+        nodes, sets = tree.nodes, tree.raw_left_cat_bitsets
+        inner = nodes[nodes["is_leaf"] == 0]
+        _refuse_nodes(len(nodes), np.flatnonzero(nodes["is_leaf"] == 0), inner["left"], inner["right"])
+        _require((inner["feature_idx"] >= 0) & (inner["feature_idx"] < n_features))
+        _require(sets.ndim == 2 and sets.shape[1] == _BITSET)
+        _require(inner["bitset_idx"][inner["is_categorical"] != 0] < len(sets))
+
+
+def _refuse_tree(tree: Any) -> None:
+    _require(0 < tree.node_count <= tree.capacity)  # or the arrays would be longer than the memory that holds them
+    inner = np.flatnonzero(tree.children_left != -1)
+    _refuse_nodes(tree.node_count, inner, tree.children_left[inner], tree.children_right[inner])
+    _require((tree.feature[inner] >= 0) & (tree.feature[inner] < tree.n_features))
+
+
+def _refuse_nodes(n_nodes: int, inner: Any, left: Any, right: Any) -> None:
+    """Refuse nodes of which one leads back or beyond the last."""
+    _require(n_nodes > 0)
+    for child in (left, right):
+        _require((child > inner) & (child < n_nodes))
+
+
+def _require(held: Any) -> None:
+    if not np.all(held):
+        raise ValueError("one of its trees leads where there is nothing")

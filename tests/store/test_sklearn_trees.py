@@ -1,0 +1,118 @@
+"""Trees of scikit-learn's that are crafted to lead nowhere: refused before anything follows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from resmem_cli.errors import DataError, ModelError
+from resmem_cli.store import estimators
+
+HOLDERS = {
+    "tree": DecisionTreeClassifier(random_state=0),
+    "forest": RandomForestClassifier(3, random_state=0),
+    "extra trees": ExtraTreesRegressor(3, random_state=0),
+    "gradient boosting": GradientBoostingClassifier(n_estimators=3, random_state=0),
+    "bagging": BaggingClassifier(DecisionTreeClassifier(), 3, max_features=0.5, random_state=0),
+    "stacked in a pipeline": make_pipeline(
+        StandardScaler(), StackingClassifier([("forest", RandomForestClassifier(2, random_state=0))], cv=2)
+    ),
+}
+
+
+def rows() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(200, 3)), rng.integers(0, 5, 200)])
+    return X, (X[:, 0] > 0) ^ (X[:, 3] == 2)
+
+
+def trees_of(estimator: Any) -> list[Any]:
+    """Every decision tree within an estimator."""
+    if hasattr(estimator, "tree_"):
+        return [estimator]
+    if hasattr(estimator, "steps"):
+        return trees_of(estimator.steps[-1][1])
+    return [tree for each in np.ravel(estimator.estimators_) for tree in trees_of(each)]
+
+
+def change_nodes(tree: Any, field: str, value: int | None) -> None:
+    """Set a field of the root; None is the number of nodes."""
+    state = tree.tree_.__getstate__()
+    nodes = state["nodes"].copy()
+    nodes[field][0] = len(nodes) if value is None else value
+    tree.tree_.__setstate__(state | {"nodes": nodes})
+
+
+def assert_refused(estimator: Any) -> None:
+    data = estimators.to_bytes(estimator)
+    for read, error in ((estimators.from_bytes, ModelError), (estimators.from_foreign, DataError)):
+        with pytest.raises(error, match=r"^x\.skops cannot be read .*one of its trees leads where there is nothing"):
+            read(data, "x.skops")
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_trees_that_lead_on_are_read(name: str) -> None:
+    X, y = rows()
+    fitted = HOLDERS[name].fit(X, y)
+    for read in (estimators.from_bytes, estimators.from_foreign):
+        np.testing.assert_array_equal(read(estimators.to_bytes(fitted), "x").predict(X), fitted.predict(X))
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("left_child", None), ("right_child", 1 << 40), ("left_child", 0), ("right_child", -7), ("feature", 99)],
+)
+def test_a_tree_that_leads_back_or_beyond_is_refused(name: str, field: str, value: int | None) -> None:
+    fitted = HOLDERS[name].fit(*rows())
+    change_nodes(trees_of(fitted)[-1], field, value)
+    assert_refused(fitted)
+
+
+def test_a_tree_that_says_it_has_no_nodes_is_refused() -> None:
+    fitted = DecisionTreeClassifier(random_state=0).fit(*rows())
+    fitted.tree_.__setstate__(fitted.tree_.__getstate__() | {"node_count": 0})
+    assert_refused(fitted)
+
+
+@pytest.mark.parametrize("name", ["tree", "forest", "gradient boosting"])
+def test_trees_of_other_columns_than_their_estimator_are_refused(name: str) -> None:
+    fitted = HOLDERS[name].fit(*rows())
+    fitted.n_features_in_ = 2
+    assert_refused(fitted)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("left", None), ("right", 0), ("left", 0xFFFFFFFF), ("feature_idx", 4), ("feature_idx", -1)]
+)
+def test_a_boosted_tree_that_leads_back_or_beyond_is_refused(field: str, value: int | None) -> None:
+    fitted = HistGradientBoostingClassifier(max_iter=3, categorical_features=[3], random_state=0).fit(*rows())
+    nodes = fitted._predictors[-1][0].nodes
+    nodes[field][0] = len(nodes) if value is None else value
+    assert_refused(fitted)
+
+
+@pytest.mark.parametrize("what", ["set", "columns", "nodes"])
+def test_a_boosted_tree_whose_categories_or_nodes_are_missing_is_refused(what: str) -> None:
+    fitted = HistGradientBoostingClassifier(max_iter=3, categorical_features=[3], random_state=0).fit(*rows())
+    trees = [tree for trees in fitted._predictors for tree in trees if tree.nodes["is_categorical"].any()]
+    if what == "set":
+        trees[0].raw_left_cat_bitsets = trees[0].raw_left_cat_bitsets[:0]
+    elif what == "columns":
+        fitted._bin_mapper.is_categorical_ = fitted._bin_mapper.is_categorical_[:2]
+    else:
+        trees[0].nodes = trees[0].nodes[:0]
+    assert_refused(fitted)
