@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 # Those that can be fitted, for completion and help, which must not load them.
 ESTIMATORS = {
-    "auto": "boosting,linear; of more than 10 classes linear alone",
+    "auto": "boosting,linear, and poisson where no number is negative; of more than 10 classes linear alone",
     "boosting": "scikit-learn's histogram gradient boosting",
+    "poisson": "boosting of numbers that are never negative, whose effects multiply",
     "lightgbm": "LightGBM with early stopping",
     "xgboost": "XGBoost with early stopping",
     "catboost": "CatBoost with early stopping",

@@ -14,6 +14,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError
 from resmem_cli.model import bases, metrics
+from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import locking, writing
@@ -21,7 +22,8 @@ from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 
-AUTO = "auto"
+AUTO, POISSON = "auto", "poisson"
+_ANOTHER = "choose another --estimator"
 _COMPARED_ON = 5  # a fifth of the rows says which of several bases is the best
 _LEAST_ROWS_TO_COMPARE = 50
 
@@ -78,7 +80,8 @@ def fit_base(
         y = encoding.encode_target(table, schema)
         rows = Rows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
         problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
-        names = dict.fromkeys(each for name in asked for each in _meant(name, problem))
+        _refuse_negative(asked, schema, y)
+        names = dict.fromkeys(each for name in asked for each in _meant(name, problem, y))
         recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
         recipes, losses, n_held_out = _best_first(recipes, rows, report)
         fitted = []
@@ -112,8 +115,22 @@ def _names(estimator: str) -> tuple[str, ...]:
     return names
 
 
-def _meant(name: str, problem: Problem) -> tuple[str, ...]:
-    return bases.automatic(problem) if name == AUTO else (name,)
+def _refuse_negative(asked: Sequence[str], schema: Schema, y: Floats) -> None:
+    """Refuse a base of numbers that are never negative for others."""
+    if POISSON not in asked:
+        return
+    if schema.target.classes:
+        raise UsageError(f"the estimator {POISSON} is for numbers, and '{schema.target.name}' has classes", _ANOTHER)
+    if y.min() < 0:
+        raise UsageError(
+            f"the estimator {POISSON} is for numbers that are never negative, and '{schema.target.name}' goes down to "
+            f"{y.min():.6g}",
+            _ANOTHER,
+        )
+
+
+def _meant(name: str, problem: Problem, y: Floats) -> tuple[str, ...]:
+    return bases.automatic(problem, y) if name == AUTO else (name,)
 
 
 def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) -> list[BaseSpec]:

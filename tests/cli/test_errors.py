@@ -582,10 +582,27 @@ class TestUsage:
     def test_an_unknown_estimator(self, model: Model, fails: Fails, estimators: str) -> None:
         model()
         sentence = (
-            "there is no estimator 'forest'; choose from: auto, boosting, lightgbm, xgboost, catboost, linear, mlp, "
-            "constant; several are separated by commas"
+            "there is no estimator 'forest'; choose from: auto, boosting, poisson, lightgbm, xgboost, catboost, "
+            "linear, mlp, constant; several are separated by commas"
         )
         fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN, "--estimator", estimators)
+
+    def test_a_base_of_numbers_that_are_never_negative(self, model: Model, fails: Fails) -> None:
+        model()
+        negative = table("diamonds", "train").to_pandas()
+        negative.loc[3, "price"] = -12
+        negative.to_csv("negative.csv", index=False)
+        fails(
+            USAGE,
+            "the estimator poisson is for numbers that are never negative, and 'price' goes down to -12; choose "
+            "another --estimator",
+            *("fit-base", "negative.csv", *TRAIN, "--estimator", "linear,poisson"),
+        )
+        fails(
+            USAGE,
+            "the estimator poisson is for numbers, and 'cut' has classes; choose another --estimator",
+            *("fit-base", "train.csv", "--target", "cut", "--model", "new", "--estimator", "poisson"),
+        )
 
     def test_a_parameter_that_none_of_several_estimators_has(self, model: Model, fails: Fails) -> None:
         model()

@@ -54,13 +54,14 @@ class TestBases:
     @pytest.mark.parametrize(
         ("asked", "fitted"),
         [
-            ("auto", {"boosting", "linear"}),
-            ("auto,constant", {"boosting", "linear", "constant"}),
+            ("auto", {"boosting", "poisson", "linear"}),
+            ("auto,constant", {"boosting", "poisson", "linear", "constant"}),
+            ("poisson,auto", {"boosting", "poisson", "linear"}),
             ("linear,linear", {"linear"}),
             (" constant , linear ", {"constant", "linear"}),
         ],
     )
-    def test_names_are_separated_by_commas_and_auto_stands_for_two(
+    def test_names_are_separated_by_commas_and_auto_stands_for_those_that_suit(
         self, run: Run, asked: str, fitted: set[str]
     ) -> None:
         found = json.loads(run(*TRAIN, "--estimator", asked, "--json", "--quiet").out)

@@ -29,6 +29,7 @@ N_CATEGORIES = (0, 0, 3, 0)
 # Small enough to be fitted in milliseconds.
 QUICK = {
     "boosting": {"max_iter": 8, "min_samples_leaf": 5},
+    "poisson": {"max_iter": 8, "min_samples_leaf": 5},
     "lightgbm": {"n_estimators": 8, "learning_rate": 0.3, "min_child_samples": 5},
     "xgboost": {"n_estimators": 8, "learning_rate": 0.3, "max_depth": 4},
     "catboost": {"n_estimators": 8, "learning_rate": 0.3, "depth": 4},

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.bases import ESTIMATORS, Problem, automatic
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
@@ -234,6 +234,45 @@ def test_a_parameter_that_the_estimator_refuses_is_told_in_a_sentence(name, n_cl
     assert refused.value.message.startswith(sentence)
     assert refused.value.hint == "correct the --param"
     assert "\n" not in str(refused.value)
+
+
+def test_poisson_multiplies_effects_and_is_never_negative():
+    """Of a product of effects with few rows for every pair of them, sums of trees learn less than their logarithm's."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 8, size=(3_000, 4)).astype(np.float64)
+    mean = np.exp(X.sum(axis=1) / 4)
+    y, problem = rng.poisson(mean).astype(np.float64), Problem((0,) * 4, 0, 0)
+    asked, known = np.arange(1_500), np.arange(1_500, 3_000)
+    poisson, plain = (
+        ESTIMATORS[name].fit(X[known], y[known], None, problem, {}).predict(X[asked])[:, 0]
+        for name in ("poisson", "boosting")
+    )
+    assert poisson.min() > 0
+    assert plain.min() < poisson.min()
+    assert np.mean((poisson - mean[asked]) ** 2) < 0.8 * np.mean((plain - mean[asked]) ** 2)
+
+
+@pytest.mark.parametrize("weight", [None, np.repeat([1.0, 0.0], 100)], ids=["unweighted", "weighted"])
+def test_poisson_of_nothing_but_zeros_is_zero(weight):
+    X, y, problem = make_rows(200, REGRESSION)
+    y = np.zeros(200) if weight is None else np.repeat([0.0, 1.0], 100)
+    np.testing.assert_array_equal(ESTIMATORS["poisson"].fit(X, y, weight, problem, {}).predict(X), 0)
+
+
+def test_poisson_has_no_loss_to_choose():
+    problem = make_rows(10, REGRESSION)[2]
+    ours, plain = (ESTIMATORS[name].parameters(problem) for name in ("poisson", "boosting"))
+    assert set(plain) - set(ours) == {"loss", "quantile"}
+
+
+def test_auto_fits_poisson_where_no_number_is_negative():
+    for n_classes, y, expected in (
+        (0, [0.0, 3.0], ("boosting", "poisson", "linear")),
+        (0, [-1.0, 3.0], ("boosting", "linear")),
+        (2, [0.0, 1.0], ("boosting", "linear")),
+        (11, [0.0, 10.0], ("linear",)),
+    ):
+        assert automatic(Problem((0,), n_classes, 0), np.array(y)) == expected
 
 
 def test_softmax_neither_overflows_nor_loses_its_sum():

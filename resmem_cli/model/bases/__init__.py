@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TypeVar
 
+from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
 
 Kind = TypeVar("Kind")
@@ -38,6 +39,7 @@ class Registry(Mapping[str, Kind]):
 ESTIMATORS = Registry[type[Base]](
     {
         "boosting": ".boosting:Boosting",
+        "poisson": ".poisson:Poisson",
         "lightgbm": ".boosters.lightgbm:Lightgbm",
         "xgboost": ".boosters.xgboost:Xgboost",
         "catboost": ".boosters.catboost:Catboost",
@@ -68,13 +70,15 @@ def installed(package: str) -> str:
     return f"no: pip install 'resmem-cli[{EXTRAS.get(package, package)}]'"
 
 
-def automatic(problem: Problem) -> tuple[str, ...]:
-    """Return the bases to fit where the user named none.
+def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
+    """Return the bases to fit to [n] targets where the user named none.
 
-    A strong one, and one that leaves much for the memory to explain: their corrected models err differently. Of many
-    classes the second alone: trees of every class take minutes per fit, and a memory does better without them.
+    Strong ones, and one that leaves much for the memory to explain: their corrected models err differently. Of many
+    classes the last alone: trees of every class take minutes per fit, and a memory does better without them.
     """
-    return ("linear",) if problem.n_classes > _MANY_CLASSES else ("boosting", "linear")
+    if problem.n_classes > _MANY_CLASSES:
+        return ("linear",)
+    return ("boosting", "poisson", "linear") if problem.is_regression and y.min() >= 0 else ("boosting", "linear")
 
 
 __all__ = [
