@@ -1,11 +1,11 @@
 """A memory that learns as time goes on: rows in the order of time, scored week by week.
 
-    python -m tests.bench.drift [--data DIR] [--sets electricity,nyc_flights_air_time] [--seeds N] [--threads N]
+    python -m tests.bench.drift [--data DIR] [--results DIR] [--sets electricity,nyc_flights_air_time] [--seeds N]
 
 A base is fitted on the early rows and a memory of them is built once. Then week after week is scored, by the base, by
 the memory as it was (frozen), and by one that `remember`s each week after it has been scored (living); nothing is ever
-fitted again. The gain's spread is that over halves of the weeks, drawn by seeds. results/drift.json keeps every week,
-results/drift-SET.png draws them (a mean over four weeks).
+fitted again. The gain's spread is that over halves of the weeks, drawn by seeds. drift.json in the folder of
+results keeps every week, drift-SET.png draws them (a mean over four weeks).
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ RESULTS = Path(__file__).parent / "results"
 # Rows of a week, and the weeks that are there from the start. Of the flights every third is taken.
 _WEEKS = {"electricity": (336, 30), "nyc_flights_air_time": (2_094, 12)}
 _EVERY = {"nyc_flights_air_time": 3}
+_KINDS = ("base", "frozen", "living")
+# What gains are of, and a second figure to judge by.
+_METRICS = {Task.REGRESSION: ("rmse", "mae"), Task.CLASSIFICATION: ("log_loss", "accuracy")}
 
 
 def run(name: str, table: pa.Table, roles: Roles, threads: int) -> list[dict[str, Any]]:
@@ -67,22 +70,22 @@ def run(name: str, table: pa.Table, roles: Roles, threads: int) -> list[dict[str
         shutil.copytree(frozen, living)
         for start in range(n_week * n_early, table.num_rows - n_week + 1, n_week):
             pq.write_table(table.slice(start, n_week), week)
-            scores = {}
+            scores: dict[str, dict[str, float]] = {metric: {} for metric in _METRICS[roles.task]}
             for kind, model in (("frozen", frozen), ("living", living)):
                 compared = evaluate(Input((week,)), model, threads=threads).metrics
-                metric = compared["rmse" if roles.task is Task.REGRESSION else "log_loss"]
-                scores |= {"base": metric.base, kind: metric.resmem}
+                for metric, own in scores.items():
+                    own |= {"base": compared[metric].base, kind: compared[metric].resmem}
             found.append({"week": start // n_week, **scores})
             remember(Input((week,)), living, threads=threads)
     return found
 
 
-def gains(found: list[dict[str, Any]], n_seeds: int, *, is_rmse: bool) -> dict[str, tuple[float, float]]:
+def gains(found: list[dict[str, Any]], n_seeds: int, metric: str) -> dict[str, tuple[float, float]]:
     """Return the mean gain over the base in percent, and its deviation over halves of the weeks drawn by seeds."""
-    losses = {name: np.array([week[name] for week in found]) for name in ("base", "frozen", "living")}
-    if is_rmse:
-        losses = {name: np.square(each) for name, each in losses.items()}
-    power = 0.5 if is_rmse else 1.0
+    losses = {kind: np.array([week[metric][kind] for week in found]) for kind in _KINDS}
+    if metric == "rmse":
+        losses = {kind: np.square(each) for kind, each in losses.items()}
+    power = 0.5 if metric == "rmse" else 1.0
     said = {}
     for name in ("frozen", "living"):
         each = []
@@ -94,30 +97,31 @@ def gains(found: list[dict[str, Any]], n_seeds: int, *, is_rmse: bool) -> dict[s
     return said
 
 
-def draw(name: str, found: list[dict[str, Any]], metric: str) -> None:
+def draw(name: str, found: list[dict[str, Any]], metric: str, folder: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axis = plt.subplots(figsize=(8, 4))
-    for kind in ("base", "frozen", "living"):
-        values = np.convolve([week[kind] for week in found], np.ones(4) / 4, mode="valid")
+    for kind in _KINDS:
+        values = np.convolve([week[metric][kind] for week in found], np.ones(4) / 4, mode="valid")
         axis.plot([week["week"] for week in found][3:], values, label=kind)
     axis.set(xlabel="week", ylabel=f"{metric}, mean of four weeks", title=name)
     axis.legend()
     figure.tight_layout()
-    figure.savefig(RESULTS / f"drift-{name}.png")
+    figure.savefig(folder / f"drift-{name}.png")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RESMEM_DATA", "data")))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--sets", default=",".join(_WEEKS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
+    asked.results.mkdir(exist_ok=True)
     everything = {}
     for name in asked.sets.split(","):
         said = json.loads((asked.data / f"{name}.json").read_text(encoding="utf-8"))
@@ -126,16 +130,17 @@ def main() -> None:
         task = Task.REGRESSION if said["task"] == "regression" else Task.CLASSIFICATION
         roles = Roles(said["target"], task, categories=tuple(said["categorical"]))
         found = run(name, table, roles, asked.threads)
-        metric = "rmse" if task is Task.REGRESSION else "log_loss"
-        means = {kind: float(np.mean([week[kind] for week in found])) for kind in ("base", "frozen", "living")}
-        gained = gains(found, asked.seeds, is_rmse=task is Task.REGRESSION)
+        metric, second = _METRICS[task]
+        gained = gains(found, asked.seeds, metric)
         everything[name] = {"weeks": found, "gains": gained}
-        print(f"\n| {name}, {len(found)} weeks | mean weekly {metric} | gain over the base % |\n|---|---|---|")
-        for kind, value in means.items():
+        print(f"\n| {name}, {len(found)} weeks | mean weekly {metric} | gain over the base % | {second} |")
+        print("|---" * 4 + "|")
+        for kind in _KINDS:
+            means = {each: float(np.mean([week[each][kind] for week in found])) for each in (metric, second)}
             shown = "" if kind == "base" else "{:.1f} ± {:.1f}".format(*gained[kind])
-            print(f"| {kind} | {value:.4f} | {shown} |", flush=True)
-        draw(name, found, metric)
-    (RESULTS / "drift.json").write_text(json.dumps(everything, indent=2))
+            print(f"| {kind} | {means[metric]:.4f} | {shown} | {means[second]:.4f} |", flush=True)
+        draw(name, found, metric, asked.results)
+    (asked.results / "drift.json").write_text(json.dumps(everything, indent=2))
 
 
 if __name__ == "__main__":

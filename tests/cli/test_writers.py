@@ -28,8 +28,10 @@ WRITERS = {
     "remember": ("remember", "test.csv"),
     "forget": ("forget", "train.csv", "--where", "cut=Ideal"),
 }
-# How often each writer is killed; RESMEM_KILLS raises it for a longer run.
+# For a longer run: how often each writer is killed; how many seconds writers and readers work, and how many readers.
 KILLS = int(os.environ.get("RESMEM_KILLS", "4"))
+RACE_SECONDS = float(os.environ.get("RESMEM_RACE_SECONDS", "6"))
+READERS = int(os.environ.get("RESMEM_READERS", "4"))
 
 
 def started(folder: Path, *words: object) -> subprocess.Popen[str]:
@@ -113,7 +115,7 @@ def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new(
 
 def test_readers_never_fail_while_writers_take_turns(run: Run, model: Model, tmp_path: Path) -> None:
     path = model()
-    until = time.monotonic() + float(os.environ.get("RESMEM_RACE_SECONDS", "6"))
+    until = time.monotonic() + RACE_SECONDS
     words = {
         "writer": ("remember", "test.csv", "--model", path, "--wait"),
         "reader": ("predict", "test.csv", "--model", path, "--keep", "none"),
@@ -124,7 +126,7 @@ def test_readers_never_fail_while_writers_take_turns(run: Run, model: Model, tmp
         for pair in [pair for pair in running if pair[1].poll() is not None]:
             running.remove(pair)
             found.append(ended(pair[1]))
-        for kind, most in (("writer", 2), ("reader", 4)):
+        for kind, most in (("writer", 2), ("reader", READERS)):
             if time.monotonic() < until and sum(own == kind for own, _ in running) < most:
                 running.append((kind, started(tmp_path, *words[kind])))
         time.sleep(0.05)
