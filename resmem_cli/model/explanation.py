@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.memory import Memory
-from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.resmem import Corrected, Near, ResMem
 
 _SAMPLED = 1_000  # cells whose distance from their nearest other says what is usual
 
@@ -59,10 +58,11 @@ def explain(resmem: ResMem, X: Floats, usual: Floats, *, threads: int = 1) -> Ex
         threads: how many.
     """
     whole = resmem.predict(X, threads=threads)
-    shares = tuple(
-        _shares(resmem, i, X, weight if resmem.uses_memory else 0.0, threads) for i, weight in enumerate(resmem.weights)
-    )
-    return Explanation(whole.base, whole.resmem, shares, percentiles(shares[0].distances[:, 0], usual))
+    of_bases = {member.base: resmem.bases[member.base].predict(X) for member in resmem.members}
+    near = resmem.near(X, of_bases, threads)
+    weights = resmem.weights if resmem.uses_memory else (0.0,) * len(near)
+    shares = tuple(map(_shares, resmem.members, near, weights))
+    return Explanation(whole.base, whole.resmem, shares, percentiles(near[0].distances[:, 0], usual))
 
 
 def usual_distances(memory: Memory, *, threads: int = 1) -> Floats:
@@ -74,29 +74,15 @@ def usual_distances(memory: Memory, *, threads: int = 1) -> Floats:
     return np.sort(alone)
 
 
-def nearest(resmem: ResMem, X: Floats, *, threads: int = 1) -> Floats:
-    """Return [n] the distance of each encoded row from the nearest cell of the first memory."""
-    member = resmem.members[0]
-    base = resmem.bases[member.base]
-    points = member.representation.represent(X, base, base.predict(X)).points
-    return member.memory.neighbors(points, 1, threads)[0][:, 0]
-
-
 def percentiles(distances: Floats, usual: Floats) -> Floats:
     """Return [n] the percentage of the usual distances that are smaller than each of [n] distances."""
     return 100.0 * np.searchsorted(usual, distances * (1 - 1e-6), side="left") / len(usual)
 
 
-def _shares(resmem: ResMem, position: int, X: Floats, weight: float, threads: int) -> Shares:
-    member = resmem.members[position]
-    settings, base = member.settings, resmem.bases[member.base]
-    near = member.representation.represent(X, base, base.predict(X))
-    distances, cells = member.memory.neighbors(near.points, settings.n_neighbors, threads)
-    weights = kernel.weights(
-        distances.copy(), member.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
-    )
-    residuals = member.memory.residuals[cells]
+def _shares(member: Corrected, near: Near, weight: float) -> Shares:
+    """Return what the neighbours of a memory add, whose corrected model has this weight in the prediction."""
+    residuals = member.memory.residuals[near.cells]
     if near.trend is not None:
         residuals = residuals + near.trend[:, None, :]
-    contributions = weight * settings.shrinkage * weights[:, :, None] * residuals
-    return Shares(cells, distances, weights, residuals, contributions)
+    contributions = weight * member.settings.shrinkage * near.weights[:, :, None] * residuals
+    return Shares(near.cells, near.distances, near.weights, residuals, contributions)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from resmem_cli.model import conformal, kernel
-from resmem_cli.model.arrays import Floats, Singles
+from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
 from resmem_cli.model.kernel import Settings
@@ -19,10 +20,34 @@ _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 
 @dataclass(frozen=True)
 class Prediction:
-    """[n, outputs] predictions without and with the memory: numbers, or probabilities of the classes."""
+    """Predictions of n rows, and where they lie if that was asked for.
+
+    Attributes:
+        base, resmem: [n, outputs] without and with the memory: numbers, or probabilities of the classes.
+        spread: [n] how much the residuals of a row's neighbours differ, in the mean over the memories; of numbers.
+        distance: [n] from the nearest cell of the first memory.
+    """
 
     base: Floats
     resmem: Floats
+    spread: Floats | None = None
+    distance: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Near:
+    """The neighbours of n rows in one memory, nearest first.
+
+    Attributes:
+        cells, distances: [n, k].
+        weights: [n, k] they sum to 1 per row.
+        trend: [n, outputs] what is added to a neighbour's residual, or None.
+    """
+
+    cells: Integers
+    distances: Floats
+    weights: Floats
+    trend: Floats | None
 
 
 @dataclass(frozen=True)
@@ -38,34 +63,24 @@ class Corrected:
     memory: Memory
     settings: Settings
 
-    def correct(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Floats:
-        """Return [n, outputs] corrected predictions of [n, d] encoded rows."""
+    def near(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Near:
+        """Return the neighbours of [n, d] encoded rows, of which the base predicts [n, outputs]."""
         settings = self.settings
-        n_rows = max(1, _HELD_RESIDUALS // (settings.n_neighbors * predictions.shape[1]))
-        corrected = []
-        for start in range(0, len(X), n_rows):
-            of_base = predictions[start : start + n_rows]
-            queries = self.representation.represent(X[start : start + n_rows], base, of_base)
-            distances, cells = self.memory.neighbors(queries.points, settings.n_neighbors, threads)
-            weights = kernel.weights(
-                distances, self.memory.counts[cells], settings.bandwidth, is_relative=settings.is_relative
-            )
-            correction = kernel.correction(weights, self.memory.residuals[cells], queries.trend)
-            tempered = kernel.tempered(of_base, settings.temperature)
-            corrected.append(kernel.corrected(tempered, correction, settings.shrinkage))
-        return np.concatenate(corrected) if corrected else predictions
+        queries = self.representation.represent(X, base, predictions)
+        distances, cells = self.memory.neighbors(queries.points, settings.n_neighbors, threads)
+        counts = self.memory.counts[cells]
+        weights = kernel.weights(distances, counts, settings.bandwidth, is_relative=settings.is_relative)
+        return Near(cells, distances, weights, queries.trend)
 
-    def spread(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Floats:
-        """Return [n] how much the residuals of the neighbours differ of [n, d] encoded rows, numbers predicted."""
-        k = self.settings.n_neighbors
-        n_rows = max(1, _HELD_RESIDUALS // k)
-        spreads = [np.empty(0)]
-        for start in range(0, len(X), n_rows):
-            of_base = predictions[start : start + n_rows]
-            queries = self.representation.represent(X[start : start + n_rows], base, of_base)
-            _, cells = self.memory.neighbors(queries.points, k, threads)
-            spreads.append(conformal.spread(self.memory.residuals[cells, 0], self.memory.counts[cells]))
-        return np.concatenate(spreads)
+    def correct(self, near: Near, predictions: Floats) -> Floats:
+        """Return [n, outputs] predictions of the base with what the neighbours add."""
+        correction = kernel.correction(near.weights, self.memory.residuals[near.cells], near.trend)
+        tempered = kernel.tempered(predictions, self.settings.temperature)
+        return kernel.corrected(tempered, correction, self.settings.shrinkage)
+
+    def spread(self, near: Near) -> Floats:
+        """Return [n] how much the residuals of the neighbours differ, of numbers."""
+        return conformal.spread(self.memory.residuals[near.cells, 0], self.memory.counts[near.cells])
 
 
 @dataclass(frozen=True)
@@ -100,19 +115,33 @@ class ResMem:
     members: tuple[Corrected, ...]
     weights: tuple[float, ...]
 
-    def predict(self, X: Floats, *, threads: int = 1) -> Prediction:
-        """Predict [n, d] encoded rows."""
-        asked = {0, *(member.base for member in self.members)} if self.uses_memory else {0}
+    def predict(self, X: Floats, *, threads: int = 1, with_place: bool = False) -> Prediction:
+        """Predict [n, d] encoded rows; `with_place` says also where they lie among what is remembered."""
+        searches = self.uses_memory or with_place
+        asked = {0, *(member.base for member in self.members)} if searches else {0}
         of_bases = {i: self.bases[i].predict(X) for i in sorted(asked)}
-        if not self.uses_memory:
-            return Prediction(of_bases[0], of_bases[0])
-        corrected = [m.correct(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
-        return Prediction(of_bases[0], combined(corrected, np.array(self.weights)))
+        base = of_bases[0]
+        if not searches:
+            return Prediction(base, base)
+        resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
+        has_spread = with_place and base.shape[1] == 1
+        most_neighbors = max(member.settings.n_neighbors for member in self.members)
+        n_rows = max(1, _HELD_RESIDUALS // (most_neighbors * base.shape[1] * len(self.members)))
+        for start in range(0, len(X), n_rows):
+            part = slice(start, start + n_rows)
+            near = self.near(X[part], {i: each[part] for i, each in of_bases.items()}, threads)
+            each = [m.correct(own, of_bases[m.base][part]) for m, own in zip(self.members, near, strict=True)]
+            resmem[part] = combined(each, np.array(self.weights))
+            distance[part] = near[0].distances[:, 0]
+            if has_spread:
+                spreads = [m.spread(own) for m, own in zip(self.members, near, strict=True)]
+                spread[part] = np.average(spreads, axis=0, weights=self.weights)
+        after = resmem if self.uses_memory else base
+        return Prediction(base, after, spread if has_spread else None, distance if with_place else None)
 
-    def spread(self, X: Floats, *, threads: int = 1) -> Floats:
-        """Return [n] how much the residuals of neighbours differ, in the mean over the memories."""
-        each = [m.spread(X, self.bases[m.base], self.bases[m.base].predict(X), threads) for m in self.members]
-        return np.asarray(np.average(each, axis=0, weights=self.weights))
+    def near(self, X: Floats, of_bases: Mapping[int, Floats], threads: int = 1) -> list[Near]:
+        """Return per memory the neighbours of [n, d] encoded rows, of which the bases predict [n, outputs]."""
+        return [m.near(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
 
     @property
     def uses_memory(self) -> bool:

@@ -138,14 +138,14 @@ def evaluate(
                 continue
             X, _ = encoding.encode(batch, schema)
             X, y = X[known], y[known]
-            prediction = resmem.predict(X, threads=count)
+            prediction = resmem.predict(X, threads=count, with_place=intervals is not None)
             n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
             targets.append(y)
             bases.append(prediction.base)
             wholes.append(prediction.resmem)
             weights.append(np.ones(len(y)) if weight is None else weight[known])
             if intervals is not None:
-                held.append(_held(intervals.about(X, prediction.resmem, count), y))
+                held.append(_held(intervals.about(prediction), y))
             report(f"{sum(map(len, targets)):,} rows")
         if not targets:
             raise unlabelled(n_dropped, schema)

@@ -13,7 +13,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.errors import UsageError
 from resmem_cli.model import conformal
 from resmem_cli.model.conformal import Calibration
-from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.resmem import Prediction
 from resmem_cli.store.reading import StoredModel
 
 
@@ -21,7 +21,6 @@ from resmem_cli.store.reading import StoredModel
 class Intervals:
     """What intervals about predictions are made of, and how probable it is to be that they hold the truth."""
 
-    resmem: ResMem
     calibration: Calibration
     level: float
 
@@ -43,11 +42,10 @@ class Intervals:
                 f"{n_rows:,} held-out rows cannot promise {100 * level:g} %",
                 f"ask for at most --interval {math.floor(1e4 * n_rows / (n_rows + 1)) / 1e4:g}",
             )
-        return cls(stored.resmem, stored.calibration, level)
+        return cls(stored.calibration, level)
 
-    def about(self, X: Floats, predictions: Floats, threads: int) -> tuple[Floats, Floats] | NDArray[np.bool_]:
-        """Return the [n] ends of intervals about predictions of [n, d] encoded rows; of classes, [n, classes] sets."""
-        if predictions.shape[1] > 1:
-            return conformal.sets(predictions, self.calibration, self.level)
-        spreads = self.resmem.spread(X, threads=threads)
-        return conformal.interval(predictions[:, 0], spreads, self.calibration, self.level)
+    def about(self, predicted: Prediction) -> tuple[Floats, Floats] | NDArray[np.bool_]:
+        """Return the [n] ends of intervals about predictions of numbers with their spread; [n, classes] of classes."""
+        if predicted.spread is None:
+            return conformal.sets(predicted.resmem, self.calibration, self.level)
+        return conformal.interval(predicted.resmem[:, 0], predicted.spread, self.calibration, self.level)

@@ -189,12 +189,12 @@ class _Scoring:
         if self.resmem is None:
             base_only = self.base.bases[0].predict(X)
             return Scored(base_only, base_only)
-        predicted = self.resmem.predict(X, threads=threads)
-        interval, support = None, None
-        if self.intervals is not None:
-            interval = self.intervals.about(X, predicted.resmem, threads)
-        if self.usual is not None:
-            support = explanation.percentiles(explanation.nearest(self.resmem, X, threads=threads), self.usual)
+        with_place = self.intervals is not None or self.usual is not None
+        predicted = self.resmem.predict(X, threads=threads, with_place=with_place)
+        interval = None if self.intervals is None else self.intervals.about(predicted)
+        support = None
+        if self.usual is not None and predicted.distance is not None:
+            support = explanation.percentiles(predicted.distance, self.usual)
         return Scored(predicted.base, predicted.resmem, interval, support)
 
 

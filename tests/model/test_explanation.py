@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.explanation import explain, nearest, percentiles, usual_distances
+from resmem_cli.model.explanation import explain, percentiles, usual_distances
 from resmem_cli.model.fitting import Place
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memorising import memorise
@@ -51,7 +51,7 @@ def test_a_memory_that_is_switched_off_adds_nothing_and_still_tells_distances() 
     found = explain(resmem, X, usual_distances(resmem.members[0].memory))
     assert not found.shares[0].contributions.any()
     np.testing.assert_array_equal(found.prediction, found.base)
-    np.testing.assert_array_equal(found.shares[0].distances[:, 0], nearest(resmem, X))
+    np.testing.assert_array_equal(found.shares[0].distances[:, 0], resmem.predict(X, with_place=True).distance)
 
 
 @pytest.mark.parametrize("n", [300, 3_000])

@@ -39,8 +39,7 @@ for name in sys.argv[1:]:
     try:
         model = reading.load(Path(name))
         X = np.zeros((3, model.base.schema.width))
-        model.resmem.predict(X)
-        model.resmem.spread(X) if model.base.problem.is_regression else None
+        model.resmem.predict(X, with_place=True)
     except ResmemError:
         pass
     print("fine", name, flush=True)
