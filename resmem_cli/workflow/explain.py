@@ -134,10 +134,11 @@ class _Telling:
         """Yield what was computed of some rows, which have these numbers in the input."""
         has_ids = self.schema.id_column is not None and self.schema.id_column in rows.table.column_names
         ids = encoding.as_ids(rows, self.schema) if has_ids else None
+        places = [(memory, j) for memory, share in enumerate(done.shares) for j in range(share.cells.shape[1])]
         for i, number in enumerate(numbers):
             output = int(done.prediction[i].argmax())  # the number itself, or the predicted class
-            neighbors = sorted(self._neighbors(done, i, output), key=lambda each: -abs(each.contribution))
-            correction = sum(each.contribution for each in neighbors)
+            added = np.concatenate([share.contributions[i, :, output] for share in done.shares])
+            order, correction = np.argsort(-np.abs(added), kind="stable"), float(added.sum())
             base, prediction = float(done.base[i, output]), float(done.prediction[i, output])
             adjustment = prediction - base - correction
             if abs(adjustment) <= _ROUNDING * max(abs(base), abs(prediction)):
@@ -151,20 +152,21 @@ class _Telling:
                 correction=correction,
                 adjustment=adjustment,
                 percentile=float(done.percentiles[i]),
-                neighbors=tuple(neighbors[: self.top]),
-                n_others=len(neighbors[self.top :]),
-                others=sum(each.contribution for each in neighbors[self.top :]),
+                neighbors=tuple(self._neighbor(done, i, output, *places[at]) for at in order[: self.top]),
+                n_others=len(order[self.top :]),
+                others=float(added[order[self.top :]].sum()),
             )
 
-    def _neighbors(self, done: Explanation, i: int, output: int) -> Iterator[Neighbor]:
-        for memory, share in enumerate(done.shares):
-            for j, cell in enumerate(share.cells[i].tolist()):
-                yield Neighbor(
-                    memory,
-                    tuple(self.rows.names(memory, cell, _MOST_NAMED)),
-                    float(self.counts[memory][cell]),
-                    float(share.distances[i, j]),
-                    float(share.weights[i, j]),
-                    float(share.residuals[i, j, output]),
-                    float(share.contributions[i, j, output]),
-                )
+    def _neighbor(self, done: Explanation, i: int, output: int, memory: int, j: int) -> Neighbor:
+        """Return the j-th neighbour of a row in one memory."""
+        share = done.shares[memory]
+        cell = int(share.cells[i, j])
+        return Neighbor(
+            memory,
+            tuple(self.rows.names(memory, cell, _MOST_NAMED)),
+            float(self.counts[memory][cell]),
+            float(share.distances[i, j]),
+            float(share.weights[i, j]),
+            float(share.residuals[i, j, output]),
+            float(share.contributions[i, j, output]),
+        )
