@@ -12,7 +12,8 @@ from resmem_cli.model.fitting import Place, Residuals
 from resmem_cli.model.folds import Plan
 from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.representation import AUTO, LEARNED, RACING
-from resmem_cli.model.selection import Grid, Member
+from resmem_cli.model.scoring import Grid
+from resmem_cli.model.selection import Member
 from resmem_cli.model.splitting import Recipe, Rows
 from resmem_cli.store.reading import StoredBase
 

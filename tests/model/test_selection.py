@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model import folds, kernel, metrics, selection
+from resmem_cli.model import folds, kernel, metrics, scoring, selection
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.combination import combine
@@ -19,7 +19,8 @@ from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.selection import Grid, Member, Selection, _grid_losses, _Judge, _predictions, select
+from resmem_cli.model.scoring import Grid
+from resmem_cli.model.selection import Member, Selection, _Judge, select
 from resmem_cli.model.splitting import has_enough_new
 from tests.model.examples import (
     BINARY,
@@ -99,7 +100,7 @@ def fresh_gain(names, train, fresh, problem, members: tuple[Member, ...], *, n_s
 
 
 def setting_loss(fold: Fold, place: Place, settings: Settings, objective: str | None = None) -> Floats:
-    return row_loss(fold.y, _predictions(fold, place, settings), objective)
+    return row_loss(fold.y, scoring.predictions(fold, place, settings), objective)
 
 
 def preferred(by_fold: Floats, settings: Sequence[Settings]) -> int:
@@ -151,11 +152,11 @@ def test_the_whole_grid_at_once_is_every_setting_alone(n_classes, is_relative, w
     assert len(fold.views) == 5
     # In one part, and in several.
     for held, objective in ((1_000_000, default), (300, default), (300, other)):
-        monkeypatch.setattr(selection, "_HELD_RESIDUALS", held)
+        monkeypatch.setattr(scoring, "_HELD_RESIDUALS", held)
         for place in fold.views:
             settings = grid.settings(place.representation)
             expected = [np.average(setting_loss(fold, place, s, objective), weights=fold.weight) for s in settings]
-            np.testing.assert_allclose(_grid_losses(fold, place, grid, objective), expected, rtol=1e-9)
+            np.testing.assert_allclose(scoring.grid_losses(fold, place, grid, objective), expected, rtol=1e-9)
 
 
 def test_a_grid_is_every_combination_once():
@@ -196,7 +197,7 @@ def test_the_chosen_loss_is_that_of_the_preferred_settings_over_all_folds():
     X, y, problem = make_rows(200, REGRESSION)
     grid = grid_for(REGRESSION)
     done = folds_for(rows_of(X, y), plan_for(problem, grid))
-    losses = np.array([_grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
+    losses = np.array([scoring.grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
     chosen = chosen_for("linear", X, y, problem, grid)
     best = preferred(losses, grid.settings("features"))
     assert chosen.candidates[0].loss == pytest.approx(losses.mean(axis=0)[best])
@@ -209,7 +210,7 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     weight = np.random.default_rng(0).uniform(0.2, 3, 200)
     grid = grid_for(REGRESSION)
     done = folds_for(rows_of(X, y, weight=weight), plan_for(problem, grid))
-    by_setting = np.array([_grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
+    by_setting = np.array([scoring.grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
     after = []
     for i, fold in enumerate(done):
         best = preferred(np.delete(by_setting, i, axis=0), grid.settings("features"))
@@ -241,7 +242,7 @@ def test_scoring_a_part_of_very_many_rows_leaves_the_gain_to_all_of_them(monkeyp
     shrinkages = tuple(np.arange(0.5, 1.5, 0.02).tolist())
     grid = replace(grid_for(REGRESSION), neighbors=(16,), bandwidths=(0.1, 0.2, 0.4), shrinkages=shrinkages)
     whole = chosen_for("linear", X, y, problem, grid)
-    monkeypatch.setattr(selection, "_MOST_SCORED", 40)
+    monkeypatch.setattr(scoring, "_MOST_SCORED", 40)
     part = chosen_for("linear", X, y, problem, grid)
     assert part.n_queries == whole.n_queries == 600
     assert part.candidates[0].loss != whole.candidates[0].loss
@@ -323,7 +324,7 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
         X, y, problem = noise(200, BINARY, seed) if wrong == 1 else mislabelled(200, seed, wrong)
         grid = grid_for(BINARY)
         done = folds_for(rows_of(X, y), plan_for(problem, grid, name="boosting"))
-        by_setting = np.array([_grid_losses(fold, FEATURES, grid, "log_loss") for fold in done])
+        by_setting = np.array([scoring.grid_losses(fold, FEATURES, grid, "log_loss") for fold in done])
         tempered = [
             [row_loss(fold.y, kernel.tempered(fold.predictions[0], t)) for t in grid.temperatures] for fold in done
         ]
@@ -505,14 +506,16 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
     rows = rows_of(X, y, weight=weight)
     done = folds_for(rows, *(plan_for(problem, grid, spaces, name=name) for name in ("linear", "boosting")))
     places = list(done[0].views)
-    by_setting = {place: np.array([_grid_losses(fold, place, grid, objective) for fold in done]) for place in places}
+    by_setting = {
+        place: np.array([scoring.grid_losses(fold, place, grid, objective) for fold in done]) for place in places
+    }
 
     def best_on(some: list[int]) -> tuple[list[Settings], Floats]:
         settings = {place: grid.settings(place.representation) for place in places}
         best = [settings[place][preferred(by_setting[place][some], settings[place])] for place in places]
         labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
         predictions = [
-            np.concatenate([_predictions(done[i], place, settings) for i in some])
+            np.concatenate([scoring.predictions(done[i], place, settings) for i in some])
             for place, settings in zip(places, best, strict=True)
         ]
         return best, combine(predictions, lambda p: row_loss(labels, p, objective), own, 3)
@@ -520,7 +523,7 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
     before, after = [], []
     for i, fold in enumerate(done):
         best, shares = best_on([j for j in range(5) if j != i])
-        each = [_predictions(fold, place, settings) for place, settings in zip(places, best, strict=True)]
+        each = [scoring.predictions(fold, place, settings) for place, settings in zip(places, best, strict=True)]
         mean = sum(share * one for share, one in zip(shares, each, strict=True))
         after.append(row_loss(fold.y, mean, objective))
         before.append(row_loss(fold.y, fold.predictions[0], objective))
@@ -588,7 +591,7 @@ def test_every_figure_is_of_the_objective(objective):
     losses = np.concatenate([setting_loss(fold, FEATURES, best.settings, objective) for fold in done])
     assert best.loss == pytest.approx(losses.mean())
     assert best.standard_error >= 0.999 * losses.std() / 200**0.5
-    by_setting = np.array([_grid_losses(fold, FEATURES, grid, objective) for fold in done])
+    by_setting = np.array([scoring.grid_losses(fold, FEATURES, grid, objective) for fold in done])
     assert best.settings == grid.settings("features")[preferred(by_setting, grid.settings("features"))]
 
 
