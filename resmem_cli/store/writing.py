@@ -138,6 +138,16 @@ def forget_in_base(directory: Path, hashes: NDArray[np.uint64]) -> int:
     return n_gone
 
 
+def sweep(directory: Path) -> None:
+    """Remove the generations that no manifest names: older ones, and what a writer left that failed or was killed."""
+    named = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
+    try:
+        keep = {manifest.read(path)["id"] for path in named if path.exists()}
+    except (ModelError, KeyError):
+        return  # what a damaged or newer manifest names is not known, so everything stays
+    parts.sweep(directory, keep)
+
+
 def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
     corrected = remembered.corrected
     index = corrected.memory.index
@@ -162,15 +172,5 @@ def _publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:
     try:
         manifest.write(path, {"id": identity, **content, "parts": parts.to_json(record)})
     finally:
-        _sweep(path.parent)
+        sweep(path.parent)
     return identity
-
-
-def _sweep(directory: Path) -> None:
-    """Remove the generations that no manifest names, the new one too if its manifest could not be written."""
-    named = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
-    try:
-        keep = {manifest.read(path)["id"] for path in named if path.exists()}
-    except (ModelError, KeyError):
-        return  # what a damaged or newer manifest names is not known, so everything stays
-    parts.sweep(directory, keep)

@@ -109,6 +109,7 @@ def forget(
     """
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
         stored = reading.load_for_change(model)
+        writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
         known = stored.rows
         if ids and known.ids is None:
             raise UsageError(

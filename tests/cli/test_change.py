@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from resmem_cli.cli.main import ExitCode
 from resmem_cli.store import manifest, parts, reading
 from tests.cli.conftest import Run, snapshot
 
@@ -202,6 +204,20 @@ class TestForget:
         for trace in traces:
             assert not any(trace in data for data in left.values()), trace
         assert run("verify", "--model", "m2").code == 0
+
+    def test_what_a_killed_writer_left_goes_even_if_there_is_nothing_more_to_forget(self, run, fit) -> None:
+        """It was killed after the new memory was there, and before the old one was removed."""
+        path = Path(fit("m2", "train.csv"))
+        shutil.copytree(path / parts.FOLDER, "old")
+        words = ("forget", "--ids", "d00003", "--model", "m2", "--quiet")
+        assert run(*words).code == 0
+        left = snapshot(path)
+        shutil.copytree("old", path / parts.FOLDER, dirs_exist_ok=True)
+        assert snapshot(path) != left
+        ended = run(*words)
+        assert ended.err == "resmem: no row of 'd00003' is remembered; check the ids, the rows or --where\n"
+        assert ended.code == ExitCode.DATA
+        assert snapshot(path) == left
 
     def test_rows_that_have_a_value_are_forgotten(self, run, fit) -> None:
         fit("m2", "train.csv", base=("--drop", "id"))

@@ -109,8 +109,10 @@ def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new(
         found = run("verify", "--model", path)
         # After a new base the memory is stale, which is a sentence and no damage.
         assert found.code == 0 or "belongs to another base" in found.err, found.err
-        assert run(*WRITERS[writer], "--model", path, "--quiet").code == 0
-        assert not [each for each in (path / parts.FOLDER).iterdir() if each.name.endswith(".tmp")]
+        again = run(*WRITERS[writer], "--model", path, "--quiet")
+        # What was forgotten just before the writer was killed is not remembered any more.
+        assert again.code == 0 or (writer == "forget" and "is remembered" in again.err), again.err
+        assert len(list((path / parts.FOLDER).iterdir())) == 2
 
 
 def test_readers_never_fail_while_writers_take_turns(run: Run, model: Model, tmp_path: Path) -> None:
