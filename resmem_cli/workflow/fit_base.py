@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import locking, writing
 from resmem_cli.store.reading import StoredBase
@@ -84,6 +85,7 @@ def fit_base(
         names = dict.fromkeys(each for name in asked for each in _meant(name, problem, y))
         recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
         recipes, losses, n_held_out = _best_first(recipes, rows, report)
+        recipes = [recipes[0], *map(_bounded, recipes[1:])]
         fitted = []
         for recipe in recipes:
             report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
@@ -145,6 +147,16 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
                 f"choose from: {', '.join(every)}" if every else "leave --param out: it has none",
             )
     return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
+
+
+def _bounded(recipe: Recipe) -> Recipe:
+    """Hold a line that is not the base to beat within the numbers that it was fitted to, if it is not said otherwise.
+
+    Where one column of a row is far out, a line is too, and its corrected model would spoil the mean of all.
+    """
+    offered = BOUNDED in bases.ESTIMATORS[recipe.spec.estimator].parameters(recipe.problem)
+    params = {BOUNDED: True, **recipe.spec.params} if offered else recipe.spec.params
+    return replace(recipe, spec=replace(recipe.spec, params=params))
 
 
 def _best_first(recipes: list[Recipe], rows: Rows, report: Report) -> tuple[list[Recipe], list[float], int]:

@@ -608,8 +608,8 @@ class TestUsage:
         model()
         fails(
             USAGE,
-            "none of linear, constant has a parameter 'alhpa'; choose from: alpha, copy_X, fit_intercept, max_iter, "
-            "positive, solver, tol",
+            "none of linear, constant has a parameter 'alhpa'; choose from: alpha, bounded, copy_X, fit_intercept, "
+            "max_iter, positive, solver, tol",
             *("fit-base", "train.csv", *TRAIN, "--estimator", "linear,constant", "--param", "alhpa=1"),
         )
 
@@ -644,8 +644,8 @@ class TestUsage:
         model()
         fails(
             USAGE,
-            "the estimator linear has no parameter 'alhpa'; choose from: alpha, copy_X, fit_intercept, max_iter, "
-            "positive, solver, tol",
+            "the estimator linear has no parameter 'alhpa'; choose from: alpha, bounded, copy_X, fit_intercept, "
+            "max_iter, positive, solver, tol",
             *("fit-base", "train.csv", *TRAIN, "--estimator", "linear", "--param", "alhpa=1"),
         )
         fails(

@@ -68,6 +68,16 @@ class TestBases:
         assert set(found["estimators"]) == fitted
         assert len(found["estimators"]) == len(fitted)
 
+    def test_a_line_that_is_not_the_base_to_beat_is_bounded(self, run: Run) -> None:
+        for asked, params in (((), True), (("--param", "bounded=false"), False)):
+            asked = (*asked, "--param", "max_iter=100")
+            assert run(*TRAIN, "--estimator", "linear,boosting", *asked, "--quiet").code == 0
+            specs = reading.load_base(Path("m")).specs
+            assert [spec.estimator for spec in specs] == ["boosting", "linear"]
+            assert specs[1].params["bounded"] is params
+        assert run(*TRAIN, "--estimator", "linear,constant", "--quiet").code == 0
+        assert "bounded" not in reading.load_base(Path("m")).specs[0].params
+
     def test_a_parameter_reaches_those_that_have_it(self, run: Run) -> None:
         assert run(*TRAIN, "--estimator", "boosting,constant", "--quiet").code == 0
         specs = reading.load_base(Path("m")).specs

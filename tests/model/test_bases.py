@@ -275,6 +275,20 @@ def test_auto_fits_poisson_where_no_number_is_negative():
         assert automatic(Problem((0,), n_classes, 0), np.array(y)) == expected
 
 
+def test_a_bounded_line_stays_within_the_numbers_that_it_was_fitted_to():
+    X, y, problem = make_rows(200, REGRESSION)
+    y[7], weight = 1e6, np.where(np.arange(200) == 7, 0.0, 1.0)
+    plain, bounded = (ESTIMATORS["linear"].fit(X, y, weight, problem, {"bounded": each}) for each in (False, True))
+    far = np.vstack([X, [[50.0, 0, 1, 0], [-50.0, 0, 1, 0]]])
+    ends = y[weight > 0].min(), y[weight > 0].max()
+    assert plain.predict(far)[-2:, 0].max() > ends[1]
+    np.testing.assert_array_equal(bounded.predict(far), np.clip(plain.predict(far), *ends))
+    restored = ESTIMATORS["linear"].restore(bounded.to_arrays(), None)
+    np.testing.assert_array_equal(restored.predict(far), bounded.predict(far))
+    with pytest.raises(UsageError, match="bounded is 1, not true or false; correct the --param"):
+        ESTIMATORS["linear"].fit(X, y, None, problem, {"bounded": 1})
+
+
 def test_softmax_neither_overflows_nor_loses_its_sum():
     logits = np.array([[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4]])
     np.testing.assert_allclose(softmax(logits), [[1, 0, 0], [1 / 3] * 3])

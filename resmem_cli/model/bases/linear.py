@@ -8,9 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases.protocol import FromSklearn, OfArrays, Problem, fitting, softmax, spread_classes
 from resmem_cli.model.features import FeatureSpace
+
+BOUNDED = "bounded"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Linear(OfArrays, FromSklearn):
         space: the features it is linear in.
         coefficients: [p, outputs].
         intercepts: [outputs].
+        limits: [2] between which a bounded model's numbers are held, the ends of its training targets; or [0].
         classes: [m] codes of the classes that training had; empty for regression.
         n_classes: 0 for regression.
     """
@@ -28,12 +32,18 @@ class Linear(OfArrays, FromSklearn):
     space: FeatureSpace
     coefficients: Floats
     intercepts: Floats
+    limits: Floats
     classes: Floats
     n_classes: int
 
     @classmethod
     def defaults(cls, problem: Problem) -> dict[str, Any]:
         return {} if problem.is_regression else {"max_iter": 300}
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        """Those of scikit-learn's, and whether numbers stay within those of training, where lines go on for ever."""
+        return {**super().parameters(problem), **({BOUNDED: False} if problem.is_regression else {})}
 
     @classmethod
     def sklearn_class(cls, problem: Problem) -> Any:
@@ -46,20 +56,29 @@ class Linear(OfArrays, FromSklearn):
         space = FeatureSpace.fit(X, problem.n_categories, "standard")
         features = space.transform(X).astype(np.float64)
         if not problem.is_regression and np.all(y == y[0]):  # which LogisticRegression refuses
-            return cls(space, np.zeros((features.shape[1], 1)), np.zeros(1), y[:1], problem.n_classes)
-        with fitting(params):
-            fitted = cls.unfitted(problem, params).fit(features, y, sample_weight=weight)
+            return cls(space, np.zeros((features.shape[1], 1)), np.zeros(1), np.empty(0), y[:1], problem.n_classes)
+        bounded = params.get(BOUNDED, False)
+        if not isinstance(bounded, bool):
+            raise UsageError(f"{BOUNDED} is {bounded!r}, not true or false", "correct the --param")
+        own = {name: value for name, value in params.items() if name != BOUNDED}
+        with fitting(own):
+            fitted = cls.unfitted(problem, own).fit(features, y, sample_weight=weight)
         if problem.is_regression:
-            return cls(space, fitted.coef_.reshape(-1, 1), np.atleast_1d(fitted.intercept_), np.empty(0), 0)
+            coefficients, intercepts = fitted.coef_.reshape(-1, 1), np.atleast_1d(fitted.intercept_)
+            known = y if weight is None else y[weight > 0]
+            limits = np.array([known.min(), known.max()]) if bounded else np.empty(0)
+            return cls(space, coefficients, intercepts, limits, np.empty(0), 0)
         coefficients, intercepts = fitted.coef_.T, fitted.intercept_
         if len(fitted.classes_) == 2:  # the binary model has one column, the logit of its second class
             coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
             intercepts = np.array([0.0, intercepts[0]])
-        return cls(space, coefficients, intercepts, fitted.classes_.astype(np.float64), problem.n_classes)
+        return cls(space, coefficients, intercepts, np.empty(0), fitted.classes_.astype(np.float64), problem.n_classes)
 
     def predict(self, X: Floats) -> Floats:
         linear = self.space.transform(X) @ self.coefficients + self.intercepts
-        return spread_classes(softmax(linear), self.classes, self.n_classes) if self.n_classes else linear
+        if self.n_classes:
+            return spread_classes(softmax(linear), self.classes, self.n_classes)
+        return np.clip(linear, *self.limits) if len(self.limits) else linear
 
     def represent(self, X: Floats) -> Singles:
         # Each feature times the size of its coefficients: the terms that the prediction is the sum of.
@@ -71,6 +90,7 @@ class Linear(OfArrays, FromSklearn):
             **self.space.to_arrays(),
             "coefficients": self.coefficients,
             "intercepts": self.intercepts,
+            "limits": self.limits,
             "classes": self.classes,
             "n_classes": np.array([self.n_classes]),
         }
@@ -81,6 +101,7 @@ class Linear(OfArrays, FromSklearn):
             FeatureSpace.from_arrays(arrays),
             arrays["coefficients"],
             arrays["intercepts"],
+            arrays.get("limits", np.empty(0)),  # of before there were any
             arrays["classes"],
             int(arrays["n_classes"][0]),
         )
