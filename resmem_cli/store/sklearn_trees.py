@@ -7,11 +7,13 @@ predicting would read foreign memory, or never end.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 _BITSET = 8  # words of 32 bits, one bit per category
+_OF_COLUMNS = ("OrdinalEncoder", "FunctionTransformer", "str")  # each gives one column for one ("passthrough")
 
 
 def refuse_unlinked(estimator: Any) -> None:
@@ -20,6 +22,7 @@ def refuse_unlinked(estimator: Any) -> None:
     Raises:
         ValueError: a tree leads elsewhere, or reads other columns than its estimator.
     """
+    from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
     from sklearn.ensemble._forest import BaseForest
     from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
@@ -30,12 +33,19 @@ def refuse_unlinked(estimator: Any) -> None:
     for found in _within(estimator):
         if isinstance(found, BaseHistGradientBoosting) and hasattr(found, "_predictors"):
             _refuse_boosting(found, TreePredictor)
+            before = getattr(found, "_preprocessor", None)  # of categories, by their columns
+            if before is not None:
+                _require(isinstance(before, ColumnTransformer) and before.n_features_in_ == found.n_features_in_)
+                _require(all(type(each[1]).__name__ in _OF_COLUMNS for each in before.transformers_))
         elif isinstance(found, BaseDecisionTree) and hasattr(found, "tree_"):
             _require(found.n_features_in_ == found.tree_.n_features)
         elif isinstance(found, BaseForest | GradientBoostingClassifier | GradientBoostingRegressor):
             trees = np.ravel(getattr(found, "estimators_", []))
             _require(all(isinstance(tree, BaseDecisionTree) for tree in trees))
             _require(all(tree.n_features_in_ == found.n_features_in_ for tree in trees))
+            if not isinstance(found, BaseForest) and len(trees):  # a column of trees for each column that is summed up
+                n_classes = len(getattr(found, "classes_", ()))
+                _require(found.estimators_.shape[1:] == (n_classes if n_classes > 2 else 1,))
         elif isinstance(found, Tree):
             _refuse_tree(found)
 
@@ -53,6 +63,8 @@ def _within(estimator: Any) -> Iterator[Any]:
             left.extend(each.values())
         elif isinstance(each, list | tuple | set):
             left.extend(each)
+        elif isinstance(each, partial):  # to look at its __dict__ would make one, and its bytes would be others
+            left.extend((*each.args, *each.keywords.values()))
         elif isinstance(each, np.ndarray):
             left.extend(each.ravel() if each.dtype == object else ())
         else:
@@ -61,7 +73,8 @@ def _within(estimator: Any) -> Iterator[Any]:
 
 def _refuse_boosting(boosting: Any, kind: type) -> None:
     n_features = boosting.n_features_in_
-    _require(boosting._bin_mapper.is_categorical_.shape == (n_features,))
+    is_category = boosting._bin_mapper.is_categorical_
+    _require(is_category.shape == (n_features,))
     for tree in (tree for trees in boosting._predictors for tree in trees):
         _require(isinstance(tree, kind))
         nodes, sets = tree.nodes, tree.raw_left_cat_bitsets
@@ -69,7 +82,9 @@ def _refuse_boosting(boosting: Any, kind: type) -> None:
         _refuse_nodes(len(nodes), np.flatnonzero(nodes["is_leaf"] == 0), inner["left"], inner["right"])
         _require((inner["feature_idx"] >= 0) & (inner["feature_idx"] < n_features))
         _require(sets.ndim == 2 and sets.shape[1] == _BITSET)
-        _require(inner["bitset_idx"][inner["is_categorical"] != 0] < len(sets))
+        of_categories = inner[inner["is_categorical"] != 0]
+        _require(of_categories["bitset_idx"] < len(sets))
+        _require(is_category[of_categories["feature_idx"]] != 0)
 
 
 def _refuse_tree(tree: Any) -> None:

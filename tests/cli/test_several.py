@@ -70,8 +70,8 @@ class TestBases:
 
     def test_a_line_that_is_not_the_base_to_beat_is_bounded(self, run: Run) -> None:
         for asked, params in (((), True), (("--param", "bounded=false"), False)):
-            asked = (*asked, "--param", "max_iter=100")
-            assert run(*TRAIN, "--estimator", "linear,boosting", *asked, "--quiet").code == 0
+            words = ("--estimator", "linear,boosting", "--param", "max_iter=100", *asked)
+            assert run(*TRAIN, *words, "--quiet").code == 0
             specs = reading.load_base(Path("m")).specs
             assert [spec.estimator for spec in specs] == ["boosting", "linear"]
             assert specs[1].params["bounded"] is params

@@ -1,12 +1,14 @@
-"""Every command on model directories as they were written once: each format stays readable (git f73e11c wrote these).
+"""Every command on model directories as they were written once: each format stays readable.
 
-Regression: two bases, two memories with graphs. Classification: a learned encoder, a condensed memory.
+Format 2 (written by git f73e11c), regression: two bases, two memories with graphs; classification: a learned encoder,
+a condensed memory. Format 3 (by the commit after 6549dd8), regression: a bounded line. Of format 1 are tests in store.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +17,21 @@ import pytest
 
 from tests.cli.conftest import Run, snapshot
 
-FORMAT_2 = Path(__file__).parents[1] / "store/format_2"
-EVERY_TASK = pytest.mark.parametrize("task", ["regression", "classification"])
+STORED = Path(__file__).parents[1] / "store"
+EVERY_MODEL = pytest.mark.parametrize("name", ["format_2/regression", "format_2/classification", "format_3/regression"])
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A folder to which a model and its rows are copied."""
-    return Path(shutil.copytree(FORMAT_2, tmp_path / "old"))
+def copy_of(tmp_path: Path) -> Callable[[str], Path]:
+    """Copy a model with its rows to a folder."""
+    return lambda name: Path(shutil.copytree(STORED / name, tmp_path / "old"))
 
 
-@EVERY_TASK
-def test_it_is_verified_and_predicts_what_it_did(run: Run, old: Path, task: str) -> None:
-    folder = old / task
+@EVERY_MODEL
+def test_it_is_verified_and_predicts_what_it_did(run: Run, copy_of: Callable[[str], Path], name: str) -> None:
+    folder = copy_of(name)
     before = snapshot(folder)
-    assert json.loads((folder / "model/memory.json").read_text())["format"] == 2
+    assert json.loads((folder / "model/memory.json").read_text())["format"] == int(name[7])
     assert run("verify", "--model", folder / "model").code == 0
     for reader in ("inspect", "explain", "evaluate"):
         rows = () if reader == "inspect" else (folder / "train.csv",)
@@ -39,16 +41,19 @@ def test_it_is_verified_and_predicts_what_it_did(run: Run, old: Path, task: str)
     assert run("predict", folder / "new.csv", "--model", folder / "model", *words).code == 0
     found, expected = pd.read_csv("found.csv"), pd.read_csv(folder / "predicted.csv")
     assert list(found) == list(expected)
-    for name in expected:
-        if expected[name].dtype.kind == "f":
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+    for column in expected:
+        if expected[column].dtype.kind == "f":
+            np.testing.assert_allclose(found[column], expected[column], rtol=1e-5)
         else:
-            assert list(found[name]) == list(expected[name])
+            assert list(found[column]) == list(expected[column])
 
 
-@EVERY_TASK
-def test_what_is_forgotten_and_remembered_again_gives_the_same_predictions(run: Run, old: Path, task: str) -> None:
-    folder, model = old / task, old / task / "model"
+@EVERY_MODEL
+def test_what_is_forgotten_and_remembered_again_gives_the_same_predictions(
+    run: Run, copy_of: Callable[[str], Path], name: str
+) -> None:
+    folder = copy_of(name)
+    model = folder / "model"
     rows = pd.read_csv(folder / "train.csv")
     rows[rows["id"].isin(["r3", "r7"])].to_csv("again.csv", index=False)
     predict = ("predict", folder / "train.csv", "--model", model, "--keep", "none", "--quiet", "--output")
@@ -58,11 +63,11 @@ def test_what_is_forgotten_and_remembered_again_gives_the_same_predictions(run: 
     assert run("remember", "again.csv", "--model", model, "--quiet").code == 0
     assert run(*predict, "after.csv").code == 0
     assert run("verify", "--model", model).code == 0
-    before, between, after = (pd.read_csv(f"{name}.csv") for name in ("before", "between", "after"))
+    before, between, after = (pd.read_csv(f"{when}.csv") for when in ("before", "between", "after"))
     assert not before.equals(between)
-    for name in before:
-        if before[name].dtype.kind == "f":
+    for column in before:
+        if before[column].dtype.kind == "f":
             # The graph is another one, and finds 99 % of the neighbours.
-            assert np.isclose(after[name], before[name], rtol=1e-4).mean() > 0.9
+            assert np.isclose(after[column], before[column], rtol=1e-4).mean() > 0.9
         else:
-            assert list(after[name]) == list(before[name])
+            assert list(after[column]) == list(before[column])

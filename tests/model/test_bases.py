@@ -259,6 +259,40 @@ def test_poisson_of_nothing_but_zeros_is_zero(weight):
     np.testing.assert_array_equal(ESTIMATORS["poisson"].fit(X, y, weight, problem, {}).predict(X), 0)
 
 
+def test_poisson_that_goes_far_beyond_the_targets_is_plain_boosting():
+    """A few counts that are ten thousand times the rest, which the first trees' steps overshoot."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9_000, 3))
+    y = rng.poisson(2, 9_000).astype(np.float64)
+    X[:60, 0], y[:60] = 5, rng.poisson(20_000, 60)
+    problem = Problem((0,) * 3, 0, 0)
+    poisson, plain = (ESTIMATORS[name].fit(X, y, None, problem, {}) for name in ("poisson", "boosting"))
+    np.testing.assert_array_equal(poisson.predict(X), plain.predict(X))
+    assert np.isfinite(poisson.represent(X)).all()
+
+
+@pytest.mark.parametrize("n_positive", [1, 5, 15, 33])
+def test_poisson_of_hardly_anything_but_zeros_is_fitted(n_positive):
+    rng = np.random.default_rng(n_positive)
+    X, y = rng.normal(size=(3_000, 3)), np.zeros(3_000)
+    y[rng.permutation(3_000)[:n_positive]] = 4.0
+    predictions = ESTIMATORS["poisson"].fit(X, y, None, Problem((0,) * 3, 0, 0), {}).predict(X)
+    assert np.isfinite(predictions).all()
+    assert predictions.max() <= 12
+
+
+def test_poisson_predicts_nothing_beyond_the_targets_and_is_represented_by_logarithms():
+    X, y, problem = make_rows(2_000, REGRESSION)
+    y = np.exp(y)
+    base = ESTIMATORS["poisson"].fit(X, y, None, problem, {})
+    assert base.model.loss == "poisson"
+    assert base.predict(X * 3).max() <= y.max()
+    restored = ESTIMATORS["poisson"].restore(base.to_arrays(), base.estimator)
+    np.testing.assert_array_equal(restored.predict(X * 3), base.predict(X * 3))
+    summed = np.exp(base.represent(X).sum(axis=1, dtype=np.float64))
+    np.testing.assert_allclose(summed, base.model.predict(X), rtol=1e-4)
+
+
 def test_poisson_has_no_loss_to_choose():
     problem = make_rows(10, REGRESSION)[2]
     ours, plain = (ESTIMATORS[name].parameters(problem) for name in ("poisson", "boosting"))

@@ -676,6 +676,69 @@ def test_a_tree_of_xgboosts_that_leads_nowhere_does_not_reach_it(field, value):
         IMPORTABLE["xgboost"].imported(json.dumps(content).encode(), TABLE, {})
 
 
+def of_trees(change):
+    """Change what each tree says."""
+    return lambda learner: [change(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        of_trees(lambda tree: tree.update(id=0)),
+        of_trees(lambda tree: tree.update(parents=[10**8] * len(tree["parents"]))),
+        of_trees(lambda tree: tree["parents"].reverse()),
+        of_trees(lambda tree: tree["tree_param"].update(size_leaf_vector="1000")),
+        of_trees(
+            lambda tree: tree["categories_nodes"].reverse() if len(tree["categories_nodes"]) > 1 else tree.clear()
+        ),
+        of_trees(lambda tree: tree.update(categories=[(1 << 31) - 2] * len(tree["categories"]))),
+        lambda learner: learner["learner_model_param"].update(num_feature="4000000000"),
+        lambda learner: learner["feature_names"].pop(),
+        lambda learner: learner["feature_types"].append("q"),
+        lambda learner: learner["gradient_booster"].update(name="gblinear"),
+        lambda learner: learner["gradient_booster"].update(name="forest"),
+        lambda learner: learner["gradient_booster"].update(gbtree=dict(learner["gradient_booster"]), name="dart"),
+    ],
+)
+def test_a_model_of_xgboosts_whose_parts_do_not_fit_does_not_reach_it(change):
+    content = xgboosts_json()
+    change(content["learner"])
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        IMPORTABLE["xgboost"].imported(json.dumps(content).encode(), TABLE, {})
+
+
+def test_a_line_of_xgboosts_has_a_weight_for_each_feature():
+    xgboost = pytest.importorskip("xgboost")
+    frame, _, y, _ = rows_from_elsewhere()
+    model = xgboost.Booster()
+    model.load_model(bytearray(trained("xgboost", frame[["size", "new"]], y, booster="gblinear")[0]))
+    content = json.loads(model.save_raw("json"))
+    xgboost_file.refuse_damaged(json.dumps(content).encode())
+    content["learner"]["gradient_booster"]["model"]["weights"].pop()
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        xgboost_file.refuse_damaged(json.dumps(content).encode())
+
+
+def test_texts_that_are_categories_lie_within_what_xgboost_stored():
+    xgboost = pytest.importorskip("xgboost")
+    frame, _, y, _ = rows_from_elsewhere()
+    data, _ = trained("xgboost", frame, y)
+    model = xgboost.Booster()
+    model.load_model(bytearray(data))
+    content = json.loads(model.save_raw("json"))
+    texts = [each for each in content["learner"]["gradient_booster"]["model"]["cats"]["enc"] if each.get("offsets")]
+    assert texts
+    texts[0]["offsets"][-1] = 10**8
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        xgboost_file.refuse_damaged(json.dumps(content).encode())
+
+
+def test_a_key_of_ubjson_stands_there_once():
+    assert xgboost_file.read_ubj(b"{i\x01ai\x01i\x01bi\x02}") == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match=r"^$"):
+        xgboost_file.read_ubj(b"{i\x01ai\x01i\x01ai\x02}")
+
+
 def test_ubjson_holds_what_json_does():
     xgboost = pytest.importorskip("xgboost")
     content = xgboosts_json()

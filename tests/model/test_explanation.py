@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from resmem_cli.model import resmem as resmem_module
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.explanation import explain, percentiles, usual_distances
 from resmem_cli.model.fitting import Place
@@ -44,6 +45,31 @@ def test_what_the_neighbours_add_is_what_the_prediction_moved_by(n_classes: int,
         inside = np.all([(one > 0) & (one < 1) for one in each], axis=(0, 2))  # no memory's mean is clipped
         assert inside.any()
         np.testing.assert_allclose((found.base + 0.99 * added)[inside], found.prediction[inside], atol=1e-9)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.5])
+@pytest.mark.parametrize("held", [4_000_000, 60])
+def test_the_place_of_a_row_is_its_distance_and_how_its_neighbours_residuals_differ(
+    shrinkage: float, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resmem_module, "_HELD_RESIDUALS", held)  # of blocks within a batch
+    places = (Place(0, "features"), Place(0, "model"))
+    resmem, X = model_of(0, *places, settings=Settings(7, 0.4, shrinkage=shrinkage))
+    found = resmem.predict(X, with_place=True)
+    base = resmem.bases[0]
+    deviations = []
+    for member in resmem.members:
+        points, index = member.representation.represent(X, base, base.predict(X)).points, member.memory.index
+        apart = np.linalg.norm(points[:, None, :] - index.points_at(np.arange(len(member.memory.counts))), axis=2)
+        near = np.argsort(apart, axis=1, kind="stable")[:, :7]
+        deviations.append(member.memory.residuals[near, 0].std(axis=1))  # of cells of one row each
+        if len(deviations) == 1:
+            np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-5, atol=1e-5)
+    assert all((member.memory.counts == 1).all() for member in resmem.members)
+    np.testing.assert_allclose(found.spread, np.mean(deviations, axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(found.resmem, resmem.predict(X).resmem)
+    plain = resmem.predict(X)
+    assert plain.spread is plain.distance is None
 
 
 def test_a_memory_that_is_switched_off_adds_nothing_and_still_tells_distances() -> None:

@@ -97,8 +97,8 @@ def test_a_newer_format_is_refused_before_any_part_is_looked_at(copied: Copied, 
         path.unlink()
     refused(
         directory,
-        f"{directory / which} has format 3, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
-        "to 2; upgrade resmem-cli",
+        f"{directory / which} has format 4, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
+        "to 3; upgrade resmem-cli",
     )
 
 

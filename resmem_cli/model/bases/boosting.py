@@ -19,6 +19,7 @@ _PATIENCE = {"max_iter": 500, "n_iter_no_change": 20}
 _ROWS_PER_THREAD = 25_000
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
+_LOGARITHMIC = ("poisson", "gamma")  # losses whose trees add up to the logarithm of the prediction
 _MOST_GROUPS = 16
 
 
@@ -79,12 +80,14 @@ class Boosting(FromSklearn):
         return spread_classes(self.model.predict_proba(X), self.model.classes_, self.n_classes)
 
     def represent(self, X: Floats) -> Singles:
-        """Return the sums of consecutive groups of trees, per class in units of its logit."""
+        """Return the sums of consecutive groups of trees, per class in units of its logit, or of the logarithm."""
         n_iterations = self.model.n_iter_
         n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // max(self.n_classes, 1), n_iterations))
         ends = set(np.linspace(0, n_iterations, n_groups + 1).round().astype(int)[1:] - 1)
         stages = self.model.staged_decision_function(X) if self.n_classes else self.model.staged_predict(X)
         totals = np.array([stage for i, stage in enumerate(stages) if i in ends]).reshape(len(ends), len(X), -1)
+        if not self.n_classes and self.model.loss in _LOGARITHMIC:
+            totals = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
         groups = np.diff(totals, axis=0, prepend=0)
         return np.concatenate(list(groups), axis=1).astype(np.float32)
 

@@ -7,15 +7,35 @@ at the mean as squared error does, but errs differently: the mean of the two is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
-from resmem_cli.model.arrays import Floats
+import numpy as np
+
+from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases.boosting import Boosting
-from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.bases.protocol import Problem, validation_rows
+
+# A step is in proportion to how many times the mean of a leaf exceeds what is predicted there, not to the logarithm of
+# that: where few numbers are very much larger than the rest it can go far beyond them, and further trees do not return.
+_TOO_FAR = 3.0
 
 
+@dataclass(frozen=True)
 class Poisson(Boosting):
-    """Boosted trees of the logarithm; plain boosting where there is none: of classes, or where every number is 0."""
+    """Boosted trees of the logarithm; plain boosting where they are none, or go far beyond the targets.
+
+    There is no logarithm of classes, of negative numbers, and where every number is 0.
+
+    Attributes:
+        largest: the target that no prediction exceeds.
+    """
+
+    largest: float = np.inf
+
+    @classmethod
+    def defaults(cls, problem: Problem) -> dict[str, Any]:
+        return {**super().defaults(problem), **({"loss": "poisson"} if problem.is_regression else {})}
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
@@ -23,6 +43,27 @@ class Poisson(Boosting):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        total = y.sum() if weight is None else y @ weight
-        has_logarithm = problem.is_regression and y.min() >= 0 and total > 0
-        return super().fit(X, y, weight, problem, {**params, "loss": "poisson"} if has_logarithm else params)
+        if _has_logarithm(y, weight, problem):
+            fitted = super().fit(X, y, weight, problem, params)
+            reached = fitted.predict(X).max()
+            if np.isfinite(reached) and reached <= _TOO_FAR * y.max():
+                return cls(fitted.model, fitted.n_classes, float(y.max()))
+        return cls(Boosting.fit(X, y, weight, problem, params).model, problem.n_classes)
+
+    def predict(self, X: Floats) -> Floats:
+        return np.minimum(super().predict(X), self.largest)
+
+    def to_arrays(self) -> Arrays:
+        return {**super().to_arrays(), "largest": np.array([self.largest])}
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+        return cls(estimator, int(arrays["n_classes"][0]), float(arrays["largest"][0]))
+
+
+def _has_logarithm(y: Floats, weight: Floats | None, problem: Problem) -> bool:
+    """Whether targets are positive, also of those that may be held out to stop by, and of the others."""
+    if not problem.is_regression or y.min() < 0:
+        return False
+    counted, held = (y if weight is None else y * weight), validation_rows(y, problem)
+    return bool(counted[held].sum() > 0 and counted[~held].sum() > 0)

@@ -105,9 +105,13 @@ class Xgboost(Trees):
     def _predicted(self, X: Floats, base_margin: Any = None, **how: Any) -> Floats:
         types, names, n_threads = self.model.feature_types, self.model.feature_names, threads(len(X))
         own = {"feature_types": types, "feature_names": names, "enable_categorical": True, "nthread": n_threads}
-        matrix = library("xgboost").DMatrix(singles(self.inputs.numbers(X)), base_margin=base_margin, **own)
-        self.model.set_param({"nthread": n_threads})
-        predicted: Floats = self.model.predict(matrix, **how).astype(np.float64)
+        xgboost = library("xgboost")
+        try:
+            matrix = xgboost.DMatrix(singles(self.inputs.numbers(X)), base_margin=base_margin, **own)
+            self.model.set_param({"nthread": n_threads})
+            predicted: Floats = self.model.predict(matrix, **how).astype(np.float64)
+        except xgboost.core.XGBoostError as error:  # what is wrong with a model may show only here
+            raise ValueError(plainly(error)) from error
         return predicted
 
     @classmethod

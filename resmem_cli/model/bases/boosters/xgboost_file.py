@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from resmem_cli.model.arrays import Integers
 _INTEGERS = {b"i": ">i1", b"U": "u1", b"I": ">i2", b"l": ">i4", b"L": ">i8"}
 _NUMBERS = {**_INTEGERS, b"d": ">f4", b"D": ">f8", b"C": "u1"}
 _WORDS = {b"T": True, b"F": False, b"Z": None}
-_LEAF = -1
+_LEAF, _NO_PARENT = -1, (-1, (1 << 31) - 1)
+_MOST_FEATURES, _MOST_CATEGORIES = 1_000_000, 1 << 24  # beyond which the library asks for gigabytes
 
 
 def is_ubj(data: bytes) -> bool:
@@ -35,10 +36,16 @@ def refuse_damaged(data: bytes) -> None:
     try:
         content = read_ubj(data) if is_ubj(data) else json.loads(data)
         learner = content["learner"]
+        shape = _Shape.of(learner)
         boosted = learner["gradient_booster"]
-        boosted = boosted.get("gbtree", boosted)  # within it of DART
-        if "trees" in boosted["model"]:
-            _refuse_unlinked(boosted["model"], learner["learner_model_param"])
+        if boosted["name"] == "gblinear":
+            _require(len(boosted["model"]["weights"]) == (shape.n_features + 1) * shape.n_outputs)
+        elif boosted["name"] == "dart":
+            _refuse_unlinked(boosted["gbtree"]["model"], shape)
+            _require(len(boosted["weight_drop"]) == len(boosted["gbtree"]["model"]["trees"]))
+        else:
+            _require(boosted["name"] == "gbtree")
+            _refuse_unlinked(boosted["model"], shape)
     except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError("it is damaged") from error
 
@@ -55,28 +62,52 @@ def read_ubj(data: bytes) -> Any:
     return value
 
 
-def _refuse_unlinked(model: Mapping[str, Any], shape: Mapping[str, Any]) -> None:
-    n_outputs = max(int(shape["num_class"]), int(shape.get("num_target", 1)), 1)
+class _Shape(NamedTuple):
+    """How many features a model reads, and how many numbers it gives."""
+
+    n_features: int
+    n_outputs: int
+
+    @classmethod
+    def of(cls, learner: Mapping[str, Any]) -> _Shape:
+        said = learner["learner_model_param"]
+        n_features = int(said["num_feature"])
+        _require(0 <= n_features <= _MOST_FEATURES)
+        for name in ("feature_names", "feature_types"):
+            _require(len(learner.get(name, ())) in (0, n_features))
+        return cls(n_features, max(int(said["num_class"]), int(said.get("num_target", 1)), 1))
+
+
+def _refuse_unlinked(model: Mapping[str, Any], shape: _Shape) -> None:
     trees, outputs = model["trees"], _integers(model["tree_info"])
-    _require(len(outputs) == len(trees) and np.all((outputs >= 0) & (outputs < n_outputs)))
+    _require(len(outputs) == len(trees) and np.all((outputs >= 0) & (outputs < shape.n_outputs)))
+    _require([int(tree["id"]) for tree in trees] == list(range(len(trees))))
     if "iteration_indptr" in model:
         bounds = _integers(model["iteration_indptr"])
         _require(bounds[0] == 0 and bounds[-1] == len(trees) and np.all(np.diff(bounds) >= 0))
     for tree in trees:
-        _refuse_tree(tree, int(shape["num_feature"]))
+        _refuse_tree(tree, shape)
+    for values in model.get("cats", {}).get("enc", ()):
+        if len(values.get("offsets", ())):  # of texts, one behind the other
+            _refuse_unordered(_integers(values["offsets"]), len(values["values"]))
 
 
-def _refuse_tree(tree: Mapping[str, Any], n_features: int) -> None:
-    left, right, feature = (_integers(tree[name]) for name in ("left_children", "right_children", "split_indices"))
-    _require(len(left) == len(right) == len(feature) == int(tree["tree_param"]["num_nodes"]) > 0)
+def _refuse_tree(tree: Mapping[str, Any], shape: _Shape) -> None:
+    left, right, parents, feature = (
+        _integers(tree[name]) for name in ("left_children", "right_children", "parents", "split_indices")
+    )
+    _require(len(left) == len(right) == len(parents) == len(feature) == int(tree["tree_param"]["num_nodes"]) > 0)
+    _require(int(tree["tree_param"]["size_leaf_vector"]) in (0, 1, shape.n_outputs))
+    _require(parents[0] in _NO_PARENT)
     reached = np.zeros(len(left), dtype=np.bool_)
     nodes = np.array([0])
     while len(nodes):
         reached[nodes] = True
         inner = nodes[left[nodes] != _LEAF]
-        _require(np.all((feature[inner] >= 0) & (feature[inner] < n_features)))
+        _require(np.all((feature[inner] >= 0) & (feature[inner] < shape.n_features)))
         nodes = np.concatenate([left[inner], right[inner]])
         _require(np.all((nodes >= 0) & (nodes < len(left))))
+        _require(np.array_equal(parents[nodes], np.concatenate([inner, inner])))
         _require(not reached[nodes].any() and len(np.unique(nodes)) == len(nodes))
     if "categories" in tree:
         _refuse_categories(tree, len(left))
@@ -87,11 +118,15 @@ def _refuse_categories(tree: Mapping[str, Any], n_nodes: int) -> None:
         _integers(tree[name]) for name in ("categories_nodes", "categories_segments", "categories_sizes", "categories")
     )
     _require(len(which) == len(starts) == len(sizes))
-    _require(np.all((which >= 0) & (which < n_nodes)))
+    _require(np.all((which >= 0) & (which < n_nodes)) and np.all(np.diff(which) > 0))
     _require(np.all((starts >= 0) & (sizes >= 0) & (starts + sizes <= len(values))))
-    _require(np.all(values >= 0))
+    _require(np.all((values >= 0) & (values < _MOST_CATEGORIES)))
     splits_categories = _integers(tree["split_type"]) == 1
     _require(len(splits_categories) == n_nodes and np.isin(np.flatnonzero(splits_categories), which).all())
+
+
+def _refuse_unordered(offsets: Integers, n_values: int) -> None:
+    _require(offsets[0] == 0 and offsets[-1] <= n_values and np.all(np.diff(offsets) >= 0))
 
 
 def _require(held: Any) -> None:
@@ -118,6 +153,8 @@ def _value(data: bytes, at: int) -> tuple[Any, int]:
     found = {}
     while data[at : at + 1] != b"}":
         key, at = _text(data, at)
+        if key in found:  # the library would read the other one
+            raise ValueError
         found[key], at = _value(data, at)
     return found, at + 1
 
