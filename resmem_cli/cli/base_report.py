@@ -62,7 +62,7 @@ def describe(fitted: FittedBase, model: Path, *, is_adopted: bool, quiet: bool) 
 
 def _how(estimators: Sequence[str], is_adopted: bool) -> str:
     if not is_adopted:
-        return f"fitted {' and '.join(estimators)} on"
+        return f"fitted {' and '.join(filter(None, [', '.join(estimators[:-1]), estimators[-1]]))} on"
     whose = "the predictions in columns" if estimators[0] == "columns" else f"the {estimators[0]} model"
     return f"took {whose} as the base, with the schema of"
 

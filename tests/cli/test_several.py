@@ -40,6 +40,10 @@ class TestBases:
         better, worse = (float(word) for word in re.findall(r"[a-z] ([\d.]+)", ended.lines[0].partition(":")[2]))
         assert better < worse
 
+    def test_three_are_listed_with_commas(self, run: Run) -> None:
+        ended = run(*TRAIN, "--estimator", "constant,linear,boosting")
+        assert re.match(r"fitted \w+, \w+ and \w+ on 240 rows", ended.lines[1])
+
     def test_json_for_machines(self, run: Run) -> None:
         found = json.loads(run(*TRAIN, "--estimator", "constant,linear", "--json", "--quiet").out)
         assert found["estimators"] == list(found["held_out"]) == ["linear", "constant"]
