@@ -115,18 +115,7 @@ def forget(
             raise UsageError(
                 f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
             )
-        if rows is not None and known.ids is not None:
-            report("reading")
-            ids = labelled.read_ids(rows, stored.base.schema, where)
-        if known.ids is not None:
-            gone = _among(known.ids, ids)
-            remembered = {_canonical(name) for name in known.ids}
-            not_found = tuple(dict.fromkeys(name for name in ids if _canonical(name) not in remembered))
-        else:
-            gone, not_found = np.isin(known.hashes, _hashes(rows, stored, where, report)), ()
-        if not gone.any():
-            shown = "none of these rows" if not ids else "no row of " + ", ".join(f"'{name}'" for name in not_found[:5])
-            raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
+        gone, not_found = _named(stored, ids, rows, where, report)
         if gone.all():
             raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
         report(f"memorising {int((~gone).sum()):,} rows")
@@ -146,14 +135,27 @@ def forget(
     )
 
 
-def _hashes(
-    rows: Input | None, stored: StoredMemories, where: Sequence[tuple[str, str]], report: Report
-) -> NDArray[np.uint64]:
-    if rows is None:
+def _named(
+    stored: StoredMemories, ids: Sequence[str], rows: Input | None, where: Sequence[tuple[str, str]], report: Report
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Return [n] which of the remembered rows are meant, at least one, and the ids that none of them has."""
+    known, schema = stored.rows, stored.base.schema
+    if rows is None and not ids:
         raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
-    report("reading")
-    found = labelled.read(rows, stored.base.schema, where)
-    return encoding.hash_rows(found.X, found.y)
+    if rows is not None:
+        report("reading")
+    not_found: tuple[str, ...] = ()
+    if rows is not None and known.ids is None:
+        found = labelled.read(rows, schema, where)
+        meant = np.isin(known.hashes, encoding.hash_rows(found.X, found.y))
+    else:
+        own, ids = known.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
+        meant, remembered = _among(own, ids), {_canonical(name) for name in own}
+        not_found = tuple(dict.fromkeys(name for name in ids if _canonical(name) not in remembered))
+    if not meant.any():
+        shown = "none of these rows" if not not_found else "no row of " + ", ".join(f"'{n}'" for n in not_found[:5])
+        raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
+    return meant, not_found
 
 
 def _among(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
