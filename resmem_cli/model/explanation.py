@@ -57,12 +57,12 @@ def explain(resmem: ResMem, X: Floats, usual: Floats, *, threads: int = 1) -> Ex
         usual: what `usual_distances` gives for the first memory.
         threads: how many.
     """
-    whole = resmem.predict(X, threads=threads)
-    of_bases = {member.base: resmem.bases[member.base].predict(X) for member in resmem.members}
+    of_bases = {i: resmem.bases[i].predict(X) for i in {0, *(member.base for member in resmem.members)}}
     near = resmem.near(X, of_bases, threads)
+    prediction = resmem.correct(near, of_bases) if resmem.uses_memory else of_bases[0]
     weights = resmem.weights if resmem.uses_memory else (0.0,) * len(near)
     shares = tuple(map(_shares, resmem.members, near, weights))
-    return Explanation(whole.base, whole.resmem, shares, percentiles(near[0].distances[:, 0], usual))
+    return Explanation(of_bases[0], prediction, shares, percentiles(near[0].distances[:, 0], usual))
 
 
 def usual_distances(memory: Memory, *, threads: int = 1) -> Floats:

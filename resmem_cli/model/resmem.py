@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,9 +129,9 @@ class ResMem:
         n_rows = max(1, _HELD_RESIDUALS // (most_neighbors * base.shape[1] * len(self.members)))
         for start in range(0, len(X), n_rows):
             part = slice(start, start + n_rows)
-            near = self.near(X[part], {i: each[part] for i, each in of_bases.items()}, threads)
-            each = [m.correct(own, of_bases[m.base][part]) for m, own in zip(self.members, near, strict=True)]
-            resmem[part] = combined(each, np.array(self.weights))
+            own_bases = {i: each[part] for i, each in of_bases.items()}
+            near = self.near(X[part], own_bases, threads)
+            resmem[part] = self.correct(near, own_bases)
             distance[part] = near[0].distances[:, 0]
             if has_spread:
                 spreads = [m.spread(own) for m, own in zip(self.members, near, strict=True)]
@@ -142,6 +142,11 @@ class ResMem:
     def near(self, X: Floats, of_bases: Mapping[int, Floats], threads: int = 1) -> list[Near]:
         """Return per memory the neighbours of [n, d] encoded rows, of which the bases predict [n, outputs]."""
         return [m.near(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
+
+    def correct(self, near: Sequence[Near], of_bases: Mapping[int, Floats]) -> Floats:
+        """Return the [n, outputs] weighted mean of the corrected models, from what `near` was asked of."""
+        each = [m.correct(own, of_bases[m.base]) for m, own in zip(self.members, near, strict=True)]
+        return combined(each, np.array(self.weights))
 
     @property
     def uses_memory(self) -> bool:

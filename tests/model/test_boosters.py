@@ -421,12 +421,9 @@ def test_objectives_with_a_scale_of_their_own_are_predicted_in_the_targets(name,
 
 
 def test_xgboosts_json_is_read_as_its_ubjson():
-    xgboost = pytest.importorskip("xgboost")
     frame, X, y, _ = rows_from_elsewhere()
     data, expected = trained("xgboost", frame, y)
-    model = xgboost.Booster()
-    model.load_model(bytearray(data))
-    base = imported("xgboost", bytes(model.save_raw("json")))
+    base = imported("xgboost", bytes(loaded(data).save_raw("json")))
     assert base.estimator == data
     np.testing.assert_allclose(base.predict(X)[:, 0], expected, atol=1e-6)
 
@@ -708,11 +705,8 @@ def test_a_model_of_xgboosts_whose_parts_do_not_fit_does_not_reach_it(change):
 
 
 def test_a_line_of_xgboosts_has_a_weight_for_each_feature():
-    xgboost = pytest.importorskip("xgboost")
     frame, _, y, _ = rows_from_elsewhere()
-    model = xgboost.Booster()
-    model.load_model(bytearray(trained("xgboost", frame[["size", "new"]], y, booster="gblinear")[0]))
-    content = json.loads(model.save_raw("json"))
+    content = as_json(trained("xgboost", frame[["size", "new"]], y, booster="gblinear")[0])
     xgboost_file.refuse_damaged(json.dumps(content).encode())
     content["learner"]["gradient_booster"]["model"]["weights"].pop()
     with pytest.raises(ValueError, match=r"^it is damaged$"):
@@ -720,12 +714,8 @@ def test_a_line_of_xgboosts_has_a_weight_for_each_feature():
 
 
 def test_texts_that_are_categories_lie_within_what_xgboost_stored():
-    xgboost = pytest.importorskip("xgboost")
     frame, _, y, _ = rows_from_elsewhere()
-    data, _ = trained("xgboost", frame, y)
-    model = xgboost.Booster()
-    model.load_model(bytearray(data))
-    content = json.loads(model.save_raw("json"))
+    content = as_json(trained("xgboost", frame, y)[0])
     texts = [each for each in content["learner"]["gradient_booster"]["model"]["cats"]["enc"] if each.get("offsets")]
     assert texts
     texts[0]["offsets"][-1] = 10**8
@@ -740,11 +730,8 @@ def test_a_key_of_ubjson_stands_there_once():
 
 
 def test_ubjson_holds_what_json_does():
-    xgboost = pytest.importorskip("xgboost")
     content = xgboosts_json()
-    model = xgboost.Booster()
-    model.load_model(bytearray(json.dumps(content).encode()))
-    found = xgboost_file.read_ubj(bytes(model.save_raw("ubj")))
+    found = xgboost_file.read_ubj(bytes(loaded(json.dumps(content).encode()).save_raw("ubj")))
     assert found["version"] == content["version"]
     boosted, expected = (each["learner"]["gradient_booster"]["model"] for each in (found, content))
     np.testing.assert_array_equal(boosted["tree_info"], expected["tree_info"])
@@ -755,13 +742,22 @@ def test_ubjson_holds_what_json_does():
         np.testing.assert_allclose(tree["split_conditions"], other["split_conditions"], rtol=1e-6, atol=1e-40)
 
 
+def loaded(data):
+    """A model that XGBoost reads from its UBJSON or JSON."""
+    model = pytest.importorskip("xgboost").Booster()
+    model.load_model(bytearray(data))
+    return model
+
+
+def as_json(data):
+    """What XGBoost says of a model in its JSON."""
+    return json.loads(loaded(data).save_raw("json"))
+
+
 def xgboosts_json():
     """A model of trees that split a category, as XGBoost's JSON."""
-    xgboost = pytest.importorskip("xgboost")
     frame, _, y, _ = rows_from_elsewhere()
-    model = xgboost.Booster()
-    model.load_model(bytearray(trained("xgboost", frame, y, max_cat_to_onehot=1)[0]))
-    return json.loads(model.save_raw("json"))
+    return as_json(trained("xgboost", frame, y, max_cat_to_onehot=1)[0])
 
 
 @pytest.mark.parametrize(
