@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Those that can be fitted, for completion and help, which must not load them.
 ESTIMATORS = {
     "auto": "boosting,linear, and poisson where no number is negative; of more than 10 classes linear alone",
-    "boosting": "scikit-learn's histogram gradient boosting",
+    "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping",
     "poisson": "boosting of numbers that are never negative, whose effects multiply",
     "lightgbm": "LightGBM with early stopping",
     "xgboost": "XGBoost with early stopping",
@@ -62,7 +62,8 @@ def describe(fitted: FittedBase, model: Path, *, is_adopted: bool, quiet: bool) 
 
 def _how(estimators: Sequence[str], is_adopted: bool) -> str:
     if not is_adopted:
-        return f"fitted {' and '.join(filter(None, [', '.join(estimators[:-1]), estimators[-1]]))} on"
+        *others, last = estimators
+        return f"fitted {', '.join(others)} and {last} on" if others else f"fitted {last} on"
     whose = "the predictions in columns" if estimators[0] == "columns" else f"the {estimators[0]} model"
     return f"took {whose} as the base, with the schema of"
 

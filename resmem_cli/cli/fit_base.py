@@ -46,12 +46,12 @@ def fit_base(
         typer.Option(
             metavar="NAME,...|auto",
             autocompletion=_estimators,
-            help="boosting: histogram gradient boosting. poisson: the same of numbers that are never negative, "
-            "whose effects multiply. lightgbm, xgboost, catboost: those libraries, where they are "
-            "installed. linear: ridge or logistic regression. mlp: a network with early stopping. constant: the mean "
-            "or the class frequencies. Of several, the one that is best on a held-out fifth is the base, and "
-            "fit-residual may use the others as well. auto: boosting,linear, and poisson where no "
-            "number is negative; of more than 10 classes linear alone.",
+            help="boosting: the mean of 3 histogram gradient boostings (--param bags=1 for one). poisson: the same of "
+            "numbers that are never negative, whose effects multiply. lightgbm, xgboost, catboost: those libraries, "
+            "where they are installed. linear: ridge or logistic regression. mlp: a network with early stopping. "
+            "constant: the mean or the class frequencies. Of several, the one that is best on a held-out fifth is the "
+            "base, and fit-residual may use the others as well. auto: boosting,linear, and poisson where no number is "
+            "negative; of more than 10 classes linear alone.",
         ),
     ] = "auto",
     list_estimators: Annotated[

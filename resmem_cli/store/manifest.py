@@ -16,13 +16,15 @@ from resmem_cli.errors import ModelError
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
 # A field that older versions may ignore does not raise it.
-FORMAT = 3  # 2 held several bases and memories; 3 bounds a line
+FORMAT = 4  # 2 held several bases and memories; 3 bounds a line; 4 boosts several times
 
 BASE = "base.json"
 MEMORY = "memory.json"
 # What format 1 said once, and format 2 says of each base and of each memory.
 _OF_BASE = ("estimator", "params")
 _OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
+# Before format 4.
+_BOOSTED, _BOOSTED_ONCE = ("boosting", "poisson"), {"bags": 1, "max_features": 1.0}
 # What `write` adds to every manifest, and what names its generation.
 STAMPED = ("format", "resmem", "libraries", "id", "parts")
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
@@ -56,7 +58,8 @@ def read(path: Path) -> dict[str, Any]:
             f"this is resmem {__version__}, which reads formats up to {FORMAT}",
             "upgrade resmem-cli",
         )
-    return _of_format_2(content) if written < 2 else dict(content)
+    content = _of_format_2(content) if written < 2 else dict(content)
+    return _of_format_4(content) if written < 4 and "bases" in content else content
 
 
 def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +71,15 @@ def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
         "objective": None,
         "memories": [{"base": 0, "weight": 1.0, "residuals": "in-sample"} | {key: content[key] for key in _OF_MEMORY}],
     }
+
+
+def _of_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of older bases with the defaults of their time, by which the folds have to fit them again."""
+    of_bases = [
+        {**each, "params": _BOOSTED_ONCE | each["params"]} if each["estimator"] in _BOOSTED else each
+        for each in content["bases"]
+    ]
+    return {**content, "bases": of_bases}
 
 
 def _plain(value: Any) -> Any:

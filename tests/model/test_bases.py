@@ -285,12 +285,13 @@ def test_poisson_predicts_nothing_beyond_the_targets_and_is_represented_by_logar
     X, y, problem = make_rows(2_000, REGRESSION)
     y = np.exp(y)
     base = ESTIMATORS["poisson"].fit(X, y, None, problem, {})
-    assert base.model.loss == "poisson"
+    assert base.models[0].loss == "poisson"
     assert base.predict(X * 3).max() <= y.max()
     restored = ESTIMATORS["poisson"].restore(base.to_arrays(), base.estimator)
     np.testing.assert_array_equal(restored.predict(X * 3), base.predict(X * 3))
     summed = np.exp(base.represent(X).sum(axis=1, dtype=np.float64))
-    np.testing.assert_allclose(summed, base.model.predict(X), rtol=1e-4)
+    of_bags = np.exp(np.mean([np.log(bag.predict(X)) for bag in base.models], axis=0))
+    np.testing.assert_allclose(summed, of_bags, rtol=1e-4)
 
 
 def test_poisson_has_no_loss_to_choose():
@@ -335,8 +336,8 @@ def test_softmax_neither_overflows_nor_loses_its_sum():
 def test_boosting_of_many_rows_stops_by_rows_it_holds_out(n_classes):
     X, y, problem = make_rows(1_100, n_classes)
     base = Boosting.fit(X, y, None, problem, {"learning_rate": 0.5, "max_leaf_nodes": 8, "n_iter_no_change": 3})
-    assert base.model.do_early_stopping_
-    assert base.model.n_iter_ < base.model.max_iter == 500
+    assert base.models[0].do_early_stopping_
+    assert base.models[0].n_iter_ < base.models[0].max_iter == 500
     assert_predicts(base, X, problem)
 
 
@@ -345,13 +346,13 @@ def test_boosting_of_many_rows_stops_by_rows_it_holds_out(n_classes):
 def test_boosting_stops_early_as_the_user_asks(n_rows, asked, stops):
     X, y, problem = make_rows(n_rows, REGRESSION)
     base = Boosting.fit(X, y, None, problem, {"early_stopping": asked, "max_iter": 3})
-    assert base.model.do_early_stopping_ == (n_rows >= 1_000 if stops is None else stops)
+    assert base.models[0].do_early_stopping_ == (n_rows >= 1_000 if stops is None else stops)
 
 
 def test_boosting_with_too_few_rows_to_hold_any_out_does_not_stop_early():
     X, y, problem = make_rows(9, REGRESSION)
     base = Boosting.fit(X, y, None, problem, {"early_stopping": True, "max_iter": 3})
-    assert base.model.n_iter_ == 3
+    assert base.models[0].n_iter_ == 3
 
 
 def test_boosting_with_weights_stops_by_weighted_rows():
@@ -387,7 +388,7 @@ def test_boosting_takes_categories_as_such(n_classes):
     y = np.where(X[:, 0] == 1, 1.0, 0.0)
     problem = Problem((3,), n_classes, 0)
     base = Boosting.fit(X, y, None, problem, {"max_leaf_nodes": 2, "max_iter": 60})
-    assert base.model.is_categorical_.tolist() == [True]
+    assert base.models[0].is_categorical_.tolist() == [True]
     likely = base.predict(np.array([[0.0], [1.0], [2.0], [np.nan]]))[:, 0 if n_classes == 0 else 1]
     np.testing.assert_allclose(likely, [0, 1, 0, 0], atol=0.05)
 
@@ -400,7 +401,7 @@ def test_the_groups_of_trees_that_represent_a_row_sum_to_its_prediction(n_classe
     n_columns = {REGRESSION: 1, BINARY: 1, MULTICLASS: 4}[n_classes]
     assert represented.shape == (200, 16 * n_columns)
     summed = represented.reshape(200, 16, n_columns).sum(axis=1)
-    expected = base.predict(X) if n_classes == 0 else base.model.decision_function(X).reshape(200, -1)
+    expected = base.predict(X) if n_classes == 0 else base.models[0].decision_function(X).reshape(200, -1)
     np.testing.assert_allclose(summed, expected, atol=1e-4)
 
 
@@ -411,13 +412,53 @@ def test_a_few_trees_are_as_many_groups(n_iterations, n_groups):
     assert base.represent(X).shape == (60, n_groups)
 
 
-def test_boosting_predicts_as_scikit_learn_does():
+def test_boosting_in_one_bag_predicts_as_scikit_learn_does():
     X, y, problem = make_rows(300, REGRESSION)
-    base = Boosting.fit(X, y, None, problem, {"max_iter": 20})
+    base = Boosting.fit(X, y, None, problem, {"max_iter": 20, "bags": 1})
     reference = HistGradientBoostingRegressor(
-        max_iter=20, categorical_features=[2], random_state=problem.seed, early_stopping=False
+        max_iter=20, max_features=0.5, categorical_features=[2], random_state=problem.seed, early_stopping=False
     ).fit(X, y)
     np.testing.assert_array_equal(base.predict(X)[:, 0], reference.predict(X))
+
+
+@EVERY_TASK
+def test_every_bag_is_stopped_by_rows_of_its_own(n_classes, monkeypatch):
+    X, y, problem = make_rows(1_200, n_classes)
+    weight = np.random.default_rng(0).uniform(0.5, 2, 1_200)
+    found = []
+
+    class Recorded(Boosting.sklearn_class(problem)):
+        def fit(self, X, y, sample_weight=None, **validation):
+            found.append((len(y), *validation.values(), sample_weight))
+            return super().fit(X, y, sample_weight, **validation)
+
+    monkeypatch.setattr(Boosting, "sklearn_class", classmethod(lambda cls, problem: Recorded))
+    base = Boosting.fit(X, y, weight, problem, {"max_iter": 5})
+    held = [validation_rows(y, problem, bag) for bag in range(3)]
+    assert max(np.sum(held, axis=0)) == 1
+    for (n_fitted, X_val, y_val, weight_val, weight_fitted), rows in zip(found, held, strict=True):
+        assert n_fitted == 1_200 - rows.sum()
+        np.testing.assert_array_equal(X_val, X[rows])
+        np.testing.assert_array_equal(y_val, y[rows])
+        np.testing.assert_array_equal(weight_val, weight[rows])
+        np.testing.assert_array_equal(weight_fitted, weight[~rows])
+    asked = "predict" if n_classes == 0 else "predict_proba"
+    expected = np.mean([getattr(model, asked)(X) for model in base.models], axis=0)
+    np.testing.assert_allclose(base.predict(X), expected.reshape(1_200, -1), rtol=1e-12)
+
+
+def test_bags_that_would_be_the_same_are_one():
+    X, y, problem = make_rows(300, BINARY)
+    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5}).models) == 1
+    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5, "max_features": 0.5}).models) == 3
+    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5, "early_stopping": True, "bags": 2}).models) == 2
+
+
+@pytest.mark.parametrize("bags", [0, 11, 2.0, True, "many"])
+def test_bags_are_a_whole_number(bags):
+    X, y, problem = make_rows(50, BINARY)
+    with pytest.raises(UsageError, match=f"bags is {bags!r}, not a whole number of 1 to 10; correct the --param"):
+        Boosting.fit(X, y, None, problem, {"bags": bags})
 
 
 # Linear

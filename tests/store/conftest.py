@@ -27,7 +27,11 @@ from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.writing import MemoryPart, MemoryRows
 
 N_GRAPH_ROWS = 1_100  # enough distinct rows for a search graph
-PARAMS: dict[str, dict[str, Any]] = {"boosting": {"max_iter": 5}, "mlp": {"hidden_layer_sizes": (6, 4), "max_iter": 20}}
+PARAMS: dict[str, dict[str, Any]] = {
+    "boosting": {"max_iter": 5},
+    "poisson": {"max_iter": 5},
+    "mlp": {"hidden_layer_sizes": (6, 4), "max_iter": 20},
+}
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ def test_a_newer_format_is_refused_before_any_part_is_looked_at(copied: Copied, 
         path.unlink()
     refused(
         directory,
-        f"{directory / which} has format 4, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
-        "to 3; upgrade resmem-cli",
+        f"{directory / which} has format 5, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
+        "to 4; upgrade resmem-cli",
     )
 
 
@@ -424,6 +424,25 @@ def test_equal_estimators_have_equal_bytes_and_read_back_equal() -> None:
     again = estimators.to_bytes(estimators.from_bytes(data, "estimator.skops"))
     assert data == again
     X = fit("boosting", n_classes=3).X
-    np.testing.assert_array_equal(
-        estimators.from_bytes(data, "estimator.skops").predict_proba(X), estimator.predict_proba(X)
+    for found, original in zip(estimators.from_bytes(data, "estimator.skops"), estimator, strict=True):
+        np.testing.assert_array_equal(found.predict_proba(X), original.predict_proba(X))
+
+
+def test_a_boosting_of_nothing_is_refused(copied: Copied) -> None:
+    directory = copied("boosting")
+    replace_part(directory, "estimator.skops", estimators.to_bytes([]))
+    refused(
+        directory,
+        f"the model directory '{directory}' is damaged (ValueError: it holds no boosting); fit the model again",
     )
+
+
+@pytest.mark.parametrize("name", ["boosting", "poisson"])
+def test_a_boosting_of_format_3_was_one_of_all_columns(copied: Copied, name: str) -> None:
+    directory = copied(name)
+    first = reading.load_base(directory).bases[0].estimator[0]
+    replace_part(directory, "estimator.skops", estimators.to_bytes(first))
+    edit(directory / "base.json", format=3)
+    base, X = reading.load_base(directory), fit(name).X
+    np.testing.assert_array_equal(base.bases[0].predict(X)[:, 0], first.predict(X))
+    assert base.specs[0].params == {"bags": 1, "max_features": 1.0, "max_iter": 5}

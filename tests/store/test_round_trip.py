@@ -263,7 +263,7 @@ def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) 
     directory = saved("boosting")
     base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
     for content in (base, memory):
-        assert content["format"] == manifest.FORMAT == 3
+        assert content["format"] == manifest.FORMAT == 4
         assert content["resmem"]
         assert set(content["libraries"]) == {"numpy", "scikit-learn", "hnswlib", "pyarrow", "skops"}
         for name, part in content["parts"].items():
@@ -380,6 +380,6 @@ def test_a_network_of_format_1_is_refused_because_it_had_one_layer() -> None:
 def test_over_a_model_of_format_1_a_new_one_can_be_saved(tmp_path: Path) -> None:
     directory = Path(shutil.copytree(Path(__file__).parent / "format_1/regression/model", tmp_path / "model"))
     fit("linear,constant").save(directory)
-    assert json.loads((directory / "memory.json").read_text())["format"] == 3
+    assert json.loads((directory / "memory.json").read_text())["format"] == manifest.FORMAT
     assert len(reading.load(directory).resmem.members) == 2
     assert len(list((directory / "parts").iterdir())) == 2

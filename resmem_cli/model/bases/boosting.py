@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import threadpoolctl
+from numpy.typing import NDArray
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes, validation_rows
 
@@ -19,16 +21,21 @@ _PATIENCE = {"max_iter": 500, "n_iter_no_change": 20}
 _ROWS_PER_THREAD = 25_000
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
+_BAGS, _MOST_BAGS = 3, 10
+_SEEDS = 1 << 32
 _LOGARITHMIC = ("poisson", "gamma")  # losses whose trees add up to the logarithm of the prediction
 _MOST_GROUPS = 16
 
 
 @dataclass(frozen=True)
 class Boosting(FromSklearn):
-    """Boosted trees; categories and missing values are the trees' own business.
+    """Boosted trees, several times over, in the mean; categories and missing values are the trees' own business.
+
+    Each is stopped by a tenth of the rows that the others learn from, so that together they learn from all. Their mean
+    is better than any: on 11 data sets, of 3 bags, held-out RMSE by 1 to 8 % and log-loss by 1 to 5 %.
 
     Attributes:
-        model: the fitted estimator.
+        models: the fitted estimators, one for every bag.
         n_classes: 0 for regression.
     """
 
@@ -37,12 +44,21 @@ class Boosting(FromSklearn):
     stored_as: ClassVar[str | None] = "skops"
     reads_features: ClassVar[bool] = True
 
-    model: Any
+    models: tuple[Any, ...]
     n_classes: int
 
     @classmethod
     def defaults(cls, problem: Problem) -> dict[str, Any]:
-        return {"learning_rate": 0.1 if problem.n_classes <= 2 else 0.05}
+        # Bags differ more where every split sees half of the columns: of numbers another 1 % of RMSE. Electricity's
+        # classes lost 3 % of log-loss by it.
+        return {
+            "learning_rate": 0.1 if problem.n_classes <= 2 else 0.05,
+            "max_features": 0.5 if problem.is_regression else 1.0,
+        }
+
+    @classmethod
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        return {"bags": _BAGS, **super().parameters(problem)}
 
     @classmethod
     def sklearn_class(cls, problem: Problem) -> Any:
@@ -52,55 +68,94 @@ class Boosting(FromSklearn):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        own = {name: value for name, value in params.items() if name != "bags"}
         categories = [i for i, count in enumerate(problem.n_categories) if count > 0]
-        model = cls.unfitted(problem, params).set_params(categorical_features=categories or None)
-        asked = params.get("early_stopping", "auto")
+        model = cls.unfitted(problem, own).set_params(categorical_features=categories or None)
+        asked = own.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        held = validation_rows(y, problem) & wanted
-        stops = bool(held.any())
-        model.set_params(**{**(_PATIENCE if stops else {}), **params, "early_stopping": stops})
+        held = [validation_rows(y, problem, bag) for bag in range(n_bags(params))]
+        stops = wanted and all(each.any() for each in held)
+        model.set_params(**{**(_PATIENCE if stops else {}), **own, "early_stopping": stops})
+        if not stops and model.max_features == 1.0:
+            held = held[:1]  # others would be the same
         # Small data are many small parallel regions: two threads gain a sixth on an idle machine, and lose half on
         # a busy one (8,000 rows, 18 classes: 13.0 s with two threads and 15.4 s with one; 42.6 s and 19.6 s).
         most_threads = max(1, len(y) // _ROWS_PER_THREAD)
-        with fitting(params), _openmp_at_most(most_threads):
-            if not stops:
-                return cls(model.fit(_with_values(X), y, sample_weight=weight), problem.n_classes)
-            kept = ~held
-            weights = (None, None) if weight is None else (weight[kept], weight[held])
-            validation = {"X_val": X[held], "y_val": y[held], "sample_weight_val": weights[1]}
-            model.fit(_with_values(X[kept]), y[kept], weights[0], **validation)
-        return cls(model, problem.n_classes)
+        with fitting(own), _openmp_at_most(most_threads):
+            bags = [_fit_bag(_seeded(model, bag), rows & stops, X, y, weight) for bag, rows in enumerate(held)]
+        return cls(tuple(bags), problem.n_classes)
 
     def predict(self, X: Floats) -> Floats:
         if len(X) == 0:  # which scikit-learn refuses
             return np.empty((0, self.n_classes or 1))
+        return np.asarray(np.mean([self._of_bag(model, X) for model in self.models], axis=0))
+
+    def _of_bag(self, model: Any, X: Floats) -> Floats:
         if not self.n_classes:
-            return np.asarray(self.model.predict(X), dtype=np.float64).reshape(-1, 1)
-        return spread_classes(self.model.predict_proba(X), self.model.classes_, self.n_classes)
+            return np.asarray(model.predict(X), dtype=np.float64).reshape(-1, 1)
+        return spread_classes(model.predict_proba(X), model.classes_, self.n_classes)
 
     def represent(self, X: Floats) -> Singles:
-        """Return the sums of consecutive groups of trees, per class in units of its logit, or of the logarithm."""
-        n_iterations = self.model.n_iter_
-        n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // max(self.n_classes, 1), n_iterations))
-        ends = set(np.linspace(0, n_iterations, n_groups + 1).round().astype(int)[1:] - 1)
-        stages = self.model.staged_decision_function(X) if self.n_classes else self.model.staged_predict(X)
-        totals = np.array([stage for i, stage in enumerate(stages) if i in ends]).reshape(len(ends), len(X), -1)
-        if not self.n_classes and self.model.loss in _LOGARITHMIC:
-            totals = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
-        groups = np.diff(totals, axis=0, prepend=0)
-        return np.concatenate(list(groups), axis=1).astype(np.float32)
+        """Return the sums of consecutive groups of trees, per class in units of its logit, or of the logarithm.
+
+        They are means over the bags.
+        """
+        most = _REPRESENTATION_COLUMNS // max(self.n_classes, 1)
+        n_groups = max(1, min(_MOST_GROUPS, most, *(model.n_iter_ for model in self.models)))
+        return np.asarray(np.mean([_groups(model, X, n_groups) for model in self.models], axis=0), dtype=np.float32)
 
     def to_arrays(self) -> Arrays:
         return {"n_classes": np.array([self.n_classes])}
 
     @property
     def estimator(self) -> Any:
-        return self.model
+        return list(self.models)
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        return cls(estimator, int(arrays["n_classes"][0]))
+        # Before format 4 there was one, and no list of them.
+        models = tuple(estimator) if isinstance(estimator, list) else (estimator,)
+        if not models:
+            raise ValueError("it holds no boosting")
+        return cls(models, int(arrays["n_classes"][0]))
+
+
+def n_bags(params: Mapping[str, Any]) -> int:
+    """Return how many boostings are asked for.
+
+    Raises:
+        UsageError: it is no number of them.
+    """
+    asked = params.get("bags", _BAGS)
+    if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
+        raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
+    return asked
+
+
+def _seeded(model: Any, bag: int) -> Any:
+    from sklearn.base import clone
+
+    return clone(model).set_params(random_state=(model.random_state + bag) % _SEEDS)
+
+
+def _fit_bag(model: Any, held: NDArray[np.bool_], X: Floats, y: Floats, weight: Floats | None) -> Any:
+    """Fit one boosting to the rows but those of them that are held to stop by, if any."""
+    kept = ~held
+    weights = (None, None) if weight is None else (weight[kept], weight[held])
+    validation = {"X_val": X[held], "y_val": y[held], "sample_weight_val": weights[1]} if held.any() else {}
+    return model.fit(_with_values(X[kept]), y[kept], weights[0], **validation)
+
+
+def _groups(model: Any, X: Floats, n_groups: int) -> Floats:
+    """Return [n, groups times outputs] the sums of consecutive groups of a boosting's trees."""
+    ends = set(np.linspace(0, model.n_iter_, n_groups + 1).round().astype(int)[1:] - 1)
+    is_classifier = hasattr(model, "classes_")
+    stages = model.staged_decision_function(X) if is_classifier else model.staged_predict(X)
+    totals = np.array([stage for i, stage in enumerate(stages) if i in ends]).reshape(len(ends), len(X), -1)
+    if not is_classifier and model.loss in _LOGARITHMIC:
+        totals = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
+    return np.concatenate(list(np.diff(totals, axis=0, prepend=0)), axis=1)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from resmem_cli.model.arrays import Arrays, Floats
-from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.boosting import Boosting, n_bags
 from resmem_cli.model.bases.protocol import Problem, validation_rows
 
 # A step is in proportion to how many times the mean of a leaf exceeds what is predicted there, not to the logarithm of
@@ -43,12 +43,12 @@ class Poisson(Boosting):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        if _has_logarithm(y, weight, problem):
+        if _has_logarithm(y, weight, problem, n_bags(params)):
             fitted = super().fit(X, y, weight, problem, params)
             reached = fitted.predict(X).max()
             if np.isfinite(reached) and reached <= _TOO_FAR * y.max():
-                return cls(fitted.model, fitted.n_classes, float(y.max()))
-        return cls(Boosting.fit(X, y, weight, problem, params).model, problem.n_classes)
+                return cls(fitted.models, fitted.n_classes, float(y.max()))
+        return cls(Boosting.fit(X, y, weight, problem, params).models, problem.n_classes)
 
     def predict(self, X: Floats) -> Floats:
         return np.minimum(super().predict(X), self.largest)
@@ -58,12 +58,14 @@ class Poisson(Boosting):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        return cls(estimator, int(arrays["n_classes"][0]), float(arrays["largest"][0]))
+        models = super().restore(arrays, estimator).models
+        return cls(models, int(arrays["n_classes"][0]), float(arrays["largest"][0]))
 
 
-def _has_logarithm(y: Floats, weight: Floats | None, problem: Problem) -> bool:
+def _has_logarithm(y: Floats, weight: Floats | None, problem: Problem, n_bags: int) -> bool:
     """Whether targets are positive, also of those that may be held out to stop by, and of the others."""
     if not problem.is_regression or y.min() < 0:
         return False
-    counted, held = (y if weight is None else y * weight), validation_rows(y, problem)
-    return bool(counted[held].sum() > 0 and counted[~held].sum() > 0)
+    counted = y if weight is None else y * weight
+    every = [validation_rows(y, problem, bag) for bag in range(n_bags)]
+    return all(counted[held].sum() > 0 and counted[~held].sum() > 0 for held in every)

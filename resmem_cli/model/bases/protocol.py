@@ -239,13 +239,16 @@ def softmax(logits: Floats) -> Floats:
     return normalised
 
 
-def validation_rows(y: Floats, problem: Problem) -> NDArray[np.bool_]:
-    """Return [n] which rows to stop early by: a tenth, spread evenly over the classes, of none the only row."""
+def validation_rows(y: Floats, problem: Problem, which: int = 0) -> NDArray[np.bool_]:
+    """Return [n] which rows to stop early by: one of ten tenths, spread evenly over the classes, of none the only row.
+
+    There may be none, of few rows.
+    """
     shuffled = np.random.default_rng(problem.seed).permutation(len(y))
     if not problem.is_regression:
         several = np.bincount(y.astype(np.int64))[y.astype(np.int64)] > 1
         shuffled = shuffled[np.argsort(y[shuffled], kind="stable")]
         shuffled = shuffled[several[shuffled]]
     held = np.zeros(len(y), dtype=np.bool_)
-    held[shuffled[9::10]] = True
+    held[shuffled[9 - which :: 10]] = True
     return held
