@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ MOST_SPLIT_ROWS = 125_000  # 100,000 of them remembered, 25,000 asked
 _SPLIT_SHARE = 5
 # An encoder is trained anew in every fold; this many rows, asked in as few folds as hold them, say enough of it.
 _ROWS_TO_ASK = 1_250
+_MOST_FOLDS_TO_LEARN = 3  # where these leave the gain unclear
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 
 
@@ -106,8 +107,13 @@ class Plan:
     tried: tuple[tuple[str, Residuals], ...] = ()
 
     @property
+    def n_learned(self) -> int:
+        """How many encoders are trained, which is most of what it costs."""
+        return sum(name.startswith(LEARNED) for name in self.representations)
+
+    @property
     def learns(self) -> bool:
-        return any(name.startswith(LEARNED) for name in self.representations)
+        return self.n_learned > 0
 
     @property
     def is_open(self) -> bool:
@@ -123,12 +129,13 @@ class Plan:
         return ("cross-fitted",) if name.startswith(LEARNED) else RESIDUALS
 
 
-def run_folds(
+def growing_folds(
     rows: Rows, plans: Sequence[Plan], n_folds: int, *, threads: int, report: Callable[[str], None]
-) -> list[Fold]:
-    """Run the plan of every base on every fold, and return at least `n_folds` groups of held-out rows.
+) -> Iterator[list[Fold]]:
+    """Run the plan of every base on folds, and yield at least `n_folds` groups of held-out rows; each time of more.
 
-    Of very many rows, one split of a subsample is run; where encoders are trained, as few folds as ask enough rows.
+    Of very many rows, there is one split of a subsample. Where encoders are trained, as few folds as ask enough rows
+    come first, then one more at a time. Otherwise all folds come at once.
     """
     recipe = plans[0].recipe
     rng = np.random.default_rng(recipe.problem.seed)
@@ -139,51 +146,55 @@ def run_folds(
         chosen = list(splits(rows.y, recipe.problem, n_folds, rng))
     if recipe.fixed is not None:
         chosen = [split for split in chosen if rows.is_new[split[1]].any()]
+    n_first = n_last = len(chosen)
     if any(plan.learns for plan in plans):
         n_asked = len(recipe.honest(rows.take(chosen[0][1])).y)
-        chosen = chosen[: max(1, -(-_ROWS_TO_ASK // n_asked))]
-    halves = _run_all(rows, plans, chosen, threads, report)
-    folds = [
-        _joined(recipe.honest(rows.take(asked)), halves[i * len(plans) : (i + 1) * len(plans)])
-        for i, (_, asked) in enumerate(chosen)
-    ]
-    n_groups = -(-n_folds // len(folds))
-    return [group for fold in folds for group in _grouped(fold, n_groups, rng)]
+        n_first = min(n_first, -(-_ROWS_TO_ASK // n_asked))
+        n_last = min(n_last, max(n_first, _MOST_FOLDS_TO_LEARN))
+    # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
+    n_alone = 1 if any(plan.is_open for plan in plans) else n_first
+    # A single run has all threads for what is in it.
+    inner = threads if n_first == len(plans) == 1 else 1
+    found: list[list[_OfBase]] = []
+    for n in sorted({n_alone, *range(n_first, n_last + 1)}):
+        of = f"of {n_first}" if n <= n_first else "because the gain is not clear"
+        names = [f"fold {i + 1} {of}" for i in range(len(found), n)]
+        further = dict(zip(names, chosen[len(found) : n], strict=True))
+        found += _run_all(rows, plans, further, threads=threads, inner=inner, report=report)
+        plans = [replace(plan, tried=tuple(half.views)) for plan, half in zip(plans, found[0], strict=True)]
+        if n >= n_first:
+            asked = (recipe.honest(rows.take(queries)) for _, queries in chosen)
+            folds = [_joined(*each) for each in zip(asked, found, strict=False)]
+            n_groups = -(-n_folds // n)
+            yield [group for fold in folds for group in _grouped(fold, n_groups, rng)]
 
 
 def _run_all(
     rows: Rows,
     plans: Sequence[Plan],
-    chosen: Sequence[tuple[Integers, Integers]],
+    chosen: Mapping[str, tuple[Integers, Integers]],
+    *,
     threads: int,
+    inner: int,
     report: Callable[[str], None],
-) -> list[_OfBase]:
-    """Run every plan on every fold, fold by fold."""
-    names = [
-        f"{plan.recipe.spec.estimator}, fold {i} of {len(chosen)}" for i in range(1, len(chosen) + 1) for plan in plans
-    ]
-    report(names[0])
-    # A single job has all threads for what is in it.
-    inner = threads if len(names) == 1 else 1
-    halves: list[_OfBase] = []
-    # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
-    batches = [chosen[:1], chosen[1:]] if any(plan.is_open for plan in plans) else [chosen]
-    for batch in filter(None, batches):
-        if halves:
-            plans = [replace(plan, tried=tuple(half.views)) for plan, half in zip(plans, halves, strict=True)]
-        arguments = [(rows, plan, *split, inner) for split in batch for plan in plans]
-        found = (
-            side_by_side(
-                _run_fold, arguments, n_rows=len(rows.y), threads=threads, is_long=any(plan.learns for plan in plans)
-            )
-            if inner == 1
-            else itertools.starmap(_run_fold, arguments)
-        )
-        for half in found:
-            halves.append(half)
-            if len(halves) < len(names):
-                report(names[len(halves)])
-    return halves
+) -> list[list[_OfBase]]:
+    """Run every plan on some folds, which have names, with `inner` threads each; return per fold what each found."""
+    jobs = [(plan, name) for name in chosen for plan in plans]
+    # Those that take longest first, so that none of them runs alone at the end.
+    order = sorted(range(len(jobs)), key=lambda i: -jobs[i][0].n_learned)
+    arguments = [(rows, jobs[i][0], *chosen[jobs[i][1]], inner) for i in order]
+    is_long = any(plan.learns for plan in plans)
+    running = (
+        side_by_side(_run_fold, arguments, n_rows=len(rows.y), threads=threads, is_long=is_long)
+        if inner == 1
+        else itertools.starmap(_run_fold, arguments)
+    )
+    found: dict[int, _OfBase] = {}
+    for i in order:
+        plan, name = jobs[i]
+        report(f"{plan.recipe.spec.estimator}, {name}")
+        found[i] = next(running)
+    return [[found[i + j] for j in range(len(plans))] for i in range(0, len(jobs), len(plans))]
 
 
 def _grouped(fold: Fold, n_groups: int, rng: np.random.Generator) -> list[Fold]:

@@ -22,7 +22,7 @@ from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.combination import combine, combined
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.fitting import Place
-from resmem_cli.model.folds import Fold, Plan, run_folds
+from resmem_cli.model.folds import Fold, Plan, growing_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.neighbourhood import Neighbourhood
@@ -33,6 +33,7 @@ from resmem_cli.model.splitting import Rows
 _OUTLIER_SHARE = 1_000
 # Of the loss. Without this bound the standard error over five folds let a gain of 29.7 % become one of 27.0 %.
 _UNNOTICED = 0.005
+_CLEAR = 2.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Selection:
     whole_loss: float | None = None
     calibration: Calibration | None = field(default=None, compare=False)
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether more rows would hardly change what was said of the gain."""
+        return self.forced or self.gain < 0 or self.gain > _CLEAR * self.standard_error
+
 
 def select(
     rows: Rows,
@@ -109,9 +115,12 @@ def select(
     """
     if grid.shrinkages == (0.0,):  # the base as it is, which has no temperature
         grid = replace(grid, temperatures=(1.0,))
-    folds = run_folds(rows, plans, n_folds, threads=threads, report=report)
-    report(f"scoring settings on {len(folds)} groups of rows")
-    verdict = _Judge(folds, grid, objective, most_members).verdict(refitted=plans[0].recipe.fixed is None)
+    refitted = plans[0].recipe.fixed is None
+    for folds in growing_folds(rows, plans, n_folds, threads=threads, report=report):
+        report(f"scoring settings on {len(folds)} groups of rows")
+        verdict = _Judge(folds, grid, objective, most_members).verdict(refitted=refitted)
+        if verdict.is_clear:
+            break
     return verdict, folds[0].trained
 
 

@@ -10,7 +10,7 @@ import pytest
 from resmem_cli.model import folds, kernel, parallel
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.fitting import RESIDUALS, Fitting, Place
-from resmem_cli.model.folds import Fold, Plan, _joined, _run_fold, run_folds
+from resmem_cli.model.folds import Fold, Plan, _joined, _run_fold, growing_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import GraphOptions
@@ -58,7 +58,7 @@ def plan_of(
 
 
 def run(rows: Rows, *plans: Plan, n_folds: int = 5, threads: int = 1) -> list[Fold]:
-    return run_folds(rows, plans, n_folds, threads=threads, report=lambda _: None)
+    return next(growing_folds(rows, plans, n_folds, threads=threads, report=lambda _: None))
 
 
 def one_fold(rows: Rows, plan: Plan, remembered: np.ndarray, asked: np.ndarray) -> Fold:
@@ -311,7 +311,9 @@ def test_one_fold_is_enough_where_an_encoder_is_trained_on_many_rows(monkeypatch
 def test_progress_is_reported_fold_by_fold():
     X, y, problem = make_rows(40, REGRESSION)
     said: list[str] = []
-    run_folds(rows_of(X, y), [plan_of("constant", problem)], 3, threads=1, report=said.append)
+    assert (
+        len(list(growing_folds(rows_of(X, y), [plan_of("constant", problem)], 3, threads=1, report=said.append))) == 1
+    )
     assert said == ["constant, fold 1 of 3", "constant, fold 2 of 3", "constant, fold 3 of 3"]
 
 
@@ -366,11 +368,39 @@ def test_as_few_folds_are_run_for_every_base_where_an_encoder_is_trained_on_one(
     assert len(done) == 6
 
 
+def test_where_encoders_are_trained_another_fold_is_run_each_time_up_to_the_third(monkeypatch):
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 30)
+    X, y, problem = make_rows(200, REGRESSION)
+    said: list[str] = []
+    plans = [plan_of("constant", problem), plan_of("constant", problem, representations=("learned:diagonal",))]
+    grown = list(growing_folds(rows_of(X, y), plans, 5, threads=1, report=said.append))
+    assert [sum(len(fold.y) for fold in found) for found in grown] == [40, 80, 120]
+    assert [len(found) for found in grown] == [5, 6, 6]
+    fewer, more = (sorted(np.concatenate([fold.y for fold in found])) for found in grown[:2])
+    assert set(fewer) <= set(more)
+    assert grown[2][0].trained
+    assert said[1::2] == [
+        "constant, fold 1 of 1",
+        *(f"constant, fold {i} because the gain is not clear" for i in (2, 3)),
+    ]
+
+
+def test_the_longest_runs_first_and_every_base_stays_in_its_place():
+    X, y, problem = make_rows(100, REGRESSION)
+    said: list[str] = []
+    plans = [plan_of("constant", problem), plan_of("linear", problem, representations=("learned:diagonal",))]
+    fold = next(growing_folds(rows_of(X, y), plans, 5, threads=1, report=said.append))[0]
+    names = ["linear", "constant"] + ["linear"] * 4 + ["constant"] * 4
+    assert said == [f"{name}, fold {i} of 5" for name, i in zip(names, (1, 1, 2, 3, 4, 5, 2, 3, 4, 5), strict=True)]
+    assert [place.base for place in fold.views] == [0, 0, 1]
+    assert np.ptp(fold.predictions[0]) == 0 < np.ptp(fold.predictions[1])
+
+
 def test_progress_is_reported_base_by_base():
     X, y, problem = make_rows(40, REGRESSION)
     said: list[str] = []
     plans = [plan_of("constant", problem), plan_of("linear", problem)]
-    run_folds(rows_of(X, y), plans, 2, threads=1, report=said.append)
+    next(growing_folds(rows_of(X, y), plans, 2, threads=1, report=said.append))
     assert said == ["constant, fold 1 of 2", "linear, fold 1 of 2", "constant, fold 2 of 2", "linear, fold 2 of 2"]
 
 

@@ -13,7 +13,7 @@ from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.combination import combine
 from resmem_cli.model.fitting import RESIDUALS, Place
-from resmem_cli.model.folds import Fold, Plan, run_folds
+from resmem_cli.model.folds import Fold, Plan, growing_folds
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import GraphOptions
@@ -50,7 +50,7 @@ def plan_for(
 
 
 def folds_for(rows, *plans: Plan, n_folds: int = 5) -> list[Fold]:
-    return run_folds(rows, plans, n_folds, threads=1, report=lambda _: None)
+    return next(growing_folds(rows, plans, n_folds, threads=1, report=lambda _: None))
 
 
 def chosen_for(
@@ -449,6 +449,21 @@ def test_where_fewer_folds_are_run_their_rows_are_judged_in_as_many_groups(monke
     chosen = chosen_for("linear", X, y, problem, grid_for(REGRESSION), spaces=("features", "learned:diagonal"))
     assert (chosen.n_folds, chosen.n_queries, chosen.refitted) == (5, 60, True)
     assert chosen.standard_error > 0
+
+
+@pytest.mark.parametrize(("rest", "n_queries"), [(3.0, 100), (0.2, 300)], ids=["clear", "unclear"])
+def test_more_rows_are_asked_where_the_gain_is_within_two_standard_errors(rest, n_queries, monkeypatch):
+    """What a line leaves of 500 rows: a step that is seen at once, or one that is drowned in noise."""
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 100)
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(500, 2))
+    y = rest * np.sign(X[:, 0] * X[:, 1]) + rng.normal(size=500)
+    spaces = ("features", "learned:diagonal")
+    chosen = chosen_for("linear", X, y, Problem((0, 0), 0, 0), grid_for(REGRESSION), spaces=spaces)
+    assert chosen.n_queries == n_queries
+    assert chosen.is_clear == (n_queries == 100)
+    forced = replace(grid_for(REGRESSION), shrinkages=(1.0,))
+    assert chosen_for("linear", X, y, Problem((0, 0), 0, 0), forced, spaces=spaces).n_queries == 100
 
 
 # Several bases and several members
