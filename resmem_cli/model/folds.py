@@ -23,8 +23,8 @@ from resmem_cli.model.splitting import Recipe, Rows, splits
 MOST_FOLDED_ROWS = 200_000
 MOST_SPLIT_ROWS = 125_000  # 100,000 of them remembered, 25,000 asked
 _SPLIT_SHARE = 5
-# An encoder is trained anew in every fold; this many rows, asked in as few folds as hold them, say enough of it.
-_ROWS_TO_ASK = 1_250
+# An encoder is trained anew in every fold; this many rows, asked in as few folds as hold them, mostly say enough of it.
+_ROWS_TO_ASK = 1_000
 _MOST_FOLDS_TO_LEARN = 3  # where these leave the gain unclear
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 

@@ -15,6 +15,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, BaseSpec
 from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import reading
+from resmem_cli.workflow import memory_plan
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.memory_plan import MemoryOptions
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
@@ -34,6 +35,30 @@ def straight(n_rows: int, seed: int = 0) -> pa.Table:
     rng = np.random.default_rng(seed)
     a, b = rng.uniform(-1, 1, (2, n_rows))
     return pa.table({"a": a, "b": b, "y": 5 * a - 3 * b + 0.1 * rng.normal(size=n_rows)})
+
+
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        (MemoryOptions(), [("auto",), (), ("mlp", "periodic")]),
+        (MemoryOptions(representation="learned"), [("auto",), ("auto",), ("mlp", "periodic")]),
+        (MemoryOptions(encoder="linear"), [("linear",)] * 3),
+        (MemoryOptions(effort="high"), [("linear", "mlp", "periodic")] * 3),
+        (MemoryOptions(effort="quick"), [()] * 3),
+        (MemoryOptions(shrinkage=0.0), [()]),
+    ],
+    ids=["default", "learned", "one encoder", "high", "quick", "switched off"],
+)
+def test_by_default_encoders_are_trained_on_the_first_base_and_on_the_last(
+    pipeline: Pipeline, options: MemoryOptions, trained: list[tuple[str, ...]]
+) -> None:
+    table = straight(600)
+    pipeline.fit_base(pipeline.file("t.parquet", table), "linear,boosting,constant", Roles("y"), params=QUICK)
+    base = reading.load_base(pipeline.model)
+    rows = Rows(np.column_stack([table["a"], table["b"]]), table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
+    plans = memory_plan.plans(rows, base, [Recipe(spec, base.problem) for spec in base.specs], options)
+    found = [tuple(name for name in plan.representations if name.startswith("learned:")) for plan in plans]
+    assert found == [tuple(f"learned:{kind}" for kind in kinds) for kinds in trained]
 
 
 class TestBases:

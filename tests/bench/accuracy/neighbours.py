@@ -57,12 +57,13 @@ def stacked_with_linear(rows: Encoded, seed: int, threads: int) -> Predict:
 
 
 def stacked_with_boosting(rows: Encoded, seed: int, threads: int) -> Predict:
-    """The base is fitted as our own boosting is by default, so that the two differ in what they add to it."""
+    """The base is one bag of our own boosting, so that the two differ in what they add to it."""
     kind = HistGradientBoostingRegressor if rows.is_regression else HistGradientBoostingClassifier
     stops = len(rows.fitting.y) >= _STOPPING_FROM_ROWS
     base = kind(
         learning_rate=0.1 if rows.n_classes <= 2 else 0.05,
         max_iter=500 if stops else 100,
+        max_features=0.5 if rows.is_regression else 1.0,
         early_stopping=stops,
         n_iter_no_change=20,
         categorical_features=[i for i, count in enumerate(rows.n_categories) if count > 0] or None,

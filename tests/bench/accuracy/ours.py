@@ -23,8 +23,12 @@ from resmem_cli.workflow.predict import PredictOptions, predict
 from tests.bench.accuracy.data import DataSet, Split
 from tests.bench.accuracy.runs import Options, Run
 
-# The libraries as they are without our early stopping. (CatBoost's own learning rate follows from the rows.)
+# The libraries as they are without our bags and early stopping. (CatBoost's own learning rate follows from the rows.)
 _BY_DEFAULT: dict[str, tuple[str, dict[str, Any]]] = {
+    "boosting-default": (
+        "boosting",
+        {"bags": 1, "max_iter": 100, "learning_rate": 0.1, "max_features": 1.0, "early_stopping": False},
+    ),
     "lightgbm-default": ("lightgbm", {"n_estimators": 100, "learning_rate": 0.1, "early_stopping_rounds": 0}),
     "xgboost-default": ("xgboost", {"n_estimators": 100, "learning_rate": 0.3, "early_stopping_rounds": 0}),
     "catboost-default": ("catboost", {"n_estimators": 1_000, "learning_rate": 0.05, "early_stopping_rounds": 0}),
