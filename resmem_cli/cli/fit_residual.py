@@ -127,9 +127,9 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders, at most two memories. default: an encoder per base and two on the last, trained "
-            "for 1,000 steps (fewer below 20,000 rows), at most four memories. high: linear, mlp and periodic "
-            "encoders, 2,000 steps, four memories.",
+            help="quick: no encoders, at most two memories. default: an encoder on the first base and two on the "
+            "last, trained for 1,000 steps (fewer below 20,000 rows), at most four memories. high: linear, mlp and "
+            "periodic encoders on every base, 2,000 steps, four memories.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

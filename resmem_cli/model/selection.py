@@ -68,6 +68,7 @@ class Selection:
         gain: their difference; positive is better.
         standard_error: of the gain, the larger of that over folds and that over rows.
         helps: whether the gain exceeds its standard error, also over the base with a temperature alone.
+        is_clear: whether a gain is not even positive, or both exceed two standard errors; or the user chose.
         n_folds: how many folds (or groups of one split's held-out rows).
         refitted: whether each fold fitted the base anew; otherwise rows new to the base were the queries.
         n_queries: how many held-out rows the figures rest on; for rmse, all but a thousandth.
@@ -84,17 +85,13 @@ class Selection:
     gain: float
     standard_error: float
     helps: bool
+    is_clear: bool
     n_folds: int
     refitted: bool
     n_queries: int
     forced: bool
     whole_loss: float | None = None
     calibration: Calibration | None = field(default=None, compare=False)
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether more rows would hardly change what was said of the gain."""
-        return self.forced or self.gain < 0 or self.gain > _CLEAR * self.standard_error
 
 
 def select(
@@ -148,7 +145,9 @@ class _Judge:
         after = [self._loss(folds[i], self._predictions(members, i)) for i, members in enumerate(elsewhere)]
         gain, standard_error = _difference(folds, before, after)
         beyond = _difference(folds, self._tempered_losses(), after)
-        helps = gain > standard_error and beyond[0] > beyond[1]
+        both = [(gain, standard_error), beyond]
+        helps = all(each > error for each, error in both)
+        is_clear = any(each <= 0 for each, _ in both) or all(each >= _CLEAR * error for each, error in both)
         forced = self._grid.is_forced
         weight = np.concatenate([fold.weight for fold in folds])
         uses = helps or forced
@@ -161,6 +160,7 @@ class _Judge:
             gain=gain,
             standard_error=standard_error,
             helps=helps,
+            is_clear=is_clear or forced,
             n_folds=len(folds),
             refitted=refitted,
             n_queries=len(weight),

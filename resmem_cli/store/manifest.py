@@ -58,8 +58,15 @@ def read(path: Path) -> dict[str, Any]:
             f"this is resmem {__version__}, which reads formats up to {FORMAT}",
             "upgrade resmem-cli",
         )
-    content = _of_format_2(content) if written < 2 else dict(content)
-    return _of_format_4(content) if written < 4 and "bases" in content else content
+    return _of_present_format(content, written)
+
+
+def _of_present_format(content: Mapping[str, Any], written: int) -> dict[str, Any]:
+    if written < 2:
+        content = _of_format_2(content)
+    if written < 4 and "bases" in content:
+        content = _of_format_4(content)
+    return dict(content)
 
 
 def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:

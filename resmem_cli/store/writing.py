@@ -143,7 +143,7 @@ def sweep(directory: Path) -> None:
     named = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
     try:
         keep = {manifest.read(path)["id"] for path in named if path.exists()}
-    except (ModelError, KeyError):
+    except (ModelError, KeyError, TypeError):
         return  # what a damaged or newer manifest names is not known, so everything stays
     parts.sweep(directory, keep)
 

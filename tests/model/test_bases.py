@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -281,6 +283,36 @@ def test_poisson_of_hardly_anything_but_zeros_is_fitted(n_positive):
     assert predictions.max() <= 12
 
 
+def test_poisson_keeps_the_bags_that_can_be_stopped_and_stay_near(monkeypatch):
+    """Of three, one is held out no count at all, and one goes far beyond the targets."""
+    X, _, problem = make_rows(1_000, REGRESSION)
+    tenths = [validation_rows(X[:, 0], problem, bag) for bag in range(3)]
+    y = np.where(np.arange(1_000) % 7 == 0, 2.0, 0.0)
+    y[tenths[1]] = 0
+    both = ESTIMATORS["poisson"].fit(X, y, None, problem, {"max_iter": 5})
+    assert [model.loss for model in both.models] == ["poisson"] * 2
+    far, near = both.models
+    monkeypatch.setattr(far, "predict", lambda X: np.full(len(X), 7.0))
+    monkeypatch.setattr(Boosting, "fit", classmethod(lambda cls, *rows: cls((far, near), 0)))
+    kept = ESTIMATORS["poisson"].fit(X, y, None, problem, {"max_iter": 5})
+    assert kept.models == (near,)
+    monkeypatch.setattr(near, "predict", lambda X: np.full(len(X), np.nan))
+    assert ESTIMATORS["poisson"].fit(X, y, None, problem, {}).largest == np.inf
+
+
+def test_poisson_of_few_rows_asks_for_no_count_in_every_tenth():
+    X, _, problem = make_rows(300, REGRESSION)
+    y = np.where(np.arange(300) == 5, 1.0, 0.0)
+    assert {model.loss for model in ESTIMATORS["poisson"].fit(X, y, None, problem, {}).models} == {"poisson"}
+
+
+def test_every_bag_of_poisson_stays_within_the_targets():
+    X, y, problem = make_rows(1_200, REGRESSION)
+    base = replace(ESTIMATORS["poisson"].fit(X, np.exp(y), None, problem, {"max_iter": 30}), largest=1.0)
+    expected = np.mean([np.minimum(model.predict(X), 1.0) for model in base.models], axis=0)
+    np.testing.assert_allclose(base.predict(X)[:, 0], expected, rtol=1e-12)
+
+
 def test_poisson_predicts_nothing_beyond_the_targets_and_is_represented_by_logarithms():
     X, y, problem = make_rows(2_000, REGRESSION)
     y = np.exp(y)
@@ -445,6 +477,20 @@ def test_every_bag_is_stopped_by_rows_of_its_own(n_classes, monkeypatch):
     asked = "predict" if n_classes == 0 else "predict_proba"
     expected = np.mean([getattr(model, asked)(X) for model in base.models], axis=0)
     np.testing.assert_allclose(base.predict(X), expected.reshape(1_200, -1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [REGRESSION, BINARY, 10, 11])
+def test_more_classes_have_one_bag_and_small_steps(n_classes):
+    own = Boosting.parameters(Problem((0,), n_classes, 0))
+    assert (own["bags"], own["learning_rate"]) == ((1, 0.05) if n_classes == 11 else (3, 0.1))
+
+
+@EVERY_TASK
+def test_ten_bags_predict_a_row_alone_as_among_others(n_classes):
+    X, y, problem = make_rows(120, n_classes)
+    base = Boosting.fit(X, y, None, problem, {"max_iter": 5, "early_stopping": True, "bags": 10})
+    alone = np.concatenate([base.predict(X[i : i + 1]) for i in range(120)])
+    np.testing.assert_array_equal(alone, base.predict(X))
 
 
 def test_bags_that_would_be_the_same_are_one():

@@ -344,6 +344,8 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
         before = np.concatenate([row_loss(fold.y, fold.predictions[0]) for fold in done]).mean()
         assert chosen.gain == pytest.approx(before - np.concatenate(after).mean())
         assert chosen.helps == (chosen.gain > chosen.standard_error and mean > standard_error)
+        both = ((chosen.gain, chosen.standard_error), (mean, standard_error))
+        assert chosen.is_clear == (min(chosen.gain, mean) <= 0 or all(gain >= 2 * error for gain, error in both))
         seen.add((bool(chosen.gain > chosen.standard_error), int(mean > 0) + int(mean > standard_error)))
     assert {(True, 0), (True, 1), (True, 2)} <= seen  # worse than a temperature; better, but not surely; surely
 
@@ -464,6 +466,13 @@ def test_more_rows_are_asked_where_the_gain_is_within_two_standard_errors(rest, 
     assert chosen.is_clear == (n_queries == 100)
     forced = replace(grid_for(REGRESSION), shrinkages=(1.0,))
     assert chosen_for("linear", X, y, Problem((0, 0), 0, 0), forced, spaces=spaces).n_queries == 100
+
+
+def test_nothing_to_gain_is_clear(monkeypatch):
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 40)
+    X, _, problem = local(200, REGRESSION, 0)
+    chosen = chosen_for("constant", X, np.ones(200), problem, grid_for(REGRESSION), spaces=("features", "learned:mlp"))
+    assert (chosen.gain, chosen.standard_error, chosen.n_queries) == (0, 0, 40)
 
 
 # Several bases and several members

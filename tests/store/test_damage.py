@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from resmem_cli.errors import ModelError
 from resmem_cli.store import estimators, manifest, parts, reading
@@ -428,13 +429,37 @@ def test_equal_estimators_have_equal_bytes_and_read_back_equal() -> None:
         np.testing.assert_array_equal(found.predict_proba(X), original.predict_proba(X))
 
 
-def test_a_boosting_of_nothing_is_refused(copied: Copied) -> None:
+def _of_others(n_features: int, *, fitted: bool = True) -> HistGradientBoostingRegressor:
+    model = HistGradientBoostingRegressor(max_iter=1)
+    return model.fit(np.ones((5, n_features)), np.arange(5)) if fitted else model
+
+
+@pytest.mark.parametrize(
+    ("models", "why"),
+    [
+        ([], "it holds 0 boostings"),
+        ([_of_others(3)] * 11, "it holds 11 boostings"),
+        (["x"], "what it holds is no fitted boosting of its kind"),
+        ("x", "what it holds is no fitted boosting of its kind"),
+        ([_of_others(3, fitted=False)], "what it holds is no fitted boosting of its kind"),
+        (
+            [HistGradientBoostingClassifier().fit(np.ones((4, 3)), [0, 1] * 2)],
+            "what it holds is no fitted boosting of its kind",
+        ),
+        ([_of_others(3), _of_others(2)], "its boostings read different columns"),
+    ],
+)
+def test_what_is_no_list_of_boostings_is_refused(copied: Copied, models: object, why: str) -> None:
     directory = copied("boosting")
-    replace_part(directory, "estimator.skops", estimators.to_bytes([]))
-    refused(
-        directory,
-        f"the model directory '{directory}' is damaged (ValueError: it holds no boosting); fit the model again",
-    )
+    replace_part(directory, "estimator.skops", estimators.to_bytes(models))
+    refused(directory, f"the model directory '{directory}' is damaged (ValueError: {why}); fit the model again")
+
+
+def test_over_a_memory_of_an_older_format_that_makes_no_sense_a_base_can_be_saved(copied: Copied) -> None:
+    directory = copied("linear")
+    edit(directory / "memory.json", format=3, bases=5)
+    fit("constant").save(directory)
+    assert reading.load(directory).base.specs[0].estimator == "constant"
 
 
 @pytest.mark.parametrize("name", ["boosting", "poisson"])

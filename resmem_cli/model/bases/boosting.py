@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -21,7 +21,8 @@ _PATIENCE = {"max_iter": 500, "n_iter_no_change": 20}
 _ROWS_PER_THREAD = 25_000
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
-_BAGS, _MOST_BAGS = 3, 10
+_MOST_BAGS = 10
+_MANY_CLASSES = 10  # each has trees of its own: more bags of more classes take too long
 _SEEDS = 1 << 32
 _LOGARITHMIC = ("poisson", "gamma")  # losses whose trees add up to the logarithm of the prediction
 _MOST_GROUPS = 16
@@ -52,13 +53,13 @@ class Boosting(FromSklearn):
         # Bags differ more where every split sees half of the columns: of numbers another 1 % of RMSE. Electricity's
         # classes lost 3 % of log-loss by it.
         return {
-            "learning_rate": 0.1 if problem.n_classes <= 2 else 0.05,
+            "learning_rate": 0.05 if problem.n_classes > _MANY_CLASSES else 0.1,
             "max_features": 0.5 if problem.is_regression else 1.0,
         }
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {"bags": _BAGS, **super().parameters(problem)}
+        return {"bags": _default_bags(problem), **super().parameters(problem)}
 
     @classmethod
     def sklearn_class(cls, problem: Problem) -> Any:
@@ -74,24 +75,31 @@ class Boosting(FromSklearn):
         asked = own.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        held = [validation_rows(y, problem, bag) for bag in range(n_bags(params))]
-        stops = wanted and all(each.any() for each in held)
-        model.set_params(**{**(_PATIENCE if stops else {}), **own, "early_stopping": stops})
-        if not stops and model.max_features == 1.0:
-            held = held[:1]  # others would be the same
+        tenths = [validation_rows(y, problem, bag) for bag in range(_n_bags(params, problem))]
+        held = [tenth for tenth in tenths if wanted and cls.can_stop_by(tenth, y, weight)]
+        model.set_params(**{**(_PATIENCE if held else {}), **own, "early_stopping": bool(held)})
+        if not held:
+            n_distinct = len(tenths) if model.max_features < 1 else 1
+            held = [np.zeros(len(y), dtype=np.bool_)] * n_distinct
         # Small data are many small parallel regions: two threads gain a sixth on an idle machine, and lose half on
         # a busy one (8,000 rows, 18 classes: 13.0 s with two threads and 15.4 s with one; 42.6 s and 19.6 s).
         most_threads = max(1, len(y) // _ROWS_PER_THREAD)
         with fitting(own), _openmp_at_most(most_threads):
-            bags = [_fit_bag(_seeded(model, bag), rows & stops, X, y, weight) for bag, rows in enumerate(held)]
+            bags = [_fit_bag(_seeded(model, bag), rows, X, y, weight) for bag, rows in enumerate(held)]
         return cls(tuple(bags), problem.n_classes)
+
+    @classmethod
+    def can_stop_by(cls, held: NDArray[np.bool_], y: Floats, weight: Floats | None) -> bool:
+        """Whether a boosting can be fitted without some of the rows, and judged by them."""
+        return bool(held.any())
 
     def predict(self, X: Floats) -> Floats:
         if len(X) == 0:  # which scikit-learn refuses
             return np.empty((0, self.n_classes or 1))
-        return np.asarray(np.mean([self._of_bag(model, X) for model in self.models], axis=0))
+        return self._mean(lambda model: self.of_bag(model, X))
 
-    def _of_bag(self, model: Any, X: Floats) -> Floats:
+    def of_bag(self, model: Any, X: Floats) -> Floats:
+        """Return the [n, outputs] predictions of one of the boostings."""
         if not self.n_classes:
             return np.asarray(model.predict(X), dtype=np.float64).reshape(-1, 1)
         return spread_classes(model.predict_proba(X), model.classes_, self.n_classes)
@@ -103,7 +111,14 @@ class Boosting(FromSklearn):
         """
         most = _REPRESENTATION_COLUMNS // max(self.n_classes, 1)
         n_groups = max(1, min(_MOST_GROUPS, most, *(model.n_iter_ for model in self.models)))
-        return np.asarray(np.mean([_groups(model, X, n_groups) for model in self.models], axis=0), dtype=np.float32)
+        return self._mean(lambda model: _groups(model, X, n_groups)).astype(np.float32)
+
+    def _mean(self, of_bag: Callable[[Any], Floats]) -> Floats:
+        # One after the other: NumPy adds several at once in an order that depends on the number of rows.
+        total = of_bag(self.models[0])
+        for model in self.models[1:]:
+            total = total + of_bag(model)
+        return total / len(self.models)
 
     def to_arrays(self) -> Arrays:
         return {"n_classes": np.array([self.n_classes])}
@@ -116,18 +131,29 @@ class Boosting(FromSklearn):
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
         # Before format 4 there was one, and no list of them.
         models = tuple(estimator) if isinstance(estimator, list) else (estimator,)
-        if not models:
-            raise ValueError("it holds no boosting")
-        return cls(models, int(arrays["n_classes"][0]))
+        n_classes = int(arrays["n_classes"][0])
+        _refuse_others(models, n_classes)
+        return cls(models, n_classes)
 
 
-def n_bags(params: Mapping[str, Any]) -> int:
-    """Return how many boostings are asked for.
+def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    Raises:
-        UsageError: it is no number of them.
-    """
-    asked = params.get("bags", _BAGS)
+    kind = HistGradientBoostingClassifier if n_classes else HistGradientBoostingRegressor
+    if not 1 <= len(models) <= _MOST_BAGS:
+        raise ValueError(f"it holds {len(models)} boostings")
+    if not all(type(model) is kind and hasattr(model, "_predictors") for model in models):
+        raise ValueError("what it holds is no fitted boosting of its kind")
+    if len({model.n_features_in_ for model in models}) > 1:
+        raise ValueError("its boostings read different columns")
+
+
+def _default_bags(problem: Problem) -> int:
+    return 1 if problem.n_classes > _MANY_CLASSES else 3
+
+
+def _n_bags(params: Mapping[str, Any], problem: Problem) -> int:
+    asked = params.get("bags", _default_bags(problem))
     if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
         raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
     return asked

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Arrays, Floats
-from resmem_cli.model.bases.boosting import Boosting, n_bags
-from resmem_cli.model.bases.protocol import Problem, validation_rows
+from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.protocol import Problem
 
 # A step is in proportion to how many times the mean of a leaf exceeds what is predicted there, not to the logarithm of
 # that: where few numbers are very much larger than the rest it can go far beyond them, and further trees do not return.
@@ -43,29 +44,33 @@ class Poisson(Boosting):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        if _has_logarithm(y, weight, problem, n_bags(params)):
+        if problem.is_regression and y.min() >= 0 and _some_count(y, weight):
             fitted = super().fit(X, y, weight, problem, params)
-            reached = fitted.predict(X).max()
-            if np.isfinite(reached) and reached <= _TOO_FAR * y.max():
-                return cls(fitted.models, fitted.n_classes, float(y.max()))
+            largest = float(y.max())
+            # A comparison that NaN does not pass either.
+            near = [bag for bag in fitted.models if bag.predict(X).max() <= _TOO_FAR * largest]
+            if near:
+                return cls(tuple(near), fitted.n_classes, largest)
         return cls(Boosting.fit(X, y, weight, problem, params).models, problem.n_classes)
 
-    def predict(self, X: Floats) -> Floats:
-        return np.minimum(super().predict(X), self.largest)
+    @classmethod
+    def can_stop_by(cls, held: NDArray[np.bool_], y: Floats, weight: Floats | None) -> bool:
+        return all(
+            rows.any() and _some_count(y[rows], None if weight is None else weight[rows]) for rows in (held, ~held)
+        )
+
+    def of_bag(self, model: Any, X: Floats) -> Floats:
+        return np.minimum(super().of_bag(model, X), self.largest)
 
     def to_arrays(self) -> Arrays:
         return {**super().to_arrays(), "largest": np.array([self.largest])}
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        models = super().restore(arrays, estimator).models
-        return cls(models, int(arrays["n_classes"][0]), float(arrays["largest"][0]))
+        boosting = Boosting.restore(arrays, estimator)
+        return cls(boosting.models, boosting.n_classes, float(arrays["largest"][0]))
 
 
-def _has_logarithm(y: Floats, weight: Floats | None, problem: Problem, n_bags: int) -> bool:
-    """Whether targets are positive, also of those that may be held out to stop by, and of the others."""
-    if not problem.is_regression or y.min() < 0:
-        return False
-    counted = y if weight is None else y * weight
-    every = [validation_rows(y, problem, bag) for bag in range(n_bags)]
-    return all(counted[held].sum() > 0 and counted[~held].sum() > 0 for held in every)
+def _some_count(y: Floats, weight: Floats | None) -> bool:
+    """Whether there is a logarithm of the mean."""
+    return bool((y if weight is None else y * weight).sum() > 0)
