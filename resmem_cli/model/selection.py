@@ -68,7 +68,7 @@ class Selection:
         gain: their difference; positive is better.
         standard_error: of the gain, the larger of that over folds and that over rows.
         helps: whether the gain exceeds its standard error, also over the base with a temperature alone.
-        is_clear: whether a gain is not even positive, or both exceed two standard errors; or the user chose.
+        is_clear: whether one of these is less than minus a standard error, or both exceed two; or the user chose.
         n_folds: how many folds (or groups of one split's held-out rows).
         refitted: whether each fold fitted the base anew; otherwise rows new to the base were the queries.
         n_queries: how many held-out rows the figures rest on; for rmse, all but a thousandth.
@@ -147,7 +147,7 @@ class _Judge:
         beyond = _difference(folds, self._tempered_losses(), after)
         both = [(gain, standard_error), beyond]
         helps = all(each > error for each, error in both)
-        is_clear = any(each <= 0 for each, _ in both) or all(each >= _CLEAR * error for each, error in both)
+        is_clear = any(each <= -error for each, error in both) or all(each >= _CLEAR * error for each, error in both)
         forced = self._grid.is_forced
         weight = np.concatenate([fold.weight for fold in folds])
         uses = helps or forced

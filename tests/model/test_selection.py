@@ -345,7 +345,9 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
         assert chosen.gain == pytest.approx(before - np.concatenate(after).mean())
         assert chosen.helps == (chosen.gain > chosen.standard_error and mean > standard_error)
         both = ((chosen.gain, chosen.standard_error), (mean, standard_error))
-        assert chosen.is_clear == (min(chosen.gain, mean) <= 0 or all(gain >= 2 * error for gain, error in both))
+        is_lost = any(gain <= -error for gain, error in both)
+        is_won = all(gain >= 2 * error for gain, error in both)
+        assert chosen.is_clear == (is_lost or is_won)
         seen.add((bool(chosen.gain > chosen.standard_error), int(mean > 0) + int(mean > standard_error)))
     assert {(True, 0), (True, 1), (True, 2)} <= seen  # worse than a temperature; better, but not surely; surely
 
