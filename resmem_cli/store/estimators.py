@@ -9,7 +9,7 @@ import zipfile
 from typing import Any
 
 from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
-from resmem_cli.store import sklearn_trees
+from resmem_cli.store import packed_trees, sklearn_trees
 
 # What histogram gradient boosting is made of, beyond what skops itself knows to be safe; then what the usual pipelines
 # from elsewhere are made of: data and pure functions. Never what a file asks for.
@@ -43,7 +43,7 @@ def to_bytes(estimator: Any) -> bytes:
     """Return an estimator as a skops file; equal estimators give equal bytes."""
     import skops.io
 
-    return _canonical(skops.io.dumps(estimator))
+    return _canonical(skops.io.dumps(packed_trees.pack(estimator)))
 
 
 def from_bytes(data: bytes, name: str) -> Any:
@@ -123,7 +123,7 @@ def from_pickle(data: bytes, name: str) -> Any:
 def _loaded(data: bytes) -> Any:
     import skops.io
 
-    estimator = skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+    estimator = packed_trees.unpack(skops.io.loads(data, trusted=list(TRUSTED_TYPES)))
     sklearn_trees.refuse_unlinked(estimator)
     return estimator
 

@@ -332,10 +332,10 @@ class TestModels:
     def test_a_newer_format(self, model: Model, fails: Fails, which: str) -> None:
         """Refused before any part is looked at: there is none here."""
         model()
-        self.edit(which, format=4, resmem="9.1.0")
+        self.edit(which, format=5, resmem="9.1.0")
         shutil.rmtree("m/parts")
         sentence = (
-            f"m/{which} has format 4, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up to 3; "
+            f"m/{which} has format 5, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up to 4; "
             "upgrade resmem-cli"
         )
         fails(MODEL, sentence, "predict", "new.csv", "--model", "m", "--output", "out.csv")
