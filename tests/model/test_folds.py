@@ -286,8 +286,9 @@ def test_of_very_many_rows_one_split_of_a_subsample_replaces_the_folds(monkeypat
 
 
 def test_folds_are_the_same_with_any_number_of_threads(monkeypatch):
-    """From some number of rows on, two threads are two processes."""
+    """From some number of rows on, two threads are two processes; a single run would have both for itself."""
     monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 2_400)
+    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 2_400)
     X, y, problem = make_rows(2_400, REGRESSION)
     rows, plan = rows_of(X, y), plan_of("linear", problem, representations=("features", "learned:linear"))
     one, two = (run(rows, plan, n_folds=2, threads=threads) for threads in (1, 2))
