@@ -55,9 +55,7 @@ class Poisson(Boosting):
 
     @classmethod
     def can_stop_by(cls, held: NDArray[np.bool_], y: Floats, weight: Floats | None) -> bool:
-        return all(
-            rows.any() and _some_count(y[rows], None if weight is None else weight[rows]) for rows in (held, ~held)
-        )
+        return all(_some_count(y[rows], None if weight is None else weight[rows]) for rows in (held, ~held))
 
     def of_bag(self, model: Any, X: Floats) -> Floats:
         return np.minimum(super().of_bag(model, X), self.largest)

@@ -20,7 +20,8 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
 from resmem_cli.data.kinds import Floats
-from resmem_cli.model.bases.protocol import spread_classes
+from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.protocol import Problem, spread_classes
 from resmem_cli.model.features import FeatureSpace
 from tests.bench.accuracy.data import Encoded
 from tests.bench.accuracy.scores import scores
@@ -61,9 +62,8 @@ def stacked_with_boosting(rows: Encoded, seed: int, threads: int) -> Predict:
     kind = HistGradientBoostingRegressor if rows.is_regression else HistGradientBoostingClassifier
     stops = len(rows.fitting.y) >= _STOPPING_FROM_ROWS
     base = kind(
-        learning_rate=0.1 if rows.n_classes <= 2 else 0.05,
+        **Boosting.defaults(Problem(rows.n_categories, rows.n_classes, seed)),
         max_iter=500 if stops else 100,
-        max_features=0.5 if rows.is_regression else 1.0,
         early_stopping=stops,
         n_iter_no_change=20,
         categorical_features=[i for i, count in enumerate(rows.n_categories) if count > 0] or None,
