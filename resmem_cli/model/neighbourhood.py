@@ -15,6 +15,9 @@ from resmem_cli.model.encoder import Encoder, Pass
 _BLOCK = 128
 _FLOOR = np.float32(1e-3)  # of a probability in the training loss, which a correction may bring to 0
 _NEAR = np.float32(1e-12)  # added to squared distances: the root has no slope at 0
+# Logits below the largest: what weighs e⁻³⁰ of it is lost in a sum of float32. Smaller weights would be subnormal
+# numbers, or make such in a product, which processors multiply many times slower.
+_FAR = np.float32(-30)
 # Of rows nearer than this the direction is rounding error, which the root's steep slope would make the gradient's.
 _NEAREST = np.float32(1e-3)
 
@@ -100,6 +103,7 @@ class Neighbourhood:
         apart = distances(codes_q, codes_m)
         weights = np.asarray(apart / -tau)
         weights -= weights.max(axis=1, keepdims=True)
+        np.maximum(weights, _FAR, out=weights)
         np.exp(weights, out=weights)
         weights /= weights.sum(axis=1, keepdims=True)
         correction = weights @ residuals

@@ -151,6 +151,18 @@ def test_a_memory_of_one_row_a_single_query_and_equal_rows_are_no_obstacle(n_out
             assert all(np.isfinite(value).all() for value in found.to_arrays().values())
 
 
+@EVERY_KIND
+@OUTPUTS
+def test_memories_too_far_to_count_make_no_subnormal_numbers(kind, n_outputs):
+    """Processors multiply those many times slower: they were four fifths of the time of training."""
+    lesson = problem(n_outputs)
+    start = replace(start_of(kind, lesson, np.random.default_rng(0)), log_tau=np.asarray(np.log(0.01), np.float32))
+    codes = [start.encoder.forward(inputs).codes for inputs in (lesson.queries, lesson.memory)]
+    assert np.ptp(distances(*codes)) > 1  # a hundred times τ
+    with np.errstate(under="raise"):
+        start.loss_and_gradient(lesson)
+
+
 def test_progress_is_reported_every_50_steps():
     said: list[str] = []
     learned("diagonal", [problem(1, n_memory=20, n_queries=20)], 110, report=said.append)
