@@ -97,8 +97,7 @@ def fit_residual(
         EncoderName,
         typer.Option(
             help="Of a learned representation: a scale per input (diagonal), a linear map beside it (linear), a "
-            "network (mlp), or one that also reads waves of every number (periodic). auto: whichever of the last two "
-            "leads after a fifth of the training; on the last base, both."
+            "network (mlp), or one that also reads waves of every number (periodic). auto: each of the last two."
         ),
     ] = EncoderName.AUTO,
     encoder_steps: Annotated[
@@ -127,9 +126,9 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders, at most two memories. default: an encoder on the first base and two on the "
-            "last, trained for 1,000 steps (fewer below 20,000 rows), at most four memories. high: linear, mlp and "
-            "periodic encoders on every base, 2,000 steps, four memories.",
+            help="quick: no encoders, at most four memories. default: mlp and periodic encoders on the first base and "
+            "on the last, trained for 1,000 steps (fewer below 20,000 rows), at most six memories. high: linear, mlp "
+            "and periodic encoders on every base, 2,000 steps, six memories.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

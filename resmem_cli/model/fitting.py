@@ -35,7 +35,7 @@ from resmem_cli.model.representation import (
     Sensitivity,
     encoder_inputs,
     has_sensitivity,
-    kinds_of,
+    kind_of,
 )
 from resmem_cli.model.splitting import Recipe, Rows, splits
 
@@ -49,8 +49,6 @@ Starts = Mapping[tuple[str, Residuals], Neighbourhood]
 _N_FOLDS = 4
 # An encoder that starts from one of a fold's training rows has most of the way behind it.
 _SHARE_OF_STEPS_TO_RESUME = 3
-# So much of the training shows which of several kinds of encoder suits the rows.
-_SHARE_OF_STEPS_TO_RACE = 5
 _MOST_LESSON_ROWS = 100_000
 # A base that loses less than this share on its own rows of what it loses on others has fitted them too well.
 _OVERFITTED = 0.5
@@ -116,7 +114,7 @@ class Fitting:
         return Learned(self.space, self.unit, trained)
 
     def _trained(self, name: str, lessons: Sequence[Lesson], start: Neighbourhood | None) -> Neighbourhood:
-        """Train what was begun on other rows further; otherwise begin with the kind that leads after a few steps."""
+        """Train an encoder; what was begun on other rows is trained further."""
         rng = np.random.default_rng(self.recipe.problem.seed)
         scale = learning.starting_scale(self.sensitivity, self.space.sources, self.recipe.problem.n_outputs)
         n_steps = self.n_steps
@@ -124,13 +122,8 @@ class Fitting:
             n_steps = -(-n_steps // _SHARE_OF_STEPS_TO_RESUME)
         else:
             n_trends = int(self.recipe.problem.is_regression)  # a trend of probabilities was no gain
-            kinds = kinds_of(name, self.space.n_numbers)
             frequencies = learning.starting_frequencies(self.space.is_few_valued)
-            encoders = (Encoder.start(kind, scale, frequencies, n_trends, rng) for kind in kinds)
-            starts = [learning.started(lessons[0], encoder, rng) for encoder in encoders]
-            n_tried = n_steps // _SHARE_OF_STEPS_TO_RACE if len(starts) > 1 else 0
-            start = learning.leading(lessons, starts, n_tried, rng, self.report)
-            n_steps -= n_tried
+            start = learning.started(lessons[0], Encoder.start(kind_of(name), scale, frequencies, n_trends, rng), rng)
         return learning.train(lessons, start, n_steps, rng, self.report)
 
     def predictions(self, kind: Residuals = "in-sample") -> Floats:

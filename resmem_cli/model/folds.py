@@ -139,13 +139,7 @@ def growing_folds(
     """
     recipe = plans[0].recipe
     rng = np.random.default_rng(recipe.problem.seed)
-    if len(rows.y) > MOST_FOLDED_ROWS:
-        rows = rows.take(rng.permutation(len(rows.y))[:MOST_SPLIT_ROWS])
-        chosen = list(splits(rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
-    else:
-        chosen = list(splits(rows.y, recipe.problem, n_folds, rng))
-    if recipe.fixed is not None:
-        chosen = [split for split in chosen if rows.is_new[split[1]].any()]
+    rows, chosen = _chosen_splits(rows, recipe, n_folds, rng)
     n_first = n_last = len(chosen)
     if any(plan.learns for plan in plans):
         n_asked = len(recipe.honest(rows.take(chosen[0][1])).y)
@@ -167,6 +161,20 @@ def growing_folds(
             folds = [_joined(*each) for each in zip(asked, found, strict=False)]
             n_groups = -(-n_folds // n)
             yield [group for fold in folds for group in _grouped(fold, n_groups, rng)]
+
+
+def _chosen_splits(
+    rows: Rows, recipe: Recipe, n_folds: int, rng: np.random.Generator
+) -> tuple[Rows, list[tuple[Integers, Integers]]]:
+    """Return the rows that take part, and of every split the positions of those remembered and of those asked."""
+    if len(rows.y) > MOST_FOLDED_ROWS:
+        rows = rows.take(rng.permutation(len(rows.y))[:MOST_SPLIT_ROWS])
+        chosen = list(splits(rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
+    else:
+        chosen = list(splits(rows.y, recipe.problem, n_folds, rng))
+    if recipe.fixed is not None:
+        chosen = [split for split in chosen if rows.is_new[split[1]].any()]
+    return rows, chosen
 
 
 def _run_all(

@@ -20,7 +20,6 @@ _RATE_OF_NET = 0.0015
 _SCALES = ("scale", "log_tau", "log_gamma")
 _DECAY = 1.0  # of the matrices, in every step times its rate (decoupled, Loshchilov and Hutter 2019)
 _MOMENTUM, _SECOND_MOMENTUM, _TINY = 0.9, 0.999, 1e-8
-_JUDGED_BY = 4  # draws
 # The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
 # Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
@@ -104,23 +103,6 @@ def train(
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
     return Neighbourhood.from_arrays(weights)
-
-
-def leading(
-    lessons: Sequence[Lesson],
-    starts: Sequence[Neighbourhood],
-    n_steps: int,
-    rng: np.random.Generator,
-    report: Callable[[str], None] = lambda _: None,
-) -> Neighbourhood:
-    """Train several a little and return the one of least loss; the queries of the last lesson train none of them."""
-    if len(starts) == 1:
-        return starts[0]
-    judge = lessons[-1]
-    tried = [train(lessons[:-1] or lessons, start, n_steps, rng, report) for start in starts]
-    drawn = [_drawn(judge, rng) for _ in range(_JUDGED_BY)]
-    losses = [sum(each.loss_and_gradient(lesson)[0] for lesson in drawn) for each in tried]
-    return tried[int(np.argmin(losses))]
 
 
 def _is_matrix(name: str) -> bool:

@@ -16,9 +16,6 @@ from resmem_cli.model.features import FeatureSpace
 from resmem_cli.model.neighbourhood import Neighbourhood
 
 LEARNED = "learned:"
-AUTO = "auto"  # after it: of the kinds that race, whichever leads
-RACING: tuple[encoder.Kind, ...] = ("mlp", "periodic")
-_MOST_WAVY = 100  # numbers: the waves of more, such as an image's, would be most of the work
 COLUMN = "column:"
 _MOST_PERMUTED = 200  # features: of more, such as pixels, asking the base once for each takes longer than fitting it
 
@@ -175,7 +172,7 @@ def restore(name: str, arrays: Arrays) -> Representation:
         return Features(space)
     if name == Sensitivity.name:
         return Sensitivity(space, arrays["sensitivity"])
-    kinds_of(name)
+    kind_of(name)
     prefix = "encoder_"
     own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
     if "in" in own:  # a network of format 1, which had one layer
@@ -185,13 +182,11 @@ def restore(name: str, arrays: Arrays) -> Representation:
     return Learned(space, arrays["unit"], Neighbourhood.from_arrays(own))
 
 
-def kinds_of(name: str, n_numbers: int = 0) -> tuple[encoder.Kind, ...]:
-    """Return the kinds of encoder among which a learned representation is to be found, by its name."""
-    if name == LEARNED + AUTO:
-        return RACING if n_numbers <= _MOST_WAVY else ("mlp",)
+def kind_of(name: str) -> encoder.Kind:
+    """Return the kind of encoder of a learned representation, by its name."""
     for kind in encoder.KINDS:
         if name == LEARNED + kind:
-            return (kind,)
+            return kind
     raise ValueError(f"there is no representation '{name}'")
 
 

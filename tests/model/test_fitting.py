@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.model import fitting as fitting_module
-from resmem_cli.model import parallel, representation
+from resmem_cli.model import parallel
 from resmem_cli.model.bases import ESTIMATORS
 from resmem_cli.model.encoder import KINDS
 from resmem_cli.model.fitting import Fitting
@@ -106,17 +106,6 @@ def test_progress_is_reported():
     said: list[str] = []
     replace(fitting_of(rows_of(X, y), problem, n_steps=50), report=said.append).fit("learned:linear")
     assert said == ["fitting 4 bases to learn from", "training the encoder: step 50 of 50"]
-
-
-@EVERY_TASK
-def test_of_the_encoders_that_race_one_is_trained_to_the_end_and_called_by_its_own_kind(n_classes):
-    X, y, problem = make_rows(60, n_classes)
-    fitting = fitting_of(rows_of(X, y), problem, n_steps=8)
-    space = fitting.fit("learned:auto")
-    assert space.name in {f"learned:{kind}" for kind in representation.RACING}
-    again = fitting_of(rows_of(X, y), problem, n_steps=8).fit("learned:auto")
-    for key, value in space.to_arrays().items():
-        np.testing.assert_array_equal(value, again.to_arrays()[key])
 
 
 def test_an_encoder_that_was_begun_on_other_rows_is_trained_further_in_fewer_steps():

@@ -40,14 +40,15 @@ def straight(n_rows: int, seed: int = 0) -> pa.Table:
 @pytest.mark.parametrize(
     ("options", "trained"),
     [
-        (MemoryOptions(), [("auto",), (), ("mlp", "periodic")]),
-        (MemoryOptions(representation="learned"), [("auto",), ("auto",), ("mlp", "periodic")]),
+        (MemoryOptions(), [("mlp", "periodic"), (), ("mlp", "periodic")]),
+        (MemoryOptions(representation="learned"), [("mlp", "periodic")] * 3),
+        (MemoryOptions(representation="learned", effort="quick"), [("mlp", "periodic")] * 3),
         (MemoryOptions(encoder="linear"), [("linear",)] * 3),
         (MemoryOptions(effort="high"), [("linear", "mlp", "periodic")] * 3),
         (MemoryOptions(effort="quick"), [()] * 3),
         (MemoryOptions(shrinkage=0.0), [()]),
     ],
-    ids=["default", "learned", "one encoder", "high", "quick", "switched off"],
+    ids=["default", "learned", "learned, quick", "one encoder", "high", "quick", "switched off"],
 )
 def test_by_default_encoders_are_trained_on_the_first_base_and_on_the_last(
     pipeline: Pipeline, options: MemoryOptions, trained: list[tuple[str, ...]]
