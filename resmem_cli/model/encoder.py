@@ -6,7 +6,7 @@
 
 z is a row's features with the base's prediction beside them, s a scale per dimension. `periodic` also reads every
 number as a few learned waves, relu(P [cos 2πfz, sin 2πfz] + c), because a network alone is slow to learn what turns
-with every step of a number (Gorishniy et al. 2022).
+with every step of a number (Gorishniy et al. 2022). Two values are told apart without.
 
 A base that predicts numbers gets a trend beside the codes, t(z), linear in what the codes are linear in. To a
 neighbour's residual is added t(z) - t(z_j): what the step from the neighbour to the row is expected to change (the term
@@ -27,7 +27,7 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
-from resmem_cli.model.arrays import Arrays, Singles
+from resmem_cli.model.arrays import Arrays, Integers, Singles
 
 Kind = Literal["diagonal", "linear", "mlp", "periodic"]
 KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
@@ -45,7 +45,7 @@ class Pass(NamedTuple):
         codes: [n, o] what distances are taken of.
         trend: [n, outputs], or None if there is none.
         layers: [n, .] the input of every layer, the last being what codes and trend are linear in.
-        waves: [numbers, n, 2 waves] cosines and sines; None but for `periodic`.
+        waves: [w, n, 2 waves] cosines and sines; None but for `periodic`.
     """
 
     codes: Singles
@@ -60,8 +60,8 @@ class Encoder:
 
     Attributes:
         weights: "scale" [p]; but for diagonal "out" [h, o] (h is p for linear); for mlp and periodic "layer_i" and
-            "bias_i"; for periodic "frequency" [numbers, waves], "wave" [numbers, 2 waves, e] and "wave_bias"
-            [numbers, 1, e]; for numbers "trend" [h, outputs].
+            "bias_i"; for periodic "frequency" [numbers, waves], 0 of the numbers that have no waves, and of the w that
+            have "wave" [w, 2 waves, e] and "wave_bias" [w, 1, e]; for numbers "trend" [h, outputs].
     """
 
     weights: Arrays
@@ -73,7 +73,8 @@ class Encoder:
         Args:
             kind: what it is made of.
             scale: [p] of its inputs.
-            frequencies: [numbers] of as many of them, from the first, waves are made; this spreads their frequencies.
+            frequencies: [numbers] how far the frequencies of the waves of each number, from the first input, are
+                spread; 0 for a number without waves.
             n_trends: how many outputs have a trend: 1 of a regression, 0 of classes.
             rng: what its weights are drawn by.
         """
@@ -83,14 +84,14 @@ class Encoder:
 
         p = len(scale)
         weights: Arrays = {"scale": scale.astype(np.float32)}
-        n_numbers, width, spread = len(frequencies), p, 1 / max(float(np.linalg.norm(scale)), 1e-6)
+        n_wavy, width, spread = int(np.count_nonzero(frequencies)), p, 1 / max(float(np.linalg.norm(scale)), 1e-6)
         if kind in ("mlp", "periodic"):
             first = normal(spread, p, HIDDEN[0])
-            if kind == "periodic" and n_numbers:
-                weights["frequency"] = normal(1, n_numbers, WAVES) * frequencies.astype(np.float32)[:, None]
-                weights["wave"] = normal(1 / np.sqrt(2 * WAVES), n_numbers, 2 * WAVES, FROM_WAVES)
-                weights["wave_bias"] = np.zeros((n_numbers, 1, FROM_WAVES), np.float32)
-                n_waves = n_numbers * FROM_WAVES
+            if kind == "periodic" and n_wavy:
+                weights["frequency"] = normal(1, len(frequencies), WAVES) * frequencies.astype(np.float32)[:, None]
+                weights["wave"] = normal(1 / np.sqrt(2 * WAVES), n_wavy, 2 * WAVES, FROM_WAVES)
+                weights["wave_bias"] = np.zeros((n_wavy, 1, FROM_WAVES), np.float32)
+                n_waves = n_wavy * FROM_WAVES
                 first = np.vstack([first, normal(0.5 / np.sqrt(n_waves), n_waves, HIDDEN[0])])
             weights["layer_0"], weights["bias_0"] = first, normal(0.5, HIDDEN[0])
             for i, (n, width) in enumerate(itertools.pairwise(HIDDEN), start=1):
@@ -140,9 +141,10 @@ class Encoder:
         return Pass(codes, trend, tuple(layers), waves)
 
     def _waves(self, z: Singles) -> tuple[Singles, Singles]:
-        """Return [numbers, n, 2 waves] cosines and sines, and [numbers, n, e] what is made of them."""
-        frequency = self.weights["frequency"]
-        angles = z[:, : len(frequency)].T[:, :, None] * (2 * np.pi * frequency).astype(z.dtype)[:, None, :]
+        """Return [w, n, 2 waves] cosines and sines, and [w, n, e] what is made of them."""
+        wavy = self._wavy
+        frequency = (2 * np.pi * self.weights["frequency"][wavy]).astype(z.dtype)
+        angles = z.T[wavy][:, :, None] * frequency[:, None, :]
         waves = np.concatenate([np.cos(angles), np.sin(angles)], axis=2)
         made = waves @ self.weights["wave"]
         made += self.weights["wave_bias"]
@@ -172,15 +174,21 @@ class Encoder:
         gradient["scale"] = np.einsum("np,np->p", below[:, :p], z)
         return gradient
 
+    @property
+    def _wavy(self) -> Integers:
+        """[w] the inputs that have waves."""
+        return np.flatnonzero(self.weights["frequency"].any(axis=1))
+
     def _waves_backward(self, z: Singles, waves: Singles, slope: Singles) -> Arrays:
-        frequency, wave = self.weights["frequency"], self.weights["wave"]
+        frequency, wave, wavy = self.weights["frequency"], self.weights["wave"], self._wavy
         n_waves = frequency.shape[1]
-        slope = slope.reshape(len(z), len(frequency), -1).transpose(1, 0, 2)
+        slope = slope.reshape(len(z), len(wavy), -1).transpose(1, 0, 2)
         in_waves = slope @ wave.transpose(0, 2, 1)
         in_angles = waves[:, :, :n_waves] * in_waves[:, :, n_waves:] - waves[:, :, n_waves:] * in_waves[:, :, :n_waves]
-        numbers = z[:, : len(frequency)].T[:, :, None]
+        in_frequency = np.zeros_like(frequency)
+        in_frequency[wavy] = (in_angles * z.T[wavy][:, :, None]).sum(axis=1) * in_angles.dtype.type(2 * np.pi)
         return {
             "wave": waves.transpose(0, 2, 1) @ slope,
             "wave_bias": slope.sum(axis=1, keepdims=True),
-            "frequency": (in_angles * numbers).sum(axis=1) * in_angles.dtype.type(2 * np.pi),
+            "frequency": in_frequency,
         }

@@ -14,6 +14,7 @@ Scaling = Literal["standard", "normal"]
 
 _N_KNOTS = 1001
 _FEW = 12
+_NEARLY_ALL = 0.99
 # Normal scores end here, so that an outlier is far from the rest but not infinitely far.
 _EDGE_LEVEL = 1e-3
 # Numbers are held between these sizes (what is smaller is 0), so that their squares and quotients are finite too;
@@ -64,6 +65,12 @@ class FeatureSpace:
         """[number columns] whether training rows had few different values, of any that is not very rare."""
         # Between two values that fill several knots each, one knot may lie.
         return np.array([len(np.unique(knots)) < 2 * _FEW for knots in self.knots], dtype=bool)
+
+    @property
+    def is_two_valued(self) -> NDArray[np.bool_]:
+        """[number columns] whether training rows had no more than two values, but for a hundredth of the rows."""
+        ends = (self.knots == self.knots[:, :1]) | (self.knots == self.knots[:, -1:])
+        return np.asarray(ends.mean(axis=1) > _NEARLY_ALL)
 
     @property
     def n_outputs(self) -> int:

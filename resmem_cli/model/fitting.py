@@ -122,7 +122,7 @@ class Fitting:
             n_steps = -(-n_steps // _SHARE_OF_STEPS_TO_RESUME)
         else:
             n_trends = int(self.recipe.problem.is_regression)  # a trend of probabilities was no gain
-            frequencies = learning.starting_frequencies(self.space.is_few_valued)
+            frequencies = learning.starting_frequencies(self.space.is_few_valued, self.space.is_two_valued)
             start = learning.started(lessons[0], Encoder.start(kind_of(name), scale, frequencies, n_trends, rng), rng)
         return learning.train(lessons, start, n_steps, rng, self.report)
 

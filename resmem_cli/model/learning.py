@@ -63,9 +63,13 @@ def starting_scale(column_sensitivity: Floats, sources: Integers, n_predictions:
     return np.concatenate([of_features, of_predictions]).astype(np.float32)
 
 
-def starting_frequencies(is_few_valued: NDArray[np.bool_]) -> Singles:
-    """Return [numbers] the spread of the first frequencies of each number's waves."""
-    return np.where(is_few_valued, _FREQUENCY_OF_FEW, _FREQUENCY).astype(np.float32)
+def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArray[np.bool_]) -> Singles:
+    """Return [numbers] the spread of the first frequencies of each number's waves; 0, for none, of two values.
+
+    Two values are told apart as they are, and their waves would be most of the work where there are many of them.
+    """
+    frequencies = np.where(is_few_valued, _FREQUENCY_OF_FEW, _FREQUENCY)
+    return np.where(is_two_valued, 0.0, frequencies).astype(np.float32)
 
 
 def started(lesson: Lesson, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:

@@ -16,7 +16,7 @@ from resmem_cli.errors import ModelError
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
 # A field that older versions may ignore does not raise it.
-FORMAT = 4  # 2 held several bases and memories; 3 bounds a line; 4 boosts several times
+FORMAT = 5  # 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number
 
 BASE = "base.json"
 MEMORY = "memory.json"

@@ -180,3 +180,19 @@ def test_a_number_is_few_valued_by_its_values_in_the_training_rows() -> None:
     X[:5, 0] = np.nan
     space = FeatureSpace.fit(X.astype(np.float64), (0, 0, 0, 0), "normal")
     assert space.is_few_valued.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("n", [500, 5_000])
+def test_a_number_is_two_valued_if_hardly_a_row_has_a_third(n: int) -> None:
+    rng = np.random.default_rng(0)
+    columns = [
+        np.full(n, 3),
+        *(rng.integers(0, values, n) for values in (2, 3)),
+        rng.random(n) < 0.01,
+        rng.normal(size=n),
+    ]
+    X = np.column_stack([*columns, columns[1], columns[1]]).astype(np.float64)
+    X[: n // 4, 5] = np.nan
+    X[: n // 200, 6] = 0.5
+    found = FeatureSpace.fit(X, (0,) * 7, "normal").is_two_valued
+    assert found.tolist() == [True, True, False, True, False, True, True]

@@ -246,5 +246,6 @@ def test_the_first_scale_has_a_place_for_every_feature():
     assert len(starting_scale(np.empty(0), empty.sources, 1)) == 1
 
 
-def test_waves_of_a_number_with_few_values_start_faster():
-    np.testing.assert_array_equal(starting_frequencies(np.array([False, True])), np.array([0.3, 1.0], np.float32))
+def test_waves_of_a_number_with_few_values_start_faster_and_two_values_have_none():
+    found = starting_frequencies(np.array([False, True, True]), np.array([False, False, True]))
+    np.testing.assert_array_equal(found, np.array([0.3, 1, 0], np.float32))
