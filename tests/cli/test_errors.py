@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from resmem_cli.store import manifest
 from tests.cli.conftest import SAMPLES, Run, table, write_csv
 
 Fails = Callable[..., None]
@@ -331,11 +332,11 @@ class TestModels:
     def test_a_newer_format(self, model: Model, fails: Fails, which: str) -> None:
         """Refused before any part is looked at: there is none here."""
         model()
-        self.edit(which, format=5, resmem="9.1.0")
+        self.edit(which, format=manifest.FORMAT + 1, resmem="9.1.0")
         shutil.rmtree("m/parts")
         sentence = (
-            f"m/{which} has format 5, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up to 4; "
-            "upgrade resmem-cli"
+            f"m/{which} has format {manifest.FORMAT + 1}, written by resmem 9.1.0; this is resmem 0.1.0, which reads "
+            f"formats up to {manifest.FORMAT}; upgrade resmem-cli"
         )
         fails(MODEL, sentence, "predict", "new.csv", "--model", "m", "--output", "out.csv")
 

@@ -37,7 +37,7 @@ class TestInspect:
         assert "fitted on 240 rows" in lines[1]
         assert lines[2] == "memory: 240 rows"
         assert any(line.strip().startswith("folds: rmse") for line in lines)
-        assert "format 4, by resmem" in lines[-1]
+        assert f"format {manifest.FORMAT}, by resmem" in lines[-1]
 
     def test_json_for_machines(self, run: Run, model: Model) -> None:
         found = json.loads(run("inspect", "--model", model(), "--json").out)

@@ -98,8 +98,8 @@ def test_a_newer_format_is_refused_before_any_part_is_looked_at(copied: Copied, 
         path.unlink()
     refused(
         directory,
-        f"{directory / which} has format 5, written by resmem 9.1.0; this is resmem 0.1.0, which reads formats up "
-        "to 4; upgrade resmem-cli",
+        f"{directory / which} has format {manifest.FORMAT + 1}, written by resmem 9.1.0; this is resmem 0.1.0, which "
+        f"reads formats up to {manifest.FORMAT}; upgrade resmem-cli",
     )
 
 
