@@ -97,7 +97,8 @@ def fit_residual(
         EncoderName,
         typer.Option(
             help="Of a learned representation: a scale per input (diagonal), a linear map beside it (linear), a "
-            "network (mlp), or one that also reads waves of every number (periodic). auto: each of the last two."
+            "network (mlp), or one that also reads waves of numbers (periodic), which those of two values have not. "
+            "auto: as --effort says; periodic only where 1 to 100 numbers have waves."
         ),
     ] = EncoderName.AUTO,
     encoder_steps: Annotated[

@@ -5,8 +5,8 @@
     e(z) = A relu(W_2 relu(W_1 x + b_1) + b_2)          mlp, x = s * z; periodic, x = [s * z, waves(z)]
 
 z is a row's features with the base's prediction beside them, s a scale per dimension. `periodic` also reads every
-number as a few learned waves, relu(P [cos 2πfz, sin 2πfz] + c), because a network alone is slow to learn what turns
-with every step of a number (Gorishniy et al. 2022). Two values are told apart without.
+number of more than two values as a few learned waves, relu(P [cos 2πfz, sin 2πfz] + c), because a network alone is slow
+to learn what turns with every step of a number (Gorishniy et al. 2022).
 
 A base that predicts numbers gets a trend beside the codes, t(z), linear in what the codes are linear in. To a
 neighbour's residual is added t(z) - t(z_j): what the step from the neighbour to the row is expected to change (the term

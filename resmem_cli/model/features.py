@@ -14,7 +14,7 @@ Scaling = Literal["standard", "normal"]
 
 _N_KNOTS = 1001
 _FEW = 12
-_NEARLY_ALL = 0.99
+_NEARLY_ALL = 0.98
 # Normal scores end here, so that an outlier is far from the rest but not infinitely far.
 _EDGE_LEVEL = 1e-3
 # Numbers are held between these sizes (what is smaller is 0), so that their squares and quotients are finite too;
@@ -68,9 +68,10 @@ class FeatureSpace:
 
     @property
     def is_two_valued(self) -> NDArray[np.bool_]:
-        """[number columns] whether training rows had no more than two values, but for a hundredth of the rows."""
-        ends = (self.knots == self.knots[:, :1]) | (self.knots == self.knots[:, -1:])
-        return np.asarray(ends.mean(axis=1) > _NEARLY_ALL)
+        """[number columns] whether training rows, but for a fiftieth, had no more than two values; of scores only."""
+        # Of few rows, some knots lie between the two.
+        counts = (np.sort(np.unique(knots, return_counts=True)[1]) for knots in self.knots)
+        return np.array([each[-2:].sum() > _NEARLY_ALL * self.knots.shape[1] for each in counts], dtype=bool)
 
     @property
     def n_outputs(self) -> int:

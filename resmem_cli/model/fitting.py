@@ -114,7 +114,7 @@ class Fitting:
         return Learned(self.space, self.unit, trained)
 
     def _trained(self, name: str, lessons: Sequence[Lesson], start: Neighbourhood | None) -> Neighbourhood:
-        """Train an encoder; what was begun on other rows is trained further."""
+        """Train an encoder; what was begun on other rows is trained further, and keeps the waves that it has."""
         rng = np.random.default_rng(self.recipe.problem.seed)
         scale = learning.starting_scale(self.sensitivity, self.space.sources, self.recipe.problem.n_outputs)
         n_steps = self.n_steps

@@ -64,7 +64,7 @@ def starting_scale(column_sensitivity: Floats, sources: Integers, n_predictions:
 
 
 def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArray[np.bool_]) -> Singles:
-    """Return [numbers] the spread of the first frequencies of each number's waves; 0, for none, of two values.
+    """Return [numbers] the spread of the first frequencies of each number's waves; 0 if it has none, of two values.
 
     Two values are told apart as they are, and their waves would be most of the work where there are many of them.
     """

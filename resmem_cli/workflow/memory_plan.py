@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from resmem_cli.errors import UsageError
 from resmem_cli.model import encoder, metrics, representation
 from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.features import FeatureSpace
 from resmem_cli.model.fitting import Place, Residuals
 from resmem_cli.model.folds import Plan
 from resmem_cli.model.memory import GraphOptions
@@ -22,9 +25,9 @@ from resmem_cli.store.reading import StoredBase
 class Effort:
     """What choosing may cost: which encoders are trained on the bases, how long, and how many memories are kept.
 
-    With `at_ends`, encoders are trained on the first base and on the last, which leaves most to explain: those on bases
-    between were no gain for the mean of several models on seven splits, and half of the time. The steps are those of
-    `_ROWS_OF_STEPS` rows.
+    With `at_ends`, and unless the user asks for encoders, they are trained on the first base and on the last, which
+    leaves most to explain: those on bases between were no gain for the mean of several models on seven splits, and half
+    of the time. The steps are those of `_ROWS_OF_STEPS` rows.
     """
 
     encoders: tuple[encoder.Kind, ...]
@@ -40,6 +43,7 @@ EFFORTS: Mapping[str, Effort] = {
 }
 _LEAST_ROWS_TO_LEARN = 500
 _MOST_WAVY = 100  # numbers: the waves of more, such as an image's, would be most of the work
+_ROWS_TO_LOOK_AT = 20_000
 # Of fewer rows an encoder has learned what there is in fewer steps, as the root of their share.
 _ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS = 20_000, 0.25
 
@@ -121,7 +125,7 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
         )
     neighbors = grid(rows, base, options).neighbors
     n_bases = 1 if options.shrinkage == 0 or options.n_folds == 0 else len(recipes)
-    kinds = _encoders(options, base.problem, n_bases)
+    kinds = _encoders(options, _n_wavy(rows, base.problem), n_bases)
     return [
         Plan(
             recipe,
@@ -136,21 +140,28 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
     ]
 
 
-def _encoders(options: MemoryOptions, problem: Problem, n_bases: int) -> list[tuple[encoder.Kind, ...]]:
+def _n_wavy(rows: Rows, problem: Problem) -> int:
+    """Return how many numbers a periodic encoder would make waves of, by some of the rows."""
+    step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
+    space = FeatureSpace.fit(rows.X[::step], problem.n_categories, "normal")
+    return int(np.count_nonzero(~space.is_two_valued))
+
+
+def _encoders(options: MemoryOptions, n_wavy: int, n_bases: int) -> list[tuple[encoder.Kind, ...]]:
     """Return per base the kinds of encoder that are trained on it."""
     if options.encoder is not None:
         return [(options.encoder,)] * n_bases
     effort = EFFORTS[options.effort]
     is_asked = options.representation == "learned"
     kinds = effort.encoders or (EFFORTS["default"].encoders if is_asked else ())
-    if not 0 < problem.n_categories.count(0) <= _MOST_WAVY:
+    if not 0 < n_wavy <= _MOST_WAVY:  # of none it would be the same as mlp
         kinds = tuple(kind for kind in kinds if kind != "periodic")
     has_some = [is_asked or not effort.at_ends or i in (0, n_bases - 1) for i in range(n_bases)]
     return [kinds if each else () for each in has_some]
 
 
 def _representations(
-    base: Base, recipe: Recipe, rows: Rows, options: MemoryOptions, kinds: Sequence[str]
+    base: Base, recipe: Recipe, rows: Rows, options: MemoryOptions, kinds: Sequence[encoder.Kind]
 ) -> tuple[str, ...]:
     """Return the names of the representations to choose from."""
     estimator, problem = recipe.spec.estimator, recipe.problem

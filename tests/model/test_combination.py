@@ -83,11 +83,27 @@ def test_one_alone_is_asked_for_and_the_best_is_it():
     assert combine([column(-2.0), column(1.0), column(-1.5)], squared, EQUAL, 1).tolist() == [0, 1, 0]
 
 
-def test_a_further_member_joins_however_little_it_gains():
+def test_a_further_member_joins_for_a_small_gain():
     """In a row of a hundred the second is right where the first is wrong, and elsewhere they are equal."""
     second = column(1.0)
     second[0] = -1.0
     assert np.count_nonzero(combine([column(1.0), second], squared, EQUAL, 2)) == 2
+
+
+def test_none_joins_for_a_gain_that_is_rounding_or_next_to_it():
+    rng = np.random.default_rng(0)
+    for size in (1e-16, 1e-6):
+        predictions = [column(1.0) + size * rng.normal(size=(N, 1)) for _ in range(5)]
+        assert np.count_nonzero(combine(predictions, squared, EQUAL, 5)) == 1
+
+
+def test_one_without_a_loss_is_not_picked():
+    assert combine([column(np.nan), column(2.0), column(3.0)], squared, EQUAL, 2).tolist() == [0, 1, 0]
+
+
+def test_as_many_are_picked_as_may_share_it():
+    predictions = list(np.eye(12)[:, :, None])  # each wrong in a row of its own
+    assert combine(predictions, squared, np.ones(12), 12) == pytest.approx(np.full(12, 1 / 12))
 
 
 def test_weights_say_which_rows_count():

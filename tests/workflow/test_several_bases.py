@@ -62,6 +62,24 @@ def test_by_default_encoders_are_trained_on_the_first_base_and_on_the_last(
     assert found == [tuple(f"learned:{kind}" for kind in kinds) for kinds in trained]
 
 
+@pytest.mark.parametrize(
+    ("n_numbers", "n_flags", "trained"),
+    [(2, 120, ("mlp", "periodic")), (0, 3, ("mlp",)), (101, 0, ("mlp",)), (100, 0, ("mlp", "periodic"))],
+)
+def test_waves_are_learned_where_some_numbers_have_them_but_not_very_many(
+    pipeline: Pipeline, n_numbers: int, n_flags: int, trained: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(600, n_numbers)), rng.integers(0, 2, (600, n_flags))])
+    table = pa.table({**{f"x{i}": column for i, column in enumerate(X.T)}, "y": rng.normal(size=600)})
+    pipeline.fit_base(pipeline.file("t.parquet", table), "linear", Roles("y"))
+    base = reading.load_base(pipeline.model)
+    rows = Rows(X, table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
+    (plan,) = memory_plan.plans(rows, base, [Recipe(base.specs[0], base.problem)], MemoryOptions())
+    found = tuple(name for name in plan.representations if name.startswith("learned:"))
+    assert found == tuple(f"learned:{kind}" for kind in trained)
+
+
 class TestBases:
     @pytest.mark.parametrize(("rows", "best"), [(steps, "boosting"), (straight, "linear")])
     @pytest.mark.parametrize("estimators", ["boosting,linear", "linear, boosting", "linear,boosting,linear"])
