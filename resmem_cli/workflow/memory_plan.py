@@ -125,7 +125,7 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
         )
     neighbors = grid(rows, base, options).neighbors
     n_bases = 1 if options.shrinkage == 0 or options.n_folds == 0 else len(recipes)
-    kinds = _encoders(options, _n_wavy(rows, base.problem), n_bases)
+    kinds = _encoders(options, rows, base.problem, n_bases)
     return [
         Plan(
             recipe,
@@ -140,24 +140,24 @@ def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: Memo
     ]
 
 
-def _n_wavy(rows: Rows, problem: Problem) -> int:
-    """Return how many numbers a periodic encoder would make waves of, by some of the rows."""
-    step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
-    space = FeatureSpace.fit(rows.X[::step], problem.n_categories, "normal")
-    return int(np.count_nonzero(~space.is_two_valued))
-
-
-def _encoders(options: MemoryOptions, n_wavy: int, n_bases: int) -> list[tuple[encoder.Kind, ...]]:
+def _encoders(options: MemoryOptions, rows: Rows, problem: Problem, n_bases: int) -> list[tuple[encoder.Kind, ...]]:
     """Return per base the kinds of encoder that are trained on it."""
     if options.encoder is not None:
         return [(options.encoder,)] * n_bases
     effort = EFFORTS[options.effort]
     is_asked = options.representation == "learned"
     kinds = effort.encoders or (EFFORTS["default"].encoders if is_asked else ())
-    if not 0 < n_wavy <= _MOST_WAVY:  # of none it would be the same as mlp
+    if "periodic" in kinds and not 0 < _n_wavy(rows, problem) <= _MOST_WAVY:  # of none it would be the same as mlp
         kinds = tuple(kind for kind in kinds if kind != "periodic")
     has_some = [is_asked or not effort.at_ends or i in (0, n_bases - 1) for i in range(n_bases)]
     return [kinds if each else () for each in has_some]
+
+
+def _n_wavy(rows: Rows, problem: Problem) -> int:
+    """Return how many numbers a periodic encoder would make waves of, by some of the rows."""
+    step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
+    space = FeatureSpace.fit(rows.X[::step], problem.n_categories, "normal")
+    return int(np.count_nonzero(~space.is_two_valued))
 
 
 def _representations(
