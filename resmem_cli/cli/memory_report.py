@@ -18,6 +18,15 @@ def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     selection = fitted.selection
     if fitted.n_dropped:
         console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
+    if fitted.too_few is not None and not fitted.is_switched_off:
+        from resmem_cli.model.selection import LEAST_HELD_OUT
+
+        console.say(
+            f"note: only {console.count(fitted.too_few, 'row')} could be held out, which says nothing of a gain; give "
+            f"at least {LEAST_HELD_OUT} labelled rows with different features, that are new to the base if they are "
+            "given with --valid",
+            quiet=False,
+        )
     if selection is not None and not fitted.is_switched_off:
         _describe_folds(selection, fitted)
     _warn_of_rows_that_trained_the_base(fitted)

@@ -67,8 +67,9 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     candidates = _candidates(parts[0], roles)
     rows = _typed(parts, {*candidates, roles.target, *roles.given, *filter(None, [roles.weight_column])}, roles)
     rows, notes = _with_target(rows, roles)
+    rows, of_weight = _with_weight(rows, roles.weight_column)
+    notes += of_weight
     target, why = _target(rows, roles)
-    _require_weight(rows, roles.weight_column)
     columns = []
     for name in candidates:
         column, note = _column(rows, name, roles)
@@ -157,9 +158,18 @@ def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
     return Target(roles.target, task, str(values.type)), why
 
 
-def _require_weight(rows: Rows, name: str | None) -> None:
-    if name is not None and not kinds.as_number(rows, name).any():
+def _with_weight(rows: Rows, name: str | None) -> tuple[Rows, list[str]]:
+    """Drop the rows of weight 0, so that nothing is learned from them, and say how many."""
+    if name is None:
+        return rows, []
+    weight = kinds.as_number(rows, name)
+    keep = np.flatnonzero(weight != 0)  # what is missing or negative is refused when it is read
+    if len(keep) == 0:
         raise DataError(f"{rows.source}: the weight '{name}' is 0 in every row", "give at least one row some weight")
+    if len(keep) == len(rows):
+        return rows, []
+    note = f"{len(rows) - len(keep):,} of {len(rows):,} rows have the weight 0 and are left out"
+    return rows.take(keep), [note]
 
 
 def _guessed_task(rows: Rows, name: str, kind: Kind) -> tuple[Task, str]:

@@ -45,15 +45,21 @@ class FeatureSpace:
     is_linear: bool
 
     @classmethod
-    def fit(cls, X: Floats, n_categories: tuple[int, ...], scaling: Scaling) -> Self:
-        """Learn the map from the first d columns of encoded training rows."""
+    def fit(cls, X: Floats, n_categories: tuple[int, ...], scaling: Scaling, weight: Floats | None = None) -> Self:
+        """Learn the map from the first d columns of encoded training rows, which count as much as they weigh."""
+        if weight is not None:  # a row without weight says nothing
+            X, weight = X[weight > 0], weight[weight > 0]
         numbers = _finite(X[:, [i for i, count in enumerate(n_categories) if count == 0]])
         learn = _standard_knots if scaling == "standard" else _normal_knots
-        pairs = [learn(column[~np.isnan(column)]) for column in numbers.T]
+        known = ~np.isnan(numbers)
+        pairs = [
+            learn(column[has], None if weight is None else weight[has])
+            for column, has in zip(numbers.T, known.T, strict=True)
+        ]
         width = 2 if scaling == "standard" else _N_KNOTS
         knots = np.array([pair[0] for pair in pairs]).reshape(len(pairs), width)
         scores = np.array([pair[1] for pair in pairs]).reshape(len(pairs), width)
-        return cls(n_categories, knots, scores, np.atleast_1d(np.isnan(numbers).any(axis=0)), scaling == "standard")
+        return cls(n_categories, knots, scores, np.atleast_1d(~known.all(axis=0)), scaling == "standard")
 
     @property
     def n_numbers(self) -> int:
@@ -138,20 +144,45 @@ def _finite(numbers: Floats) -> Floats:
     return np.where(np.abs(numbers) < _SMALLEST, 0.0, np.clip(numbers, -_LARGEST, _LARGEST))
 
 
-def _standard_knots(values: Floats) -> tuple[Floats, Floats]:
+def mean_and_spread(values: Floats, weight: Floats | None) -> tuple[float, float]:
+    """Return the mean and the standard deviation of [n] values, by their [n] weights if there are any."""
+    if weight is None:
+        return float(values.mean()), float(values.std())
+    mean = float(np.average(values, weights=weight))
+    return mean, float(np.sqrt(np.average(np.square(values - mean), weights=weight)))
+
+
+def _standard_knots(values: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
     ends = np.array([values.min(), values.max()]) if len(values) else np.zeros(2)
     # Asked of the ends, because rounding gives a constant column a spread.
-    spread = values.std() if ends[0] < ends[1] else 0.0
+    mean, spread = mean_and_spread(values, weight) if ends[0] < ends[1] else (0.0, 0.0)
     if spread == 0:  # a column without spread is 0 everywhere
         return np.array([0.0, 1.0]), np.zeros(2)
-    return ends, (ends - values.mean()) / spread
+    return ends, (ends - mean) / spread
 
 
-def _normal_knots(values: Floats) -> tuple[Floats, Floats]:
+def _normal_knots(values: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
     from scipy.special import ndtri
 
     levels = np.linspace(0.0, 1.0, _N_KNOTS)
     scores = ndtri(np.clip(levels, _EDGE_LEVEL, 1 - _EDGE_LEVEL))
     if len(values) == 0:
         return levels, np.zeros(_N_KNOTS)
-    return np.quantile(values, levels), scores
+    if weight is None:
+        return np.quantile(values, levels), scores
+    return _weighted_quantiles(values, weight, levels), scores
+
+
+def _weighted_quantiles(values: Floats, weight: Floats, levels: Floats) -> Floats:
+    """Return the values at ascending levels from 0 to 1: each value stands at the middle of its weight.
+
+    Of equal weights these are NumPy's quantiles, and all weights may be in any unit.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered, heavy = values[order], weight[order]
+    places = np.cumsum(heavy) - heavy / 2
+    # Rounding may not move the ends.
+    span = places[-1] - places[0]
+    if span <= 0:
+        return np.full(len(levels), ordered[0])
+    return np.maximum.accumulate(np.interp(levels, (places - places[0]) / span, ordered))

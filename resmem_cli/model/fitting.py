@@ -15,11 +15,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model import learning
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import Base
 from resmem_cli.model.encoder import Encoder
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.features import FeatureSpace, mean_and_spread
+from resmem_cli.model.grouping import drawn, equal_rows
 from resmem_cli.model.kernel import residuals
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.neighbourhood import Lesson, Neighbourhood
@@ -115,6 +117,8 @@ class Fitting:
 
     def _trained(self, name: str, lessons: Sequence[Lesson], start: Neighbourhood | None) -> Neighbourhood:
         """Train an encoder; what was begun on other rows is trained further, and keeps the waves that it has."""
+        if not lessons:
+            raise UsageError("an encoder has nothing to learn from rows that are all equal", "leave --encoder out")
         rng = np.random.default_rng(self.recipe.problem.seed)
         scale = learning.starting_scale(self.sensitivity, self.space.sources, self.recipe.problem.n_outputs)
         n_steps = self.n_steps
@@ -153,11 +157,13 @@ class Fitting:
 
     @cached_property
     def space(self) -> FeatureSpace:
-        return FeatureSpace.fit(self.training.X, self.recipe.problem.n_categories, "normal")
+        rows = self.training
+        return FeatureSpace.fit(rows.X, self.recipe.problem.n_categories, "normal", rows.weight)
 
     @cached_property
     def unit(self) -> Floats:
-        return np.array([self.training.y.mean(), self.training.y.std() or 1.0])
+        mean, spread = mean_and_spread(self.training.y, self.training.weight)
+        return np.array([mean, spread or 1.0])
 
     @cached_property
     def sensitivity(self) -> Floats:
@@ -171,13 +177,12 @@ class Fitting:
     def folds(self) -> list[InnerFold]:
         """Folds within the training rows: an encoder judged on other rows has seen nothing of them."""
         rng = np.random.default_rng(self.recipe.problem.seed)
-        n = len(self.training.y)
-        drawn = np.sort(rng.permutation(n)[:_MOST_LESSON_ROWS])
-        parts = splits(self.training.y[drawn], self.recipe.problem, _N_FOLDS, rng)
-        chosen = [(drawn[known], drawn[asked]) for known, asked in parts]
+        X, y, problem = self.training.X, self.training.y, self.recipe.problem
+        some = drawn(equal_rows(X[:, : len(problem.n_categories)]), _MOST_LESSON_ROWS, rng)
+        chosen = [(some[known], some[asked]) for known, asked in splits(X[some], y[some], problem, _N_FOLDS, rng)]
         self.report(f"fitting {_N_FOLDS} bases to learn from")
         arguments = [(self.training, known, self.recipe) for known, _ in chosen]
-        found = side_by_side(_predictions_without, arguments, n_rows=n, threads=self.threads)
+        found = side_by_side(_predictions_without, arguments, n_rows=len(y), threads=self.threads)
         return [InnerFold(*split, predictions) for split, predictions in zip(chosen, found, strict=True)]
 
     def lessons(self, kind: Residuals = "in-sample") -> list[Lesson]:

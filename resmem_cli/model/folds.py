@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.bases import Problem
 from resmem_cli.model.condensing import condensed
 from resmem_cli.model.fitting import RESIDUALS, Fitting, Place, Residuals, represent
+from resmem_cli.model.grouping import drawn, equal_rows
+from resmem_cli.model.memorising import row_residuals
 from resmem_cli.model.memory import Cells, GraphOptions, build_index
 from resmem_cli.model.neighbourhood import Neighbourhood
 from resmem_cli.model.parallel import side_by_side
@@ -37,35 +39,35 @@ class View:
         distances, cells: [q, k] of every held-out row.
         trend: [q, outputs] of every held-out row, or None where the place has none.
         counts: [m] of the cells.
-        targets, predictions: [m, outputs] means over the cells' rows, the targets less their trend.
+        residuals: by temperature, [m, outputs] what each cell remembers.
     """
 
     distances: Floats
     cells: Integers
     trend: Floats | None
     counts: Floats
-    targets: Floats
-    predictions: Floats
+    residuals: Mapping[float, Floats]
 
     def take(self, rows: Integers) -> View:
         trend = None if self.trend is None else self.trend[rows]
         return replace(self, distances=self.distances[rows], cells=self.cells[rows], trend=trend)
 
-    def residuals(self, temperature: float) -> Floats:
-        """Return [m, outputs] the mean residual of every cell, beyond its trend."""
-        return self.targets - kernel.tempered(self.predictions, temperature)
-
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold's held-out rows: [q] targets and weights, [q, outputs] predictions per base, a view per place.
+    """A fold's held-out rows, and the memories that they are predicted from.
 
-    `trained` holds the fold's encoders, per place that has one; `whole` the views of the memories before they were
-    condensed, and nothing if they were not.
+    Attributes:
+        y, weight, group: [q] targets, weights, and which rows belong together because their features are equal.
+        predictions: per base, [q, outputs].
+        views: per place, the neighbours.
+        trained: the fold's encoders, per place that has one.
+        whole: the views of the memories before they were condensed; none if they were not.
     """
 
     y: Floats
     weight: Floats
+    group: Integers
     predictions: tuple[Floats, ...]
     views: dict[Place, View]
     trained: dict[Place, Neighbourhood]
@@ -75,6 +77,7 @@ class Fold:
         return Fold(
             self.y[rows],
             self.weight[rows],
+            self.group[rows],
             tuple(each[rows] for each in self.predictions),
             {place: view.take(rows) for place, view in self.views.items()},
             self.trained,
@@ -95,6 +98,7 @@ class Plan:
         n_steps: how long an encoder is trained.
         share_of_cells: how many cells a memory may have for every row, or None for any number.
         tried: representations and kinds of residuals that another fold has tried, which then are those to try.
+        temperatures: those that will be asked for.
     """
 
     recipe: Recipe
@@ -105,6 +109,7 @@ class Plan:
     n_steps: int
     share_of_cells: float | None = None
     tried: tuple[tuple[str, Residuals], ...] = ()
+    temperatures: tuple[float, ...] = (1.0,)
 
     @property
     def n_learned(self) -> int:
@@ -118,7 +123,7 @@ class Plan:
     @property
     def is_open(self) -> bool:
         """Whether it is to be seen which kinds of residuals there are to try."""
-        return self.residuals is None and self.learns and self.recipe.fixed is None
+        return self.residuals is None and self.learns and self.recipe.within.fixed is None
 
     def kinds(self, name: str, fitting: Fitting) -> tuple[Residuals, ...]:
         """Return the kinds of residuals to try: an encoder learns nothing from those of a base that overfits."""
@@ -158,7 +163,10 @@ def growing_folds(
         plans = [replace(plan, tried=tuple(half.views)) for plan, half in zip(plans, found[0], strict=True)]
         if n >= n_first:
             asked = (recipe.honest(rows.take(queries)) for _, queries in chosen)
-            folds = [_joined(*each) for each in zip(asked, found, strict=False)]
+            folds = [
+                _joined(queries, _labels(queries, recipe.problem), each)
+                for queries, each in zip(asked, found, strict=False)
+            ]
             n_groups = -(-n_folds // n)
             yield [group for fold in folds for group in _grouped(fold, n_groups, rng)]
 
@@ -167,14 +175,35 @@ def _chosen_splits(
     rows: Rows, recipe: Recipe, n_folds: int, rng: np.random.Generator
 ) -> tuple[Rows, list[tuple[Integers, Integers]]]:
     """Return the rows that take part, and of every split the positions of those remembered and of those asked."""
+    are_many = len(rows.y) > MOST_FOLDED_ROWS
+    if rows.is_valid is not None or (are_many and recipe.fixed is not None):
+        return rows, [_split_by_honest(rows, recipe, rng)]
+    if are_many:
+        rows = rows.take(drawn(_labels(rows, recipe.problem), MOST_SPLIT_ROWS, rng))
+        return rows, list(splits(rows.X, rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
+    chosen = splits(rows.X, rows.y, recipe.problem, n_folds, rng)
+    return rows, [split for split in chosen if recipe.is_honest(rows.take(split[1])).any()]
+
+
+def _split_by_honest(rows: Rows, recipe: Recipe, rng: np.random.Generator) -> tuple[Integers, Integers]:
+    """Ask about the rows that may judge, and remember others: none that is given to judge, nor equals one asked about.
+
+    Of very many, as many are remembered and asked about as suffice.
+    """
+    labels, honest = _labels(rows, recipe.problem), np.flatnonzero(recipe.is_honest(rows))
+    n_asked = MOST_SPLIT_ROWS // _SPLIT_SHARE
+    asked = honest if len(honest) <= n_asked else honest[drawn(labels[honest], n_asked, rng)]
+    stays = ~np.isin(labels, labels[asked])
+    if rows.is_valid is not None:
+        stays &= ~rows.is_valid
+    remembered = np.flatnonzero(stays)
     if len(rows.y) > MOST_FOLDED_ROWS:
-        rows = rows.take(rng.permutation(len(rows.y))[:MOST_SPLIT_ROWS])
-        chosen = list(splits(rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
-    else:
-        chosen = list(splits(rows.y, recipe.problem, n_folds, rng))
-    if recipe.fixed is not None:
-        chosen = [split for split in chosen if rows.is_new[split[1]].any()]
-    return rows, chosen
+        remembered = remembered[drawn(labels[remembered], MOST_SPLIT_ROWS - n_asked, rng)]
+    return remembered, asked
+
+
+def _labels(rows: Rows, problem: Problem) -> Integers:
+    return equal_rows(rows.X[:, : len(problem.n_categories)])
 
 
 def _run_all(
@@ -208,8 +237,8 @@ def _run_all(
 def _grouped(fold: Fold, n_groups: int, rng: np.random.Generator) -> list[Fold]:
     if n_groups == 1:
         return [fold]
-    groups = np.array_split(rng.permutation(len(fold.y)), n_groups)
-    return [fold.take(np.sort(group)) for group in groups if len(group)]
+    parts = np.array_split(rng.permutation(fold.group.max() + 1), n_groups)
+    return [fold.take(np.flatnonzero(np.isin(fold.group, part))) for part in parts if len(part)]
 
 
 class _OfBase(NamedTuple):
@@ -221,21 +250,19 @@ class _OfBase(NamedTuple):
     whole: dict[tuple[str, Residuals], View]
 
 
-def _joined(queries: Rows, found: Sequence[_OfBase]) -> Fold:
+def _joined(queries: Rows, group: Integers, found: Sequence[_OfBase]) -> Fold:
     views = {Place(base, *where): view for base, half in enumerate(found) for where, view in half.views.items()}
     trained = {Place(base, *where): state for base, half in enumerate(found) for where, state in half.trained.items()}
     whole = {Place(base, *where): view for base, half in enumerate(found) for where, view in half.whole.items()}
     weight = np.ones(len(queries.y)) if queries.weight is None else queries.weight
-    return Fold(queries.y, weight, tuple(half.predictions for half in found), views, trained, whole)
+    return Fold(queries.y, weight, group, tuple(half.predictions for half in found), views, trained, whole)
 
 
 def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, threads: int) -> _OfBase:
     training, queries = rows.take(remembered), plan.recipe.honest(rows.take(asked))
     base = plan.recipe.base_for(training)
     of_queries = base.predict(queries.X)
-    # What is left of a prediction of 0 is the target itself: for classes, its one-hot row.
-    targets = kernel.residuals(training.y, np.zeros((len(training.y), of_queries.shape[1])))
-    fitting = Fitting(training, base, plan.recipe, plan.n_steps, threads)
+    fitting = Fitting(training, base, plan.recipe.within, plan.n_steps, threads)
     wheres = plan.tried or [(name, kind) for name in plan.representations for kind in plan.kinds(name, fitting)]
     views, trained, whole = {}, {}, {}
     for (name, kind), (space, predictions) in zip(
@@ -243,11 +270,11 @@ def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, thr
     ):
         here, there = space.represent(training.X, base, predictions), space.represent(queries.X, base, of_queries)
         cells = Cells.group(here.points, training.weight)
-        values = targets if here.trend is None else targets - here.trend, predictions
+        residuals = {t: row_residuals(training.y, here, predictions, t) for t in plan.temperatures}
         fewer = cells if plan.share_of_cells is None else _condensed(cells, plan, threads)
-        views[name, kind] = _view(fewer, there, values, training.weight, plan)
+        views[name, kind] = _view(fewer, there, residuals, training.weight, plan)
         if plan.share_of_cells is not None:
-            whole[name, kind] = _view(cells, there, values, training.weight, plan)
+            whole[name, kind] = _view(cells, there, residuals, training.weight, plan)
         if isinstance(space, Learned):
             trained[name, kind] = space.trained
     return _OfBase(of_queries, views, trained, whole)
@@ -258,11 +285,13 @@ def _condensed(cells: Cells, plan: Plan, threads: int) -> Cells:
     return condensed(cells, max(most, plan.n_neighbors), seed=plan.recipe.problem.seed, threads=threads)
 
 
-def _view(cells: Cells, queries: Position, values: Sequence[Floats], weight: Floats | None, plan: Plan) -> View:
-    """Search the cells for the neighbours of the queries; `values` are the rows' targets and predictions."""
+def _view(
+    cells: Cells, queries: Position, residuals: Mapping[float, Floats], weight: Floats | None, plan: Plan
+) -> View:
+    """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
     k = min(plan.n_neighbors, len(cells.points))
     graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
     index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
     distances, found = index.search(queries.points, k, 1)
-    targets, predictions = (cells.mean(each, weight) for each in values)
-    return View(distances, found, queries.trend, cells.counts, targets, predictions)
+    of_cells = {temperature: cells.mean(each, weight) for temperature, each in residuals.items()}
+    return View(distances, found, queries.trend, cells.counts, of_cells)

@@ -14,7 +14,7 @@ from resmem_cli.model.condensing import condensed
 from resmem_cli.model.fitting import Fitting, Place, Represented, represented_alone
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, GraphOptions, HnswIndex, Memory, build_index
-from resmem_cli.model.representation import Representation
+from resmem_cli.model.representation import Position, Representation
 from resmem_cli.model.resmem import Corrected, Remembered
 from resmem_cli.model.splitting import Rows
 
@@ -98,13 +98,27 @@ def changed(
     return Remembered(replace(corrected, memory=memory), cells, residuals, old.most_cells, own_points)
 
 
+def row_residuals(y: Floats, position: Position, predictions: Floats, temperature: float) -> Floats:
+    """Return [n, outputs] what is remembered of rows: what their tempered predictions leave, less the trend there.
+
+    A cell holds the mean of its rows'. The folds that choose the settings and the memory that is built both ask here.
+
+    Args:
+        y: [n] targets, numbers or class codes.
+        position: of the rows.
+        predictions: [n, outputs] that the residuals are taken from.
+        temperature: of these.
+    """
+    residuals = kernel.residuals(y, kernel.tempered(predictions, temperature))
+    return residuals if position.trend is None else residuals - position.trend
+
+
 def _points_and_residuals(
     representation: Representation, base: Base, rows: Rows, predictions: Floats, temperature: float
 ) -> tuple[Singles, Floats]:
     """Return [n, p] representations and the [n, outputs] residuals that are remembered there, without their trend."""
     position = representation.represent(rows.X, base, predictions)
-    residuals = kernel.residuals(rows.y, kernel.tempered(predictions, temperature))
-    return position.points, residuals if position.trend is None else residuals - position.trend
+    return position.points, row_residuals(rows.y, position, predictions, temperature)
 
 
 def _cells(points: Singles, weight: Floats | None, most: int | None, seed: int, threads: int) -> Cells:

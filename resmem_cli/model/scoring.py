@@ -71,7 +71,7 @@ def grid_losses(fold: Fold, place: Place, grid: Grid, objective: str) -> Floats:
         losses = []
         for temperature in grid.temperatures:
             predictions = kernel.tempered(part.predictions[place.base], temperature)
-            residuals = view.residuals(temperature)[near.cells]
+            residuals = view.residuals[temperature][near.cells]
             for weight in weights:
                 correction = kernel.correction(weight, residuals[:, : weight.shape[1]], near.trend)
                 for shrinkage in grid.shrinkages:
@@ -85,7 +85,7 @@ def grid_losses(fold: Fold, place: Place, grid: Grid, objective: str) -> Floats:
 def predictions(fold: Fold, place: Place, settings: Settings) -> Floats:
     """Return the [q, outputs] corrected predictions of one setting."""
     view = fold.views[place]
-    residuals = view.residuals(settings.temperature)
+    residuals = view.residuals[settings.temperature]
     found = []
     for part in _parts(fold, settings.n_neighbors):
         near = part.views[place]
@@ -100,7 +100,7 @@ def predictions(fold: Fold, place: Place, settings: Settings) -> Floats:
 def spreads(fold: Fold, place: Place, settings: Settings) -> Floats:
     """Return [q] how much the residuals of each held-out row's neighbours differ, of numbers."""
     view = fold.views[place]
-    residuals = view.residuals(settings.temperature)[:, 0]
+    residuals = view.residuals[settings.temperature][:, 0]
     found = []
     for part in _parts(fold, settings.n_neighbors):
         cells = part.views[place].cells[:, : settings.n_neighbors]

@@ -34,6 +34,8 @@ _OUTLIER_SHARE = 1_000
 # Of the loss. Without this bound the standard error over five folds let a gain of 29.7 % become one of 27.0 %.
 _UNNOTICED = 0.005
 _CLEAR = 2.0  # standard errors
+# Fewer held-out rows say nothing of a gain, whatever it is in them.
+LEAST_HELD_OUT = 30
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def select(
     """
     if grid.shrinkages == (0.0,):  # the base as it is, which has no temperature
         grid = replace(grid, temperatures=(1.0,))
+    plans = [replace(plan, temperatures=tuple({1.0, *grid.temperatures})) for plan in plans]
     refitted = plans[0].recipe.fixed is None
     for folds in growing_folds(rows, plans, n_folds, threads=threads, report=report):
         report(f"scoring settings on {len(folds)} groups of rows")
@@ -152,7 +155,7 @@ class _Judge:
         weight = np.concatenate([fold.weight for fold in folds])
         uses = helps or forced
         return Selection(
-            members=self._chosen(everywhere) if uses else (_nothing(self._grid, self._places),),
+            members=self._chosen(everywhere) if uses else (nothing(self._grid, self._places),),
             candidates=self._candidates(),
             objective=self._objective,
             base_loss=float(np.average(np.concatenate(before), weights=weight)),
@@ -171,10 +174,10 @@ class _Judge:
 
     def _calibration(self, elsewhere: Sequence[Sequence[Member]] | None) -> Calibration:
         """Calibrate intervals of what the other folds chose, or of the first base with the spread around it."""
-        nothing = [(_nothing(self._grid, self._places),)] * len(self._folds)
+        alone = [(nothing(self._grid, self._places),)] * len(self._folds)
         predictions, spreads = [], []
         # Of all rows: outliers are to be covered, too.
-        for fold, members in zip(self._whole_folds, elsewhere or nothing, strict=True):
+        for fold, members in zip(self._whole_folds, elsewhere or alone, strict=True):
             predictions.append(_combined(fold, members) if elsewhere else fold.predictions[0])
             if predictions[-1].shape[1] == 1:
                 each = [scoring.spreads(fold, member.place, member.settings) for member in members]
@@ -261,7 +264,7 @@ def _frugal(losses: Floats, n_neighbors: Integers) -> int:
     return int(fewest[np.argmin(mean[fewest])])
 
 
-def _nothing(grid: Grid, places: Sequence[Place]) -> Member:
+def nothing(grid: Grid, places: Sequence[Place]) -> Member:
     """Return the member that leaves the first base as it is, in the space that costs least."""
     cheap = [place for place in places if place.base == 0 and place.representation == Features.name]
     place = cheap[0] if cheap else places[0]
@@ -287,8 +290,16 @@ def _difference(folds: Sequence[Fold], before: Sequence[Floats], after: Sequence
     gain = float(np.average(difference, weights=weight))
     by_fold = np.array([np.average(b - a, weights=f.weight) for b, a, f in zip(before, after, folds, strict=True)])
     over_folds = by_fold.std(ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
-    over_rows = np.linalg.norm(weight * (difference - gain)) / weight.sum()
+    # Rows of equal features are not independent of each other, and count as one.
+    groups = np.concatenate([fold.group + offset for fold, offset in zip(folds, _offsets(folds), strict=True)])
+    by_group = np.bincount(groups, weight * (difference - gain))
+    over_rows = np.linalg.norm(by_group) / weight.sum()
     return gain, float(max(over_folds, over_rows))
+
+
+def _offsets(folds: Sequence[Fold]) -> Integers:
+    """Return what is added to each fold's numbers of groups, so that no two folds have the same."""
+    return np.cumsum([0, *(int(fold.group.max(initial=-1)) + 1 for fold in folds[:-1])])
 
 
 def _combined(fold: Fold, members: Sequence[Member]) -> Floats:

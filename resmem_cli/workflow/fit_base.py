@@ -167,7 +167,7 @@ def _best_first(recipes: list[Recipe], rows: Rows, report: Report) -> tuple[list
     if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
         return recipes, [], 0
     problem = recipes[0].problem
-    known, asked = next(splits(rows.y, problem, _COMPARED_ON, np.random.default_rng(problem.seed)))
+    known, asked = next(splits(rows.X, rows.y, problem, _COMPARED_ON, np.random.default_rng(problem.seed)))
     training, held_out = rows.take(known), rows.take(asked)
     losses = []
     for recipe in recipes:

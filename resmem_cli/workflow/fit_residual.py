@@ -14,6 +14,7 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import memorising, metrics, selection
 from resmem_cli.model.bases import Base
 from resmem_cli.model.fitting import Fitting, Place, Represented, Residuals, represent
+from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.neighbourhood import Neighbourhood
@@ -54,7 +55,8 @@ class FittedMemory:
 
     `estimators` names the bases, in the order that the selection counts them by; `is_switched_off` says that the user,
     and not the folds, set the shrinkage to 0. `own_losses` are the first base's metric on the rows to remember and on
-    the further rows that it was not trained on, if there are any.
+    the further rows that it was not trained on, if there are any. `too_few` says how many rows could be held out, where
+    they were too few to measure by.
     """
 
     selection: Selection | None
@@ -67,6 +69,7 @@ class FittedMemory:
     is_switched_off: bool
     can_refit: bool
     own_losses: tuple[float, float] | None = None
+    too_few: int | None = None
 
     @property
     def looks_trained_on(self) -> bool:
@@ -97,7 +100,8 @@ def fit_residual(
         model: the directory.
         options: how to remember.
         report: is told what is being done.
-        valid: further rows, which the bases were not trained on. Then the folds ask about these alone.
+        valid: further rows, which the bases were not trained on. Then the settings are chosen by these alone, of which
+            a memory knows nothing that holds the others; the memory that is kept holds these too.
         wait: until another writer is done, or refuse to.
 
     Raises:
@@ -116,18 +120,20 @@ def fit_residual(
             known = known.joined(labelled.read(valid, base.schema))
         hashes = encoding.hash_rows(known.X, known.y)
         is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
-        if base.n_forgotten:  # which rows those were is not known any more: any may have trained the base
-            is_new[:] = False
-        if valid is not None:
-            is_new[:n_first] = False
-        rows = Rows(known.X, known.y, known.weight, is_new)
+        is_valid = None if valid is None else np.arange(len(hashes)) >= n_first
+        if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
+            is_new &= False if is_valid is None else is_valid
+        rows = Rows(known.X, known.y, known.weight, is_new, is_valid)
         recipes = _recipes(base, rows)
-        chosen, members, trained = _choose(rows, base, recipes, options, threads=threads, report=report)
+        too_few = _too_few(rows, recipes[0], options)
+        chosen, members, trained = _choose(
+            rows, base, recipes, options, too_few=too_few, threads=threads, report=report
+        )
         fittings = [
             Fitting(
                 rows,
                 fitted,
-                recipe,
+                recipe.within,
                 memory_plan.n_steps(options, len(rows.y)),
                 threads,
                 report,
@@ -164,6 +170,7 @@ def fit_residual(
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
         own_losses=None if valid is None else _own_losses(base.bases[0], rows, n_first, objective),
+        too_few=too_few,
     )
 
 
@@ -202,14 +209,37 @@ def _own_losses(base: Base, rows: Rows, n_first: int, objective: str) -> tuple[f
     return metrics.as_metric(objective, own), metrics.as_metric(objective, other)
 
 
+def _too_few(rows: Rows, recipe: Recipe, options: MemoryOptions) -> int | None:
+    """Return how many rows can be held out, if that says nothing of a gain; None if it does or nobody asks."""
+    if options.n_folds == 0:
+        return None
+    held_out = recipe.honest(rows)
+    n_different = int(equal_rows(held_out.X[:, : len(recipe.problem.n_categories)]).max(initial=-1)) + 1
+    return len(held_out.y) if len(held_out.y) < selection.LEAST_HELD_OUT or n_different < options.n_folds else None
+
+
 def _choose(
-    rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: MemoryOptions, *, threads: int, report: Report
+    rows: Rows,
+    base: StoredBase,
+    recipes: Sequence[Recipe],
+    options: MemoryOptions,
+    *,
+    too_few: int | None,
+    threads: int,
+    report: Report,
 ) -> tuple[Selection | None, tuple[Member, ...], Mapping[Place, Neighbourhood]]:
     plans, grid = memory_plan.plans(rows, base, recipes, options), memory_plan.grid(rows, base, options)
     if options.n_folds == 0:
         return None, (memory_plan.only_choice(plans, grid),), {}
     if options.n_folds == 1:
         raise UsageError("one fold leaves no other rows to fit on", "let --folds be 2 or more, or 0 to choose nothing")
+    if too_few is not None:
+        if grid.is_forced:
+            raise UsageError(
+                f"{too_few:,} held-out rows are too few to choose settings by",
+                f"give at least {selection.LEAST_HELD_OUT}, or every setting and --folds 0",
+            )
+        return None, (selection.nothing(grid, [Place(0, name) for name in plans[0].representations]),), {}
     if len(rows.y) < 2 * options.n_folds:
         raise DataError(
             f"{len(rows.y)} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds"
@@ -230,17 +260,21 @@ def _choose(
 def _recipes(base: StoredBase, rows: Rows) -> list[Recipe]:
     """Where enough rows are new to the bases they stay, and are asked about those; otherwise every fold fits anew.
 
-    A base from elsewhere stays always.
+    A base from elsewhere stays always, and where rows were given to decide by every base does.
 
     Raises:
-        UsageError: there is no row that such a base was not trained on.
+        UsageError: none of those rows is new to the base.
     """
     came = not all(spec.can_refit for spec in base.specs)
-    if came and not rows.is_new.any():
-        raise UsageError("--valid holds no row that counts", "give labelled rows that the base was not trained on")
-    stays = came or has_enough_new(rows.is_new)
+    if rows.is_valid is not None and not (rows.is_new & rows.is_valid).any():
+        raise UsageError(
+            "the base was trained on every row of --valid", "give labelled rows that the base was not trained on"
+        )
+    to_remember = rows.is_new if rows.is_valid is None else rows.is_new[~rows.is_valid]
+    has_new = came or has_enough_new(to_remember)
+    stays = has_new or rows.is_valid is not None
     pairs = zip(base.specs, base.bases, strict=True)
-    return [Recipe(spec, base.problem, fitted if stays else None) for spec, fitted in pairs]
+    return [Recipe(spec, base.problem, fitted if stays else None, not has_new) for spec, fitted in pairs]
 
 
 def _folds_json(chosen: Selection | None) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def n_steps(options: MemoryOptions, n_rows: int) -> int:
 
 def plans(rows: Rows, base: StoredBase, recipes: Sequence[Recipe], options: MemoryOptions) -> list[Plan]:
     """Return what the folds do with each base; with the first alone where its memory is switched off or alone asked."""
-    if options.residuals == "cross-fitted" and recipes[0].fixed is not None:
+    if options.residuals == "cross-fitted" and recipes[0].within.fixed is not None:
         raise UsageError(
             "the base stays as it is, because enough rows are new to it: their residuals need no cross-fitting",
             "leave --residuals out",

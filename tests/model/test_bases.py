@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from resmem_cli.errors import UsageError
@@ -286,7 +284,7 @@ def test_poisson_of_hardly_anything_but_zeros_is_fitted(n_positive):
 def test_poisson_keeps_the_bags_that_can_be_stopped_and_stay_near(monkeypatch):
     """Of three, one is held out no count at all, and one goes far beyond the targets."""
     X, _, problem = make_rows(1_000, REGRESSION)
-    tenths = [validation_rows(X[:, 0], problem, bag) for bag in range(3)]
+    tenths = [validation_rows(X, X[:, 0], problem, bag) for bag in range(3)]
     y = np.where(np.arange(1_000) % 7 == 0, 2.0, 0.0)
     y[tenths[1]] = 0
     both = ESTIMATORS["poisson"].fit(X, y, None, problem, {"max_iter": 5})
@@ -403,12 +401,35 @@ def test_boosting_of_many_rare_classes_has_rows_to_stop_by():
 @pytest.mark.parametrize("counts", [(1_000,), (900, 99, 1), (6,) * 200, (1,) * 50 + (950,)])
 def test_a_tenth_of_the_rows_is_held_out_of_every_class_its_share_and_never_a_whole_class(counts):
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.float64)
-    held = validation_rows(y, Problem((0,), len(counts), 0))
+    held = validation_rows(np.arange(len(y) * 1.0)[:, None], y, Problem((0,), len(counts), 0))
     n_single = sum(count == 1 for count in counts)
     assert held.sum() == (len(y) - n_single) // 10
     of_class = np.bincount(y[held].astype(int), minlength=len(counts))
     assert (np.abs(of_class - np.array(counts) / 10) <= 1).all()
     assert (of_class < counts).all()
+
+
+@EVERY_TASK
+def test_rows_of_equal_features_are_all_held_out_to_stop_by_or_none_is(n_classes):
+    X, y, problem = make_rows(400, n_classes)
+    held = validation_rows(np.vstack([X, X, X]), np.concatenate([y, y, y[::-1]]), problem)
+    np.testing.assert_array_equal(held[:400], held[400:800])
+    np.testing.assert_array_equal(held[:400], held[800:])
+    assert held.sum() == 120
+
+
+@EVERY_TASK
+def test_a_network_is_not_stopped_by_copies_of_the_rows_that_it_is_fitted_to(n_classes):
+    """Of noise it learns nothing that held-out rows confirm, and stops early; by copies it would go on to the end."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    y = rng.normal(size=300) if n_classes == REGRESSION else rng.integers(0, n_classes, 300) * 1.0
+    problem = Problem((0,) * 4, n_classes, 0)
+    once, twice = (
+        ESTIMATORS["mlp"].fit(np.vstack([X] * n), np.concatenate([y] * n), None, problem, {}) for n in (1, 2)
+    )
+    losses = [row_loss(y, each.predict(X)).mean() for each in (once, twice)]
+    assert losses[1] > 0.8 * losses[0]
 
 
 @EVERY_TASK
@@ -466,7 +487,7 @@ def test_every_bag_is_stopped_by_rows_of_its_own(n_classes, monkeypatch):
 
     monkeypatch.setattr(Boosting, "sklearn_class", classmethod(lambda cls, problem: Recorded))
     base = Boosting.fit(X, y, weight, problem, {"max_iter": 5})
-    held = [validation_rows(y, problem, bag) for bag in range(3)]
+    held = [validation_rows(X, y, problem, bag) for bag in range(3)]
     assert max(np.sum(held, axis=0)) == 1
     for (n_fitted, X_val, y_val, weight_val, weight_fitted), rows in zip(found, held, strict=True):
         assert n_fitted == 1_200 - rows.sum()
@@ -516,11 +537,11 @@ def test_linear_predicts_as_scikit_learns_own_pipeline(n_classes, weighted):
     X, y, problem = make_rows(200, n_classes)
     X[:, 3] = np.exp(X[:, 0])
     weight = np.random.default_rng(1).uniform(0.2, 3, 200) if weighted else None
-    scale = ColumnTransformer([("numbers", StandardScaler(), [0, 1, 3]), ("categories", OneHotEncoder(), [2])])
+    numbers = StandardScaler().fit(X[:, [0, 1, 3]], sample_weight=weight).transform(X[:, [0, 1, 3]])
+    scaled = np.hstack([numbers, OneHotEncoder(sparse_output=False).fit_transform(X[:, [2]])])
     model = Ridge() if n_classes == 0 else LogisticRegression(max_iter=300)
-    step = {f"{type(model).__name__.lower()}__sample_weight": weight}
-    reference = make_pipeline(scale, model).fit(X, y, **step)
-    expected = reference.predict(X)[:, None] if n_classes == 0 else reference.predict_proba(X)
+    reference = model.fit(scaled, y, sample_weight=weight)
+    expected = reference.predict(scaled)[:, None] if n_classes == 0 else reference.predict_proba(scaled)
     found = Linear.fit(X, y, weight, problem, {}).predict(X)
     np.testing.assert_allclose(found, expected, atol=1e-3 if n_classes else 1e-5)
 

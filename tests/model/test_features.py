@@ -194,3 +194,29 @@ def test_a_number_is_two_valued_if_hardly_a_row_has_a_third(n: int) -> None:
     X[: n // 20, 1] = 0.5  # a twentieth: a third value
     found = FeatureSpace.fit(X, (0,) * 8, "normal").is_two_valued
     assert found.tolist() == [True, False, False, False, True, True, True, True]
+
+
+# Weights
+
+
+@pytest.mark.parametrize("scaling", ["standard", "normal"])
+def test_equal_weights_change_nothing_in_whatever_unit(scaling):
+    X = np.random.default_rng(0).lognormal(size=(500, 2))
+    X[::7, 1] = np.nan
+    plain = FeatureSpace.fit(X, (0, 0), scaling).transform(X)
+    for unit in (1e-6, 1.0, 1e6):
+        weighted = FeatureSpace.fit(X, (0, 0), scaling, np.full(500, unit)).transform(X)
+        np.testing.assert_allclose(weighted, plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "normal"])
+def test_a_row_of_weight_0_says_nothing_and_one_of_weight_3_as_much_as_three(scaling):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2_000, 1))
+    weight = rng.integers(0, 4, 2_000) * 1.0
+    X[np.flatnonzero(weight == 0)[:3], 0] = [1e9, -1e9, np.nan]
+    weighted = FeatureSpace.fit(X, (0,), scaling, weight)
+    repeated = FeatureSpace.fit(np.repeat(X, weight.astype(int), axis=0), (0,), scaling)
+    assert not weighted.indicated.any()
+    probe = np.linspace(-2.5, 2.5, 41)[:, None]
+    np.testing.assert_allclose(weighted.transform(probe), repeated.transform(probe), atol=0.02)

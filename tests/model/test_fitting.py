@@ -12,6 +12,7 @@ from resmem_cli.model import fitting as fitting_module
 from resmem_cli.model import parallel
 from resmem_cli.model.bases import ESTIMATORS
 from resmem_cli.model.encoder import KINDS
+from resmem_cli.model.features import mean_and_spread
 from resmem_cli.model.fitting import Fitting
 from resmem_cli.model.kernel import residuals
 from tests.model.examples import (
@@ -139,7 +140,7 @@ def test_every_row_is_asked_once_of_a_base_and_a_memory_of_the_others(n_classes,
     weight = np.random.default_rng(0).uniform(0.5, 3, 90)
     fitting = fitting_of(rows_of(X, y, weight=weight), problem)
     space, lessons = fitting.space, fitting.lessons(kind)
-    unit = np.array([y.mean(), y.std()]) if n_classes == 0 else np.array([0.0, 1.0])
+    unit = np.array(mean_and_spread(y, weight)) if n_classes == 0 else np.array([0.0, 1.0])
     queries = [rows_of_inputs(lesson.queries, fitting, X) for lesson in lessons]
     assert len(lessons) == 4
     assert sorted(itertools.chain(*queries)) == list(range(90))

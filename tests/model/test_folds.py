@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from resmem_cli.model import folds, kernel, parallel
+from resmem_cli.model import folds, parallel, scoring
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.fitting import RESIDUALS, Fitting, Place
-from resmem_cli.model.folds import Fold, Plan, _joined, _run_fold, growing_folds
+from resmem_cli.model.folds import Fold, Plan, View, _joined, _run_fold, growing_folds
+from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memorising import memorise
 from resmem_cli.model.memory import GraphOptions
@@ -49,12 +51,15 @@ def plan_of(
     representations=None,
     residuals=None,
     share_of_cells=None,
+    temperatures=(1.0,),
 ) -> Plan:
     if representations is None:
         represents = name not in ("constant", "parrot")
         representations = (*CHEAP, *(("model",) if represents else ()), *learned)
     recipe = quick_recipe(name, problem, fixed)
-    return Plan(recipe, representations, residuals, n_neighbors, GraphOptions(), 2, share_of_cells)
+    return Plan(
+        recipe, representations, residuals, n_neighbors, GraphOptions(), 2, share_of_cells, temperatures=temperatures
+    )
 
 
 def run(rows: Rows, *plans: Plan, n_folds: int = 5, threads: int = 1) -> list[Fold]:
@@ -62,13 +67,20 @@ def run(rows: Rows, *plans: Plan, n_folds: int = 5, threads: int = 1) -> list[Fo
 
 
 def one_fold(rows: Rows, plan: Plan, remembered: np.ndarray, asked: np.ndarray) -> Fold:
-    return _joined(plan.recipe.honest(rows.take(asked)), [_run_fold(rows, plan, remembered, asked, 1)])
+    queries = plan.recipe.honest(rows.take(asked))
+    return _joined(queries, equal_rows(queries.X), [_run_fold(rows, plan, remembered, asked, 1)])
 
 
 def arrays_of(fold: Fold) -> dict[str, np.ndarray]:
     """Everything a fold holds but the labels and weights of its held-out rows."""
-    views = {f"{place} {key}": value for place, view in fold.views.items() for key, value in vars(view).items()}
+    views = {f"{place} {key}": value for place, view in fold.views.items() for key, value in arrays_in(view).items()}
     return {**{f"predictions {base}": each for base, each in enumerate(fold.predictions)}, **views}
+
+
+def arrays_in(view: View) -> dict[str, np.ndarray]:
+    """The fields of a view, its residuals by temperature."""
+    residuals = {f"residuals {temperature}": each for temperature, each in view.residuals.items()}
+    return {name: value for name, value in vars(view).items() if name != "residuals"} | residuals
 
 
 def assert_same(first: Fold, second: Fold) -> None:
@@ -145,31 +157,36 @@ def test_held_out_rows_do_not_reach_the_memory_or_each_others_answers(name):
         other = after.views[space]
         np.testing.assert_array_equal(view.cells[0], other.cells[0])
         np.testing.assert_allclose(view.distances[0], other.distances[0], rtol=1e-6)
-        for key in ("counts", "targets", "predictions"):
-            np.testing.assert_array_equal(getattr(view, key), getattr(other, key))
+        np.testing.assert_array_equal(view.counts, other.counts)
+        np.testing.assert_array_equal(view.residuals[1.0], other.residuals[1.0])
 
 
 @EVERY_BASE
 @EVERY_TASK
 @pytest.mark.parametrize("kind", RESIDUALS)
-def test_a_fold_answers_as_the_model_that_its_remembered_rows_make(name, n_classes, kind):
+@pytest.mark.parametrize("share_of_cells", [None, 0.2], ids=["whole", "condensed"])
+def test_a_fold_answers_as_the_model_that_its_remembered_rows_make(name, n_classes, kind, share_of_cells):
+    """What is judged is what is built: in every space, of residuals of every kind, at every temperature."""
     X, y, problem = make_rows(120, n_classes)
     X[60:80] = X[:20]  # equal rows
     weight = np.random.default_rng(0).uniform(0.5, 2, 120)
     asked = np.arange(0, 120, 5)
     remembered = np.setdiff1d(np.arange(120), asked)
-    plan = plan_of(name, problem, learned=LEARNED, residuals=kind)
+    temperatures = (1.0,) if n_classes == REGRESSION else (1.0, 2.5)
+    plan = plan_of(
+        name, problem, learned=LEARNED, residuals=kind, share_of_cells=share_of_cells, temperatures=temperatures
+    )
     rows = rows_of(X, y, weight=weight)
+    most_cells = None if share_of_cells is None else round(share_of_cells * len(remembered))
     fold = one_fold(rows, plan, remembered, asked)
     fitting = fitting_of(rows.take(remembered), problem, estimator=name, n_steps=plan.n_steps)
     assert list(fold.views) == [Place(0, representation, kind) for representation in plan.representations]
-    for place, view in fold.views.items():
-        corrected = memorise(fitting, place, Settings(8, 0.5, shrinkage=0.7), GraphOptions()).corrected
-        expected = ResMem((fitting.base,), (corrected,), (1.0,)).predict(X[asked])
+    for place, temperature in itertools.product(fold.views, temperatures):
+        settings = Settings(8, 0.5, shrinkage=0.7, temperature=temperature)
+        built = memorise(fitting, place, settings, GraphOptions(), most_cells=most_cells)
+        expected = ResMem((fitting.base,), (built.corrected,), (1.0,)).predict(X[asked])
         np.testing.assert_allclose(fold.predictions[0], expected.base)
-        weights = kernel.weights(view.distances, view.counts[view.cells], 0.5, is_relative=True)
-        correction = kernel.correction(weights, (view.targets - view.predictions)[view.cells], view.trend)
-        found = kernel.corrected(fold.predictions[0], correction, 0.7)
+        found = scoring.predictions(fold, place, settings)
         np.testing.assert_allclose(found, expected.resmem, rtol=1e-6, atol=1e-9)
 
 
@@ -177,7 +194,7 @@ def test_a_fold_of_fewer_cells_than_neighbours_takes_all():
     X, y, problem = make_rows(40, REGRESSION)
     few = np.tile(X[:6], (10, 1))
     done = run(rows_of(few, np.tile(y[:6], 10)), plan_of("linear", problem, n_neighbors=128))
-    assert {fold.views[FEATURES].distances.shape[1] for fold in done} == {6}
+    assert {fold.views[FEATURES].distances.shape[1] for fold in done} == {4, 5}  # one or two of six are held out
 
 
 def test_a_class_with_one_row_and_a_column_with_one_value_are_no_obstacle():
@@ -191,6 +208,89 @@ def test_a_class_with_one_row_and_a_column_with_one_value_are_no_obstacle():
         done = run(rows_of(X, y), plan_of(name, problem))
         assert sum(len(fold.y) for fold in done) == 60
         assert all(np.isfinite(fold.predictions[0]).all() for fold in done)
+
+
+# Rows of equal features
+
+
+def copied(n: int, n_classes: int) -> tuple[Rows, Problem]:
+    """Every row twice, its label another one each time, told apart by their weights."""
+    X, y, problem = make_rows(n, n_classes)
+    weight = np.arange(1.0, 2 * n + 1)
+    other = y + 1 if n_classes == REGRESSION else (y + 1) % n_classes
+    return rows_of(np.vstack([X, X]), np.concatenate([y, other]), weight=weight), problem
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("learned", [(), LEARNED[:1]], ids=["folds", "groups"])
+def test_rows_of_equal_features_are_held_out_together(n_classes, learned):
+    rows, problem = copied(60, n_classes)
+    for folds_done in growing_folds(rows, [plan_of("linear", problem, learned=learned)], 4, threads=1, report=print):
+        originals = [set(np.mod(fold.weight - 1, 60).tolist()) for fold in folds_done]
+        assert sum(map(len, originals)) == sum(len(fold.y) for fold in folds_done) / 2 == len(set.union(*originals))
+        for fold in folds_done:
+            assert np.bincount(fold.group).tolist() == [2] * (len(fold.y) // 2)
+            np.testing.assert_array_equal(fold.group[: len(fold.y) // 2], fold.group[len(fold.y) // 2 :])
+            assert fold.views[FEATURES].distances.min() > 0  # no copy of theirs is remembered
+
+
+@EVERY_TASK
+def test_of_very_many_rows_equal_ones_are_on_one_side_too(monkeypatch, n_classes):
+    monkeypatch.setattr(folds, "MOST_FOLDED_ROWS", 100)
+    monkeypatch.setattr(folds, "MOST_SPLIT_ROWS", 90)
+    rows, problem = copied(60, n_classes)
+    done = run(rows, plan_of("linear", problem))
+    assert sum(len(fold.y) for fold in done) == 18
+    assert all(fold.views[FEATURES].distances.min() > 0 for fold in done)
+
+
+# Rows that were given to decide by
+
+
+def with_valid(X, y, n_first: int, problem, **changed) -> Rows:
+    is_valid = np.arange(len(y)) >= n_first
+    return replace(rows_of(X, y, is_new=is_valid), is_valid=is_valid, **changed)
+
+
+@EVERY_TASK
+def test_rows_given_to_decide_by_are_asked_about_and_not_remembered_by_each_other(n_classes):
+    X, y, problem = make_rows(140, n_classes)
+    X[100:120] = X[120:140]  # equal among themselves
+    X[95:100] = X[120:125]  # and to some that are to be remembered, which then are not
+    base = quick_base("linear", X[:100], y[:100], problem)
+    rows = with_valid(X, y, 100, problem, weight=np.arange(1.0, 141))
+    done = run(rows, plan_of("linear", problem, fixed=base), n_folds=4)
+    np.testing.assert_array_equal(np.sort(np.concatenate([f.weight for f in done])), np.arange(101.0, 141))
+    for fold in done:
+        assert fold.views[FEATURES].counts.sum() == np.arange(1.0, 96).sum()
+        np.testing.assert_allclose(fold.predictions[0], base.predict(X[fold.weight.astype(int) - 1]))
+
+
+def test_an_encoder_learns_from_what_bases_leave_of_rows_to_remember_before_other_rows_decide(monkeypatch):
+    """The base has seen them all, so that it is fitted anew on parts of them; the rows that decide teach nothing."""
+    X, y, problem = make_rows(140, REGRESSION)
+    base = quick_base("linear", X[:100], y[:100], problem)
+    plan = plan_of("linear", problem, fixed=base, representations=LEARNED[1:2])
+    plan = replace(plan, recipe=replace(plan.recipe, fits_within=True))
+    before = run(with_valid(X, y, 100, problem), plan)
+    after = run(with_valid(X, np.where(np.arange(140) < 100, y, -5 * y), 100, problem), plan)
+    for fold, other in zip(before, after, strict=True):
+        assert_same(fold, other)
+
+
+def test_of_very_many_rows_every_honest_one_is_asked_about(monkeypatch):
+    monkeypatch.setattr(folds, "MOST_FOLDED_ROWS", 100)
+    monkeypatch.setattr(folds, "MOST_SPLIT_ROWS", 75)
+    X, y, problem = make_rows(140, REGRESSION)
+    base = quick_base("linear", X[:130], y[:130], problem)
+    plan = plan_of("linear", problem, fixed=base)
+    for rows in (with_valid(X, y, 130, problem), rows_of(X, y, is_new=np.arange(140) >= 130)):
+        done = run(rows, plan)
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.y for fold in done])), np.sort(y[130:]))
+        assert {fold.views[FEATURES].counts.sum() for fold in done} == {60}
+    every = run(rows_of(X, y, is_new=np.ones(140, dtype=bool)), plan)  # more than are asked about
+    assert sum(len(fold.y) for fold in every) == 15
+    assert {fold.views[FEATURES].counts.sum() for fold in every} == {60}
 
 
 # Which base
@@ -332,7 +432,7 @@ def test_a_part_of_a_fold_keeps_what_belongs_to_its_rows(n_classes):
         np.testing.assert_array_equal(view.cells, fold.views[space].cells[[4, 0]])
         if view.trend is not None:
             np.testing.assert_array_equal(view.trend, fold.views[space].trend[[4, 0]])
-        assert view.targets is fold.views[space].targets
+        assert view.residuals is fold.views[space].residuals
 
 
 # Several bases
@@ -355,8 +455,9 @@ def test_of_several_bases_each_is_in_a_fold_what_it_is_alone(n_classes):
             np.testing.assert_array_equal(fold.y, one.y)
             np.testing.assert_array_equal(fold.predictions[base], one.predictions[0])
             for place, view in one.views.items():
-                for key, value in vars(view).items():
-                    np.testing.assert_array_equal(getattr(fold.views[place._replace(base=base)], key), value)
+                other = arrays_in(fold.views[place._replace(base=base)])
+                for key, value in arrays_in(view).items():
+                    np.testing.assert_array_equal(other[key], value)
 
 
 def test_as_few_folds_are_run_for_every_base_where_an_encoder_is_trained_on_one(monkeypatch):
@@ -480,7 +581,7 @@ def test_a_condensed_memory_is_searched_beside_the_whole_one() -> None:
         assert other.whole.keys() == other.views.keys() == fold.views.keys()
         for place, view in fold.views.items():
             np.testing.assert_array_equal(other.whole[place].distances, view.distances)
-            np.testing.assert_array_equal(other.whole[place].targets, view.targets)
+            np.testing.assert_array_equal(other.whole[place].residuals[1.0], view.residuals[1.0])
             few = other.views[place].counts
             assert len(few) == round(0.25 * 150)  # of the 150 rows that are not asked about
             assert few.sum() == view.counts.sum() == 150

@@ -18,9 +18,10 @@ from tests.model.examples import FEW, MULTICLASS, REGRESSION, make_rows, quick_b
 @given(n=st.integers(4, 300), n_classes=st.sampled_from([0, 2, 5]), n_folds=st.integers(2, 6), seed=st.integers(0, 99))
 def test_every_row_is_held_out_once_and_otherwise_remembered_and_classes_are_spread(n, n_classes, n_folds, seed):
     rng = np.random.default_rng(seed)
+    X = np.arange(n * 1.0)[:, None]
     y = rng.normal(size=n) if n_classes == 0 else np.minimum(rng.geometric(0.4, n) - 1, n_classes - 1) * 1.0
-    found = list(splits(y, Problem((0,), n_classes, seed), n_folds, rng))
-    assert len(found) == n_folds
+    found = list(splits(X, y, Problem((0,), n_classes, seed), n_folds, rng))
+    assert len(found) == min(n_folds, n)
     held = np.concatenate([asked for _, asked in found])
     np.testing.assert_array_equal(np.sort(held), np.arange(n))
     for remembered, asked in found:
@@ -32,10 +33,35 @@ def test_every_row_is_held_out_once_and_otherwise_remembered_and_classes_are_spr
         assert (np.ptp(counts, axis=0) <= 1).all()
 
 
+@FEW
+@given(
+    copies=st.lists(st.integers(1, 9), min_size=2, max_size=40),
+    n_classes=st.sampled_from([0, 2]),
+    n_folds=st.integers(2, 6),
+)
+def test_rows_of_equal_features_are_on_one_side_of_every_split(copies, n_classes, n_folds):
+    rng = np.random.default_rng(len(copies))
+    labels = rng.permutation(np.repeat(np.arange(len(copies)), copies))
+    X = np.column_stack([labels, np.where(labels == 1, np.nan, -0.0), rng.normal(size=len(labels))])
+    X[labels % 2 == 0, 1] = 0.0  # which equals -0.0
+    y = rng.integers(0, 2, len(labels)) * 1.0
+    found = list(splits(X, y, Problem((0, 0), n_classes, 0), n_folds, rng))  # the third is no feature
+    assert len(found) == min(n_folds, len(copies))
+    assert np.bincount(np.concatenate([asked for _, asked in found])).tolist() == [1] * len(labels)
+    for remembered, asked in found:
+        assert len(remembered)
+        assert len(asked)
+        assert not np.isin(labels[remembered], labels[asked]).any()
+
+
+def test_rows_that_are_all_equal_cannot_be_split():
+    assert list(splits(np.ones((9, 2)), np.arange(9.0), Problem((0, 0), 0, 0), 3, np.random.default_rng(0))) == []
+
+
 def test_splits_are_drawn_by_the_generator_they_are_given():
-    _, y, problem = make_rows(50, MULTICLASS)
+    X, y, problem = make_rows(50, MULTICLASS)
     first, again, other = (
-        [asked.tolist() for _, asked in splits(y, problem, 5, np.random.default_rng(seed))] for seed in (1, 1, 2)
+        [asked.tolist() for _, asked in splits(X, y, problem, 5, np.random.default_rng(seed))] for seed in (1, 1, 2)
     )
     assert first == again != other
 

@@ -228,13 +228,28 @@ class TestMemory:
             ]
         assert folds["candidates"][0]["loss"] == done.selection.candidates[0].loss
 
-    @pytest.mark.parametrize("n_folds", [1, 6])
+    @pytest.mark.parametrize("n_folds", [1, 31])
     def test_folds_that_the_rows_do_not_allow(self, pipeline: Pipeline, n_folds: int) -> None:
         train = pipeline.file("train.parquet", mixed(60))
         pipeline.fit_base(train, "constant", Roles("y"))
-        few = pipeline.file("few.parquet", mixed(11))
         with pytest.raises(UsageError if n_folds == 1 else DataError):
-            pipeline.fit_residual(few, MemoryOptions(n_folds=n_folds, threads=1))
+            pipeline.fit_residual(train, MemoryOptions(n_folds=n_folds, threads=1))
+
+    @pytest.mark.parametrize("n_rows", [11, 29])
+    def test_fewer_than_30_held_out_rows_say_nothing_of_a_gain(self, pipeline: Pipeline, n_rows: int) -> None:
+        few = pipeline.file("few.parquet", mixed(n_rows))
+        done = pipeline.fit(few, "constant", Roles("y"), MemoryOptions(threads=1))
+        assert (done.selection, done.too_few, done.uses_memory) == (None, n_rows, False)
+        assert pipeline.predict(few)["prediction"] == pipeline.predict(few)["prediction_base"]
+        with pytest.raises(UsageError, match=f"^{n_rows} held-out rows are too few to choose settings by"):
+            pipeline.fit_residual(few, MemoryOptions(shrinkage=1.0, threads=1))
+
+    def test_rows_that_are_hardly_different_say_nothing_of_a_gain(self, pipeline: Pipeline) -> None:
+        """All rows of a fold are remembered, or none of what is equal to them."""
+        one = mixed(4)
+        same = pipeline.file("same.parquet", pa.concat_tables([one] * 20))
+        done = pipeline.fit(same, "constant", Roles("y"), MemoryOptions(threads=1))
+        assert (done.selection, done.too_few, done.uses_memory) == (None, 80, False)
 
     def test_folds_choose_among_as_many_neighbours_as_they_have(self, pipeline: Pipeline) -> None:
         done = pipeline.fit(pipeline.file("t.parquet", mixed(12)), "constant", Roles("y"), MemoryOptions(threads=1))

@@ -108,7 +108,7 @@ class TestBases:
         (table,) = Input((train,)).wholes()
         X, _ = encoding.encode(table, stored.schema)
         y, weight = encoding.encode_target(table, stored.schema), encoding.encode_weight(table, stored.schema)
-        known, asked = next(splits(y, stored.problem, 5, np.random.default_rng(5)))
+        known, asked = next(splits(X, y, stored.problem, 5, np.random.default_rng(5)))
         training = Rows(X, y, weight, np.zeros(203, dtype=bool)).take(known)
         assert (done.estimators, done.n_held_out) == (("linear", "constant"), len(asked))
         assert done.objective == ("rmse" if is_regression else "log_loss")

@@ -53,7 +53,7 @@ class Linear(OfArrays, FromSklearn):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        space = FeatureSpace.fit(X, problem.n_categories, "standard")
+        space = FeatureSpace.fit(X, problem.n_categories, "standard", weight)
         features = space.transform(X).astype(np.float64)
         if not problem.is_regression and np.all(y == y[0]):  # which LogisticRegression refuses
             return cls(space, np.zeros((features.shape[1], 1)), np.zeros(1), np.empty(0), y[:1], problem.n_classes)

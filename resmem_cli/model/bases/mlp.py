@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import FromSklearn, OfArrays, Problem, fitting, softmax, spread_classes
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.bases.protocol import (
+    FromSklearn,
+    OfArrays,
+    Problem,
+    fitting,
+    softmax,
+    spread_classes,
+    validation_rows,
+)
+from resmem_cli.model.features import FeatureSpace, mean_and_spread
+from resmem_cli.model.grouping import equal_rows
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "relu": lambda z: np.maximum(z, 0.0),
@@ -28,6 +39,31 @@ def _can_hold_out(y: Floats, problem: Problem) -> bool:
     counts = np.bincount(y.astype(np.int64))
     present = counts[counts > 0]
     return bool(present.min() >= 2 and len(y) >= 10 * len(present))
+
+
+def _has_equal_rows(X: Floats, problem: Problem) -> bool:
+    labels = equal_rows(X[:, : len(problem.n_categories)])
+    return bool(labels.max(initial=-1) + 1 < len(labels))
+
+
+def _stopped_by(network: Any, X: Singles, target: Floats, weight: Floats | None, held: NDArray[np.bool_]) -> Any:
+    """Fit a network, stopped by some of the rows as scikit-learn stops it by a tenth that it draws itself.
+
+    That tenth may hold copies of rows that it is fitted to, and then says nothing of when to stop.
+    """
+    of_fitted, of_held = (None, None) if weight is None else (weight[~held], weight[held])
+    classes = {"classes": np.unique(target)} if hasattr(network, "predict_proba") else {}
+    network.set_params(early_stopping=False)  # which fitting epoch by epoch refuses
+    best, best_score, n_without = network, -np.inf, 0
+    for _ in range(network.max_iter):
+        network.partial_fit(X[~held], target[~held], **classes, sample_weight=of_fitted)
+        score = network.score(X[held], target[held], sample_weight=of_held)
+        n_without = 0 if score > best_score + network.tol else n_without + 1
+        if score > best_score:
+            best, best_score = copy.deepcopy(network), score
+        if n_without > network.n_iter_no_change:
+            break
+    return best
 
 
 @dataclass(frozen=True)
@@ -75,14 +111,23 @@ class Mlp(OfArrays, FromSklearn):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        space = FeatureSpace.fit(X, problem.n_categories, "normal")
-        scale = np.array([y.mean(), y.std() or 1.0]) if problem.is_regression else np.array([0.0, 1.0])
+        space = FeatureSpace.fit(X, problem.n_categories, "normal", weight)
+        mean, spread = mean_and_spread(y, weight) if problem.is_regression else (0.0, 1.0)
+        scale = np.array([mean, spread or 1.0])
         target = (y - scale[0]) / scale[1] if problem.is_regression else y
         network = cls.unfitted(problem, params)
         if not _can_hold_out(y, problem):
             network.set_params(early_stopping=False)
+        held = validation_rows(X, y, problem)
+        stops_by_ours = (
+            network.early_stopping and network.solver != "lbfgs" and held.any() and _has_equal_rows(X, problem)
+        )
         with fitting(params):
-            fitted = network.fit(space.transform(X), target, sample_weight=weight)
+            features = space.transform(X)
+            if stops_by_ours:
+                fitted = _stopped_by(network, features, target, weight, held)
+            else:
+                fitted = network.fit(features, target, sample_weight=weight)
         return cls(
             space,
             tuple(np.asarray(layer, dtype=np.float32) for layer in fitted.coefs_),

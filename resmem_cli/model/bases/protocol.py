@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases.table import Table
+from resmem_cli.model.grouping import dealt, equal_rows
 
 # Of the packages that bases need: the extra that installs each, where it has another name.
 EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx"}
@@ -239,16 +240,17 @@ def softmax(logits: Floats) -> Floats:
     return normalised
 
 
-def validation_rows(y: Floats, problem: Problem, which: int = 0) -> NDArray[np.bool_]:
+def validation_rows(X: Floats, y: Floats, problem: Problem, which: int = 0) -> NDArray[np.bool_]:
     """Return [n] which rows to stop early by: one of ten tenths, spread evenly over the classes, of none the only row.
 
-    There may be none, of few rows.
+    Rows of equal features are all among them, or none is. There may be none, of few rows.
     """
-    shuffled = np.random.default_rng(problem.seed).permutation(len(y))
+    labels = equal_rows(X[:, : len(problem.n_categories)])
+    rng = np.random.default_rng(problem.seed)
+    order = dealt(labels, None if problem.is_regression else y, rng)
     if not problem.is_regression:
-        several = np.bincount(y.astype(np.int64))[y.astype(np.int64)] > 1
-        shuffled = shuffled[np.argsort(y[shuffled], kind="stable")]
-        shuffled = shuffled[several[shuffled]]
-    held = np.zeros(len(y), dtype=np.bool_)
-    held[shuffled[9 - which :: 10]] = True
-    return held
+        codes = y[np.unique(labels, return_index=True)[1]].astype(np.int64)  # of the groups
+        order = order[np.bincount(codes)[codes[order]] > 1]
+    held = np.zeros(len(np.unique(labels)), dtype=np.bool_)
+    held[order[9 - which :: 10]] = True
+    return held[labels]
