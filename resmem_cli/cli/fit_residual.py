@@ -136,8 +136,9 @@ def fit_residual(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Further labelled rows, which the base was not trained on: the settings are chosen by these alone. "
-            "For a base from elsewhere, whose training rows are not known.",
+            help="Further labelled rows, which the base was not trained on: the settings are chosen by these alone, "
+            "and by a memory that holds none of them; then they are remembered too. For a base from elsewhere, whose "
+            "training rows are not known, and for rows that are held out in whole groups or in time.",
         ),
     ] = None,
     folds: Annotated[

@@ -65,10 +65,10 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         UsageError: the roles contradict each other.
     """
     candidates = _candidates(parts[0], roles)
+    parts, of_weight = _with_weight(parts, roles.weight_column)
     rows = _typed(parts, {*candidates, roles.target, *roles.given, *filter(None, [roles.weight_column])}, roles)
     rows, notes = _with_target(rows, roles)
-    rows, of_weight = _with_weight(rows, roles.weight_column)
-    notes += of_weight
+    notes = of_weight + notes
     target, why = _target(rows, roles)
     columns = []
     for name in candidates:
@@ -158,18 +158,21 @@ def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
     return Target(roles.target, task, str(values.type)), why
 
 
-def _with_weight(rows: Rows, name: str | None) -> tuple[Rows, list[str]]:
-    """Drop the rows of weight 0, so that nothing is learned from them, and say how many."""
+def _with_weight(parts: Sequence[Rows], name: str | None) -> tuple[Sequence[Rows], list[str]]:
+    """Drop the rows of weight 0 before anything is learned from them, and say how many."""
     if name is None:
-        return rows, []
-    weight = kinds.as_number(rows, name)
-    keep = np.flatnonzero(weight != 0)  # what is missing or negative is refused when it is read
-    if len(keep) == 0:
-        raise DataError(f"{rows.source}: the weight '{name}' is 0 in every row", "give at least one row some weight")
-    if len(keep) == len(rows):
-        return rows, []
-    note = f"{len(rows) - len(keep):,} of {len(rows):,} rows have the weight 0 and are left out"
-    return rows.take(keep), [note]
+        return parts, []
+    # What is missing or negative is refused when it is read.
+    keep = [np.flatnonzero(kinds.as_number(part, name) != 0) for part in parts]
+    n_rows, n_kept = sum(map(len, parts)), sum(map(len, keep))
+    if n_kept == 0:
+        raise DataError(
+            f"{parts[0].source}: the weight '{name}' is 0 in every row", "give at least one row some weight"
+        )
+    if n_kept == n_rows:
+        return parts, []
+    kept = [part.take(rows) for part, rows in zip(parts, keep, strict=True) if len(rows)]
+    return kept, [f"{n_rows - n_kept:,} of {n_rows:,} rows have the weight 0 and are left out"]
 
 
 def _guessed_task(rows: Rows, name: str, kind: Kind) -> tuple[Task, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,27 @@ def test_rows_that_the_base_was_not_trained_on_are_what_the_folds_ask_about(data
     assert "it was probably trained on the former, whose residuals then say little" in ended.err
     assert "memorised 600 rows" in ended.err
     assert "seen in fitting" in run("evaluate", "valid.parquet", "--model", "m").out
+
+
+def test_rows_to_decide_by_are_no_memory_of_each_other(data: Path, run: Run) -> None:
+    """Of groups of six rows with a level of their own, new groups gain nothing, however many rows of one are given."""
+
+    def groups(name: str, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        places, levels = np.repeat(rng.normal(size=(100, 3)), 6, axis=0), np.repeat(rng.normal(0, 3, 100), 6)
+        columns = places + rng.normal(0, 0.02, places.shape)
+        table = dict(zip("abc", columns.T, strict=True)) | {"y": columns[:, 0] + levels + rng.normal(0, 0.3, 600)}
+        pq.write_table(pa.table(table), data / name)
+
+    groups("first.parquet", 0)
+    groups("valid.parquet", 1)
+    run("fit-base", "first.parquet", "--target", "y", "--model", "m", "--estimator", "linear")
+    ended = run("fit-residual", "first.parquet", "--valid", "valid.parquet", "--model", "m", "--effort", "quick")
+    assert "rmse of 600 held-out rows (new to the base)" in ended.lines[0]
+    found = re.search(r"gain ([+-][0-9.]+) %", ended.lines[0])
+    assert found is not None
+    assert abs(float(found[1])) < 5  # it was 83
+    assert "memorised 1,200 rows" in ended.lines[-1]
 
 
 def test_the_estimators_are_listed_with_what_there_is_to_install(run: Run) -> None:

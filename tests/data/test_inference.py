@@ -511,12 +511,25 @@ def test_weights_of_zero_everywhere_are_refused():
     )
 
 
+def test_rows_of_weight_0_teach_nothing_and_are_counted():
+    """Neither categories nor classes nor the kind of a column."""
+    found = learned(
+        text(x=["1", "2"] * 3 + ["a"], c=["p"] * 6 + ["q"], w=["1"] * 6 + ["0"], y=["u", "v"] * 3 + ["rare"]),
+        weight_column="w",
+        rarest_category=1,
+    )
+    assert [column.categories for column in found.schema.columns] == [(), ("p",)]
+    assert found.schema.columns[0].kind is Kind.NUMBER
+    assert found.schema.target.classes == ("u", "v")
+    assert "1 of 7 rows have the weight 0 and are left out" in found.notes
+
+
 def test_columns_of_no_use_may_have_different_types_in_different_files():
     csv = text("1.csv", id=["a1"] * 3, w=["1"] * 3, note=["x"] * 3, x=["1", "2", "3"], y=["0.5", "1.5", "2.5"])
     parquet = typed("2.parquet", id=[1, 2, 3], w=[1, 2, 0], note=[1, 2, 3], x=[4, 5, 6], y=Y[:3])
     found = learned(csv, parquet, id_column="id", weight_column="w", drop=["note"])
     assert found.schema.names == ("x",)
-    assert found.rows.column("w").to_pylist() == [1, 1, 1, 1, 2, 0]
+    assert found.rows.column("w").to_pylist() == [1, 1, 1, 1, 2]  # a row of weight 0 is left out
 
 
 @pytest.mark.parametrize("part", [typed(x=[1, 2] * 3, y=[1, 2] * 3), text(x=["1", "2"] * 3, y=["1", "2"] * 3)])

@@ -130,7 +130,7 @@ class TestWeights:
         repeated = rows.take(np.repeat(np.arange(100), weights))
         other = Pipeline(pipeline.folder / "other")
         other.folder.mkdir()
-        # Of a category alone: the scale of a number's distances knows rows, not weights.
+        # Of a category alone: a number's normal score is that of the middle of its weight, nearly that of as many rows.
         memory = replace(FIXED, n_neighbors=4)
         pipeline.fit(
             pipeline.file("weighted.parquet", rows.append_column("w", pa.array(weights))),
@@ -156,6 +156,21 @@ class TestWeights:
         assert reading.load_base(pipeline.model).bases[0].predict(np.zeros((1, 1)))[0, 0] == pytest.approx(
             rows["y"].to_numpy()[20:].mean()
         )
+
+    @pytest.mark.parametrize("estimator", ["boosting", "lightgbm", "xgboost", "catboost", "linear", "mlp"])
+    def test_weight_0_is_left_out(self, pipeline: Pipeline, estimator: str) -> None:
+        """Neither scales nor bins nor categories nor early stopping know of such a row."""
+        rows = mixed(60)
+        wild = rows.set_column(0, "a", pa.array(np.arange(60) * 1e6)).set_column(2, "kind", pa.array(["other"] * 60))
+        both = pa.concat_tables([rows, wild]).append_column("w", pa.array(np.repeat([1.0, 0.0], 60)))
+        other = Pipeline(pipeline.folder / "other")
+        other.folder.mkdir()
+        found = []
+        for each, table in ((pipeline, both), (other, rows.append_column("w", pa.array(np.ones(60))))):
+            each.fit(each.file("train.parquet", table), estimator, Roles("y", weight_column="w"))
+            found.append(each.predict(each.file("new.parquet", mixed(40, seed=4))))
+        for name in ("prediction", "prediction_base"):
+            assert found[0][name] == found[1][name]
 
 
 class TestMemory:
