@@ -7,6 +7,8 @@ to a worker process.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 
 class ResmemError(Exception):
     """A failure with a cause that the user can act on."""
@@ -34,3 +36,50 @@ class ModelError(ResmemError):
 
 class OutputError(ResmemError):
     """A result could not be written: the disk is full, or permission is missing."""
+
+
+_MOST_NAMED = 3
+_MOST_COMPARED = 2_000  # names: comparing more would take longer than to read the sentence
+
+
+def did_you_mean(
+    wrong: Sequence[str], known: Iterable[str], hint: str, aliases: Mapping[str, str] | None = None
+) -> str:
+    """Return a hint that begins with what was probably meant by names that are not there, if anything is close.
+
+    Args:
+        wrong: the names as they were written.
+        known: those that there are.
+        hint: what else to say.
+        aliases: other words for some of them, in lower case.
+    """
+    there = list(known)
+    pairs = [(name, _closest(name, there, aliases or {})) for name in wrong[:_MOST_NAMED]]
+    close = [(name, meant) for name, meant in pairs if meant is not None]
+    if not close:
+        return hint
+    told = [_told(*pair) + (f" for '{pair[0]}'" if len(wrong) > 1 else "") for pair in close]
+    return f"did you mean {', '.join(told)}? {hint[:1].upper()}{hint[1:]}"
+
+
+def _closest(name: str, known: Sequence[str], aliases: Mapping[str, str]) -> str | None:
+    """Return the name that is nearest: the same but for case and spaces around it, an alias, or one like it."""
+    folded = name.strip().casefold()
+    same = [each for each in known if each.strip().casefold() == folded]
+    if same:
+        return same[0]
+    if aliases.get(folded) in known:
+        return aliases[folded]
+    import difflib
+
+    by_fold = {each.strip().casefold(): each for each in reversed(known[:_MOST_COMPARED])}
+    found = difflib.get_close_matches(folded, by_fold, n=1)
+    return by_fold[found[0]] if found else None
+
+
+def _told(name: str, meant: str) -> str:
+    if name.strip() == meant.strip():
+        return f"'{meant}' (which differs in the spaces around it)"
+    if name.casefold() == meant.casefold():
+        return f"'{meant}' (which differs in case only)"
+    return f"'{meant}'"

@@ -14,7 +14,7 @@ from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
 from resmem_cli.data.schema import Column, Schema, Target, Task
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, UsageError, did_you_mean
 
 # Histogram boosting holds 255 codes a column; one is left for all the others.
 MAX_CATEGORIES = 254
@@ -93,7 +93,7 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
     if absent:
         raise DataError(
             f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in absent),
-            "its columns are: " + ", ".join(names),
+            did_you_mean(absent, names, "its columns are: " + ", ".join(names)),
         )
     clash = [name for name in roles.features if name in taken or name in roles.drop]
     if clash:

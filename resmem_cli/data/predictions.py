@@ -14,7 +14,7 @@ from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Column, Schema, Task
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def lay_out(rows: Rows, layout: Layout, scored: Scored) -> pa.Table:
     if missing:
         raise DataError(
             f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in missing) + " to keep",
-            "its columns are: " + ", ".join(present[:20]),
+            did_you_mean(missing, present, "its columns are: " + ", ".join(present[:20])),
         )
     added = layout.added()
     clash = [name for name in added if name in kept]

@@ -10,7 +10,7 @@ from typing import Any
 
 from resmem_cli.data.kinds import TIMESTAMP_PARTS, Kind
 from resmem_cli.data.rows import Rows
-from resmem_cli.errors import DataError
+from resmem_cli.errors import DataError, did_you_mean
 
 
 class Task(enum.StrEnum):
@@ -137,11 +137,16 @@ class Schema:
         missing = [name for name in names if name not in present]
         if missing:
             several = len(missing) > 1
+            others = [name for name in rows.table.column_names if name not in names]
             raise DataError(
                 f"{rows.source} lacks the column{'s' if several else ''} "
                 + ", ".join(f"'{name}'" for name in missing)
                 + ", which the model needs",
-                f"add {'them' if several else 'it'}; the file has: " + ", ".join(rows.table.column_names[:20]),
+                did_you_mean(
+                    missing,
+                    others,
+                    f"add {'them' if several else 'it'}; the file has: " + ", ".join(rows.table.column_names[:20]),
+                ),
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats, is_list
 from resmem_cli.data.rows import Rows as Table
 from resmem_cli.data.schema import Given, Schema, Task
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.bases import Base, BaseSpec, Problem, importing
 from resmem_cli.model.bases.columns import Columns, Form
@@ -116,7 +116,7 @@ def _from_columns(parts: Sequence[Table], roles: Roles, origin: FromColumns) -> 
     if not columns:
         raise DataError(
             f"{parts[0].source} has no column '{begun}', and none whose name begins with it",
-            "its columns are: " + ", ".join(names[:20]),
+            did_you_mean([begun], names, "its columns are: " + ", ".join(names[:20])),
         )
     learned = inference.learn(parts, replace(roles, task=task, given=columns))
     schema, notes = learned.schema, learned.notes

@@ -12,7 +12,7 @@ import numpy as np
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Schema
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
@@ -27,6 +27,19 @@ AUTO, POISSON = "auto", "poisson"
 _ANOTHER = "choose another --estimator"
 _COMPARED_ON = 5  # a fifth of the rows says which of several bases is the best
 _LEAST_ROWS_TO_COMPARE = 50
+# What else people call the estimators.
+_ALIASES = {
+    **dict.fromkeys(("lgbm", "lgb", "light", "lightgbmregressor", "lightgbmclassifier"), "lightgbm"),
+    **dict.fromkeys(("xgb", "xg", "xgbregressor", "xgbclassifier"), "xgboost"),
+    **dict.fromkeys(("cat", "cb", "cbm"), "catboost"),
+    **dict.fromkeys(("rf", "forest", "randomforest", "random_forest", "random-forest", "extratrees"), "boosting"),
+    **dict.fromkeys(
+        ("gb", "gbm", "gbdt", "gbrt", "hgb", "histgb", "trees", "tree", "histgradientboosting"), "boosting"
+    ),
+    **dict.fromkeys(("lr", "ols", "ridge", "lasso", "logit", "logistic", "logreg", "regression"), "linear"),
+    **dict.fromkeys(("nn", "net", "network", "neural", "dnn", "perceptron"), "mlp"),
+    **dict.fromkeys(("mean", "dummy", "naive", "none"), "constant"),
+}
 
 
 @dataclass(frozen=True)
@@ -110,10 +123,9 @@ def _names(estimator: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in estimator.split(","))
     for name in names:
         if name not in (AUTO, *bases.ESTIMATORS):
-            raise UsageError(
-                f"there is no estimator '{name}'",
-                f"choose from: {AUTO}, {', '.join(bases.ESTIMATORS)}; several are separated by commas",
-            )
+            known = (AUTO, *bases.ESTIMATORS)
+            choose = f"choose from: {', '.join(known)}; several are separated by commas"
+            raise UsageError(f"there is no estimator '{name}'", did_you_mean([name], known, choose, _ALIASES))
     return names
 
 
@@ -142,10 +154,8 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
         if not any(param in own for own in known.values()):
             every = sorted({param for own in known.values() for param in own})
             whose = f"the estimator {names[0]} has no" if len(names) == 1 else f"none of {', '.join(names)} has a"
-            raise UsageError(
-                f"{whose} parameter '{param}'",
-                f"choose from: {', '.join(every)}" if every else "leave --param out: it has none",
-            )
+            choose = f"choose from: {', '.join(every)}" if every else "leave --param out: it has none"
+            raise UsageError(f"{whose} parameter '{param}'", did_you_mean([param], every, choose))
     return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
 
 
