@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from resmem_cli.cli import console, options
@@ -17,8 +16,7 @@ def inspect(model: options.Model, as_json: options.AsJson = False, traceback: op
     if as_json:
         print(json.dumps(found))
     else:
-        for line in _lines(found):
-            print(line)
+        console.tell(*_lines(found))
 
 
 def verify(
@@ -71,23 +69,22 @@ def _memory_lines(said: dict[str, Any]) -> list[str]:
         return ["memory: stale, because the bases were fitted again since (run resmem fit-residual)"]
     lines = [f"memory: {said['rows']:,} rows"]
     for each in said["memories"]:
-        settings, search = each["settings"], each["search"]
-        how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {search['recall']:.3f}"
+        search = each["search"]
+        how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {each['recall']:.3f}"
         most = f" (at most {each['max_cells']:,})" if each["max_cells"] else ""
-        kind = "relative" if settings["is_relative"] else "absolute"
         lines.append(
             f"  {100 * each['weight']:.3g} %: on {each['base']}, {each['representation']} ({each['columns']} columns), "
-            f"{each['residuals']} residuals, {each['cells']:,} cells{most}, k {settings['n_neighbors']}, "
-            f"bandwidth {settings['bandwidth']} ({kind}), shrinkage {settings['shrinkage']:g}, "
-            f"temperature {settings['temperature']:g}, search {how}"
+            f"{each['residuals']} residuals, {each['cells']:,} cells{most}, k {each['neighbors']}, "
+            f"bandwidth {each['bandwidth']} ({each['bandwidth_kind']}), shrinkage {each['shrinkage']:g}, "
+            f"temperature {each['temperature']:g}, search {how}"
         )
     measured = said["measured"]
     if measured is not None:
-        is_rmse = said["objective"] == "rmse"
-        base, resmem = (math.sqrt(measured[n]) if is_rmse else measured[n] for n in ("base_loss", "resmem_loss"))
-        unit = "error rate" if said["objective"] == "accuracy" else said["objective"]
         verdict = "helps" if measured["helps"] else "does not help"
-        lines.append(f"  folds: {unit} {base:.5g} -> {resmem:.5g} of {measured['n_queries']:,} rows; it {verdict}")
+        lines.append(
+            f"  folds: {measured['metric']} {measured['base']:.5g} -> {measured['resmem']:.5g} of "
+            f"{measured['rows']:,} rows; it {verdict}"
+        )
     return lines
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from resmem_cli.cli import console
@@ -72,6 +71,8 @@ def _sentence(memory: BuiltMemory, fitted: FittedMemory, asked_recall: float) ->
 
 def print_candidates(fitted: FittedMemory) -> None:
     """Print, best first, the best settings of every place and the held-out loss they had."""
+    from resmem_cli.model.metrics import as_metric, error_of_metric
+
     selection = fitted.selection
     if selection is None:
         return
@@ -97,8 +98,8 @@ def print_candidates(fitted: FittedMemory) -> None:
             _bandwidth_kind(candidate.settings),
             f"{candidate.settings.shrinkage:g}",
             f"{candidate.settings.temperature:g}",
-            console.number(_metric(selection.objective, candidate.loss)),
-            console.number(_error(selection.objective, candidate.loss, candidate.standard_error)),
+            console.number(as_metric(selection.objective, candidate.loss)),
+            console.number(error_of_metric(selection.objective, candidate.loss, candidate.standard_error)),
         )
         for candidate in selection.candidates
     ]
@@ -110,7 +111,9 @@ def _bandwidth_kind(settings: Settings) -> str:
 
 
 def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
-    figures = _figures(selection)
+    from resmem_cli.workflow import measured
+
+    figures = measured.measured(vars(selection), selection.objective)
     how = "the base fitted anew without them" if selection.refitted else "new to the base"
     if not fitted.can_refit and fitted.own_losses is None:
         how = "taken as new to the base"
@@ -118,14 +121,14 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
     console.say(
         f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): "
         f"{which} {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
-        f"gain {figures['gain_percent']:+.2f} % (standard error {figures['standard_error_percent']:.2f} %)",
+        f"gain {_percent(figures['gain_percent'], '+')} (standard error {_percent(figures['standard_error_percent'])})",
         quiet=False,
     )
-    if selection.whole_loss is not None:
-        whole, condensed = (
-            _metric(selection.objective, each) for each in (selection.whole_loss, selection.resmem_loss)
+    whole = figures["resmem_not_condensed"]
+    if whole is not None:
+        console.say(
+            f"condensed by --max-cells: {figures['metric']} {figures['resmem']:.5g}, without {whole:.5g}", quiet=False
         )
-        console.say(f"condensed by --max-cells: {figures['metric']} {condensed:.5g}, without {whole:.5g}", quiet=False)
     if not selection.helps:
         forced = selection.forced and fitted.uses_memory
         console.say(
@@ -135,40 +138,15 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
         )
 
 
-def _metric(objective: str, loss: float) -> float:
-    """Return the metric that people read: RMSE rather than squared error, accuracy rather than errors."""
-    if objective == "rmse":
-        return math.sqrt(loss)
-    return 1 - loss if objective == "accuracy" else loss
-
-
-def _error(objective: str, loss: float, standard_error: float) -> float:
-    """Return the standard error of the metric: d sqrt(x) = dx / (2 sqrt(x)) carries that of a squared error over."""
-    if objective != "rmse":
-        return standard_error
-    return standard_error / (2 * math.sqrt(loss)) if loss else 0.0
-
-
-def _figures(selection: Selection) -> dict[str, Any]:
-    objective = selection.objective
-    base, resmem = (_metric(objective, loss) for loss in (selection.base_loss, selection.resmem_loss))
-    error = _error(objective, selection.base_loss, selection.standard_error)
-    gain = resmem - base if objective == "accuracy" else base - resmem
-    return {
-        "metric": objective,
-        "base": base,
-        "resmem": resmem,
-        "gain_percent": 100 * gain / base if base else 0.0,
-        "standard_error_percent": 100 * error / base if base else 0.0,
-        "resmem_not_condensed": None if selection.whole_loss is None else _metric(objective, selection.whole_loss),
-        "helps": selection.helps,
-        "folds": selection.n_folds,
-        "refitted": selection.refitted,
-    }
+def _percent(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.2f} %"
 
 
 def as_json(fitted: FittedMemory) -> dict[str, Any]:
     """Return what `--json` prints."""
+    from resmem_cli.workflow import measured
+
+    selection = fitted.selection
     return {
         "rows": fitted.n_rows,
         "bases": list(fitted.estimators),
@@ -180,14 +158,10 @@ def as_json(fitted: FittedMemory) -> dict[str, Any]:
                 "cells": memory.n_cells,
                 "representation": memory.representation,
                 "residuals": memory.residuals,
-                "neighbors": memory.settings.n_neighbors,
-                "bandwidth": memory.settings.bandwidth if math.isfinite(memory.settings.bandwidth) else "inf",
-                "bandwidth_kind": _bandwidth_kind(memory.settings),
-                "shrinkage": memory.settings.shrinkage,
-                "temperature": memory.settings.temperature,
+                **measured.settings(vars(memory.settings)),
                 "recall": memory.recall,
             }
             for memory in fitted.memories
         ],
-        "measured": None if fitted.selection is None else _figures(fitted.selection),
+        "measured": None if selection is None else measured.measured(vars(selection), selection.objective),
     }

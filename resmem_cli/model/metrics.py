@@ -53,6 +53,28 @@ def as_metric(objective: str, loss: float) -> float:
     return 1.0 - loss if objective == "accuracy" else loss
 
 
+def error_of_metric(objective: str, loss: float, standard_error: float) -> float:
+    """Return the standard error of the objective's value, of that of a mean `row_loss`.
+
+    d sqrt(x) = dx / (2 sqrt(x)) carries that of a squared error over.
+    """
+    if objective != "rmse":
+        return standard_error
+    return standard_error / (2 * float(np.sqrt(loss))) if loss else 0.0
+
+
+def gain(metric: str, base: float, resmem: float) -> float:
+    """Return how much better the second value of a metric is, in the metric's units; negative if it is worse."""
+    return base - resmem if metric in LOWER_IS_BETTER else resmem - base
+
+
+def as_percent(difference: float, base: float) -> float:
+    """Return a gain, or its error, relative to the base's value; NaN where that is 0 and the gain is not."""
+    if difference == 0:
+        return 0.0
+    return 100 * difference / abs(base) if base else float("nan")
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One metric of the base and of the whole, and the interval of the difference.
@@ -98,15 +120,11 @@ def compare(y: Floats, base: Floats, resmem: Floats, weight: Floats | None, seed
 def _comparison(name: str, base: float, resmem: float, percents: list[float]) -> Comparison:
     known = np.array([value for value in percents if np.isfinite(value)])
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-    gain = base - resmem if name in LOWER_IS_BETTER else resmem - base
-    return Comparison(base, resmem, gain, _percent(name, base, resmem), (float(low), float(high)))
+    return Comparison(base, resmem, gain(name, base, resmem), _percent(name, base, resmem), (float(low), float(high)))
 
 
 def _percent(name: str, base: float, resmem: float) -> float:
-    gain = base - resmem if name in LOWER_IS_BETTER else resmem - base
-    if gain == 0:
-        return 0.0
-    return 100 * gain / abs(base) if base else float("nan")
+    return as_percent(gain(name, base, resmem), base)
 
 
 def _resamples(n: int, seed: int) -> Iterator[Floats]:

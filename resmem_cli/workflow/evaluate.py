@@ -15,6 +15,7 @@ from resmem_cli.data.schema import Task
 from resmem_cli.model import metrics
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading
+from resmem_cli.workflow import measured
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
 from resmem_cli.workflow.intervals import Intervals
@@ -180,4 +181,4 @@ def _held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[N
 def _known(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_known(item) for item in value]
-    return value if np.isfinite(value) else None
+    return measured.known(value)

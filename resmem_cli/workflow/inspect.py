@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from resmem_cli.data.schema import Schema
+from resmem_cli.model import metrics
 from resmem_cli.store import manifest, reading, verifying
 from resmem_cli.store.verifying import Verified
+from resmem_cli.workflow import measured
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,24 @@ class _Inspected:
 
     def _memory(self, content: Mapping[str, Any]) -> dict[str, Any]:
         folds = content["folds"]
-        measured = ("base_loss", "resmem_loss", "gain", "standard_error", "helps", "n_queries", "refitted")
+        objective = content["objective"] or metrics.objectives(not self.schema.target.classes)[0]
         return {
             "is_stale": self.is_stale,
             "rows": content["rows"],
-            "objective": content["objective"],
+            "objective": objective,
             "memories": [
                 {
                     "base": self.base["bases"][each["base"]]["estimator"] if not self.is_stale else None,
-                    **{name: each[name] for name in ("weight", "residuals", "representation", "settings", "cells")},
+                    **{name: each[name] for name in ("weight", "residuals", "representation", "cells")},
+                    **measured.settings(each["settings"]),
                     "columns": each["columns"],
                     "max_cells": each.get("max_cells"),
-                    "search": each["search"],
+                    "search": {name: each["search"].get(name) for name in ("kind", "ef")},
+                    "recall": each["search"].get("recall"),
                 }
                 for each in content["memories"]
             ],
-            "measured": {name: folds.get(name) for name in measured} if folds else None,
+            "measured": measured.measured(folds, objective) if folds else None,
             "bytes": _size(content),
         }
 
