@@ -37,12 +37,25 @@ def _print_version(asked: bool) -> None:
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(2)
+
+
+def show_help(
+    context: typer.Context,
+    command: Annotated[str | None, typer.Argument(metavar="COMMAND", help="Of this one; of all if not given.")] = None,
+) -> None:
+    """Show what a command does, as COMMAND --help does."""
+    commands = context.find_root()
+    if command is None:
+        print(commands.get_help())
+        return
+    app([command, "--help"], prog_name="resmem", standalone_mode=False)
 
 
 app.command("fit-base")(fit_base)
@@ -54,3 +67,4 @@ app.command("remember")(remember)
 app.command("forget")(forget)
 app.command("inspect")(inspect)
 app.command("verify")(verify)
+app.command("help", hidden=True)(show_help)

@@ -37,7 +37,7 @@ def list_estimators() -> None:
     for name, what in (ESTIMATORS | _IMPORTED).items():
         package = None if name == "auto" else bases.KINDS[name].package
         rows.append((name, what, "yes" if package is None else bases.installed(package)))
-    console.table(("estimator", "what it is", "installed"), rows, n_left=3)
+    console.table(("estimator", "what it is", "installed"), rows, n_left=3, text=1)
 
 
 def describe(fitted: FittedBase, model: Path, *, is_adopted: bool, quiet: bool) -> None:

@@ -60,11 +60,11 @@ def _print_table(done: Evaluation) -> None:
         for name, compared in done.metrics.items()
     ]
     console.table(("metric", "base", "resmem", "gain", "gain %", "95 % interval"), rows)
-    print(f"\n{done.n_rows:,} rows. {done.verdict}")
+    console.tell("", f"{done.n_rows:,} rows. {done.verdict}")
     if done.intervals is not None:
         found = done.intervals
         size = "mean width" if done.task == "regression" else "classes in a set on average:"
-        print(
+        console.tell(
             f"Intervals of {100 * found.level:g} % hold the truth of {100 * found.coverage:.1f} % of the rows, "
             f"{size} {console.number(found.size)}."
         )

@@ -45,14 +45,16 @@ def explain(
     """Say why rows are predicted as they are: the remembered rows that moved each prediction, and by how much."""
     source = options.input_of(inputs, input_format, delimiter)
     numbers = None if rows is None else _numbers(rows)
+    options.refuse_terminal(output, output_format)
 
     from resmem_cli.workflow.explain import explain as run
     from resmem_cli.workflow.inputs import refuse_overwriting
 
     refuse_overwriting(source, output, model)
-    with console.progress(quiet) as report:
+    is_read = output == "-" and output_format is None and sys.stdout.isatty()
+    with console.progress(quiet, output=None if is_read else output) as report:
         explained = run(source, model, rows=numbers, top=top, threads=threads, report=report)
-        if output == "-" and output_format is None and sys.stdout.isatty():
+        if is_read:
             done = list(explained)
         else:
             _write(explained, output, output_format)
@@ -97,13 +99,15 @@ def _flat(each: Explained) -> list[dict[str, Any]]:
 def _print(each: Explained) -> None:
     name = f"row {each.row:,}" + (f" ({each.id})" if each.id else "")
     what = "prediction" if each.label is None else f"probability of {each.label}"
-    print(
+    console.tell(
         f"{name}: {what} {console.number(each.prediction)} = base {console.number(each.base)} "
         f"{each.correction:+.5g} of {len(each.neighbors) + each.n_others} neighbours"
         + (f" {each.adjustment:+.5g} of other bases, temperatures and bounds" if abs(each.adjustment) > 1e-9 else "")
     )
     far = " - unlike anything remembered" if each.percentile > _FAR else ""
-    print(f"the nearest memory is farther than {each.percentile:.0f} % of the memories are from their nearest{far}\n")
+    console.tell(
+        f"the nearest memory is farther than {each.percentile:.0f} % of the memories are from their nearest{far}", ""
+    )
     several = len({neighbor.memory for neighbor in each.neighbors}) > 1
     rows = [
         (

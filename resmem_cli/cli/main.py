@@ -6,16 +6,19 @@ import atexit
 import contextlib
 import enum
 import errno
+import io
 import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
 
 import typer
 
+from resmem_cli.cli.sentences import printable, sentence
 from resmem_cli.errors import DataError, ModelError, OutputError, ResmemError, UsageError
 
 
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         atexit.register(leaving.leave)  # first in, last out
         _open_what_is_closed()
+        _keep_libraries_quiet(words)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         leaving.code = _run(words)
@@ -84,10 +88,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_what_is_closed() -> None:
-    """Put nothing in the place of standard streams that the caller has closed, as `2>&-` does."""
+    """Put nothing in the place of standard streams that the caller has closed, as `2>&-` does.
+
+    What the locale's encoding lacks is shown as an escape, and is no error.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _keep_libraries_quiet(words: Sequence[str]) -> None:
+    """Show no warning of a library's, here or in a worker process, unless the user asks for it or for tracebacks.
+
+    What matters of them to whoever runs a command, the command says itself.
+    """
+    if not sys.warnoptions and "--traceback" not in words:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def _run(words: list[str]) -> int:
@@ -101,8 +120,8 @@ def _run(words: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing passes it but as a sentence and a code
         message, code = _explained(error)
         if "--traceback" in words:
-            traceback.print_exc()
-        print("resmem: " + " ".join(message.split("\n")), file=sys.stderr)
+            print(*map(printable, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
+        print(f"resmem: {sentence(message)}", file=sys.stderr)
     return code
 
 
@@ -127,7 +146,7 @@ def _explained(error: BaseException) -> tuple[str, ExitCode]:
         return "interrupted", ExitCode.INTERRUPTED
     if isinstance(error, typer.TyperException):
         command = getattr(getattr(error, "ctx", None), "command_path", "resmem")
-        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        message = " ".join(error.format_message().split("\n")).rstrip(".").replace("Value error, ", "")
         return f"{message}; see {command} --help", ExitCode.USAGE
     if isinstance(error, _Terminated):
         return "terminated", ExitCode.TERMINATED
@@ -140,7 +159,8 @@ def _unforeseen(error: BaseException) -> str:
         return f"{where} cannot be used ({error.strerror}); check its permissions and the space left"
     if isinstance(error, MemoryError):
         return "there is not enough memory; give fewer rows or columns"
-    return f"unexpected {type(error).__name__}: {error}; please report it, with --traceback"
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {text}; please report it, with --traceback"
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

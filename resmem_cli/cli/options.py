@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import csv
 import math
+import os
+import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resmem_cli.data.sources import Format
+from resmem_cli.data.sources import STDIN, Format
+from resmem_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.inputs import Input
@@ -62,6 +66,34 @@ def input_of(words: Sequence[str], input_format: Format | None, delimiter: str |
         if len(delimiter) != 1:
             raise typer.BadParameter(f"'{delimiter}' is not one character", param_hint="'--delimiter'")
     return Input(tuple(words), input_format, delimiter)
+
+
+def refuse_terminal(output: str, output_format: Format | None) -> None:
+    """Refuse to write what is no text to a terminal, which would obey the controls in it.
+
+    Raises:
+        UsageError: the output is a terminal, and the format is binary.
+    """
+    if output_format in (Format.PARQUET, Format.ARROW) and _is_terminal(output):
+        raise UsageError(
+            f"{output_format} is not text, and would garble the terminal",
+            "name a file with --output, or send it on with | or >",
+        )
+
+
+def _is_terminal(output: str) -> bool:
+    if output == STDIN:
+        return sys.stdout.isatty()
+    try:
+        if not stat.S_ISCHR(Path(output).stat().st_mode):
+            return False
+        descriptor = os.open(output, os.O_WRONLY | os.O_NOCTTY)
+    except (OSError, ValueError):  # whoever writes to it says what is wrong with it
+        return False
+    try:
+        return os.isatty(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def number_or_auto(text: str, option: str, *, infinite: bool = False) -> float | None:

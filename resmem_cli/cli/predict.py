@@ -61,6 +61,8 @@ def predict(
         raise typer.BadParameter("--output and --output-dir exclude each other", param_hint="'--output-dir'")
     if resume and output_dir is None:
         raise typer.BadParameter("it needs --output-dir", param_hint="'--resume'")
+    if output_dir is None:
+        options.refuse_terminal(output, output_format)
 
     from resmem_cli.data.rows import leave_pandas_out
     from resmem_cli.workflow.predict import PredictOptions, predict_each
@@ -79,7 +81,7 @@ def predict(
         threads=threads,
     )
     leave_pandas_out()
-    with console.progress(quiet) as report:
+    with console.progress(quiet, output=output if output_dir is None else None) as report:
         if output_dir is None:
             done = run(source, model, chosen, report)
         else:
