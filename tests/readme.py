@@ -17,10 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 # What a command says of itself once a minute: on a slow machine there are such lines, on a fast one none.
-_PROGRESS = re.compile(
-    r"(starting|reading|writing|comparing|training .*|fitting \d+ bases.*|scoring settings .*|memorising [\d,]+ rows"
-    r"|condensing .*|indexing .*|\w+, fold \d+ of \d+|[\d,]+ rows( \(.*)?)"
-)
+_PROGRESS = re.compile(r".+, (\d+ s|\d+ min \d+ s|\d+ h \d+ min)( left)?")
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -28,7 +28,8 @@ def verify(
     """Check every size, hash, count and link of a model directory, and that its parts belong together."""
     from resmem_cli.workflow.inspect import verify as run
 
-    found = run(model)
+    with console.progress(quiet) as report:
+        found = run(model, report)
     if as_json:
         print(json.dumps({"sound": True, **vars(found), "leftovers": list(found.leftovers)}))
         return

@@ -28,7 +28,7 @@ class TableWriter(Protocol):
 
 
 def output_format(output: str, forced: Format | None) -> tuple[Format, str | None]:
-    """Return the format and compression that an output has, from its name; CSV on standard output.
+    """Return the format and compression that an output has, from its name; CSV on standard output and on devices.
 
     Raises:
         UsageError: the name tells no format, or a compression that the format does not take.
@@ -37,7 +37,14 @@ def output_format(output: str, forced: Format | None) -> tuple[Format, str | Non
         return forced or Format.CSV, None
     if forced is not None:
         return forced, compression_of(Path(output), forced)
+    if _is_device(Path(output)):
+        return Format.CSV, None
     return format_of(Path(output), hint="name the format with --output-format")
+
+
+def _is_device(path: Path) -> bool:
+    """Whether this is a device such as /dev/null, or a pipe such as bash gives for >(command), without an ending."""
+    return not path.suffix and (path.is_char_device() or path.is_fifo() or Path("/dev") in path.absolute().parents)
 
 
 def from_records(records: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -92,6 +92,7 @@ def train(
     weights = start.to_arrays()
     first = {name: np.zeros_like(value) for name, value in weights.items()}
     second = {name: np.zeros_like(value) for name, value in weights.items()}
+    report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
         lesson = _drawn(lessons[int(rng.integers(len(lessons)))], rng)
         _, gradient = Neighbourhood.from_arrays(weights).loss_and_gradient(lesson)

@@ -83,6 +83,7 @@ def adopt_base(
     with locking.alone(model, wait=wait, create=True), threading.limited(threads):
         report("reading")
         parts = source.wholes()
+        report("taking the base over")
         if isinstance(origin, FromColumns):
             schema, table, learned_notes, base, what = _from_columns(parts, roles, origin)
         else:

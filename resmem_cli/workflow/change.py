@@ -59,6 +59,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         OutputError: the directory cannot be written, or another writer is at work.
     """
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
+        report("loading the model")
         stored = reading.load_for_change(model)
         report("reading")
         given = labelled.read(source, stored.base.schema)
@@ -68,6 +69,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
             kept = ~_among(stored.rows.ids, [name for name in new.ids if name])
         report(f"memorising {int(kept.sum()) + len(new.y):,} rows")
         parts = _rebuilt(stored, kept, new, count)
+        report("writing")
         rows = _joined_rows(stored.rows, kept, new)
         writing.replace_memory(model, parts, rows, stored.calibration)
     return Changed(
@@ -108,6 +110,7 @@ def forget(
         UsageError: there are ids where rows have none, or nothing else is remembered.
     """
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
+        report("loading the model")
         stored = reading.load_for_change(model)
         writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
         known = stored.rows
@@ -121,6 +124,7 @@ def forget(
         report(f"memorising {int((~gone).sum()):,} rows")
         nothing = Labelled(np.empty((0, stored.base.schema.width)), np.empty(0), None, None, 0)
         parts = _rebuilt(stored, ~gone, nothing, count)
+        report("writing")
         left = _joined_rows(known, ~gone, nothing)
         forgotten = np.setdiff1d(known.hashes[gone], left.hashes)  # an equal row that stays keeps its hash
         n_trained = writing.forget_in_base(model, forgotten)

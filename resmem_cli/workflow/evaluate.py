@@ -125,6 +125,7 @@ def evaluate(
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
     with threading.limited(threads) as count:
+        report("loading the model")
         stored = reading.load(model)
         base, resmem, objective, _ = stored
         intervals = None if interval is None else Intervals.load(stored, model, interval)
@@ -132,6 +133,7 @@ def evaluate(
         seen = reading.seen_hashes(model, with_memory=True)
         targets, bases, wholes, weights, held = [], [], [], [], []
         n_dropped = n_seen = 0
+        report("predicting")
         for batch in source.batches(columns=schema.needed):
             y, weight, known = labels(batch, schema)
             n_dropped += int((~known).sum())

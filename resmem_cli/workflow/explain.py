@@ -97,10 +97,13 @@ def explain(
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
     with threading.limited(threads) as count:
+        report("loading the model")
         stored, remembered = reading.load_with_rows(model)
         schema = stored.base.schema
+        report("measuring how far memories are from each other")
         usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
         telling = _Telling(schema, remembered, [member.memory.counts for member in stored.resmem.members], top)
+        report("explaining")
         n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
         columns = frozenset({*schema.read_columns, *filter(None, [schema.id_column])})
         for batch in source.batches(_ROWS_AT_ONCE, columns):
@@ -114,7 +117,7 @@ def explain(
                 numbers = n_before + positions + 1
                 yield from telling.of(part, numbers.tolist(), done)
             n_before += len(batch)
-            report(f"{n_before:,} rows")
+            report(f"explaining: {n_before:,} rows read")
             if wanted is not None and n_before > wanted[-1]:
                 return
         if wanted is not None and wanted[-1] >= n_before:

@@ -32,7 +32,7 @@ _ALIASES = {
     **dict.fromkeys(("lgbm", "lgb", "light", "lightgbmregressor", "lightgbmclassifier"), "lightgbm"),
     **dict.fromkeys(("xgb", "xg", "xgbregressor", "xgbclassifier"), "xgboost"),
     **dict.fromkeys(("cat", "cb", "cbm"), "catboost"),
-    **dict.fromkeys(("rf", "forest", "randomforest", "random_forest", "random-forest", "extratrees"), "boosting"),
+    **dict.fromkeys(("rf", "randomforest", "random_forest", "random-forest", "extratrees"), "boosting"),
     **dict.fromkeys(
         ("gb", "gbm", "gbdt", "gbrt", "hgb", "histgb", "trees", "tree", "histgradientboosting"), "boosting"
     ),
@@ -88,7 +88,9 @@ def fit_base(
     asked = _names(options.estimator)
     with locking.alone(model, wait=wait, create=True), threading.limited(options.threads):
         report("reading")
-        learned = inference.learn(source.wholes(), roles)
+        parts = source.wholes()
+        report("learning the columns")
+        learned = inference.learn(parts, roles)
         schema, table = learned.schema, learned.rows
         X, _ = encoding.encode(table, schema)
         y = encoding.encode_target(table, schema)

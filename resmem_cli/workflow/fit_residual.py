@@ -111,6 +111,7 @@ def fit_residual(
         UsageError: the settings contradict each other, the task or the number of rows.
     """
     with locking.alone(model, wait=wait), threading.limited(options.threads) as threads:
+        report("loading the base")
         base = reading.load_base(model)
         objective = memory_plan.objective(base, options)
         report("reading")
@@ -125,6 +126,7 @@ def fit_residual(
             is_new &= False if is_valid is None else is_valid
         rows = Rows(known.X, known.y, known.weight, is_new, is_valid)
         recipes = _recipes(base, rows)
+        report("planning what to try")
         too_few = _too_few(rows, recipes[0], options)
         chosen, members, trained = _choose(
             rows, base, recipes, options, too_few=too_few, threads=threads, report=report
@@ -141,6 +143,7 @@ def fit_residual(
             )
             for i, (fitted, recipe) in enumerate(zip(base.bases, recipes, strict=True))
         ]
+        report("representing the rows")
         represented = represent(fittings, [member.place for member in members], threads)
         report(f"memorising {len(rows.y):,} rows")
         built = [

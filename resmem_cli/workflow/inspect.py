@@ -13,6 +13,7 @@ from resmem_cli.model import metrics
 from resmem_cli.store import manifest, reading, verifying
 from resmem_cli.store.verifying import Verified
 from resmem_cli.workflow import measured
+from resmem_cli.workflow.inputs import Report, silent
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,13 @@ def inspect(model: Path) -> dict[str, Any]:
         return _Inspected(Schema.from_json(base["schema"]), base, memory).to_json()
 
 
-def verify(model: Path) -> Verified:
+def verify(model: Path, report: Report = silent) -> Verified:
     """Check everything that the directory holds.
 
     Raises:
         ModelError: something is missing, damaged, or does not fit the rest.
     """
+    report("checking every part")
     return verifying.verify(model)
 
 

@@ -81,7 +81,7 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
     output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
     refuse_overwriting(source, options.output, model, holds_input=options.keep == "all")
     with threading.limited(options.threads) as threads:
-        scoring = _Scoring.load(model, options)
+        scoring = _Scoring.load(model, options, report)
         started = time.perf_counter()
         n_rows, surprises = scoring.write(source, options.output, options.format, threads, report)
     return Predicted(n_rows, time.perf_counter() - started, surprises)
@@ -100,7 +100,7 @@ def predict_each(
     """
     pairs = _pairs(source.sources(), directory, options.format)
     with threading.limited(options.threads) as threads:
-        scoring = _Scoring.load(model, options)
+        scoring = _Scoring.load(model, options, report)
         started = time.perf_counter()
         todo = [pair for pair in pairs if not (resume and _is_newer(pair[1], pair[0], model))]
         # Many files are done side by side, each by one thread; of few, each has all threads.
@@ -112,6 +112,7 @@ def predict_each(
             own = replace(source, words=(str(pair[0]),))
             return scoring.write(own, str(pair[1]), options.format, inner, silent)
 
+        report(f"predicting {len(todo):,} files")
         surprises, n_rows = Surprises(), 0
         for i, (rows, odd) in enumerate(in_order(write, todo, threads if are_beside else 1), start=1):
             n_rows += rows
@@ -134,7 +135,8 @@ class _Scoring:
     intervals: Intervals | None = None
 
     @classmethod
-    def load(cls, model: Path, options: PredictOptions) -> _Scoring:
+    def load(cls, model: Path, options: PredictOptions, report: Report) -> _Scoring:
+        report("loading the model")
         if options.base_only:
             if options.with_support or options.interval is not None:
                 raise UsageError(
@@ -143,6 +145,8 @@ class _Scoring:
                 )
             return cls(reading.load_base(model), None, options)
         stored = reading.load(model)
+        if options.with_support:
+            report("measuring how far memories are from each other")
         usual = explanation.usual_distances(stored.resmem.members[0].memory) if options.with_support else None
         intervals = None if options.interval is None else Intervals.load(stored, model, options.interval)
         return cls(stored.base, stored.resmem, options, usual, intervals)
@@ -169,6 +173,7 @@ class _Scoring:
             own_threads = 1 if beside > 1 else threads
             return predictions.lay_out(batch, layout, self._scored(X, own_threads)), odd
 
+        report("predicting")
         beside = threads if self.is_thread_safe else 1
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
         with output.writer(target, form) as table:

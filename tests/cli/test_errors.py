@@ -404,7 +404,8 @@ class TestPlaces:
     def test_a_model_directory_whose_name_is_too_long(self, model: Model, fails: Fails) -> None:
         model()
         name = "m" * 300
-        sentence = f"'{name}' cannot be used (File name too long); check its permissions and the space left"
+        shown = f"{'m' * 119}…{'m' * 39}"  # with its quotes the first 120 characters and the last 40
+        sentence = f"'{shown}' cannot be used (File name too long); check its permissions and the space left"
         fails(UNEXPECTED, sentence, "fit-base", "train.csv", "--target", "price", "--model", name)
 
     def test_a_model_directory_that_cannot_be_made(self, model: Model, run: Run) -> None:
@@ -608,8 +609,8 @@ class TestUsage:
         model()
         fails(
             USAGE,
-            "none of linear, constant has a parameter 'alhpa'; choose from: alpha, bounded, copy_X, fit_intercept, "
-            "max_iter, positive, solver, tol",
+            "none of linear, constant has a parameter 'alhpa'; did you mean 'alpha'? Choose from: alpha, "
+            "bounded, copy_X, fit_intercept, max_iter, positive, solver, tol",
             *("fit-base", "train.csv", *TRAIN, "--estimator", "linear,constant", "--param", "alhpa=1"),
         )
 
@@ -644,8 +645,8 @@ class TestUsage:
         model()
         fails(
             USAGE,
-            "the estimator linear has no parameter 'alhpa'; choose from: alpha, bounded, copy_X, fit_intercept, "
-            "max_iter, positive, solver, tol",
+            "the estimator linear has no parameter 'alhpa'; did you mean 'alpha'? Choose from: alpha, "
+            "bounded, copy_X, fit_intercept, max_iter, positive, solver, tol",
             *("fit-base", "train.csv", *TRAIN, "--estimator", "linear", "--param", "alhpa=1"),
         )
         fails(

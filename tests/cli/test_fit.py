@@ -177,8 +177,8 @@ class TestResidual:
         assert (memory["residuals"], memory["recall"]) == ("in-sample", None)
         measured = found["measured"]
         assert set(measured) == {
-            "metric", "base", "resmem", "resmem_not_condensed", "gain_percent", "standard_error_percent", "helps",
-            "folds", "refitted",
+            "metric", "base", "resmem", "resmem_not_condensed", "gain", "gain_percent", "standard_error",
+            "standard_error_percent", "helps", "rows", "folds", "refitted",
         }  # fmt: skip
         assert measured["resmem_not_condensed"] is None
         assert measured["gain_percent"] == pytest.approx(100 * (1 - measured["resmem"] / measured["base"]))

@@ -174,9 +174,9 @@ def test_a_column_to_keep_that_is_not_there_is_named(keep, missing):
     table = TABLE if keep != "id" else TABLE.drop_columns(["id"])
     with pytest.raises(DataError) as caught:
         lay_out(Rows(table, TEXT.origins, is_text=True), layout(keep=keep), Scored(BASE, RESMEM))
-    assert str(caught.value) == (
-        f"new.csv has no column {missing} to keep; its columns are: {', '.join(table.column_names)}"
-    )
+    its_columns = f"ts columns are: {', '.join(table.column_names)}"
+    close = "did you mean 'id' (which differs in case only) for 'Id'? I" if "'Id'" in missing else "i"
+    assert str(caught.value) == f"new.csv has no column {missing} to keep; {close}{its_columns}"
 
 
 def test_a_column_to_keep_that_is_not_there_is_answered_with_all_that_are(file, read):
@@ -185,7 +185,10 @@ def test_a_column_to_keep_that_is_not_there_is_answered_with_all_that_are(file, 
     (batch,) = read(path, columns=chosen.columns_to_read)
     with pytest.raises(DataError) as caught:
         lay_out(batch, chosen, Scored(BASE[:1], RESMEM[:1]))
-    assert str(caught.value) == f"{path} has no column 'Id' to keep; its columns are: id, n, b, t, c, note"
+    assert str(caught.value) == (
+        f"{path} has no column 'Id' to keep; did you mean 'id' (which differs in case only)? "
+        "Its columns are: id, n, b, t, c, note"
+    )
 
 
 @pytest.mark.parametrize("keep", ["all", ["prediction_base", "id"]])

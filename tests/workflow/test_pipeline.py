@@ -281,13 +281,14 @@ def test_progress_is_reported(pipeline: Pipeline) -> None:
         said.append((what, share))
 
     fit_residual.fit_residual(Input((train,)), pipeline.model, MemoryOptions(n_folds=2, threads=1), report)
-    assert said[0] == ("reading", None)
+    assert said[:2] == [("loading the base", None), ("reading", None)]
     stages = {"constant, fold 1 of 2", "constant, fold 2 of 2", "memorising 100 rows", "writing"}
     assert stages <= {what for what, _ in said}
     said.clear()
     options = PredictOptions(str(pipeline.folder / "out.csv"), batch_rows=40, threads=1)
     predict.predict(Input((train,)), pipeline.model, options, report)
-    found = [(re.fullmatch(r"(\d+ rows) \([\d,]+ rows/s\)", what)[1], share) for what, share in said]
+    assert [what for what, _ in said[:2]] == ["loading the model", "predicting"]
+    found = [(re.fullmatch(r"(\d+ rows) \([\d,]+ rows/s\)", what)[1], share) for what, share in said[2:]]
     assert found == [("40 rows", 0.4), ("80 rows", 0.8), ("100 rows", 1.0)]
 
 
