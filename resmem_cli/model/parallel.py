@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
+import queue
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
@@ -46,18 +50,73 @@ def in_order(job: Callable[[Item], Done], items: Iterable[Item], threads: int) -
     if threads == 1:
         yield from map(job, items)
         return
+    todo: queue.SimpleQueue[tuple[Future[Done], Item] | None] = queue.SimpleQueue()
+    # Daemons, which a process that is told to end does not wait for: one may be in a library that never returns.
+    workers = [threading.Thread(target=_work, args=(job, todo), daemon=True) for _ in range(threads)]
+    running: deque[Future[Done]] = deque()
     # Limits hold for a thread of OpenMP's, and for the process in BLAS.
-    with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(threads, initializer=_one_thread) as pool:
-        running: deque[Future[Done]] = deque()
+    with threadpoolctl.threadpool_limits(1):
+        for worker in workers:
+            worker.start()
         try:
             for item in _before_an_error(items, running):
-                running.append(pool.submit(job, item))
+                running.append(Future())
+                todo.put((running[-1], item))
                 if len(running) > threads:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except Exception:
+            _finish(workers, todo, running)
+            raise
+        except BaseException:  # a signal, or whoever takes the outcomes takes no more
+            _cancel(workers, todo, running)
+            raise
+        _finish(workers, todo, running)
+
+
+def heard(call: Callable[[], Done]) -> Done:
+    """Return what a call into a library returns, made so that a signal meanwhile is heard and ends the wait for it.
+
+    Python handles signals in its main thread, between two of its own steps: while a library computes there, none. So
+    the call is made in another thread, which nobody waits for when the process ends; its limit of OpenMP's threads is
+    that of the environment. In other threads than the main one the call is made at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    outcome: Future[Done] = Future()
+    context = contextvars.copy_context()  # of NumPy's errors
+    threading.Thread(target=lambda: context.run(_settle, outcome, call), daemon=True).start()
+    return outcome.result()
+
+
+def _work(job: Callable[[Item], Done], todo: queue.SimpleQueue[tuple[Future[Done], Item] | None]) -> None:
+    threadpoolctl.threadpool_limits(1)
+    while (each := todo.get()) is not None:
+        outcome, item = each
+        if outcome.set_running_or_notify_cancel():
+            _settle(outcome, partial(job, item))
+        del each, outcome, item  # which would be held until the next one comes
+
+
+def _settle(outcome: Future[Done], call: Callable[[], Done]) -> None:
+    try:
+        outcome.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is wanted
+        outcome.set_exception(error)
+
+
+def _cancel(workers: Sequence[threading.Thread], todo: queue.SimpleQueue[Any], running: Iterable[Future[Any]]) -> None:
+    for outcome in running:
+        outcome.cancel()
+    for _ in workers:
+        todo.put(None)
+
+
+def _finish(workers: Sequence[threading.Thread], todo: queue.SimpleQueue[Any], running: Iterable[Future[Any]]) -> None:
+    _cancel(workers, todo, running)
+    for worker in workers:
+        worker.join()
 
 
 def _before_an_error(items: Iterable[Item], running: Iterable[Future[Any]]) -> Iterator[Item]:
@@ -68,10 +127,6 @@ def _before_an_error(items: Iterable[Item], running: Iterable[Future[Any]]) -> I
         for future in running:
             future.result()
         raise
-
-
-def _one_thread() -> None:
-    threadpoolctl.threadpool_limits(1)
 
 
 @contextmanager

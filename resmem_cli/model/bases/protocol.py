@@ -122,7 +122,14 @@ class Base(Protocol):
 
 
 class Importable(Base, Protocol):
-    """A base that can also come from elsewhere, as a file of its library's own format."""
+    """A base that can also come from elsewhere, as a file of its library's own format.
+
+    Attributes:
+        notes: sentences on how an imported file is read: which trees of it, which column is which.
+    """
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     @classmethod
     def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:
@@ -137,6 +144,13 @@ class Importable(Base, Protocol):
         Raises:
             UsageError: it needs columns that there are not, knows other classes, or predicts something else.
             ValueError: the file is damaged.
+        """
+        ...
+
+    def agrees(self, model: Any, X: Floats) -> bool | None:
+        """Whether it predicts [n, d] rows as its library's own interface does, which is given the same file.
+
+        None if the base itself asks that interface, so that there is nothing to compare.
         """
         ...
 

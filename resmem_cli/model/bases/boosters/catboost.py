@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,10 +13,11 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases.boosters.inputs import Inputs, columns_of, find_sources
+from resmem_cli.model.bases.boosters.inputs import Inputs, columns_of, find_sources, said_of
 from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
 from resmem_cli.model.bases.boosters.trees import (
     Trees,
+    all_rounds,
     parameters_of,
     plainly,
     refuse_other_task,
@@ -26,6 +27,7 @@ from resmem_cli.model.bases.boosters.trees import (
 )
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Field, Table
+from resmem_cli.model.parallel import heard
 
 # Of scikit-learn's wrapper: how trees are grown. The rest is ruled here, is about files, devices, texts or single
 # features by their position, or is another name of one of these.
@@ -94,7 +96,7 @@ class Catboost(Trees):
         catboost = library("catboost")
         try:
             # As a stream, whose end the library respects: of bytes it reads on beyond it.
-            return catboost.CatBoost().load_model(stream=io.BytesIO(data))
+            return heard(lambda: catboost.CatBoost().load_model(stream=io.BytesIO(data)))
         except catboost.CatBoostError as error:
             raise ValueError(plainly(error)) from error
 
@@ -110,11 +112,17 @@ class Catboost(Trees):
     def sums(self, X: Floats, rounds: list[tuple[int, int]]) -> list[Floats]:
         """Return the sums of trees; in the first is the bias that training started from."""
         pool, own = _pool(self.inputs, X), {"prediction_type": "RawFormulaVal", "thread_count": threads(len(X))}
-        return [self.model.predict(pool, ntree_start=start, ntree_end=end, **own) for start, end in rounds]
+        return [_asked(self.model.predict, pool, ntree_start=start, ntree_end=end, **own) for start, end in rounds]
 
     def _predicted(self, X: Floats, **how: Any) -> Floats:
-        predicted: Floats = self.model.predict(_pool(self.inputs, X), thread_count=threads(len(X)), **how)
-        return predicted
+        return _asked(self.model.predict, _pool(self.inputs, X), thread_count=threads(len(X)), **how)
+
+    def by_owner(self, data: bytes, X: Floats) -> Floats:
+        catboost, pool = library("catboost"), _pool(self.inputs, X)
+        wrapper = catboost.CatBoostClassifier() if len(self.classes) else catboost.CatBoostRegressor()
+        owned = wrapper.load_model(stream=io.BytesIO(data))
+        found: Floats = owned.predict_proba(pool) if len(self.classes) else owned.predict(pool)
+        return found
 
     @classmethod
     def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
@@ -132,7 +140,15 @@ class Catboost(Trees):
         sources = find_sources(table, opened.feature_names_, numbered="{}", categories=categories)
         recodings = {i: np.array([*_texts(sources[i].field), _MISSING]) for i in categories}
         order = table.order_of(classes) if classes else None
-        return cls.adopted(model, Inputs(columns_of(sources), recodings), table, order)
+        notes = (all_rounds(opened.tree_count_), *said_of(sources, opened.feature_names_))
+        return cls.adopted(model, Inputs(columns_of(sources), recodings), table, notes, order)
+
+
+def _asked(predict: Callable[..., Floats], pool: Any, **how: Any) -> Floats:
+    try:
+        return heard(lambda: predict(pool, **how))
+    except library("catboost").CatBoostError as error:
+        raise ValueError(plainly(error)) from error
 
 
 def _trained(lesson: Lesson, inputs: Inputs, fitted: Sample) -> Any:
@@ -157,7 +173,8 @@ def _trained(lesson: Lesson, inputs: Inputs, fitted: Sample) -> Any:
         label = sample.y.astype(np.int64) if lesson.n_classes else sample.y
         return _pool(inputs, sample.X, label=label, weight=sample.weight)
 
-    return kind(**params).fit(pool(fitted), eval_set=None if lesson.held is None else pool(lesson.held))
+    rows, held = pool(fitted), None if lesson.held is None else pool(lesson.held)
+    return heard(lambda: kind(**params).fit(rows, eval_set=held))
 
 
 def _told_nothing(sample: Sample) -> Sample:

@@ -13,6 +13,8 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Integers
 from resmem_cli.model.bases.table import Field, Table, spelled
 
+_MOST_LISTED = 8
+
 # The values of a feature that a model reads as a category, by its code; None where its file does not say them.
 Categories = Sequence[Any] | None
 
@@ -80,6 +82,16 @@ def find_sources(
     for feature, source in enumerate(sources):
         _refuse_other_kind(source.field, feature in categories, categories.get(feature))
     return sources
+
+
+def said_of(sources: Sequence[Source], names: Sequence[str]) -> tuple[str, ...]:
+    """Return what is to be said of features that are found by their position: which column each is taken for."""
+    columns = [source.field.name for source in sources]
+    if list(names) == columns:
+        return ()
+    pairs = [f"{name} is '{column}'" for name, column in zip(names, columns, strict=True)]
+    listed = ", ".join(pairs if len(pairs) <= _MOST_LISTED else [*pairs[: _MOST_LISTED - 1], "…", pairs[-1]])
+    return (f"the model numbers its features and does not name them: they are taken in order, {listed}",)
 
 
 def inputs_by_code(sources: Sequence[Source], categories: Mapping[int, Categories]) -> Inputs:

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code, said_of
 from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
 from resmem_cli.model.bases.boosters.lightgbm_text import header_of, refuse_damaged
 from resmem_cli.model.bases.boosters.trees import (
     Trees,
+    all_rounds,
     parameters_of,
     plainly,
     refuse_other_task,
@@ -25,6 +26,7 @@ from resmem_cli.model.bases.boosters.trees import (
 )
 from resmem_cli.model.bases.protocol import Problem, library
 from resmem_cli.model.bases.table import Table
+from resmem_cli.model.parallel import heard
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and kinds of boosting whose trees are no sum.
 _RULED = {"self", "kwargs", "random_state", "n_jobs", "importance_type", "class_weight", "boosting_type"}
@@ -93,8 +95,8 @@ class Lightgbm(Trees):
         held = {} if lesson.held is None else {"valid_sets": [dataset(lesson.held, reference=fitted)]}
         callbacks = [lightgbm.early_stopping(lesson.patience, verbose=False)] if held else []
         try:
-            _refuse_other_params(params, lesson.n_classes)
-            model = lightgbm.train(params, fitted, lesson.n_rounds, callbacks=callbacks, **held)
+            _refuse_other_params(params, lesson.fitted.y)
+            model = heard(lambda: lightgbm.train(params, fitted, lesson.n_rounds, callbacks=callbacks, **held))
         except (lightgbm.basic.LightGBMError, TypeError) as error:
             raise ValueError(plainly(error)) from error
         text: str = model.model_to_string()
@@ -105,21 +107,35 @@ class Lightgbm(Trees):
         lightgbm = library("lightgbm")
         refuse_damaged(data)
         try:
-            return lightgbm.Booster(model_str=data.decode())
+            return heard(lambda: lightgbm.Booster(model_str=data.decode()))
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(plainly(error)) from error
 
     def outputs(self, X: Floats) -> Floats:
-        found: Floats = self.model.predict(self.inputs.numbers(X), num_threads=threads(len(X)))
-        return np.column_stack([1 - found, found]) if len(self.classes) == 2 else found
+        return self._formed(self._predicted(X))
+
+    def _formed(self, predicted: Floats) -> Floats:
+        return np.column_stack([1 - predicted, predicted]) if len(self.classes) == 2 else predicted
+
+    def by_owner(self, data: bytes, X: Floats) -> Floats:
+        found: Floats = library("lightgbm").Booster(model_str=data.decode()).predict(self.inputs.numbers(X))
+        return self._formed(found)
 
     def n_rounds(self) -> int:
         return int(self.model.current_iteration())
 
     def sums(self, X: Floats, rounds: list[tuple[int, int]]) -> list[Floats]:
         """Return the sums of trees; in the first is the mean that training started from."""
-        read, own = self.inputs.numbers(X), {"raw_score": True, "num_threads": threads(len(X))}
-        return [self.model.predict(read, start_iteration=a, num_iteration=b - a, **own) for a, b in rounds]
+        return [self._predicted(X, raw_score=True, start_iteration=a, num_iteration=b - a) for a, b in rounds]
+
+    def _predicted(self, X: Floats, **how: Any) -> Floats:
+        model, read = self.model, self.inputs.numbers(X)
+        own = {"num_threads": threads(len(X)), "verbosity": -1, **how}
+        try:
+            predicted: Floats = heard(lambda: model.predict(read, **own))
+        except library("lightgbm").basic.LightGBMError as error:
+            raise ValueError(plainly(error)) from error
+        return predicted
 
     @classmethod
     def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
@@ -135,14 +151,16 @@ class Lightgbm(Trees):
         categories = _categories(booster, header["feature_infos"].split(" "))
         # The library writes the spaces in a column's name as underscores.
         written = replace(table, fields=tuple(replace(each, name=each.name.replace(" ", "_")) for each in table.fields))
-        sources = find_sources(written, booster.feature_name(), numbered="Column_{}", categories=categories)
-        return cls.adopted(data, inputs_by_code(sources, categories), table)
+        names = booster.feature_name()
+        sources = find_sources(written, names, numbered="Column_{}", categories=categories)
+        notes = (all_rounds(booster.current_iteration()), *said_of(sources, names))
+        return cls.adopted(data, inputs_by_code(sources, categories), table, notes)
 
 
-def _refuse_other_params(params: Mapping[str, Any], n_classes: int) -> None:
-    """Let the library refuse parameters on two rows and unheard: it writes refusals to the error stream as well."""
+def _refuse_other_params(params: Mapping[str, Any], targets: Floats) -> None:
+    """Let the library refuse parameters and targets on two rows, unheard: it writes to the error stream as well."""
     lightgbm = library("lightgbm")
-    y = [0, 1] if n_classes else [1, 2]
+    y = [targets.min(), targets.max()]
     with _silence():
         lightgbm.Booster(dict(params), lightgbm.Dataset(np.zeros((2, 1)), y, params=dict(params)))
 

@@ -6,27 +6,30 @@ import inspect
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import threadpoolctl
 
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
 from resmem_cli.model.bases.boosters.inputs import Inputs
 from resmem_cli.model.bases.boosters.lesson import SHARED, SHORT, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 
+Done = TypeVar("Done")
+
 # Of fewer rows the parallel regions are so short that a second thread is a loss on a busy machine (see boosting.py).
 _ROWS_PER_THREAD = 25_000
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
 _MOST_GROUPS = 16
+_ROUNDING = 1e-4  # of predictions in single precision, as a part of the largest
 _LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 
@@ -39,17 +42,20 @@ class Trees(ABC):
         inputs: what it reads.
         classes: [m] which class of the target each of its outputs is; empty for regression.
         n_classes: of the target, 0 for regression.
+        notes: of a model from elsewhere, how its file is read.
         short: for how long to learn from few rows, of which none are held out to stop by.
     """
 
     is_thread_safe: ClassVar[bool] = False
     reads_features: ClassVar[bool] = True
+    package: ClassVar[str | None]
     short: ClassVar[Mapping[str, Any]] = SHORT
 
     data: bytes
     inputs: Inputs
     classes: Integers
     n_classes: int
+    notes: tuple[str, ...] = ()
 
     # What each library does in its own way.
 
@@ -74,6 +80,10 @@ class Trees(ABC):
     @abstractmethod
     def sums(self, X: Floats, rounds: list[tuple[int, int]]) -> list[Floats]:
         """Return for each range of rounds the [n] or [n, m] sums of its trees, in units of the logit for classes."""
+
+    @abstractmethod
+    def by_owner(self, data: bytes, X: Floats) -> Floats:
+        """Return what the library's own interface predicts of [n, d] encoded rows with a file, as `outputs` does."""
 
     # What is the same for all, or nearly.
 
@@ -110,7 +120,7 @@ class Trees(ABC):
         """Return [n, 1] numbers, or [n, n_classes] probabilities."""
         if len(X) == 0:  # which not every library takes
             return np.empty((0, self.n_classes or 1))
-        outputs = np.asarray(self.outputs(X), dtype=np.float64).reshape(len(X), -1)
+        outputs = np.asarray(self._asked(lambda: self.outputs(X)), dtype=np.float64).reshape(len(X), -1)
         if not self.n_classes:
             return outputs
         spread = np.zeros((len(X), self.n_classes))
@@ -123,8 +133,24 @@ class Trees(ABC):
         n_rounds, n_columns = self.n_rounds(), len(self.classes) if len(self.classes) > 2 else 1
         n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // n_columns, n_rounds))
         bounds = np.linspace(0, n_rounds, n_groups + 1).round().astype(int).tolist()
-        groups = self.sums(X, list(pairwise(bounds)))
+        groups = self._asked(lambda: self.sums(X, list(pairwise(bounds))))
         return np.concatenate([group.reshape(len(X), -1) for group in groups], axis=1).astype(np.float32)
+
+    def agrees(self, model: bytes, X: Floats) -> bool:
+        own, theirs = (np.asarray(each).reshape(len(X), -1) for each in (self.outputs(X), self.by_owner(model, X)))
+        size = np.abs(theirs[np.isfinite(theirs)]).max(initial=0)
+        return own.shape == theirs.shape and np.allclose(own, theirs, _ROUNDING, _ROUNDING * size, equal_nan=True)
+
+    def _asked(self, ask: Callable[[], Done]) -> Done:
+        """Return what the library answers; what is wrong with a model may show only when it is asked.
+
+        Raises:
+            ModelError: the library refuses.
+        """
+        try:
+            return ask()
+        except ValueError as error:
+            raise ModelError(f"the {self.package} model fails ({error})", "fit or import the base again") from error
 
     def to_arrays(self) -> Arrays:
         return {**self.inputs.to_arrays(), "classes": self.classes, "n_classes": np.array([self.n_classes])}
@@ -144,20 +170,23 @@ class Trees(ABC):
         return {name: value for name, value in self.__dict__.items() if name != "model"}
 
     @classmethod
-    def adopted(cls, data: bytes, inputs: Inputs, table: Table, order: list[int] | None = None) -> Self:
+    def adopted(
+        cls, data: bytes, inputs: Inputs, table: Table, notes: Sequence[str], order: list[int] | None = None
+    ) -> Self:
         """Return a model from elsewhere.
 
         Args:
             data: its bytes.
             inputs: what it reads.
             table: whose classes it tells apart.
+            notes: how the file is read.
             order: per class of the target its position among the model's outputs, if that is another.
 
         Raises:
             UsageError: it predicts several numbers per row.
         """
         n_classes = len(table.classes)
-        base = cls(data, inputs, np.argsort(order) if order else np.arange(n_classes), n_classes)
+        base = cls(data, inputs, np.argsort(order) if order else np.arange(n_classes), n_classes, tuple(notes))
         if base.width != base.expected_width:
             raise UsageError(
                 f"the model predicts {base.width} numbers per row, and the target is one",
@@ -198,6 +227,11 @@ def plainly(error: Exception) -> str:
     text = re.sub(r"^\[[\d:]+\] ", "", str(error)).strip().partition("\n")[0]
     text = re.sub(r"^\S+\.(cpp|cc|cu|h):\d+: ", "", text)
     return re.sub(r" at \S+, line \d+ ?\.$", "", text).rstrip(" .:")
+
+
+def all_rounds(n_rounds: int) -> str:
+    """Return what is said of a model from elsewhere of which every tree is used."""
+    return f"the model predicts with all {n_rounds:,} rounds of its trees"
 
 
 def refuse_outputs(outputs: Mapping[str, str], whose: str) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code
+from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code, said_of
 from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
 from resmem_cli.model.bases.boosters.trees import (
     Trees,
+    all_rounds,
     parameters_of,
     plainly,
     refuse_other_task,
@@ -24,6 +26,9 @@ from resmem_cli.model.bases.boosters.trees import (
 from resmem_cli.model.bases.boosters.xgboost_file import refuse_damaged
 from resmem_cli.model.bases.protocol import Problem, library, softmax
 from resmem_cli.model.bases.table import Table
+from resmem_cli.model.parallel import heard
+
+Done = TypeVar("Done")
 
 # Of scikit-learn's wrapper: what is ruled here, what needs objects, and boosting of other things than trees.
 _RULED = {
@@ -65,7 +70,8 @@ class Xgboost(Trees):
         stop = [xgboost.callback.EarlyStopping(rounds=lesson.patience, save_best=True)] if watched else []
         own = {"evals": watched, "callbacks": stop, "verbose_eval": False}
         try:
-            model = xgboost.train(params, matrix(lesson.fitted), lesson.n_rounds, **own)
+            fitted = matrix(lesson.fitted)
+            model = heard(lambda: xgboost.train(params, fitted, lesson.n_rounds, **own))
         except (xgboost.core.XGBoostError, TypeError) as error:
             raise ValueError(plainly(error)) from error
         return bytes(model.save_raw("ubj"))
@@ -77,18 +83,25 @@ class Xgboost(Trees):
             raise ValueError("it is neither UBJSON nor JSON of XGBoost's")
         refuse_damaged(data)
         booster = xgboost.Booster()
-        try:
-            booster.load_model(bytearray(data))
-        except xgboost.core.XGBoostError as error:
-            raise ValueError(plainly(error)) from error
+        _asked(lambda: booster.load_model(bytearray(data)))
         return booster
 
     def outputs(self, X: Floats) -> Floats:
         """Return [n] numbers, or [n, m] probabilities, which the library itself gives in single precision only."""
-        margins = self._predicted(X, output_margin=len(self.classes) > 1)
+        return self._formed(self._predicted(X, output_margin=len(self.classes) > 1))
+
+    def _formed(self, margins: Floats) -> Floats:
         if len(self.classes) <= 1:
             return margins
-        return softmax(margins if margins.ndim == 2 else np.column_stack([np.zeros(len(X)), margins]))
+        return softmax(margins if margins.ndim == 2 else np.column_stack([np.zeros(len(margins)), margins]))
+
+    def by_owner(self, data: bytes, X: Floats) -> Floats:
+        """Return what the wrapper for scikit-learn predicts: it obeys the file's best_iteration, as its owner's did."""
+        xgboost = library("xgboost")
+        wrapper = xgboost.XGBClassifier() if len(self.classes) else xgboost.XGBRegressor()
+        wrapper.load_model(bytearray(data))
+        read, own = singles(self.inputs.numbers(X)), {"validate_features": False}
+        return self._formed(wrapper.predict(read, output_margin=len(self.classes) > 1, **own).astype(np.float64))
 
     def n_rounds(self) -> int:
         # A linear model has rounds, but no part of one.
@@ -105,14 +118,15 @@ class Xgboost(Trees):
     def _predicted(self, X: Floats, base_margin: Any = None, **how: Any) -> Floats:
         types, names, n_threads = self.model.feature_types, self.model.feature_names, threads(len(X))
         own = {"feature_types": types, "feature_names": names, "enable_categorical": True, "nthread": n_threads}
-        xgboost = library("xgboost")
-        try:
-            matrix = xgboost.DMatrix(singles(self.inputs.numbers(X)), base_margin=base_margin, **own)
-            self.model.set_param({"nthread": n_threads})
-            predicted: Floats = self.model.predict(matrix, **how).astype(np.float64)
-        except xgboost.core.XGBoostError as error:  # what is wrong with a model may show only here
-            raise ValueError(plainly(error)) from error
-        return predicted
+        model, read, xgboost = self.model, singles(self.inputs.numbers(X)), library("xgboost")
+
+        def predicted() -> Floats:
+            matrix = xgboost.DMatrix(read, base_margin=base_margin, **own)
+            model.set_param({"nthread": n_threads})
+            found: Floats = model.predict(matrix, **how).astype(np.float64)
+            return found
+
+        return _asked(predicted)
 
     @classmethod
     def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
@@ -128,7 +142,45 @@ class Xgboost(Trees):
         categories = _categories(booster)
         names = booster.feature_names or [f"f{i}" for i in range(booster.num_features())]
         sources = find_sources(table, names, numbered="f{}", categories=categories)
-        return cls.adopted(bytes(booster.save_raw("ubj")), inputs_by_code(sources, categories), table)
+        booster, said = _best(booster, is_linear=config["gradient_booster"]["name"] == "gblinear")
+        notes = (*said, *said_of(sources, names))
+        return cls.adopted(bytes(booster.save_raw("ubj")), inputs_by_code(sources, categories), table, notes)
+
+
+def _best(booster: Any, *, is_linear: bool) -> tuple[Any, tuple[str, ...]]:
+    """Return the rounds of a booster up to its best, as far as it says which that was, and what to say of it.
+
+    Where training was stopped early, the rounds after the best are in the file, and XGBoost's own estimators do not
+    predict with them.
+    """
+    if is_linear:  # whose rounds are not apart
+        return booster, ()
+    best, n_rounds = booster.attr("best_iteration"), booster.num_boosted_rounds()
+    if best is None:
+        return booster, (all_rounds(n_rounds),)
+    if not (re.fullmatch(r"\d{1,9}", best) and int(best) < n_rounds):
+        raise ValueError(f"its best_iteration is {best}, and it has {n_rounds} rounds")
+    if int(best) + 1 == n_rounds:
+        return booster, (all_rounds(n_rounds),)
+    said = (
+        f"the model predicts with the first {int(best) + 1:,} of its {n_rounds:,} rounds of trees, as XGBoost's own "
+        f"estimators do with a model that was stopped early (best_iteration {best})"
+    )
+    return _asked(lambda: booster[: int(best) + 1]), (said,)
+
+
+def _asked(ask: Callable[[], Done]) -> Done:
+    """Return what the library answers, which then says nothing on the error stream; ValueError if it refuses."""
+    xgboost = library("xgboost")
+
+    def quietly() -> Done:
+        with xgboost.config_context(verbosity=0):  # a setting of each thread's own
+            return ask()
+
+    try:
+        return heard(quietly)
+    except xgboost.core.XGBoostError as error:
+        raise ValueError(plainly(error)) from error
 
 
 def _config(booster: Any) -> Mapping[str, Any]:

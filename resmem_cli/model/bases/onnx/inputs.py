@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.onnx.session import Session, reason
 from resmem_cli.model.bases.table import Field, Table
+from resmem_cli.model.parallel import heard
 
 _TYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -25,6 +27,7 @@ _TYPES: dict[str, Any] = {
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
 }
+_MOST_LISTED = 8
 _MOST_ROWS, _MOST_NUMBERS = 4_096, 2**19  # that go into the model at once
 
 
@@ -86,6 +89,17 @@ def fill(inputs: Sequence[Any], table: Table) -> tuple[tuple[Feed, ...], int]:
         listed = " and ".join(str(size) for size in sorted(fixed))
         raise UsageError(f"the inputs of the ONNX model take {listed} rows at once", "export it with one batch size")
     return feeds, fixed.pop() if fixed else 0
+
+
+def said_of(feeds: Sequence[Feed]) -> tuple[str, ...]:
+    """Return what is to be said of a matrix, whose columns have no names: which they are taken for."""
+    several = [feed for feed in feeds if len(feed.fields) > 1]
+    names = [[f"'{field.name}'" for field in feed.fields] for feed in several]
+    return tuple(
+        f"the model's input '{feed.name}' is a matrix without names: its columns are taken to be, in order, "
+        + ", ".join(each if len(each) <= _MOST_LISTED else [*each[: _MOST_LISTED - 1], "…", each[-1]])
+        for feed, each in zip(several, names, strict=True)
+    )
 
 
 def _feed(given: Any, fields: tuple[Field, ...]) -> Feed:
@@ -156,7 +170,8 @@ def batches(
         n = min(size, len(X) - start)
         rows = np.minimum(np.arange(start, start + (n_at_once or n)), len(X) - 1)
         try:
-            outputs = running.run(list(names), {name: values[rows] for name, values in inputs.items()})
+            given = {name: values[rows] for name, values in inputs.items()}
+            outputs = heard(partial(running.run, list(names), given))
         except Exception as error:
             raise UsageError(
                 f"the ONNX model fails on rows of these columns ({reason(error)})",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases.columns import FORMS, Columns
-from resmem_cli.model.bases.onnx.inputs import Feed, fill, run
+from resmem_cli.model.bases.onnx.inputs import Feed, fill, run, said_of
 from resmem_cli.model.bases.onnx.outputs import Answer, chosen, probe
 from resmem_cli.model.bases.onnx.session import Session, refuse_several_files
 from resmem_cli.model.bases.protocol import NotFitted
@@ -30,6 +30,7 @@ class Onnx(NotFitted):
         feeds: of every input.
         n_at_once: how many rows the model takes at once, no more and no fewer; 0 if any number.
         answer: what its outputs are.
+        notes: of a model that is imported, how it is read.
     """
 
     is_thread_safe: ClassVar[bool] = True
@@ -42,6 +43,7 @@ class Onnx(NotFitted):
     feeds: tuple[Feed, ...]
     n_at_once: int
     answer: Answer
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def imported(cls, model: bytes, table: Table, outputs: Mapping[str, str]) -> Self:
@@ -54,7 +56,10 @@ class Onnx(NotFitted):
         session = Session(model)
         feeds, n_at_once = fill(session.running.get_inputs(), table)
         found = probe(session, feeds, n_at_once, table)
-        return cls(session, table, feeds, n_at_once, chosen(found, table, outputs))
+        return cls(session, table, feeds, n_at_once, chosen(found, table, outputs), said_of(feeds))
+
+    def agrees(self, model: bytes, X: Floats) -> None:
+        return None
 
     def predict(self, X: Floats) -> Floats:
         """Return [n, 1] numbers, or [n, n_classes] probabilities.

@@ -11,6 +11,7 @@ import threadpoolctl
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases.protocol import library
+from resmem_cli.model.parallel import heard
 
 _MOST_BYTES = 2**31 - 1  # that a protobuf message may have
 _EXTERNAL_WEIGHTS = b"\x0a\x08location\x12"  # a tensor's entry "location", in which file it is
@@ -61,7 +62,7 @@ def _start(data: bytes, threads: int) -> Any:
     # No file can be there: what a model names beside itself is not read.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return heard(lambda: onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]))
     except Exception as error:
         said = reason(error)
         if type(error).__name__ == "InvalidProtobuf" or "No graph was found" in said:
