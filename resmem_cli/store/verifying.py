@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
+from resmem_cli.model import bases
 from resmem_cli.model.resmem import Corrected
-from resmem_cli.store import manifest, parts, reading
+from resmem_cli.store import manifest, parts, reading, trial
 
 _AGAIN = "fit the model again"
 
@@ -45,6 +46,7 @@ def verify(directory: Path) -> Verified:
 
 def _verified(directory: Path) -> Verified:
     base = reading.read_manifest(directory, manifest.BASE)
+    _try_bases(directory, base)
     manifests = [base]
     if (directory / manifest.MEMORY).exists():
         memory = reading.read_manifest(directory, manifest.MEMORY)
@@ -62,6 +64,13 @@ def _verified(directory: Path) -> Verified:
     found = sorted(path.name for path in (directory / parts.FOLDER).iterdir() if path.name not in named)
     sizes = [part["bytes"] for content in manifests for part in content["parts"].values()]
     return Verified(len(sizes), sum(sizes), len(manifests) > 1, tuple(found))
+
+
+def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:
+    """Have what other libraries read be read by a process of its own first."""
+    kinds = [each["estimator"] for each in content["bases"]]
+    if not bases.IMPORTABLE.keys().isdisjoint(kinds):
+        trial.load_base(directory, sum(part["bytes"] for part in content["parts"].values()))
 
 
 def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:

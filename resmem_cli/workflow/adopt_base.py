@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +14,14 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats, is_list
 from resmem_cli.data.rows import Rows as Table
 from resmem_cli.data.schema import Given, Schema, Task
-from resmem_cli.errors import DataError, UsageError, did_you_mean
+from resmem_cli.errors import DataError, ModelError, UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.bases import Base, BaseSpec, Problem, importing
 from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.splitting import Rows
-from resmem_cli.store import estimators, locking, writing
+from resmem_cli.store import estimators, locking, trial, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.fit_base import FittedBase
@@ -30,6 +31,7 @@ from resmem_cli.workflow.inputs import Input, Report, silent
 _SUM_TOLERANCE = 0.05
 _NOT_SEEN = np.empty(0, np.uint64)  # which rows trained a base from elsewhere is not known
 _MOST_BYTES = 2 << 30
+_TRIED_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,11 @@ def adopt_base(
         if isinstance(origin, FromColumns):
             schema, table, learned_notes, base, what = _from_columns(parts, roles, origin)
         else:
-            schema, table, learned_notes, base, what = _from_file(parts, roles, origin)
+            schema, table, learned_notes, base, what = _from_file(parts, roles, origin, report)
         X, _ = encoding.encode(table, schema)
         y = encoding.encode_target(table, schema)
         report("checking its predictions")
-        predicted = base.predict(X)
+        predicted = _predicted(base, X)
         _refuse_improbable(base, X, predicted, table)
         rows = Rows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
         notes = (*learned_notes, *_worse_than_nothing(predicted, rows, schema))
@@ -178,7 +180,7 @@ def _in_order(classes: Sequence[str]) -> tuple[str, ...]:
     return (f"the base's numbers are taken as those of the classes {', '.join(classes[:20])}, in this order",) * several
 
 
-def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile) -> _Adopted:
+def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile, report: Report) -> _Adopted:
     data = _bytes(origin.path)
     kind = importing.recognise(data, origin.path.name)
     name = f"'{origin.path}'"
@@ -191,15 +193,31 @@ def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile) -> _Adopt
                 f"{name} is a pickle, and loading one runs whatever code is in it",
                 "if you know who made it, say --trust-pickle; or save the model with skops",
             )
-        if kind in (importing.PICKLE, importing.SKOPS):
-            read = estimators.from_pickle if kind == importing.PICKLE else estimators.from_foreign
-            kind, given = importing.SKLEARN, read(data, str(origin.path))
-        else:
-            given = data
+        if kind == importing.PICKLE:  # from here on it is what will be stored of it
+            kind, data = importing.SKOPS, estimators.to_bytes(estimators.from_pickle(data, str(origin.path)))
+        report("trying the model in a process of its own")
+        X, _ = encoding.encode(_sample(learned.rows), learned.schema)
+        said = trial.import_file(trial.File(kind, data, str(origin.path), fields, origin.outputs, X))
+        given: Any = data
+        if kind == importing.SKOPS:
+            kind, given = importing.SKLEARN, estimators.from_foreign(data, str(origin.path))
         base = bases.IMPORTABLE[kind].imported(given, fields, origin.outputs)
     except ValueError as error:
         raise DataError(f"{name} cannot be read as a model ({error})", "check the file") from error
-    return learned.schema, learned.rows, learned.notes, base, kind
+    return learned.schema, learned.rows, (*learned.notes, *said), base, kind
+
+
+def _sample(rows: Table) -> Table:
+    """Return up to so many rows, in random order."""
+    shuffled = np.random.default_rng(0).permutation(len(rows))
+    return rows.take(shuffled[:_TRIED_ROWS])
+
+
+def _predicted(base: Base, X: Floats) -> Floats:
+    try:
+        return base.predict(X)
+    except ModelError as error:  # of rows that were not tried
+        raise DataError(error.message, "check the model and its columns") from error
 
 
 def _bytes(path: Path) -> bytes:

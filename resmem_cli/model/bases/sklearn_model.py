@@ -28,6 +28,7 @@ class SklearnModel(NotFitted):
         table: the columns that it reads, in its order, and the target's classes.
         reads_names: whether it reads a DataFrame with these columns, or a matrix.
         order: per class of the target the position of its probability; empty for regression.
+        notes: of a model that is imported, how it is read.
     """
 
     is_thread_safe: ClassVar[bool] = False
@@ -39,6 +40,7 @@ class SklearnModel(NotFitted):
     table: Table
     reads_names: bool
     order: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:
