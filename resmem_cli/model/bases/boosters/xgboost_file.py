@@ -18,6 +18,7 @@ from resmem_cli.model.arrays import Integers
 _INTEGERS = {b"i": ">i1", b"U": "u1", b"I": ">i2", b"l": ">i4", b"L": ">i8"}
 _NUMBERS = {**_INTEGERS, b"d": ">f4", b"D": ">f8", b"C": "u1"}
 _WORDS = {b"T": True, b"F": False, b"Z": None}
+_OF_NODES = ("split_conditions", "default_left", "loss_changes", "sum_hessian", "split_type")
 _LEAF, _NO_PARENT = -1, (-1, (1 << 31) - 1)
 _MOST_FEATURES, _MOST_CATEGORIES = 1_000_000, 1 << 24  # beyond which the library asks for gigabytes
 
@@ -71,25 +72,45 @@ class _Shape(NamedTuple):
     @classmethod
     def of(cls, learner: Mapping[str, Any]) -> _Shape:
         said = learner["learner_model_param"]
-        n_features = int(said["num_feature"])
+        n_features, n_classes = int(said["num_feature"]), int(said["num_class"])
         _require(0 <= n_features <= _MOST_FEATURES)
+        softmax = learner["objective"].get("softmax_multiclass_param", {})
+        _require(n_classes >= 0 and int(softmax.get("num_class", n_classes)) == n_classes)
         for name in ("feature_names", "feature_types"):
             _require(len(learner.get(name, ())) in (0, n_features))
-        return cls(n_features, max(int(said["num_class"]), int(said.get("num_target", 1)), 1))
+        shape = cls(n_features, max(n_classes, int(said.get("num_target", 1)), 1))
+        _require(str(said["base_score"]).count(",") + 1 in (1, shape.n_outputs))
+        return shape
 
 
 def _refuse_unlinked(model: Mapping[str, Any], shape: _Shape) -> None:
     trees, outputs = model["trees"], _integers(model["tree_info"])
     _require(len(outputs) == len(trees) and np.all((outputs >= 0) & (outputs < shape.n_outputs)))
     _require([int(tree["id"]) for tree in trees] == list(range(len(trees))))
+    said = model["gbtree_model_param"]
+    n_at_once = int(said.get("num_parallel_tree", 1))
+    _require(int(said["num_trees"]) == len(trees) and 0 < n_at_once <= max(len(trees), 1))
     if "iteration_indptr" in model:
         bounds = _integers(model["iteration_indptr"])
         _require(bounds[0] == 0 and bounds[-1] == len(trees) and np.all(np.diff(bounds) >= 0))
     for tree in trees:
         _refuse_tree(tree, shape)
-    for values in model.get("cats", {}).get("enc", ()):
-        if len(values.get("offsets", ())):  # of texts, one behind the other
-            _refuse_unordered(_integers(values["offsets"]), len(values["values"]))
+    if "cats" in model:
+        _refuse_other_values(model["cats"], shape)
+
+
+def _refuse_other_values(categories: Mapping[str, Any], shape: _Shape) -> None:
+    """Refuse the values of categories, unless each feature has its own."""
+    counts = []
+    for values in categories.get("enc", ()):
+        offsets, n_values = _integers(values.get("offsets", ())), len(values["values"])
+        if len(offsets):  # of texts, one behind the other
+            _require(offsets[0] == 0 and offsets[-1] <= n_values and np.all(np.diff(offsets) >= 0))
+        counts.append(len(offsets) - 1 if len(offsets) else n_values)
+    segments, order = (_integers(categories.get(name, ())) for name in ("feature_segments", "sorted_idx"))
+    if len(segments):
+        _require(len(counts) == shape.n_features and np.array_equal(segments, np.cumsum([0, *counts])))
+        _require(len(order) in (0, sum(counts)) and np.all((order >= 0) & (order < max(counts))))
 
 
 def _refuse_tree(tree: Mapping[str, Any], shape: _Shape) -> None:
@@ -97,7 +118,7 @@ def _refuse_tree(tree: Mapping[str, Any], shape: _Shape) -> None:
         _integers(tree[name]) for name in ("left_children", "right_children", "parents", "split_indices")
     )
     _require(len(left) == len(right) == len(parents) == len(feature) == int(tree["tree_param"]["num_nodes"]) > 0)
-    _require(int(tree["tree_param"]["size_leaf_vector"]) in (0, 1, shape.n_outputs))
+    _refuse_other_lists(tree, len(left), shape)
     _require(parents[0] in _NO_PARENT)
     reached = np.zeros(len(left), dtype=np.bool_)
     nodes = np.array([0])
@@ -113,6 +134,21 @@ def _refuse_tree(tree: Mapping[str, Any], shape: _Shape) -> None:
         _refuse_categories(tree, len(left))
 
 
+def _refuse_other_lists(tree: Mapping[str, Any], n_nodes: int, shape: _Shape) -> None:
+    """Refuse a tree unless it has as many of everything as it has nodes, and of a vector's numbers as leaves."""
+    said = tree["tree_param"]
+    width = max(int(said["size_leaf_vector"]), 1)
+    _require(width in (1, shape.n_outputs) and 0 <= int(said.get("num_feature", 0)) <= shape.n_features)
+    _require(all(len(tree[name]) == n_nodes for name in _OF_NODES if name in tree))
+    _require(len(tree.get("base_weights", ())) in (0, n_nodes, n_nodes * width))
+    if width > 1:
+        is_leaf = _integers(tree["left_children"]) == _LEAF
+        which, n_leaves = _integers(tree["right_children"])[is_leaf], int(is_leaf.sum())
+        _require("leaf_weights" in tree and len(tree["leaf_weights"]) == n_leaves * width)
+        _require(np.all((which >= 0) & (which < n_leaves)))
+    _require(all(name in tree for name in ("split_conditions", "default_left")))
+
+
 def _refuse_categories(tree: Mapping[str, Any], n_nodes: int) -> None:
     which, starts, sizes, values = (
         _integers(tree[name]) for name in ("categories_nodes", "categories_segments", "categories_sizes", "categories")
@@ -123,10 +159,6 @@ def _refuse_categories(tree: Mapping[str, Any], n_nodes: int) -> None:
     _require(np.all((values >= 0) & (values < _MOST_CATEGORIES)))
     splits_categories = _integers(tree["split_type"]) == 1
     _require(len(splits_categories) == n_nodes and np.isin(np.flatnonzero(splits_categories), which).all())
-
-
-def _refuse_unordered(offsets: Integers, n_values: int) -> None:
-    _require(offsets[0] == 0 and offsets[-1] <= n_values and np.all(np.diff(offsets) >= 0))
 
 
 def _require(held: Any) -> None:
