@@ -40,8 +40,7 @@ def remember(
     with console.progress(quiet) as report:
         done = run(source, model, threads=threads, wait=wait, report=report)
 
-    if done.n_dropped:
-        console.say(f"note: {done.n_dropped:,} rows have no target (or no weight) and are left out", quiet=quiet)
+    console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_repeated:
         console.say(
             f"note: {console.count(done.n_repeated, 'row')} left out, because a later one has the same id", quiet=quiet
@@ -161,6 +160,6 @@ def _recall(done: Changed) -> str:
 
 def _print_json(done: Changed, *, as_json: bool) -> None:
     if as_json:
-        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_repeated")
+        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated")
         said = asdict(done)
         print(json.dumps({name.removeprefix("n_") if name in counts else name: said[name] for name in said}))

@@ -33,3 +33,12 @@ def number(value: float) -> str:
 def count(n: int, what: str) -> str:
     """Return "1 row" or "2,000 rows"."""
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def say_left_out(n_dropped: int, n_unknown_class: int, *, quiet: bool) -> None:
+    """Say how many labelled rows do not count, and why."""
+    if n_dropped:
+        say(f"note: {n_dropped:,} rows have no target (or no weight) and are left out", quiet=quiet)
+    if n_unknown_class:
+        are = "is" if n_unknown_class == 1 else "are"
+        say(f"note: {count(n_unknown_class, 'row')} of a class that training did not have {are} left out", quiet=quiet)

@@ -33,8 +33,7 @@ def evaluate(
     with console.progress(quiet) as report:
         done = run(source, model, seed=seed, interval=options.level(interval), threads=threads, report=report)
 
-    if done.n_dropped:
-        console.say(f"note: {done.n_dropped:,} rows have no target (or no weight) and are left out", quiet=quiet)
+    console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_seen:
         console.say(
             f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal rows that the model was fitted on, which "

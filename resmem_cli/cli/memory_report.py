@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     """Say what the folds measured, what was chosen and what was built, on standard error."""
     selection = fitted.selection
-    if fitted.n_dropped:
-        console.say(f"note: {fitted.n_dropped:,} rows have no target (or no weight) and are left out", quiet=False)
+    console.say_left_out(fitted.n_dropped, fitted.n_unknown_class, quiet=False)
+    if fitted.n_repeated_ids:
+        console.say(
+            f"note: {fitted.n_repeated_ids:,} rows have the same id as another one; all are remembered, and remember "
+            "and forget will replace and erase all rows of an id together",
+            quiet=False,
+        )
     if fitted.too_few is not None and not fitted.is_switched_off:
         from resmem_cli.model.selection import LEAST_HELD_OUT
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from resmem_cli import spelling
 from resmem_cli.data import kinds
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows, to_booleans, to_floats
-from resmem_cli.data.schema import Column, Given, Schema, Task
+from resmem_cli.data.schema import Column, Given, Label, Schema, Target, Task
 from resmem_cli.errors import DataError
+
+# The code of a class that training did not have.
+NO_CLASS = -1.0
+# A number that is not whole may be written with more zeros: a decimal's 2.50 is the float 2.5.
+_EXACT = 2.0**53  # up to which a float is one integer
+_ZEROS_PATTERN = r"^(-?[0-9]+\.[0-9]*[1-9])0+$"
 
 
 @dataclass
@@ -67,31 +74,34 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
     """Encode the target of labelled rows.
 
     Returns:
-        [n] 64-bit floats: the number, or the position of the class in `schema.target.classes`; NaN where missing.
+        [n] 64-bit floats: the number, or the position of the class in `schema.target.classes`; NaN where missing,
+        `NO_CLASS` where training did not have the class.
 
     Raises:
-        DataError: the column is missing, or a value is no number, or a class that training did not have.
+        DataError: the column is missing, or a value that is to be a number is none.
     """
     target = schema.target
     schema.require(rows, [target.name])
     if target.task is Task.REGRESSION:
         return kinds.as_number(rows, target.name)
-    if isinstance(target.classes[0], str):
-        text = kinds.as_category(rows, target.name)
-        codes, is_given = _category_codes(text, target.classes), to_booleans(pc.is_valid(text))
-    else:
-        convert = kinds.as_boolean if isinstance(target.classes[0], bool) else kinds.as_number
-        values = convert(rows, target.name) + 0.0  # -0.0 becomes 0.0
-        known = pa.array([float(value) for value in target.classes])
-        codes, is_given = to_floats(pc.index_in(pa.array(values), value_set=known)), ~np.isnan(values)
-    foreign = np.flatnonzero(np.isnan(codes) & is_given)
-    if len(foreign):
-        raise DataError(
-            f"{rows.locate(int(foreign[0]))}: the target '{target.name}' holds the class "
-            f"'{rows.column(target.name)[int(foreign[0])].as_py()}', which training did not have",
-            "remove such rows, or fit again with rows of this class",
-        )
+    text = kinds.as_category(rows, target.name)
+    codes = _codes(text, _label_texts(target), is_number=_is_fraction(rows, target.name))
+    foreign = np.isnan(codes) & to_booleans(pc.is_valid(text))
+    if foreign.any():
+        odd = pc.filter(text, pa.array(foreign)).to_pylist()
+        found = {each: _code_of(each, target) for each in set(odd)}
+        codes[foreign] = [found[each] for each in odd]
     return codes
+
+
+def unknown_class(rows: Rows, schema: Schema, position: int) -> DataError:
+    """Return the error that the row at `position` has a class that training did not have."""
+    name = schema.target.name
+    return DataError(
+        f"{rows.locate(position)}: the target '{name}' holds the class '{rows.column(name)[position].as_py()}', which "
+        "training did not have",
+        "remove such rows, or fit again with rows of this class",
+    )
 
 
 def encode_weight(rows: Rows, schema: Schema) -> Floats | None:
@@ -133,15 +143,13 @@ def as_ids(rows: Rows, schema: Schema) -> list[str]:
 
 
 def has_value(rows: Rows, name: str, value: str) -> NDArray[np.bool_]:
-    """Return [n] whether a column, written as text, is `value`; whole numbers with and without ".0" are one.
+    """Return [n] whether a column, written as text, is `value`, whatever the type of the column.
 
     Raises:
         DataError: the column is missing.
     """
     Schema.require(rows, [name])
-    text = kinds.as_category(rows, name)
-    own = pc.or_(pc.equal(text, value), pc.equal(kinds.other_spelling(text), value))
-    return to_booleans(pc.fill_null(own, False))
+    return ~np.isnan(_codes(kinds.as_category(rows, name), (value,), is_number=_is_fraction(rows, name)))
 
 
 def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
@@ -154,7 +162,7 @@ def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     if column.kind is Kind.VECTOR:
         return kinds.as_vector(rows, column.name, column.length)
     text = kinds.as_category(rows, column.name)
-    codes = _category_codes(text, column.categories)
+    codes = _codes(text, column.categories, is_number=_is_fraction(rows, column.name))
     unknown = np.isnan(codes) & to_booleans(pc.is_valid(text))
     surprises.unknown[column.name] = int(unknown.sum())
     if column.has_rest:
@@ -177,15 +185,81 @@ def _encode_given(rows: Rows, given: Given) -> Floats:
     return values
 
 
-def _category_codes(text: pa.ChunkedArray, categories: Sequence[object]) -> Floats:
-    """Return the position of each value among the categories, NaN where it is missing or unknown.
+def _is_fraction(rows: Rows, name: str) -> bool:
+    """Whether a column's type holds numbers that need not be whole."""
+    arrow_type = rows.column(name).type
+    return bool(pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type))
 
-    A whole number that is unknown as it is written may be known with ".0", or without: so the same column is written
-    by pandas and by Arrow, and by pandas itself where a value is missing and where none is.
+
+def _codes(text: pa.ChunkedArray, known: tuple[str, ...], *, is_number: bool) -> Floats:
+    """Return [n] the position of each value among those that are known, NaN where it is missing or unknown.
+
+    A value that is unknown as it is written may be known in another writing of the same value: pandas writes 1 as
+    "1.0" where a value is missing beside it, SQL as "1.00", and a day may be its midnight.
     """
-    known = pa.array(categories, text.type)
-    codes = to_floats(pc.index_in(text, value_set=known))
+    codes = to_floats(pc.index_in(text, value_set=pa.array(known, pa.string())))
     unknown = np.isnan(codes) & to_booleans(pc.is_valid(text))
     if unknown.any():
-        codes[unknown] = to_floats(pc.index_in(text, value_set=kinds.other_spelling(known)))[unknown]
+        found = pc.dictionary_encode(pc.filter(text, pa.array(unknown))).combine_chunks()
+        forms, positions = _forms(known, is_number)
+        at = to_floats(pc.index_in(_form(found.dictionary, is_number), value_set=forms))
+        known_forms = ~np.isnan(at)
+        at[known_forms] = positions[at[known_forms].astype(np.int64)]
+        codes[unknown] = at[to_floats(found.indices).astype(np.int64)]
     return codes
+
+
+@functools.lru_cache(maxsize=4096)
+def _forms(known: tuple[str, ...], is_number: bool) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Return the canonical forms of values, without those that two of them share, and the position of each."""
+    forms = _form(pa.array(known, pa.string()), is_number)
+    counts = Counter(forms.to_pylist())
+    single = np.array([counts[form] == 1 for form in forms.to_pylist()], dtype=np.bool_)
+    return forms.filter(pa.array(single)), np.flatnonzero(single)
+
+
+def _form(text: pa.Array, is_number: bool) -> pa.Array:
+    text = kinds.canonical(text)
+    return pc.replace_substring_regex(text, _ZEROS_PATTERN, r"\1") if is_number else text
+
+
+@functools.lru_cache(maxsize=64)
+def _label_texts(target: Target) -> tuple[str, ...]:
+    return tuple(kinds.as_text(target.labels).to_pylist())
+
+
+def _code_of(text: str, target: Target) -> float:
+    """Return the code of a label that is not among the classes as it is written, such as " 1", "+1", or 1 for true.
+
+    NaN if it is a word for "missing" among numbers, or among true and false.
+    """
+    bare, classes = text.strip(), target.classes
+    codes = _codes(pa.chunked_array([[bare]]), _label_texts(target), is_number=False)
+    if not np.isnan(codes[0]):
+        return float(codes[0])
+    if all(_is_truth(each) for each in classes):
+        truths = [str(each).lower() for each in classes]
+        wanted = {"1": "true", "0": "false"}.get(spelling.canonical(bare), "")
+        return float(truths.index(wanted)) if wanted in truths else _missing_or_none(bare)
+    if not all(_as_number(each) is not None for each in classes):
+        return NO_CLASS
+    number = _as_number(bare)
+    if number is None or np.isnan(number):
+        return _missing_or_none(bare)
+    is_exact = not isinstance(classes[0], str) and abs(number) < _EXACT
+    return float(classes.index(number)) if is_exact and number in classes else NO_CLASS
+
+
+def _missing_or_none(bare: str) -> float:
+    return float("nan") if bare in ("", *kinds.MISSING_WORDS) else NO_CLASS
+
+
+def _is_truth(label: Label) -> bool:
+    return str(label).lower() in ("true", "false")
+
+
+def _as_number(label: Label) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None

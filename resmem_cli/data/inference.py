@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from resmem_cli.data import kinds
+from resmem_cli.data import kinds, labels, text_kinds
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
 from resmem_cli.data.schema import Column, Schema, Target, Task
+from resmem_cli.data.text_kinds import Mixture
 from resmem_cli.errors import DataError, UsageError, did_you_mean
 
 # Histogram boosting holds 255 codes a column; one is left for all the others.
@@ -24,6 +27,7 @@ MIN_CATEGORY_ROWS = 3
 # An integer target with at most this many distinct values, each seen often enough, is a class.
 MAX_INTEGER_CLASSES = 20
 _MIN_INTEGER_CLASS_ROWS = 5
+_MOST_TOLD = 5  # columns in one error
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name in Parquet
 
 
@@ -49,7 +53,10 @@ class Roles:
 
 @dataclass(frozen=True)
 class Learned:
-    """A schema, the rows in types (used columns; those with a target), and what the user should know."""
+    """A schema, the rows in types (used columns; those with a target and some weight), and what the user should know.
+
+    The target of a classification is text: its labels.
+    """
 
     schema: Schema
     rows: Rows
@@ -60,27 +67,24 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     """Learn the schema of a training input.
 
     Raises:
-        DataError: a named column is missing, the target is constant, nearly absent or infinite, a class has one
-            row, a column holds nothing, or no row has weight.
+        DataError: a named column is missing, the target is constant, nearly absent or infinite, there are no two
+            classes of several rows, columns hold values that do not fit the rest of them, or no row has weight.
         UsageError: the roles contradict each other.
     """
     candidates = _candidates(parts[0], roles)
     parts, of_weight = _with_weight(parts, roles.weight_column)
     rows = _typed(parts, {*candidates, roles.target, *roles.given, *filter(None, [roles.weight_column])}, roles)
-    rows, notes = _with_target(rows, roles)
-    notes = of_weight + notes
-    target, why = _target(rows, roles)
-    columns = []
-    for name in candidates:
-        column, note = _column(rows, name, roles)
-        columns += [column] if column else []
-        notes += [note] if note else []
-    if not columns:
-        raise DataError(
-            f"{rows.source} has no column that can be a feature", "add columns, or check --features and --drop"
-        )
-    schema = Schema(tuple(columns), target, roles.id_column, roles.weight_column)
-    return Learned(schema, rows, (*([why] if why else []), *notes))
+    keep, notes = _that_count(rows, roles)
+    text = None
+    if _may_be_classes(rows, roles):
+        text = labels.as_written(parts, roles.target, rows.column(roles.target).type).filter(pa.array(keep))
+    if not keep.all():
+        rows = rows.take(np.flatnonzero(keep))
+    from_text = any(part.is_text for part in parts)
+    target, rows, said = _target(rows, roles, text, from_text=from_text)
+    columns, more = _columns(rows, candidates, roles, from_text=from_text)
+    schema = Schema(columns, target, roles.id_column, roles.weight_column)
+    return Learned(schema, rows, (*said, *of_weight, *notes, *more))
 
 
 def _candidates(rows: Rows, roles: Roles) -> list[str]:
@@ -108,54 +112,109 @@ def _roles(roles: Roles) -> str:
 
 def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
     """Return the columns that are used, of all parts together, with types; a forced category is text in every part."""
-    return concatenate([_with_types(part, names, frozenset(roles.categories)) for part in parts])
+    return concatenate([_with_types(part, names, roles) for part in parts])
 
 
-def _with_types(rows: Rows, names: set[str], categories: frozenset[str]) -> Rows:
-    columns = {}
+def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
+    columns, wrong = {}, _Wrong()
     for name in rows.table.column_names:
-        if name in categories & names:
-            columns[name] = kinds.as_category(rows, name)
-        elif name in names:
-            columns[name] = kinds.infer_text(rows, name) if rows.is_text else plain(rows.column(name))
+        if name not in names:
+            continue
+        with wrong.of(name):
+            columns[name] = _with_type(rows, name, roles)
+    wrong.raise_if_any()
     return replace(rows, table=pa.table(columns), is_text=False)
 
 
-def _with_target(rows: Rows, roles: Roles) -> tuple[Rows, list[str]]:
-    """Drop the rows without a target, and say how many."""
+def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:
+    if name in roles.categories:
+        return kinds.as_category(rows, name)
+    if rows.is_text:
+        return text_kinds.infer(rows, name)
+    column = plain(rows.column(name))
+    is_feature = name not in (roles.target, roles.weight_column, *roles.given)
+    return text_kinds.infer_instants(rows, name) if kinds.is_text(column.type) and is_feature else column
+
+
+class _Wrong:
+    """The errors of several columns, so that all are told at once."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, DataError] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            self._errors[name] = error
+
+    def raise_if_any(self) -> None:
+        if not self._errors:
+            return
+        first, *others = self._errors.values()
+        if not others:
+            raise first
+        told = [error.message for error in (first, *others[: _MOST_TOLD - 1])]
+        n_more = len(self._errors) - len(told)
+        named = ",".join(self._errors)
+        raise DataError(
+            "; ".join(told) + (f"; and so {n_more:,} more columns" if n_more else ""),
+            f"correct these, say --category '{named}' if they hold names, or leave them out with --drop '{named}'",
+        )
+
+
+def _that_count(rows: Rows, roles: Roles) -> tuple[NDArray[np.bool_], list[str]]:
+    """Return [n] which rows have a target and a weight that is not 0, and say how many do not."""
     values = rows.column(roles.target)
     known = pc.is_valid(values)
     if pa.types.is_floating(values.type):
         known = pc.and_(known, pc.fill_null(pc.invert(pc.is_nan(values)), False))
     elif kinds.is_text(values.type):
         known = pc.is_valid(kinds.as_category(rows, roles.target))
-    keep = np.flatnonzero(to_booleans(known))
-    if len(keep) == 0:
+    keep, notes = to_booleans(known), []
+    if not keep.any():
         raise DataError(f"{rows.source}: the target '{roles.target}' is missing in every row", "give labelled rows")
-    dropped = len(rows) - len(keep)
-    if not dropped:
-        return rows, []
-    note = f"{dropped:,} of {len(rows):,} rows have no target '{roles.target}' and are left out"
-    return rows.take(keep), [note]
+    dropped = len(rows) - int(keep.sum())
+    if dropped:
+        notes.append(f"{dropped:,} of {len(rows):,} rows have no target '{roles.target}' and are left out")
+    return keep, notes
 
 
-def _target(rows: Rows, roles: Roles) -> tuple[Target, str]:
-    values = rows.column(roles.target)
+def _may_be_classes(rows: Rows, roles: Roles) -> bool:
+    kind = kinds.kind_of(rows.column(roles.target).type)
+    if roles.task is not None or kind is not Kind.NUMBER:
+        return roles.task is not Task.REGRESSION and kind in (Kind.NUMBER, Kind.BOOLEAN, Kind.CATEGORY)
+    values = kinds.as_number(rows, roles.target)
+    values = values[~np.isnan(values)]
+    return bool((np.floor(values) == values).all())
+
+
+def _target(
+    rows: Rows, roles: Roles, text: pa.ChunkedArray | None, *, from_text: bool
+) -> tuple[Target, Rows, tuple[str, ...]]:
+    """Return the target, the rows that it can be learned from, and what is to be said; `text` are [n] its labels."""
+    name, values = roles.target, rows.column(roles.target)
     kind = kinds.kind_of(values.type)
     if kind in (None, Kind.TIMESTAMP, Kind.VECTOR):
-        raise DataError(f"the target '{roles.target}' has the type {values.type}", "choose a number or a class")
+        raise DataError(f"the target '{name}' has the type {values.type}", "choose a number or a class")
     if kind is Kind.NUMBER:
-        kinds.as_number(rows, roles.target)  # an infinite one is refused before it is taken for a class
-    if pc.count_distinct(values).as_py() < 2:
+        kinds.as_number(rows, name)  # an infinite one is refused before it is taken for a class
+    if pc.count_distinct(values).as_py() < 2 and (text is None or len(pc.unique(kinds.canonical(text))) < 2):
         raise DataError(
-            f"the target '{roles.target}' has the same value, '{values[0].as_py()}', in all {len(rows):,} rows",
+            f"the target '{name}' has the same value, '{values[0].as_py()}', in all {len(rows):,} rows",
             "there is nothing to learn: give rows that differ",
         )
-    task, why = (roles.task, "") if roles.task else _guessed_task(rows, roles.target, kind)
-    if task is Task.CLASSIFICATION:
-        return Target(roles.target, task, str(values.type), _classes(rows, roles.target, kind)), why
-    kinds.as_number(rows, roles.target)
-    return Target(roles.target, task, str(values.type)), why
+    task, why = (roles.task, ()) if roles.task else _guessed_task(name, kind, text)
+    if task is Task.REGRESSION or text is None:
+        kinds.as_number(rows, name)
+        return Target(name, Task.REGRESSION, str(values.type)), rows, why
+    found = labels.learn(name, text, values.type, from_text=from_text)
+    table = rows.table.set_column(rows.table.column_names.index(name), name, found.column)
+    rows = replace(rows, table=table)
+    if not found.keep.all():
+        rows = rows.take(np.flatnonzero(found.keep))
+    return Target(name, task, found.arrow_type, found.classes), rows, (*why, *found.notes)
 
 
 def _with_weight(parts: Sequence[Rows], name: str | None) -> tuple[Sequence[Rows], list[str]]:
@@ -175,98 +234,146 @@ def _with_weight(parts: Sequence[Rows], name: str | None) -> tuple[Sequence[Rows
     return kept, [f"{n_rows - n_kept:,} of {n_rows:,} rows have the weight 0 and are left out"]
 
 
-def _guessed_task(rows: Rows, name: str, kind: Kind) -> tuple[Task, str]:
-    if kind in (Kind.CATEGORY, Kind.BOOLEAN):
-        return Task.CLASSIFICATION, ""
-    distinct, counts = np.unique(kinds.as_number(rows, name), return_counts=True)
-    n_distinct = len(distinct)
-    whole = (np.floor(distinct) == distinct).all()
-    frequent = counts.min() >= _MIN_INTEGER_CLASS_ROWS
-    if whole and (n_distinct == 2 or (n_distinct <= MAX_INTEGER_CLASSES and frequent)):
+def _guessed_task(name: str, kind: Kind | None, text: pa.ChunkedArray | None) -> tuple[Task, tuple[str, ...]]:
+    """Return the task, and what is to be said of it; `text` are [n] labels, None where numbers are not all whole."""
+    if text is None:
+        return Task.REGRESSION, ()
+    if kind is not Kind.NUMBER:
+        return Task.CLASSIFICATION, ()
+    # As text, because integers beyond 2 ** 53 are not all different as floats.
+    counts = pc.value_counts(kinds.canonical(text)).field("counts").to_numpy()
+    if len(counts) == 2 or (len(counts) <= MAX_INTEGER_CLASSES and counts.min() >= _MIN_INTEGER_CLASS_ROWS):
         return Task.CLASSIFICATION, (
-            f"the target '{name}' has {n_distinct} distinct whole numbers, taken as classes "
-            "(--task regression to take them as numbers)"
+            f"the target '{name}' has {len(counts)} distinct whole numbers, taken as classes "
+            "(--task regression to take them as numbers)",
         )
-    return Task.REGRESSION, ""
+    return Task.REGRESSION, ()
 
 
-def _classes(rows: Rows, name: str, kind: Kind) -> tuple[str | int | float | bool, ...]:
-    values = rows.column(name)
-    if kind is Kind.CATEGORY:
-        values = kinds.as_category(rows, name)
-    elif pa.types.is_decimal(values.type) and values.type.scale == 0:  # what SQL calls NUMBER
-        values = pc.cast(values, pa.int64())
-    elif kind is Kind.NUMBER and not pa.types.is_integer(values.type):
-        values = pa.array(kinds.as_number(rows, name) + 0.0)  # -0.0 becomes 0.0
-    counts = pc.value_counts(values)
-    single = [item["values"] for item in counts.to_pylist() if item["counts"] == 1]
-    if single:
+def _columns(
+    rows: Rows, candidates: Sequence[str], roles: Roles, *, from_text: bool
+) -> tuple[tuple[Column, ...], list[str]]:
+    """Return the features, and why other columns are none.
+
+    Raises:
+        DataError: columns cannot be what they are to be, or none is left.
+    """
+    columns, notes, empty, wrong = [], list[str](), list[str](), _Wrong()
+    for name in candidates:
+        with wrong.of(name):
+            if _is_missing(rows, name, roles) and name not in roles.features:
+                empty.append(name)
+                continue
+            column, said = _column(rows, name, roles, from_text=from_text)
+            columns += [column] if column else []
+            notes += said
+    wrong.raise_if_any()
+    if empty:
+        several, quoted = len(empty) > 1, [f"'{name}'" for name in empty]
+        notes.append(
+            f"the column{'s' * several} {', '.join(quoted)} {'are' if several else 'is'} missing in every "
+            f"row and {'are' if several else 'is'} not used as {'features' if several else 'a feature'}"
+        )
+    if not columns:
         raise DataError(
-            f"the target '{name}' has the class '{single[0]}' in one row only"
-            + (f" (and {len(single) - 1} more such classes)" if len(single) > 1 else ""),
-            "add rows of it, or remove it; a number is predicted with --task regression",
+            f"{rows.source} has no column that can be a feature" + (f" ({'; '.join(notes)})" if notes else ""),
+            "add columns, or check --features and --drop",
         )
-    return tuple(sorted(counts.field("values").to_pylist()))
+    return tuple(columns), notes
 
 
-def _column(rows: Rows, name: str, roles: Roles) -> tuple[Column | None, str]:
-    """Return the column as a feature, or None and why it is none."""
+def _column(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
+    """Return the column as a feature, or None, and what is to be said of it."""
     values, forced, wanted = rows.column(name), name in roles.categories, name in roles.features
     kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
-    if (not name or _PANDAS_INDEX.fullmatch(name)) and not (forced or wanted):
+    if _is_index(name) and not (forced or wanted):
         what = f"the index column '{name}'" if name else "a column without a name (an index?)"
-        return None, f"{what} is not used as a feature"
-    if _is_missing(rows, name, kind):
+        return None, [f"{what} is not used as a feature"]
+    if _is_missing(rows, name, roles):
         raise DataError(
             f"{rows.source}: the column '{name}' is missing in every row", f"leave it out with --drop '{name}'"
         )
     if kind is None:
         if wanted:
             raise DataError(f"{rows.source}: the column '{name}' of type {values.type} cannot be a feature", "drop it")
-        return None, f"the column '{name}' of type {values.type} is not used as a feature"
+        return None, [f"the column '{name}' of type {values.type} is not used as a feature"]
     if kind is Kind.VECTOR:
         return _vector(rows, name, wanted=wanted)
     if kind is not Kind.CATEGORY:
-        return Column(name, kind, str(values.type)), ""
-    return _category(rows, name, roles)
+        return Column(name, kind, str(values.type)), []
+    return _category(rows, name, roles, from_text=from_text)
 
 
-def _vector(rows: Rows, name: str, *, wanted: bool) -> tuple[Column | None, str]:
+def _is_index(name: str) -> bool:
+    return not name or _PANDAS_INDEX.fullmatch(name) is not None
+
+
+def _vector(rows: Rows, name: str, *, wanted: bool) -> tuple[Column | None, list[str]]:
     """Return a column of vectors as a feature; one that is not of one length is none, unless the user insists."""
     try:
         vectors = kinds.as_vector(rows, name)
     except DataError as error:
         if wanted:
             raise
-        return None, f"the column '{name}' is not used as a feature: {error.message}"
-    return Column(name, Kind.VECTOR, str(rows.column(name).type), length=vectors.shape[1]), ""
+        return None, [f"the column '{name}' is not used as a feature: {error.message}"]
+    return Column(name, Kind.VECTOR, str(rows.column(name).type), length=vectors.shape[1]), []
 
 
-def _is_missing(rows: Rows, name: str, kind: Kind | None) -> bool:
-    """Whether no row has a value; an infinite number is refused on the way."""
-    values = rows.column(name)
+def _is_missing(rows: Rows, name: str, roles: Roles) -> bool:
+    """Whether no row has a value; a number that is infinite or too large is refused on the way."""
+    values, forced = rows.column(name), name in roles.categories
+    kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
+    if _is_index(name) and not (forced or name in roles.features):
+        return False  # which has a reason of its own not to be used
     if kind is Kind.NUMBER:
         return bool(np.isnan(kinds.as_number(rows, name)).all())
-    if kind is Kind.CATEGORY and kinds.kind_of(values.type) is not None:
+    if kind is Kind.CATEGORY:
         values = kinds.as_category(rows, name)
     return bool(values.null_count == len(values))
 
 
-def _category(rows: Rows, name: str, roles: Roles) -> tuple[Column | None, str]:
-    text, insisted, rarest = kinds.as_category(rows, name), name in roles.categories, roles.rarest_category
-    insisted |= name in roles.features
+def _category(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
+    rarest, insisted = roles.rarest_category, name in roles.categories or name in roles.features
+    text, notes = labels.one_form(kinds.as_category(rows, name), f"the column '{name}'", "category")
     counts = pc.value_counts(text.drop_null())
     ranked = sorted((-item["counts"], item["values"]) for item in counts.to_pylist())
     frequent = [value for count, value in ranked if -count >= rarest][:MAX_CATEGORIES]
-    if not frequent:
-        return (
-            None,
-            f"the column '{name}' has no value in {rarest} rows or more and is not used as a feature",
-        )
-    if len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not insisted:
-        return None, (
-            f"the column '{name}' has {len(ranked):,} distinct values in {len(rows):,} rows and is not used as a "
-            f"feature (--category '{name}' to use it)"
-        )
+    mixture = None if name in roles.categories else text_kinds.mixture(text)
+    if not frequent or (len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not insisted):
+        return None, [_unused(name, len(rows), len(ranked), mixture, None if frequent else rarest)]
+    if from_text and name not in roles.categories:
+        notes += _taken(name, text, mixture)
     arrow_type = str(rows.column(name).type)
-    return Column(name, Kind.CATEGORY, arrow_type, tuple(sorted(frequent)), len(frequent) < len(ranked)), ""
+    column = Column(name, Kind.CATEGORY, arrow_type, tuple(sorted(frequent)), len(frequent) < len(ranked))
+    return column, notes
+
+
+def _unused(name: str, n_rows: int, n_distinct: int, mixture: Mixture | None, rarest: int | None) -> str:
+    """Return why a column of text is no feature; `rarest` where no value is in as many rows."""
+    if mixture is not None:
+        return (
+            f"the column '{name}' holds {mixture} and is not used as a feature (leave '{mixture.other}' empty to have "
+            f"{mixture.what}, or --category '{name}' to use it as it is)"
+        )
+    if rarest is not None:
+        return f"the column '{name}' has no value in {rarest} rows or more and is not used as a feature"
+    return (
+        f"the column '{name}' has {n_distinct:,} distinct values in {n_rows:,} rows and is not used as a "
+        f"feature (--category '{name}' to use it)"
+    )
+
+
+def _taken(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[str]:
+    """Return what is to be said of text that is taken for names and looks like something else."""
+    if mixture is not None:
+        return [
+            f"the column '{name}' holds {mixture} and is taken as a category (leave '{mixture.other}' empty to have "
+            f"{mixture.what}; --category '{name}' to take it so without a word)"
+        ]
+    zero = text_kinds.leading_zero(kinds.without_missing_words(kinds.trimmed(text)))
+    if zero is None:
+        return []
+    return [
+        f"the column '{name}' has numbers with leading zeros ('{zero}') and is taken as a category "
+        "(write them without to have numbers)"
+    ]

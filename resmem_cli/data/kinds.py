@@ -10,6 +10,8 @@ vector     lists of numbers, all of one length, such as an embedding or pixels; 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data.rows import Rows, plain, to_floats
+from resmem_cli import spelling
+from resmem_cli.data.rows import Rows, plain, to_booleans, to_floats
 from resmem_cli.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -25,14 +28,13 @@ Floats = NDArray[np.float64]
 # What pandas and R write for "missing", and the UCI files' question mark. In a category they are values.
 MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "-nan", "NaT", "NULL", "null", "None", "none", "#N/A", "?")
 TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "hour")
-# Text is taken for numbers if this share of it can be read as numbers: the rest is then named as wrong.
-_MOSTLY_NUMBERS = 0.9
+# A larger number is no measurement but a placeholder: its square, added up over rows, is beyond what a float can hold.
+LARGEST = 1e150
 _DAY_MICROSECONDS = 86_400_000_000
 _NOT_BOOLEAN = "is neither true nor false"
 _NOT_VECTOR = "is not a list of numbers"
 _NOT_TIMESTAMP = "is not an ISO 8601 date or time"
-_NUMBER_PATTERN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_VECTOR_PATTERN = r"^\[.*\]$"
+VECTOR_PATTERN = r"^\[.*\]$"
 _ZONE_PATTERN = r"[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
@@ -73,35 +75,12 @@ def is_list(arrow_type: pa.DataType) -> bool:
     )
 
 
-def infer_text(rows: Rows, name: str) -> pa.ChunkedArray:
-    """Return a text column with the type that its whole content has: integer, float, boolean, timestamp or text.
-
-    Raises:
-        DataError: nearly all of it is numbers, so that the rest is more likely a mistake than a category.
-    """
-    text = _without_missing_words(_trimmed(rows.column(name)))
-    numbers = _cast_or_none(text, pa.float64())
-    if numbers is not None:  # only then integers: Arrow would read "0x1F" as one
-        integers = _cast_or_none(text, pa.int64())
-        return numbers if integers is None else integers
-    if pc.all(pc.fill_null(pc.match_substring_regex(text, _VECTOR_PATTERN), True)).as_py():
-        return _lists(rows, name, text)
-    lower = pc.utf8_lower(text)
-    if pc.all(pc.is_in(lower, value_set=pa.array(["true", "false", None]))).as_py():
-        return pc.cast(lower, pa.bool_())
-    for target in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
-        instants = _cast_or_none(_to_microseconds(text), target)
-        if instants is not None:
-            return instants
-    _refuse_nearly_numbers(rows, name, text)
-    return rows.column(name)
-
-
 def as_number(rows: Rows, name: str) -> Floats:
     """Return a column as 64-bit floats, missing values as NaN.
 
     Raises:
-        DataError: a value is not a number, or infinite; the message names its file, row and column.
+        DataError: a value is not a number, infinite, or too large for its square to be a number; the message names its
+            file, row and column.
     """
     column = plain(rows.column(name))
     if pa.types.is_decimal(column.type):  # Arrow's own way from decimals to floats is off by a last bit in many
@@ -112,12 +91,7 @@ def as_number(rows: Rows, name: str) -> Floats:
         values = to_floats(column)
     else:
         raise _wrong_type(rows, name, "numbers")
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise DataError(
-            f"{rows.locate(int(infinite[0]))}: column '{name}' holds an infinite value",
-            "replace it by a number, or leave it empty if it is unknown",
-        )
+    _refuse_huge(rows, name, values)
     return values
 
 
@@ -128,19 +102,24 @@ def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
         raise _wrong_type(rows, name, "categories")
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    text = pc.cast(column, pa.string())
+    text = as_text(column)
     empty = pc.equal(text, "")
     return pc.if_else(empty, pa.scalar(None, pa.string()), text) if pc.any(empty).as_py() else text
 
 
-def other_spelling(text: pa.Array) -> pa.Array:
-    """Return whole numbers with ".0" where they are written without, and without where with; the rest as it is.
+def as_text(column: Any) -> Any:
+    """Return what values of a type are as text: as Arrow writes them, but whole numbers without an exponent."""
+    text = pc.cast(column, pa.string())
+    if pa.types.is_floating(column.type):
+        return _replaced(text, pc.match_substring_regex(text, r"e\+|^-0$"), spelling.canonical)
+    if pa.types.is_decimal(column.type):  # of a large scale zero is "0E-10", and of one below zero 1,200 is "1.2E+3"
+        return _replaced(text, pc.match_substring(text, "E"), lambda each: f"{Decimal(each):f}")
+    return text
 
-    Arrow writes the float 1.0 as "1" and pandas as "1.0".
-    """
-    with_point = pc.replace_substring_regex(text, r"^(-?(?:0|[1-9][0-9]*))$", r"\1.0")
-    without = pc.replace_substring_regex(text, r"^(-?(?:0|[1-9][0-9]*))\.0$", r"\1")
-    return pc.if_else(pc.equal(without, text), with_point, without)
+
+def canonical(text: Any) -> Any:
+    """Return the one form of texts, whatever type or program has written them (`spelling.canonical`)."""
+    return _replaced(text, pc.match_substring_regex(text, spelling.ODD), spelling.canonical)
 
 
 def as_boolean(rows: Rows, name: str) -> Floats:
@@ -151,7 +130,7 @@ def as_boolean(rows: Rows, name: str) -> Floats:
     """
     column = plain(rows.column(name))
     if is_text(column.type):
-        lower = pc.utf8_lower(_without_missing_words(_trimmed(column)))
+        lower = pc.utf8_lower(without_missing_words(trimmed(column)))
         column = _converted(rows, name, lower, target=pa.bool_(), wrong=_NOT_BOOLEAN)
     elif kind_of(column.type) not in (Kind.BOOLEAN, Kind.NUMBER) and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "booleans")
@@ -178,7 +157,7 @@ def as_instant(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a column of instants in an Arrow type for them; `as_timestamp` says what is refused."""
     column = plain(rows.column(name))
     if is_text(column.type):
-        return _timestamp_from_text(rows, name, _without_missing_words(_trimmed(column)))
+        return instants_of_text(rows, name, without_missing_words(trimmed(column)))
     if kind_of(column.type) is not Kind.TIMESTAMP and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "timestamps")
     return column
@@ -193,7 +172,7 @@ def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
     """
     column = plain(rows.column(name))
     if is_text(column.type):
-        column = _lists(rows, name, _trimmed(column))
+        column = lists_of_text(rows, name, trimmed(column))
     if kind_of(column.type) is not Kind.VECTOR:
         raise _wrong_type(rows, name, "vectors")
     lengths = to_floats(pc.fill_null(pc.list_value_length(column), -1)).astype(np.int64)
@@ -207,11 +186,12 @@ def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
             "give every row a vector of one length",
         )
     values = to_floats(pc.list_flatten(column)).reshape(len(rows), wanted)
-    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    wrong = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
     if len(wrong):
+        first = values[wrong[0]]
+        what = f"a number beyond {LARGEST:g}" if np.isfinite(first).all() else "a missing or infinite number"
         raise DataError(
-            f"{rows.locate(int(wrong[0]))}: column '{name}' holds a vector with a missing or infinite number",
-            "replace it by a number",
+            f"{rows.locate(int(wrong[0]))}: column '{name}' holds a vector with {what}", "replace it by a number"
         )
     return values
 
@@ -245,13 +225,29 @@ def timestamp_parts(days: Floats) -> Floats:
     return parts
 
 
-def _trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _replaced(text: Any, which: Any, form: Callable[[str], str]) -> Any:
+    """Return texts with some of them in another form."""
+    mask = to_booleans(pc.fill_null(which, False))
+    if not mask.any():
+        return text
+    return with_forms(text, mask, [form(each) for each in pc.filter(text, pa.array(mask)).to_pylist()])
+
+
+def with_forms(text: Any, mask: NDArray[np.bool_], forms: Sequence[str]) -> Any:
+    """Return texts with `forms`, in order, where the [n] mask is true."""
+    at = np.where(mask, len(text) - 1 + np.cumsum(mask), np.arange(len(text)))
+    both = [*(text.chunks if isinstance(text, pa.ChunkedArray) else [text]), pa.array(forms, pa.string())]
+    taken = pa.chunked_array(both, pa.string()).take(pa.array(at))
+    return taken if isinstance(text, pa.ChunkedArray) else taken.combine_chunks()
+
+
+def trimmed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     text = pc.utf8_trim_whitespace(column)
     empty = pc.equal(text, "")
     return pc.if_else(empty, pa.scalar(None, text.type), text) if pc.any(empty).as_py() else text
 
 
-def _without_missing_words(text: pa.ChunkedArray) -> pa.ChunkedArray:
+def without_missing_words(text: pa.ChunkedArray) -> pa.ChunkedArray:
     missing = pc.is_in(text, value_set=pa.array(MISSING_WORDS, text.type))
     return pc.if_else(missing, pa.scalar(None, text.type), text) if pc.any(missing).as_py() else text
 
@@ -260,30 +256,30 @@ def _number_from_text(rows: Rows, name: str, column: pa.ChunkedArray) -> Floats:
     try:
         return to_floats(pc.cast(column, pa.float64()))  # the clean case, without a pass for spaces and "NA"
     except pa.ArrowInvalid:
-        text = _without_missing_words(_trimmed(column))
+        text = without_missing_words(trimmed(column))
         return to_floats(_converted(rows, name, text, target=pa.float64(), wrong="is not a number"))
 
 
-def _lists(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+def lists_of_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return "[1, 2.5]" as a list of numbers; what has no brackets is none."""
-    other = pc.index(pc.match_substring_regex(text, _VECTOR_PATTERN), False).as_py()
+    other = pc.index(pc.match_substring_regex(text, VECTOR_PATTERN), False).as_py()
     if other >= 0:
         raise _wrong_value(rows, name, other, _NOT_VECTOR)
     bare = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"^\[|\]$", ""))
     lists = pc.split_pattern_regex(pc.if_else(pc.equal(bare, ""), pa.scalar(None, pa.string()), bare), r"\s*,\s*")
     wanted = pa.list_(pa.float64())
-    values = _cast_or_none(lists, wanted)
+    values = cast_or_none(lists, wanted)
     if values is None:
-        position = next(i for i, each in enumerate(lists) if each.is_valid and _cast_or_none(each, wanted) is None)
+        position = next(i for i, each in enumerate(lists) if each.is_valid and cast_or_none(each, wanted) is None)
         raise _wrong_value(rows, name, position, _NOT_VECTOR)
     return values
 
 
-def _timestamp_from_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
-    instants = _cast_or_none(text, pa.timestamp("us"))  # the clean case
+def instants_of_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    instants = cast_or_none(text, pa.timestamp("us"))  # the clean case
     if instants is not None:
         return instants
-    text = _to_microseconds(text)
+    text = to_microseconds(text)
     zoned = pc.match_substring_regex(text, _ZONE_PATTERN)
     nothing = pa.scalar(None, text.type)
     utc = pc.if_else(zoned, nothing, text)
@@ -293,12 +289,12 @@ def _timestamp_from_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.Chu
     return pc.coalesce(utc, pc.cast(other, pa.timestamp("us")))
 
 
-def _to_microseconds(text: pa.ChunkedArray) -> pa.ChunkedArray:
+def to_microseconds(text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Cut what is finer off fractions of a second, as pandas writes them."""
     return pc.replace_substring_regex(text, r"(:[0-9]{2}\.[0-9]{6})[0-9]{1,3}", r"\1")
 
 
-def _cast_or_none(text: Any, target: pa.DataType) -> Any:
+def cast_or_none(text: Any, target: pa.DataType) -> Any:
     try:
         return pc.cast(text, target)
     except pa.ArrowInvalid:
@@ -306,29 +302,28 @@ def _cast_or_none(text: Any, target: pa.DataType) -> Any:
 
 
 def _converted(rows: Rows, name: str, text: pa.ChunkedArray, *, target: pa.DataType, wrong: str) -> pa.ChunkedArray:
-    values = _cast_or_none(text, target)
+    values = cast_or_none(text, target)
     if values is not None:
         return values
     start, end = 0, len(text)  # the first wrong value is in text[start:end]: halve that until it is found
     while end - start > 1:
         middle = (start + end) // 2
-        if _cast_or_none(text[start:middle], target) is None:
+        if cast_or_none(text[start:middle], target) is None:
             end = middle
         else:
             start = middle
     raise _wrong_value(rows, name, start, wrong)
 
 
-def _refuse_nearly_numbers(rows: Rows, name: str, text: pa.ChunkedArray) -> None:
-    looks = pc.match_substring_regex(text, _NUMBER_PATTERN)
-    share = pc.mean(pc.cast(looks, pa.float64())).as_py() or 0.0
-    if share < _MOSTLY_NUMBERS:
+def _refuse_huge(rows: Rows, name: str, values: Floats) -> None:
+    huge = np.flatnonzero(np.abs(values) > LARGEST)
+    if not len(huge):
         return
-    position = pc.index(looks, False).as_py()
+    value = values[huge[0]]
+    what = "an infinite value" if np.isinf(value) else f"{value:.4g}, too large to compute with (beyond {LARGEST:g})"
     raise DataError(
-        f"{rows.locate(position)}: column '{name}' holds '{text[position].as_py()}' where "
-        f"{int(share * 1000) / 10}% of the values are numbers",
-        f"correct it, or say --category '{name}' if these are names",
+        f"{rows.locate(int(huge[0]))}: column '{name}' holds {what}",
+        "replace it by a number, or leave it empty if it is unknown",
     )
 
 

@@ -134,7 +134,7 @@ def _predictions(layout: Layout, base: Floats, resmem: Floats) -> list[pa.Array]
     target = layout.schema.target
     if target.task is Task.REGRESSION:
         return [pa.array(values[:, 0]) for values in ([resmem] if layout.base_only else [resmem, base])]
-    classes = pa.array(target.classes)
+    classes = target.labels
     winners = resmem.argmax(axis=1)  # of equally probable classes the first
     columns = [classes.take(pa.array(winners))]
     if not layout.base_only:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import enum
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from resmem_cli.data.kinds import TIMESTAMP_PARTS, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.errors import DataError, did_you_mean
+
+Label = str | int | float | bool
+_DECIMAL = re.compile(r"decimal(?:32|64|128|256)\(([0-9]+), (-?[0-9]+)\)")
+_SHORT_FLOATS = {"float": pa.float32(), "halffloat": pa.float16()}
 
 
 class Task(enum.StrEnum):
@@ -57,17 +66,32 @@ class Given:
 
 @dataclass(frozen=True)
 class Target:
-    """The predicted column; `classes` (sorted, in the file's own type) is empty for regression."""
+    """The predicted column; `classes` (sorted, as values that JSON can hold) is empty for regression."""
 
     name: str
     task: Task
     arrow_type: str
-    classes: tuple[str | int | float | bool, ...] = ()
+    classes: tuple[Label, ...] = ()
 
-    @property
+    @cached_property
+    def labels(self) -> pa.Array:
+        """The classes in the type that they are written in."""
+        if any(isinstance(value, int) and value >= 2**63 for value in self.classes):
+            return pa.array(self.classes, pa.uint64())
+        labels = pa.array(self.classes)
+        if pa.types.is_floating(labels.type) and self.arrow_type in _SHORT_FLOATS:
+            return pc.cast(labels, _SHORT_FLOATS[self.arrow_type])
+        decimal = _DECIMAL.fullmatch(self.arrow_type)
+        if decimal is None or not pa.types.is_string(labels.type):
+            return labels
+        precision, scale = map(int, decimal.groups())
+        wide = pa.decimal128 if precision <= 38 else pa.decimal256
+        return pc.cast(labels, wide(precision, scale))
+
+    @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """The classes as text, as they appear in column names and messages."""
-        return tuple(str(value).lower() if isinstance(value, bool) else str(value) for value in self.classes)
+        """The classes as text, as they are written and as they appear in column names and messages."""
+        return tuple(pc.cast(self.labels, pa.string()).to_pylist())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from resmem_cli import spelling
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats, is_list
@@ -148,23 +149,31 @@ def _given(
     if not classes:
         return Given(columns[:1], is_vector=False, width=1), ()
     if begun is not None:
-        wanted = [begun + name for name in classes]
-        missing = [name for name in wanted if name not in columns]
+        named = [[begun + each for each in _writings(name) if begun + each in columns] for name in classes]
+        missing = [begun + name for name, found in zip(classes, named, strict=True) if not found]
         if missing:
             raise DataError(
                 f"{rows.source} has no column '{missing[0]}' for one of the classes {', '.join(classes[:10])}",
                 "give every class a column of this beginning, or name the columns with commas between",
             )
-        return Given(tuple(wanted), is_vector=False, width=len(wanted)), ()
+        return Given(tuple(found[0] for found in named), is_vector=False, width=len(named)), ()
     _require_count(len(columns), classes, f"{len(columns)} columns are named")
-    by_class = [[name for name in columns if name.endswith(each)] for each in classes]
-    if (
-        len(columns) > 1
-        and all(len(found) == 1 for found in by_class)
-        and len({f[0] for f in by_class}) == len(classes)
-    ):
-        return Given(tuple(found[0] for found in by_class), is_vector=False, width=len(classes)), ()
+    by_class = {_class_of(name, classes): name for name in columns}
+    if len(columns) > 1 and set(by_class) == set(classes):
+        return Given(tuple(by_class[each] for each in classes), is_vector=False, width=len(classes)), ()
     return Given(columns, is_vector=False, width=len(columns)), _in_order(classes) if len(columns) > 1 else ()
+
+
+def _class_of(column: str, classes: Sequence[str]) -> str:
+    """Return the class whose label a column's name ends with, of several the longest; an empty text if none does."""
+    endings = ((len(each), label) for label in classes for each in _writings(label) if column.endswith(each))
+    return max(endings, default=(0, ""))[1]
+
+
+def _writings(label: str) -> tuple[str, ...]:
+    """Return a label as it is written, and as others write the same number: "1", "1.0"."""
+    form = spelling.canonical(label)
+    return tuple(dict.fromkeys((label, form, f"{form}.0"))) if form.lstrip("-").isdigit() else (label,)
 
 
 def _require_count(count: int, classes: Sequence[str], what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli import spelling
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
 from resmem_cli.errors import DataError, UsageError
@@ -23,8 +23,6 @@ from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
 
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\.0")
-
 
 @dataclass(frozen=True)
 class Changed:
@@ -34,6 +32,7 @@ class Changed:
         n_rows: how many rows it holds now.
         n_added, n_removed: how many were new, and how many went, some of them for new ones of the same id.
         n_dropped: rows of the input that have no target, or no weight.
+        n_unknown_class: rows of the input with a class that training did not have, which are left out.
         n_repeated: rows of the input whose id a later one has, which alone is kept.
         not_found: ids that were to be forgotten and were not remembered.
         n_trained: of the forgotten rows, how many trained the base, which still knows them.
@@ -44,6 +43,7 @@ class Changed:
     n_added: int
     n_removed: int
     n_dropped: int = 0
+    n_unknown_class: int = 0
     n_repeated: int = 0
     not_found: tuple[str, ...] = ()
     n_trained: int = 0
@@ -77,6 +77,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         n_added=len(new.y),
         n_removed=int((~kept).sum()),
         n_dropped=given.n_dropped,
+        n_unknown_class=given.n_foreign,
         n_repeated=len(given.y) - len(new.y),
         recall=_recall(parts),
     )
@@ -154,8 +155,8 @@ def _named(
         meant = np.isin(known.hashes, encoding.hash_rows(found.X, found.y))
     else:
         own, ids = known.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
-        meant, remembered = _among(own, ids), {_canonical(name) for name in own}
-        not_found = tuple(dict.fromkeys(name for name in ids if _canonical(name) not in remembered))
+        meant, remembered = _among(own, ids), set(map(spelling.canonical, own))
+        not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in remembered))
     if not meant.any():
         shown = "none of these rows" if not not_found else "no row of " + ", ".join(f"'{n}'" for n in not_found[:5])
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
@@ -163,22 +164,18 @@ def _named(
 
 
 def _among(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Return [n] which of the ids are wanted."""
-    canonical = {_canonical(name) for name in wanted}
-    return np.array([_canonical(name) in canonical for name in ids], dtype=bool)
-
-
-def _canonical(name: str) -> str:
-    """Return one spelling of a whole number, which pandas writes as "17.0" once a value beside it is missing."""
-    return name.removesuffix(".0") if _WHOLE.fullmatch(name) else name
+    """Return [n] which of the ids are wanted, whatever the types of the columns that they come from."""
+    forms = set(map(spelling.canonical, wanted))
+    return np.array([spelling.canonical(name) in forms for name in ids], dtype=bool)
 
 
 def _last_of_each_id(new: Labelled) -> Labelled:
     """Return the rows without those whose id a later one has, too; rows without an id all stay."""
     if new.ids is None:
         return new
-    last = {_canonical(name): i for i, name in enumerate(new.ids) if name}
-    stays = np.array([not name or last[_canonical(name)] == i for i, name in enumerate(new.ids)], dtype=bool)
+    forms = list(map(spelling.canonical, new.ids))
+    last = {form: i for i, form in enumerate(forms) if form}
+    stays = np.array([not form or last[form] == i for i, form in enumerate(forms)], dtype=bool)
     return new.take(np.flatnonzero(stays))
 
 

@@ -17,7 +17,7 @@ from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading
 from resmem_cli.workflow import measured
 from resmem_cli.workflow import threads as threading
-from resmem_cli.workflow.inputs import Input, Report, labels, silent, unlabelled
+from resmem_cli.workflow.inputs import Foreign, Input, Report, labels, silent, unlabelled
 from resmem_cli.workflow.intervals import Intervals
 
 # With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
@@ -48,6 +48,7 @@ class Evaluation:
         n_seen: how many of them the base or the memory was fitted on.
         n_forgotten: how many rows that trained the base were forgotten, which cannot be recognised.
         n_dropped: how many had no target, or no weight.
+        n_unknown_class: how many had a class that training did not have, and are not scored.
         task: of the model.
         objective: the metric that the folds chose by, and that the verdict is about.
         uses_memory: whether the model corrects anything, or its shrinkage is 0.
@@ -59,6 +60,7 @@ class Evaluation:
     n_seen: int
     n_forgotten: int
     n_dropped: int
+    n_unknown_class: int
     task: Task
     objective: str
     uses_memory: bool
@@ -97,6 +99,7 @@ class Evaluation:
             "seen_rows": self.n_seen,
             "forgotten_rows": self.n_forgotten,
             "dropped_rows": self.n_dropped,
+            "unknown_class_rows": self.n_unknown_class,
             "task": self.task.value,
             "objective": self.objective,
             "uses_memory": self.uses_memory,
@@ -118,10 +121,10 @@ def evaluate(
     threads: int = 0,
     report: Report = silent,
 ) -> Evaluation:
-    """Compare base and memory on labelled rows; rows without a target or weight are left out.
+    """Compare base and memory on labelled rows; rows without a target or weight, or of an unknown class, are left out.
 
     Raises:
-        DataError: the input cannot be read, does not fit the model's schema, or holds an unknown class.
+        DataError: the input cannot be read, does not fit the model's schema, or holds no class that training had.
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
     with threading.limited(threads) as count:
@@ -132,15 +135,17 @@ def evaluate(
         schema = base.schema
         seen = reading.seen_hashes(model, with_memory=True)
         targets, bases, wholes, weights, held = [], [], [], [], []
-        n_dropped = n_seen = 0
+        foreign, n_dropped, n_seen = Foreign(), 0, 0
         report("predicting")
         for batch in source.batches(columns=schema.needed):
-            y, weight, known = labels(batch, schema)
-            n_dropped += int((~known).sum())
+            found = labels(batch, schema)
+            known, weight = found.counts, found.weight
+            foreign.add(batch, schema, found.is_foreign)
+            n_dropped += int((~known & ~found.is_foreign).sum())
             if not known.any():
                 continue
             X, _ = encoding.encode(batch, schema)
-            X, y = X[known], y[known]
+            X, y = X[known], found.y[known]
             prediction = resmem.predict(X, threads=count, with_place=intervals is not None)
             n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
             targets.append(y)
@@ -151,7 +156,7 @@ def evaluate(
                 held.append(_held(intervals.about(prediction), y))
             report(f"{sum(map(len, targets)):,} rows")
         if not targets:
-            raise unlabelled(n_dropped, schema)
+            raise unlabelled(n_dropped, schema, foreign)
         y = np.concatenate(targets)
         report("comparing")
         compared = metrics.compare(y, np.concatenate(bases), np.concatenate(wholes), np.concatenate(weights), seed)
@@ -164,6 +169,7 @@ def evaluate(
         n_seen=n_seen,
         n_forgotten=base.n_forgotten,
         n_dropped=n_dropped,
+        n_unknown_class=foreign.n_rows,
         task=schema.target.task,
         objective=objective,
         uses_memory=resmem.uses_memory,

@@ -54,9 +54,10 @@ class FittedMemory:
     """What was chosen and built; `selection` is None if nothing was measured.
 
     `estimators` names the bases, in the order that the selection counts them by; `is_switched_off` says that the user,
-    and not the folds, set the shrinkage to 0. `own_losses` are the first base's metric on the rows to remember and on
-    the further rows that it was not trained on, if there are any. `too_few` says how many rows could be held out, where
-    they were too few to measure by.
+    and not the folds, set the shrinkage to 0. `n_dropped` rows have no target or weight and `n_unknown_class` a class
+    that training did not have: these are left out. `n_repeated_ids` rows share their id with another one. `own_losses`
+    are the first base's metric on the rows to remember and on the further rows that it was not trained on, if there
+    are any. `too_few` says how many rows could be held out, where they were too few to measure by.
     """
 
     selection: Selection | None
@@ -66,6 +67,8 @@ class FittedMemory:
     n_rows: int
     n_seen: int
     n_dropped: int
+    n_unknown_class: int
+    n_repeated_ids: int
     is_switched_off: bool
     can_refit: bool
     own_losses: tuple[float, float] | None = None
@@ -170,6 +173,8 @@ def fit_residual(
         n_rows=len(rows.y),
         n_seen=int((~is_new).sum()),
         n_dropped=known.n_dropped,
+        n_unknown_class=known.n_foreign,
+        n_repeated_ids=known.n_repeated_ids,
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
         own_losses=None if valid is None else _own_losses(base.bases[0], rows, n_first, objective),

@@ -70,14 +70,47 @@ def refuse_overwriting(source: Input, output: str, model: Path, *, holds_input: 
         raise UsageError(f"the output '{output}' lies in the model directory", "name another --output")
 
 
-def labels(rows: Rows, schema: Schema) -> tuple[Floats, Floats | None, NDArray[np.bool_]]:
-    """Return [n] targets, [n] weights if the schema has them, and [n] whether a row has both, so that it counts."""
-    y = encoding.encode_target(rows, schema)
-    weight = encoding.encode_weight(rows, schema)
-    return y, weight, ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
+@dataclass(frozen=True)
+class Labels:
+    """The labels of rows.
+
+    Attributes:
+        y, weight: [n] targets, and [n] weights if the schema has them.
+        counts: [n] whether a row has a target that training knew, and weight.
+        is_foreign: [n] whether it has a class that training did not have, and weight.
+    """
+
+    y: Floats
+    weight: Floats | None
+    counts: NDArray[np.bool_]
+    is_foreign: NDArray[np.bool_]
 
 
-def unlabelled(n_rows: int, schema: Schema) -> DataError:
+def labels(rows: Rows, schema: Schema) -> Labels:
+    """Return the labels of rows; a class that training did not have is no label to learn from or to judge by."""
+    y, weight = encoding.encode_target(rows, schema), encoding.encode_weight(rows, schema)
+    there = ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
+    is_foreign = there & (y == encoding.NO_CLASS) if schema.target.classes else np.zeros(len(y), dtype=np.bool_)
+    return Labels(y, weight, there & ~is_foreign, is_foreign)
+
+
+@dataclass
+class Foreign:
+    """Rows of classes that training did not have, which are left out: how many there are, and the first as an error."""
+
+    n_rows: int = 0
+    first: DataError | None = None
+
+    def add(self, batch: Rows, schema: Schema, which: NDArray[np.bool_]) -> None:
+        """Count those of a batch that `which` says."""
+        if which.any() and self.first is None:
+            self.first = encoding.unknown_class(batch, schema, int(np.flatnonzero(which)[0]))
+        self.n_rows += int(which.sum())
+
+
+def unlabelled(n_rows: int, schema: Schema, foreign: Foreign) -> DataError:
     """Return the error that none of the rows counts."""
+    if foreign.first is not None:
+        return foreign.first
     weight = f" and a weight '{schema.weight_column}'" if schema.weight_column else ""
     return DataError(f"none of the {n_rows:,} rows has a target '{schema.target.name}'{weight}", "give labelled rows")

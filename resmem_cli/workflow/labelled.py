@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli import spelling
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
-from resmem_cli.workflow.inputs import Input, labels, unlabelled
+from resmem_cli.workflow.inputs import Foreign, Input, labels, unlabelled
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The encoded rows that can be remembered: those with a target, and with weight if there are weights."""
+    """The encoded rows that can be remembered: those with a target, and with weight if there are weights.
+
+    `n_dropped` have none, `n_foreign` a class that training did not have.
+    """
 
     X: Floats
     y: Floats
     weight: Floats | None
     ids: list[str] | None
     n_dropped: int
+    n_foreign: int = 0
+
+    @property
+    def n_repeated_ids(self) -> int:
+        """How many rows have an id that another row has, too."""
+        if self.ids is None:
+            return 0
+        counts = Counter(map(spelling.canonical, filter(None, self.ids)))
+        return sum(count for count in counts.values() if count > 1)
 
     def take(self, positions: NDArray[np.int64]) -> Labelled:
         """Return some of these rows."""
@@ -44,6 +58,7 @@ class Labelled:
             weight,
             ids,
             self.n_dropped + other.n_dropped,
+            self.n_foreign + other.n_foreign,
         )
 
 
@@ -55,16 +70,15 @@ def read(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -
     """
     encoded, targets, weights = [], [], []
     ids: list[str] = []
-    n_rows = 0
-    n_there = 0
+    foreign, n_rows, n_there = Foreign(), 0, 0
     for batch in source.batches(columns=schema.needed | {name for name, _ in where}):
-        y, weight, keep = labels(batch, schema)
-        there = _there(batch, where)
+        found, there = labels(batch, schema), _there(batch, where)
         n_there += int(there.sum())
-        keep &= there
+        keep = found.counts & there
+        foreign.add(batch, schema, found.is_foreign & there)
         encoded.append(encoding.encode(batch, schema)[0][keep])
-        targets.append(y[keep])
-        weights += [] if weight is None else [weight[keep]]
+        targets.append(found.y[keep])
+        weights += [] if found.weight is None else [found.weight[keep]]
         if schema.id_column is not None:
             ids += [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
         n_rows += len(batch)
@@ -72,10 +86,11 @@ def read(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -
     if n_there == 0:
         raise _nowhere(n_rows, where)
     if len(y) == 0:
-        raise unlabelled(n_there, schema)
+        raise unlabelled(n_there, schema, foreign)
     joined = np.concatenate(weights) if weights else None
     named = ids if schema.id_column is not None else None
-    return Labelled(np.concatenate(encoded), y, joined, named, n_rows - len(y))
+    n_dropped = n_rows - len(y) - foreign.n_rows
+    return Labelled(np.concatenate(encoded), y, joined, named, n_dropped, foreign.n_rows)
 
 
 def read_ids(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:

@@ -160,8 +160,8 @@ class TestTraining:
     def test_a_target_missing_in_every_row(self, csv: Csv, fails: Fails) -> None:
         self.fitted(csv, fails, "a,y\n1,\n2,\n", "t.csv: the target 'y' is missing in every row; give labelled rows")
 
-    def test_a_class_with_one_row(self, csv: Csv, fails: Fails) -> None:
-        rows = "".join(f"{i},{'no' if i % 2 else 'yes'}\n" for i in range(20))
+    def test_one_class_of_several_rows(self, csv: Csv, fails: Fails) -> None:
+        rows = "".join(f"{i},yes\n" for i in range(20))
         self.fitted(
             csv,
             fails,
@@ -170,10 +170,19 @@ class TestTraining:
             "with --task regression",
         )
 
-    def test_a_column_missing_in_every_row(self, csv: Csv, fails: Fails) -> None:
+    def test_a_feature_that_was_asked_for_and_is_missing_in_every_row(self, csv: Csv, fails: Fails) -> None:
         rows = "".join(f"{i},,{i / 7}\n" for i in range(20))
         sentence = "t.csv: the column 'b' is missing in every row; leave it out with --drop 'b'"
-        self.fitted(csv, fails, f"a,b,y\n{rows}", sentence)
+        self.fitted(csv, fails, f"a,b,y\n{rows}", sentence, "--features", "a,b")
+
+    def test_several_columns_of_which_a_value_does_not_fit_the_rest(self, csv: Csv, fails: Fails) -> None:
+        rows = "".join(f"{i},2024-01-{1 + i % 20:02},{i / 7}\n" for i in range(20))
+        sentence = (
+            "t.csv, row 21: column 'a' holds 'x' where 95.2% of the values are numbers; t.csv, row 21: column 'b' "
+            "holds 'soon' where 95.2% of the values are dates or times; correct these, say --category 'a,b' if they "
+            "hold names, or leave them out with --drop 'a,b'"
+        )
+        self.fitted(csv, fails, f"a,b,y\n{rows}x,soon,1.5\n", sentence)
 
     @pytest.mark.parametrize("value", ["inf", "-Infinity", "1e999"])
     @pytest.mark.parametrize("column", ["a", "y"])
@@ -260,12 +269,14 @@ class TestRows:
         )
         fails(DATA, sentence, verb, "test.csv", "--model", "m")
 
-    @pytest.mark.parametrize("verb", ["evaluate", "fit-residual"])
-    def test_a_class_that_training_did_not_have(self, model: Model, fails: Fails, verb: str) -> None:
+    @pytest.mark.parametrize("verb", ["evaluate", "fit-residual", "remember"])
+    def test_classes_that_training_did_not_have_in_every_row(self, model: Model, fails: Fails, verb: str) -> None:
         model("chess")
-        with_value(Path("test.csv"), 9, "depth", "forty")
+        rows = table("chess", "test")
+        other = pa.array(["forty"] * rows.num_rows)
+        write_csv(rows.set_column(rows.column_names.index("depth"), "depth", other), Path("test.csv"))
         sentence = (
-            "test.csv, row 9: the target 'depth' holds the class 'forty', which training did not have; remove such "
+            "test.csv, row 1: the target 'depth' holds the class 'forty', which training did not have; remove such "
             "rows, or fit again with rows of this class"
         )
         fails(DATA, sentence, verb, "test.csv", "--model", "m")

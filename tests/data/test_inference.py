@@ -142,6 +142,8 @@ def test_a_word_among_numbers_in_a_dropped_column_or_a_forced_category_is_no_mis
 @pytest.mark.parametrize("is_text", [True, False])
 def test_the_task_is_guessed_from_the_target(values, task, classes, is_text):
     if is_text:
+        # "True" and "1.0" are written otherwise than these values are: labels come back as they were written.
+        classes = tuple(str(value) for value in classes) if isinstance(values[0], bool | float) else classes
         found = learned(text(x=[str(i) for i in range(len(values))], y=[str(value) for value in values]))
     else:
         found = learned(typed(x=range(len(values)), y=values))
@@ -164,7 +166,10 @@ def test_the_task_is_guessed_from_the_target(values, task, classes, is_text):
         (pa.array([1.5, 2.5] * 3, pa.float32()), (1.5, 2.5)),
         (pa.array([1.0, 2.0] * 3, pa.float16()), (1.0, 2.0)),
         (pa.array([0.0, -0.0, 1.0] * 2), (0.0, 1.0)),
-        (pa.array([Decimal("1.50"), Decimal("2.00")] * 3), (1.5, 2.0)),
+        (pa.array([Decimal("1.50"), Decimal("2.00")] * 3), ("1.50", "2.00")),
+        (pa.array([Decimal("10"), Decimal("9")] * 3, pa.decimal128(38, 0)), (9, 10)),
+        (pa.array([2**63 + 1, 2**64 - 1] * 3, pa.uint64()), (2**63 + 1, 2**64 - 1)),
+        (pa.array([2**53, 2**53 + 1] * 3), (2**53, 2**53 + 1)),
         (pa.array([1, 2] * 3, pa.uint8()), (1, 2)),
         (pa.array(["a", "b"] * 3, pa.string_view()), ("a", "b")),
         (pa.array(["a", "b"] * 3, pa.large_string()), ("a", "b")),
@@ -302,22 +307,33 @@ def test_the_learned_rows_still_know_their_files_after_rows_were_dropped(file):
         pa.array([None] * 6, pa.date32()),
     ],
 )
-def test_a_feature_that_is_missing_everywhere_is_refused(column):
-    assert message(typed(x=column, z=range(6), y=Y)) == (
+def test_a_feature_that_is_missing_everywhere_is_left_out_with_a_note_or_refused_if_it_was_asked_for(column):
+    found = learned(typed(x=column, z=range(6), y=Y))
+    assert found.schema.names == ("z",)
+    assert found.notes == ("the column 'x' is missing in every row and is not used as a feature",)
+    assert message(typed(x=column, z=range(6), y=Y), features=["x", "z"]) == (
         "t.parquet: the column 'x' is missing in every row; leave it out with --drop 'x'"
     )
     assert learned(typed(x=column, z=range(6), y=Y), drop=["x"]).schema.names == ("z",)
 
 
-def test_text_that_is_missing_everywhere_is_refused_too():
+def test_text_that_is_missing_everywhere_is_left_out_too_and_all_such_columns_are_told_at_once():
+    found = learned(text(x=["", "NA", None], z=["1", "2", "3"], e=["", "", ""], y=["1.5", "2.5", "3.5"]))
+    assert found.schema.names == ("z",)
+    assert found.notes == ("the columns 'x', 'e' are missing in every row and are not used as features",)
+
+
+def test_a_table_of_empty_columns_alone_is_refused_with_the_reason():
     assert message(text(x=["", "NA", None], y=["1.5", "2.5", "3.5"])) == (
-        "t.csv: the column 'x' is missing in every row; leave it out with --drop 'x'"
+        "t.csv has no column that can be a feature (the column 'x' is missing in every row and is not used as a "
+        "feature); add columns, or check --features and --drop"
     )
 
 
-def test_a_feature_that_is_missing_in_every_labelled_row_is_refused():
-    rows = typed(x=[1.0, None, None], z=[1, 2, 3], y=[None, 0.5, 1.5])
-    assert message(rows).startswith("t.parquet: the column 'x' is missing in every row")
+def test_a_feature_that_is_missing_in_every_labelled_row_is_left_out():
+    found = learned(typed(x=[1.0, None, None], z=[1, 2, 3], y=[None, 0.5, 1.5]))
+    assert found.schema.names == ("z",)
+    assert found.notes[1:] == ("the column 'x' is missing in every row and is not used as a feature",)
 
 
 MANY = [f"name {i // 3 if i < 900 else i}" for i in range(1_201)]  # 300 names of three rows, 301 of one
@@ -423,7 +439,8 @@ def test_vectors_of_several_lengths_are_no_feature_unless_they_are_asked_for():
 
 def test_a_table_without_a_usable_column_is_refused():
     assert message(typed(e=[["a"]] * 6, y=Y)) == (
-        "t.parquet has no column that can be a feature; add columns, or check --features and --drop"
+        "t.parquet has no column that can be a feature (the column 'e' of type list<item: string> is not used as a "
+        "feature); add columns, or check --features and --drop"
     )
     assert message(typed(y=Y)).startswith("t.parquet has no column that can be a feature")
 
@@ -608,4 +625,5 @@ def test_a_schema_needs_its_features_target_id_and_weight():
 
 def test_class_names_are_the_classes_as_text():
     assert Target("y", Task.CLASSIFICATION, "", (True, False)).class_names == ("true", "false")
-    assert Target("y", Task.CLASSIFICATION, "", (1, 2.5, "a b")).class_names == ("1", "2.5", "a b")
+    assert Target("y", Task.CLASSIFICATION, "", ("1", "1.0", "a b")).class_names == ("1", "1.0", "a b")
+    assert Target("y", Task.CLASSIFICATION, "", (1.0, 2.5)).class_names == ("1", "2.5")  # as CSV has these floats

@@ -6,13 +6,16 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases.protocol import NotFitted
+from resmem_cli.model.bases.sklearn_categories import own_categories, recoded
 from resmem_cli.model.bases.table import Field, Table
 
 _DAY_MICROSECONDS = 86_400_000_000
@@ -108,15 +111,28 @@ class SklearnModel(NotFitted):
             return np.hstack([field.values(X) for field in self.table.fields])
         import pandas as pd
 
-        return pd.DataFrame({field.name: pd.Series(_column(field, X)) for field in self.table.fields})
+        return pd.DataFrame(
+            {field.name: pd.Series(_column(field, X, self._recodings.get(field.name))) for field in self.table.fields}
+        )
+
+    @cached_property
+    def _recodings(self) -> dict[str, NDArray[np.object_]]:
+        """By name of each column of categories that an encoder of the model's reads, what it calls them by code."""
+        own = own_categories(self.model, [field.name for field in self.table.fields])
+        fields = [field for field in self.table.fields if field.kind == "category" and field.name in own]
+        return {field.name: recoded(field.categories, own[field.name]) for field in fields}
 
 
-def _column(field: Field, X: Floats) -> Any:
+def _column(field: Field, X: Floats, recoding: NDArray[np.object_] | None) -> Any:
     """Return the [n] values of a column as pandas would have read them."""
     values = X[:, field.start]
     if field.kind == "category":
         import pandas as pd
 
+        if recoding is not None:
+            codes = np.nan_to_num(values, nan=len(recoding) - 1).astype(np.int64)
+            column = pd.Series(recoding[np.minimum(codes, len(recoding) - 1)], dtype=object)
+            return column if any(isinstance(each, str) for each in recoding) else column.astype(np.float64)
         texts = field.texts(X)
         # Missing as pandas reads it, but as objects: of its own text type some estimators make numbers.
         return pd.Series(np.where(texts.astype(np.bool_), texts, np.nan), dtype=object)

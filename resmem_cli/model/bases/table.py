@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli import spelling
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
 
@@ -73,7 +74,7 @@ class Table:
     def order_of(self, classes: tuple[Any, ...]) -> list[int]:
         """Return, per class of the target, the position of that class among a model's own classes.
 
-        Classes are compared by their text, whole numbers with and without ".0", booleans in any case.
+        Classes are compared by the one form of their text: whole numbers with and without ".0", booleans in any case.
 
         Raises:
             UsageError: the model knows other classes than the target has.
@@ -100,14 +101,8 @@ class Table:
 
 
 def spelled(value: Any) -> str:
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    text = str(value)
-    return text.lower() if text in ("True", "False") else text
+    """Return the one text form of a value, whether it is text, a number, a boolean or bytes."""
+    return spelling.canonical(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
 def _listed(names: list[str]) -> str:

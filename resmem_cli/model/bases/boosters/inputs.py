@@ -103,9 +103,12 @@ def inputs_by_code(sources: Sequence[Source], categories: Mapping[int, Categorie
     for feature, values in categories.items():
         if values is not None:
             codes = {spelled(value): float(code) for code, value in enumerate(values)}
+            codes |= {str(value): float(code) for code, value in enumerate(values)}
             field = sources[feature].field
             texts = ("false", "true") if field.kind == "boolean" else field.categories
-            recodings[feature] = np.array([*(codes.get(spelled(text), np.nan) for text in texts), np.nan])
+            recodings[feature] = np.array(
+                [*(codes.get(text, codes.get(spelled(text), np.nan)) for text in texts), np.nan]
+            )
     return Inputs(columns_of(sources), recodings)
 
 

@@ -18,7 +18,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.bases.columns import Form
 from resmem_cli.model.bases.onnx.inputs import Feed, batches, run
 from resmem_cli.model.bases.onnx.session import Session
-from resmem_cli.model.bases.table import Table
+from resmem_cli.model.bases.table import Table, spelled
 
 _EMBEDDING = "embedding"
 # By which names the user may say which output is the prediction, and of which form it is.
@@ -205,9 +205,8 @@ def _positions(own: tuple[Any, ...], table: Table) -> tuple[int, ...]:
 
 
 def _ranks(table: Table) -> tuple[int, ...]:
-    """Return per class of the target its position among the sorted classes."""
-    in_order = sorted(range(len(table.classes)), key=lambda code: table.classes[code])
-    return tuple(in_order.index(code) for code in range(len(in_order)))
+    """Return per class of the target its position among the sorted classes, which is its code."""
+    return tuple(range(len(table.classes)))
 
 
 def _labels_by_column(values: NDArray[Any], labels: NDArray[Any]) -> dict[int, str]:
@@ -221,7 +220,7 @@ def _labels_by_column(values: NDArray[Any], labels: NDArray[Any]) -> dict[int, s
 
 
 def _as_label(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(value) if isinstance(value, bool) else spelled(value)
 
 
 def _described(found: _Found) -> str:
