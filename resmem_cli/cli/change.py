@@ -40,6 +40,7 @@ def remember(
     with console.progress(quiet) as report:
         done = run(source, model, threads=threads, wait=wait, report=report)
 
+    console.say(*source.told, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_repeated:
         console.say(
@@ -113,6 +114,7 @@ def forget(
             report=report,
         )
 
+    console.say(*(() if rows is None else rows.told), quiet=quiet)
     if done.not_found:
         shown = ", ".join(f"'{each}'" for each in done.not_found[:5])
         more = f" and {len(done.not_found) - 5:,} more" if len(done.not_found) > 5 else ""

@@ -59,6 +59,7 @@ def explain(
         else:
             _write(explained, output, output_format)
             done = []
+    console.say(*source.told, quiet=quiet)
     for each in done:
         _print(each)
 

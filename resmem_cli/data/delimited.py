@@ -9,17 +9,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from resmem_cli.data import kinds
+from resmem_cli.data.quoting import Finding, Quotes
 from resmem_cli.data.sources import Format, Source
-from resmem_cli.data.streams import Prefixed
+from resmem_cli.data.tab_quoting import TAB, TabQuotes, quotes_of
 from resmem_cli.errors import DataError
 
-SEPARATORS = {Format.CSV: ",", Format.TSV: "\t"}
-_BLOCK_BYTES = 4 << 20
+SEPARATORS = {Format.CSV: ",", Format.TSV: TAB}
+MAX_ROW_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 20
 _HEADER_BYTES = 16 << 20  # far more than any header has: past it, a quote was left open
 _LINES_AT_ONCE = 32_768  # far below the 2 GiB that one Arrow text array holds
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,54 +30,135 @@ _RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.*)"
 _CLOSE_QUOTE = "close it, or remove it"
 
 
-def read(source: Source, raw: Any, separator: str, choose: Callable[[Sequence[str]], list[str]]) -> Iterator[pa.Table]:
+def read(
+    source: Source, raw: Any, separator: str, choose: Callable[[Sequence[str]], list[str]], notes: list[str]
+) -> Iterator[pa.Table]:
     """Yield the rows of a text table, of those columns that `choose` picks from the header's; empty is missing.
 
+    What quotes mean in CSV is told in `quoting`, in TSV in `tab_quoting`. What looks odd, but may be right, is added to
+    `notes`.
+
     Raises:
-        DataError: there is no header, a line has more or fewer values than it, or a quote is never closed.
+        DataError: there is no header, a line has more or fewer values than it or is longer than 64 MB, or a quote is
+            never closed, or closed where it cannot be meant.
         UnicodeError: it is not UTF-8.
     """
-    head, names = _header(source, raw, separator)
-    chosen = choose(names)
-    stream = Prefixed(head, raw)
-    rows, last = 0, None
-    try:
-        for batch in _parsed(stream, separator, chosen):
-            yield pa.Table.from_batches([batch])
-            rows += batch.num_rows
-            last = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else last
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):  # a header without rows, and without the end of its line
-            return
-        ragged = _RAGGED.search(str(error))
-        raise (_ragged(source, ragged) if ragged else error) from None
-    # Arrow takes a quote that is never closed for a value that runs to the end of the file.
-    end = stream.tail.strip()
-    if chosen[-1] == names[-1] and last and ("\n" in last or "\r" in last) and end and not end.endswith(b'"'):
-        raise DataError(f"{source.name}, row {rows:,} opens a quote that is never closed", _CLOSE_QUOTE)
+    first, names = _header(source, raw, separator)
+    parser = _Parser(source, separator, names, choose(names), notes)
+    rest = b""
+    for lines, is_last in _blocks(raw, first):
+        table, rest = parser.parsed(rest + lines, is_last=is_last)
+        if table.num_rows:
+            yield table
 
 
-def _parsed(stream: Prefixed, separator: str, names: Sequence[str]) -> Any:
-    return pyarrow.csv.open_csv(
-        pa.PythonFile(io.BufferedReader(stream, _BLOCK_BYTES), mode="r"),
-        # One thread, because only then does the parser know the number of a ragged row.
-        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            include_columns=names,
+def _blocks(raw: Any, first: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield whole lines together, and whether they are the last; past what a line may be, a part of one."""
+    held: list[bytes | memoryview] = [first]
+    n_held = len(first)
+    while chunk := raw.read(_BLOCK_BYTES):
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r") if b"\n" not in chunk else -1) + 1
+        if end or n_held > MAX_ROW_BYTES:
+            end = end or len(chunk)
+            yield b"".join([*held, memoryview(chunk)[:end]]), False
+            held, n_held = [], 0
+        held.append(memoryview(chunk)[end:])
+        n_held += len(chunk) - end
+    yield b"".join(held), True
+
+
+class _Parser:
+    """Turns blocks of a source's lines into tables, and counts the rows."""
+
+    def __init__(
+        self, source: Source, separator: str, names: Sequence[str], chosen: Sequence[str], notes: list[str]
+    ) -> None:
+        self._source = source
+        self._names = list(names)
+        self._quotes = quotes_of(separator, len(names))
+        self._parse_options = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+        self._convert_options = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(chosen, pa.string()),
+            include_columns=list(chosen),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
-        ),
-    )
+        )
+        self._n_rows = 0
+        self._notes: list[str] | None = notes
+
+    def parsed(self, block: bytes, *, is_last: bool) -> tuple[pa.Table, bytes]:
+        """Return the rows of a block, and what is the beginning of the next row if the block ends within quotes."""
+        rest = b""
+        if len(block) > MAX_ROW_BYTES:
+            self._refuse_long(block)
+        table = self._without_a_second_look(block)
+        if table is None:
+            scanned = self._quotes.scan(block, is_last=is_last)
+            if scanned.wrong is not None:
+                raise DataError(f"{self._where(block, scanned.wrong)} {scanned.wrong.message}", scanned.wrong.hint)
+            if scanned.told is not None and self._notes is not None:
+                self._notes.append(f"{self._where(block, scanned.told)}: {scanned.told.message}; {scanned.told.hint}")
+                self._notes = None  # the first of a source is enough
+            table, rest = self._table(scanned.text, self._n_rows), scanned.rest
+            if len(rest) > MAX_ROW_BYTES:
+                raise self._too_long(self._n_rows + table.num_rows, "a quote is not closed, or ")
+        self._n_rows += table.num_rows
+        return table, rest
+
+    def _without_a_second_look(self, block: bytes) -> pa.Table | None:
+        """Return the rows of a block without quotes that could mean anything but what Arrow takes them for, or None."""
+        if b'"' not in block:
+            return self._table(block, self._n_rows)
+        if not self._quotes.are_pairs(block):
+            return None
+        try:
+            table = self._table(block, self._n_rows)
+        except DataError:  # a line that is ragged because a quote has swallowed its end
+            return None
+        # Where every line is a row, no value has swallowed one.
+        n_lines = int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))) + (not block.endswith(b"\n"))
+        return table if table.num_rows == n_lines else None
+
+    def _table(self, block: bytes, rows_before: int) -> pa.Table:
+        """Return the rows of a block; a ragged one is refused with its number."""
+        if not block:  # which Arrow refuses
+            block = b"\n"
+        try:
+            return pyarrow.csv.read_csv(
+                pa.BufferReader(block),
+                # One thread, because only then does the parser know the number of a ragged row.
+                pyarrow.csv.ReadOptions(block_size=len(block) + 1, use_threads=False, column_names=self._names),
+                self._parse_options,
+                self._convert_options,
+            )
+        except pa.ArrowInvalid as error:
+            ragged = _RAGGED.search(str(error))
+            raise (_ragged(self._source, ragged, rows_before) if ragged else error) from None
+
+    def _where(self, block: bytes, finding: Finding) -> str:
+        before = self._quotes.scan(block[: finding.record], is_last=True)
+        return f"{self._source.name}, row {self._n_rows + self._table(before.text, self._n_rows).num_rows + 1:,}"
+
+    def _refuse_long(self, block: bytes) -> None:
+        at = 0
+        for line in block.splitlines(keepends=True):
+            if len(line) > MAX_ROW_BYTES:
+                raise self._too_long(self._n_rows + self._table(block[:at], self._n_rows).num_rows)
+            at += len(line)
+
+    def _too_long(self, n_rows: int, why: str = "") -> DataError:
+        return DataError(
+            f"{self._source.name}, row {n_rows + 1:,} is longer than {MAX_ROW_BYTES >> 20} MB",
+            f"{why}the file is no table of lines: correct it, or give such rows as Parquet",
+        )
 
 
-def _ragged(source: Source, found: re.Match[str]) -> DataError:
+def _ragged(source: Source, found: re.Match[str], rows_before: int) -> DataError:
     number, expected, actual, text = found.groups()
     text = " ".join(text.split())
     shown = text if len(text) <= 60 else text[:59] + "…"
-    where = f", row {int(number) - 1:,}" if number else ""
+    where = f", row {rows_before + int(number):,}" if number else ""
     return DataError(
         f"{source.name}{where} has {actual} value{'s' * (actual != '1')} where the header has {expected} "
         f"column{'s' * (expected != '1')} ('{shown}')",
@@ -83,31 +167,57 @@ def _ragged(source: Source, found: re.Match[str]) -> DataError:
 
 
 def _header(source: Source, raw: Any, separator: str) -> tuple[bytes, list[str]]:
-    """Return the bytes read so far (at least the whole header) and the header's names."""
-    head, text, names = b"", "", list[str]()
+    """Return the header's names, and before them the bytes that have been read past it."""
+    head, text, names, end = b"", "", list[str](), 0
     while len(head) < _HEADER_BYTES and (chunk := raw.read(max(1 << 16, len(head)))):
         head += chunk
         # A chunk may end in the middle of a character: the decoder keeps that for the next one.
         text = codecs.getincrementaldecoder("utf-8")().decode(head.removeprefix(_BYTE_ORDER_MARK))
-        lines = io.StringIO(text.lstrip("\r\n"), newline="")
-        names = _first_record(lines, separator)
-        if names and lines.read(1):  # a next line has begun, so the header is whole
+        names, end = _first_record(text, separator)
+        if names and end < len(text):  # a next line has begun, so the header is whole
             break
     else:
-        if text.count('"') % 2 or len(head) >= _HEADER_BYTES:
+        is_open = separator != TAB and text.count('"') % 2
+        if is_open or len(head) >= _HEADER_BYTES:
             raise DataError(f"the header of {source.name} opens a quote that is never closed", _CLOSE_QUOTE)
     if not text.strip():
         raise DataError(f"{source.name} is empty", "give a table with a header and at least one row")
     if any("\0" in name for name in names):
         raise UnicodeError("a name holds a NUL, as text in UTF-16 does")
-    return head, names
+    record = text[:end].lstrip("\r\n").encode()
+    if separator != TAB:
+        _refuse_swallowed(source, record, Quotes(separator, len(names)))
+    n_before = len(_BYTE_ORDER_MARK) if head.startswith(_BYTE_ORDER_MARK) else 0
+    return head[n_before + len(text[:end].encode()) :], names
 
 
-def _first_record(lines: io.StringIO, separator: str) -> list[str]:
+def _refuse_swallowed(source: Source, record: bytes, quotes: Quotes) -> None:
+    scanned = quotes.scan(record, is_last=True)
+    found = scanned.wrong or scanned.told
+    if found is not None and (scanned.wrong or found.looks_like_rows):
+        what = found.message if scanned.wrong else f"opens a quote that swallows rows: {found.message}"
+        raise DataError(f"the header of {source.name} {what}", found.hint if scanned.wrong else _CLOSE_QUOTE)
+
+
+def _first_record(text: str, separator: str) -> tuple[list[str], int]:
+    """Return the names of the first row, and where it ends."""
+    body = text.lstrip("\r\n")
+    start = len(text) - len(body)
+    names, length = _split(body, separator)
+    if separator == TAB and TabQuotes(len(names)).changes(body[:length].encode()):
+        line = next(io.StringIO(body, newline=""), "")
+        names, _ = _split(TabQuotes(0).scan(line.encode(), is_last=True).text.decode(), separator)
+        length = len(line)
+    return names, start + length
+
+
+def _split(text: str, separator: str) -> tuple[list[str], int]:
+    """Return the values of the first row, and its length."""
+    lines = io.StringIO(text, newline="")
     try:
-        return next(csv.reader(lines, delimiter=separator), [])
+        return next(csv.reader(lines, delimiter=separator), []), lines.tell()
     except csv.Error:  # a value longer than any name is
-        return []
+        return [], len(text)
 
 
 class Writer:
@@ -117,12 +227,16 @@ class Writer:
         self._sink = sink
         self._separator = separator
         self._special = f'["\r\n{separator}]'
+        self._is_tab = separator == TAB
         self._has_header = False
 
     def write(self, table: pa.Table) -> None:
         if not self._has_header:
             names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
-            self._sink.write(((self._separator.join(names) or '""') + "\n").encode())
+            header = self._separator.join(names) or '""'
+            if self._is_tab:
+                self._refuse_unlike(pa.array([header]), len(names))
+            self._sink.write((header + "\n").encode())
             self._has_header = True
         columns = [self._text(name, table.column(name)) for name in table.column_names]
         if len(columns) == 1:  # an empty line would be no row at all
@@ -131,6 +245,8 @@ class Writer:
             parts = [column.slice(start, _LINES_AT_ONCE) for column in columns]
             lines = pc.binary_join_element_wise(*parts, self._separator)
             whole = pa.array(lines.to_pylist()) if isinstance(lines, pa.ChunkedArray) else lines
+            if self._is_tab:
+                self._refuse_unlike(whole, len(columns))
             self._sink.write(_joined(pc.binary_join_element_wise(whole, "", "\n")))
 
     def close(self) -> None:
@@ -149,7 +265,20 @@ class Writer:
             text = pc.cast(column, pa.string())
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
             raise not_text(name, column.type) from error
-        return pc.fill_null(self._quoted(text) if _may_need_quotes(column.type) else text, "")
+        if not _may_need_quotes(column.type):
+            return pc.fill_null(text, "")
+        return pc.fill_null(self._quoted(text), "")
+
+    def _refuse_unlike(self, lines: pa.Array, n_columns: int) -> None:
+        """Refuse a row of TSV that would be read as several."""
+        quotes = TabQuotes(n_columns)
+        for line in lines.filter(pc.match_substring_regex(lines, r"[\r\n]")).to_pylist():
+            if quotes.changes(line.encode()):
+                shown = " ".join(line.split())
+                raise DataError(
+                    f"a row with tabs and line breaks in its values cannot be told from several in TSV ('{shown:.60}')",
+                    "write CSV or Parquet",
+                )
 
     def _quoted(self, text: pa.Array) -> pa.Array:
         special = pc.match_substring_regex(text, self._special)

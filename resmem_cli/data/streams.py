@@ -17,7 +17,6 @@ from resmem_cli.data.sources import Format, Source
 
 Item = TypeVar("Item")
 
-_TAIL_BYTES = 64
 _MAGIC = {
     b"PAR1": (Format.PARQUET, None),
     b"ARRO": (Format.ARROW, None),
@@ -87,16 +86,11 @@ def _sniffed(source: Source, stream: BinaryIO) -> tuple[Source, BinaryIO]:
 
 
 class Prefixed(io.RawIOBase):
-    """A stream that gives back bytes already read from it, then the rest of it.
-
-    Attributes:
-        tail: the last bytes that it gave.
-    """
+    """A stream that gives back bytes already read from it, then the rest of it."""
 
     def __init__(self, head: bytes, rest: Any) -> None:
         self._head = memoryview(head)
         self._rest = rest
-        self.tail = b""
 
     def readable(self) -> bool:
         return True
@@ -105,5 +99,4 @@ class Prefixed(io.RawIOBase):
         data = self._head[: len(buffer)] if len(self._head) else self._rest.read(len(buffer))
         self._head = self._head[len(data) :]
         buffer[: len(data)] = data
-        self.tail = (self.tail + bytes(data[-_TAIL_BYTES:]))[-_TAIL_BYTES:]
         return len(data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
@@ -24,6 +25,16 @@ _WHOLE_ROWS = 1 << 20
 _COUNTED_BYTES = 1 << 20
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """How many rows at once, and which columns (None for all); `notes` takes what looks odd, but may be right."""
+
+    batch_rows: int
+    delimiter: str | None
+    columns: frozenset[str] | None
+    notes: list[str]
+
+
 def use_threads(count: int) -> None:
     """Let Arrow compute with `count` threads."""
     pa.set_cpu_count(count)
@@ -35,31 +46,35 @@ def read(
     batch_rows: int = BATCH_ROWS,
     delimiter: str | None = None,
     columns: frozenset[str] | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[Rows]:
     """Yield the rows of all sources in order, in batches of `batch_rows` (the last of each source is shorter).
 
     Only `columns` are read if given; a source that lacks one of them is read whole, so that whoever misses it can
-    say what is there. A source may have no rows, as some parts of what Spark writes, if another one has.
+    say what is there. A source may have no rows, as some parts of what Spark writes, if another one has. What looks
+    odd, but may be right, is added to `notes`.
 
     Raises:
         DataError: a source is missing, empty, damaged, ragged, not UTF-8, or names a column twice; or there is no row.
     """
+    wanted = _Wanted(batch_rows, delimiter, columns, [] if notes is None else notes)
     has_rows = False
     for source in sources:
-        for rows in _read_one(source, batch_rows, delimiter, columns):
+        for rows in _read_one(source, wanted):
             has_rows = True
             yield rows
     if not has_rows:
         raise _without_rows(sources)
 
 
-def read_all(sources: Sequence[Source], *, delimiter: str | None = None) -> list[Rows]:
-    """Return the whole of every source that has rows, text sources first joined into one.
+def read_all(sources: Sequence[Source], *, delimiter: str | None = None, notes: list[str] | None = None) -> list[Rows]:
+    """Return the whole of every source that has rows, text sources first joined into one; `notes` as of `read`.
 
     Raises:
         DataError: as `read`; or sources with different columns.
     """
-    parts = [list(_read_one(source, _WHOLE_ROWS, delimiter, None)) for source in sources]
+    wanted = _Wanted(_WHOLE_ROWS, delimiter, None, [] if notes is None else notes)
+    parts = [list(_read_one(source, wanted)) for source in sources]
     wholes = [concatenate(part) for part in parts if part]
     if not wholes:
         raise _without_rows(sources)
@@ -100,16 +115,14 @@ def _count(source: Source) -> int | None:
         return None  # whoever reads it says what is wrong with it
 
 
-def _read_one(
-    source: Source, batch_rows: int, delimiter: str | None, columns: frozenset[str] | None
-) -> Generator[Rows]:
+def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
     before = 0
     try:
         with streams.opened(source) as (known, stream):
             is_text = known.format is not None and known.format.is_text
-            whole = _tables(known, stream, batch_rows, delimiter, partial(_chosen, source, columns))
+            whole = _tables(known, stream, wanted, partial(_chosen, source, wanted.columns))
             with closing(whole) if stream is None else streams.aside(whole) as tables:
-                for table in _rebatched(tables, batch_rows):
+                for table in _rebatched(tables, wanted.batch_rows):
                     yield Rows(table, ((0, source.name, before + 1),), is_text)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
@@ -117,16 +130,12 @@ def _read_one(
 
 
 def _tables(
-    source: Source,
-    stream: BinaryIO | None,
-    batch_rows: int,
-    delimiter: str | None,
-    choose: Callable[[Sequence[str]], list[str]],
+    source: Source, stream: BinaryIO | None, wanted: _Wanted, choose: Callable[[Sequence[str]], list[str]]
 ) -> Generator[pa.Table]:
     """Yield a source's rows in tables of the size that its format suggests."""
     form = source.format or Format.CSV
     if form is Format.PARQUET:
-        yield from columnar.read_parquet(source, stream, batch_rows, choose)
+        yield from columnar.read_parquet(source, stream, wanted.batch_rows, choose)
     elif form is Format.ARROW:
         yield from columnar.read_arrow(source, stream, choose)
     else:
@@ -134,7 +143,8 @@ def _tables(
             if form is Format.JSONL:
                 yield from json_lines.read(source, raw, choose)
             else:
-                yield from delimited.read(source, raw, delimiter or delimited.SEPARATORS[form], choose)
+                separator = wanted.delimiter or delimited.SEPARATORS[form]
+                yield from delimited.read(source, raw, separator, choose, wanted.notes)
 
 
 def _chosen(source: Source, columns: frozenset[str] | None, names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,16 +30,26 @@ def silent(_: str, /, share: float | None = None) -> None:
 
 @dataclass(frozen=True)
 class Input:
-    """Files, directories, globs or "-", and how to read them where their names do not tell."""
+    """Files, directories, globs or "-", and how to read them where their names do not tell.
+
+    Attributes:
+        notes: sentences on what looked odd while they were read, but may be right.
+    """
 
     words: tuple[str, ...]
     format: Format | None = None
     delimiter: str | None = None
+    notes: list[str] = field(default_factory=list, compare=False)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The notes, as they are printed."""
+        return tuple(f"note: {note}" for note in self.notes)
 
     def batches(self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None) -> Iterator[Rows]:
         """Yield batches of bounded size."""
         found = sources.resolve(self.words, self.format)
-        return tables.read(found, batch_rows=rows, delimiter=self.delimiter, columns=columns)
+        return tables.read(found, batch_rows=rows, delimiter=self.delimiter, columns=columns, notes=self.notes)
 
     def count_rows(self) -> int | None:
         """Return how many rows there are, of text about how many; None if only reading them could tell."""
@@ -51,7 +61,8 @@ class Input:
 
     def wholes(self) -> list[Rows]:
         """Return everything."""
-        return tables.read_all(sources.resolve(self.words, self.format), delimiter=self.delimiter)
+        found = sources.resolve(self.words, self.format)
+        return tables.read_all(found, delimiter=self.delimiter, notes=self.notes)
 
 
 def refuse_overwriting(source: Input, output: str, model: Path, *, holds_input: bool = False) -> None:

@@ -283,3 +283,18 @@ def test_whole_numbers_where_fractions_were_trained_on_are_fine(model: Model, ru
     write_csv(whole, Path("whole.csv"))
     found = [predictions(run, f"whole.{kind}", "--model", "m")["prediction"] for kind in ("parquet", "csv")]
     np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_what_may_be_a_quote_left_open_is_told_with_its_row(model: Model, run: Run) -> None:
+    model()
+    lines = Path("new.csv").read_text().splitlines()
+    row = lines[4].split(",")
+    row[0] = '"of ' + "several\n" * 30 + '"'
+    lines[4] = ",".join(row)
+    Path("new.csv").write_text("\n".join(lines) + "\n")
+    words = ("predict", "new.csv", "--model", "m", "--output", "out.csv")
+    ended = run(*words)
+    assert ended.lines[0].startswith("note: new.csv, row 4: a quoted value spans 31 lines ('\"of several several")
+    assert ended.lines[0].endswith("; if these are rows, a quote is not closed")
+    assert ended.lines[1].startswith("predicted 40 rows")
+    assert run(*words, "--quiet").err == ""

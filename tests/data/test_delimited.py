@@ -131,7 +131,7 @@ def test_text_that_is_no_table_is_refused_in_one_sentence(file, read, content, s
         ('a,b\n"x\ny",2\n3,"4\n5",6\n', "row 2 has 3 values where the header has 2 columns ('3,\"4 5\",6')"),
         ("a,b\n" + "1,2\n" * 12_345 + "3\n", "row 12,346 has 1 value where the header has 2 columns ('3')"),
         (f"a,b\n{'x' * 100}\n", f"row 1 has 1 value where the header has 2 columns ('{'x' * 59}…')"),
-        ('a,b\n1,2\n3,4"\n"5,6\n7,8\n', "row 3 has 1 value where the header has 2 columns ('\"5,6 7,8')"),
+        ('a,b\n1,2\n3,4"\n5\n7,8\n', "row 3 has 1 value where the header has 2 columns ('5')"),
     ],
 )
 @pytest.mark.parametrize("block", [256, 1 << 20])
@@ -145,7 +145,12 @@ def test_a_ragged_line_is_named_with_its_row(file, read, monkeypatch, *, content
 
 @pytest.mark.parametrize(
     ("content", "row"),
-    [('a,b\n1,2\n3,"4\n5,6\n', 2), ('a,b\n1,"2\n3,4\n5,6', 1), ('a\nx\n"y\nz\n\n', 2)],
+    [
+        ('a,b\n1,2\n3,"4\n5,6\n', 2),
+        ('a,b\n1,2\n3,4"\n"5,6\n7,8\n', 3),
+        ('a,b\n1,"2\n3,4\n5,6', 1),
+        ('a\nx\n"y\nz\n\n', 2),
+    ],
 )
 def test_a_quote_that_is_never_closed_does_not_swallow_the_rest_of_the_file(file, read, content, row):
     path = file("a.csv", content)
@@ -162,6 +167,11 @@ def test_a_quote_in_the_header_that_is_never_closed_is_named(file, read, rows):
     assert str(caught.value) == f"the header of {path} opens a quote that is never closed; close it, or remove it"
 
 
+def looks_like_rows(row):
+    """Whether a value has both what separates values and what separates rows of TSV."""
+    return any("\t" in value and ("\n" in value or "\r" in value) for value in row if value)
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), width=st.integers(1, 3), kind=st.sampled_from([("a.csv", ","), ("a.tsv", "\t")]))
 def test_any_text_survives_csv_and_is_what_pythons_csv_module_reads(write, read_back, tmp_path, *, data, width, kind):
@@ -171,6 +181,8 @@ def test_any_text_survives_csv_and_is_what_pythons_csv_module_reads(write, read_
     header = data.draw(st.lists(heads, min_size=width, max_size=width, unique=True))
     rows = data.draw(st.lists(st.lists(st.none() | text, min_size=width, max_size=width), min_size=1, max_size=5))
     table = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], header)
+    if name == "a.tsv" and any(map(looks_like_rows, [header, *rows])):
+        return  # the writer may refuse it: test_quoting says when
     write(tmp_path / name, table)
     with open(tmp_path / name, newline="", encoding="utf-8") as stream:
         assert list(csv.reader(stream, delimiter=separator)) == [header, *([v or "" for v in row] for row in rows)]
