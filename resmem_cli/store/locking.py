@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resmem_cli.errors import OutputError
+from resmem_cli.store import ownership
 
 
 @contextmanager
@@ -22,6 +23,7 @@ def alone(directory: Path, *, wait: bool, create: bool = False) -> Iterator[None
 
     Raises:
         OutputError: another writer is at work, or the directory cannot be made or locked.
+        UsageError: a part of it is a link, and lies elsewhere.
     """
     if not directory.is_dir() and not create:
         yield
@@ -29,6 +31,7 @@ def alone(directory: Path, *, wait: bool, create: bool = False) -> Iterator[None
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     handle = _opened_and_locked(directory, wait=wait)
     try:
+        ownership.refuse_links(directory)
         yield
     finally:
         for path in made:

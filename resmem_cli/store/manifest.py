@@ -12,6 +12,7 @@ from typing import Any
 from resmem_cli import __version__
 from resmem_cli.data.replacement import replacing
 from resmem_cli.errors import ModelError
+from resmem_cli.store import files
 
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
@@ -27,6 +28,7 @@ _OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
 _BOOSTED, _BOOSTED_ONCE = ("boosting", "poisson"), {"bags": 1, "max_features": 1.0}
 # What `write` adds to every manifest, and what names its generation.
 STAMPED = ("format", "resmem", "libraries", "id", "parts")
+_MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
 
@@ -45,13 +47,8 @@ def read(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ModelError: it is damaged, or of a newer format.
     """
-    try:
-        content = json.loads(path.read_bytes())
-        written = content["format"]
-        if not isinstance(written, int) or isinstance(written, bool) or written < 1:
-            raise ValueError(f"format {written!r}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} is not a manifest of resmem ({error})", "fit the model again") from error
+    content = read_any(path)
+    written = content["format"]
     if written > FORMAT:
         raise ModelError(
             f"{path} has format {written}, written by resmem {content.get('resmem', '?')}; "
@@ -59,6 +56,27 @@ def read(path: Path) -> dict[str, Any]:
             "upgrade resmem-cli",
         )
     return _of_present_format(content, written)
+
+
+def read_any(path: Path) -> dict[str, Any]:
+    """Read a manifest of whichever format, of which nothing is known but its "format".
+
+    Raises:
+        FileNotFoundError: there is none.
+        ModelError: it is damaged, or not ours.
+    """
+    try:
+        content = json.loads(files.read(path, _MOST_BYTES), parse_constant=_refused)
+        written = content["format"]
+        if not isinstance(written, int) or isinstance(written, bool) or written < 1:
+            raise ValueError(f"format {written!r}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path} is not a manifest of resmem ({error})", "fit the model again") from error
+    return dict(content)
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _of_present_format(content: Mapping[str, Any], written: int) -> dict[str, Any]:

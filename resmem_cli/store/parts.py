@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import secrets
 import shutil
 import zipfile
@@ -18,13 +17,11 @@ from typing import Any, cast
 import numpy as np
 
 from resmem_cli.errors import ModelError, OutputError
+from resmem_cli.store import files, ownership
 
-FOLDER = "parts"
-# A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR with the suffix of
-# its format; one of memories is ROWS and, of each memory, ARRAYS, REPRESENTATION and, if search is not exact, GRAPH.
+FOLDER = ownership.PARTS
 ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator", "graph.hnsw"
 REPRESENTATION, ROWS, CALIBRATION = "representation.npz", "rows.npz", "calibration.npz"
-_FILE_NAME = re.compile(r"[a-z_]+(_[0-9]+)?\.(npz|skops|hnsw|txt|ubj|cbm|onnx)")
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -54,7 +51,9 @@ def writing(directory: Path) -> Iterator[Path]:
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
+        UsageError: it would lie elsewhere, behind a link.
     """
+    ownership.refuse_links(directory)
     temporary = directory / FOLDER / f".{secrets.token_hex(4)}.tmp"
     made = [path for path in (temporary.parent, *temporary.parent.parents) if not path.exists()]
     try:
@@ -76,13 +75,22 @@ def writing(directory: Path) -> Iterator[Path]:
 def publish(temporary: Path, parts: Mapping[str, Part], salt: str) -> str:
     """Give a finished folder its name, which follows from its content and `salt`, and return the name."""
     content = salt + "".join(f"{name}:{part.sha256}" for name, part in sorted(parts.items()))
-    identity = hashlib.sha256(content.encode()).hexdigest()[:16]
-    final = temporary.parent / identity
-    if final.exists() and record(final) != parts:
-        shutil.rmtree(final)  # it was damaged since
-    if not final.exists():
-        temporary.rename(final)
-    return identity
+    while True:
+        identity = hashlib.sha256(content.encode()).hexdigest()[:16]
+        final = temporary.parent / identity
+        if final.exists() and _is_whole(final) and record(final) == parts:
+            return identity
+        if ownership.is_ours(final):  # it was damaged since
+            ownership.remove(final, [path.name for path in final.iterdir()])
+        if not final.exists():
+            temporary.rename(final)
+            return identity
+        content += "+"  # what lies there is not ours, and stays
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether it is a folder of regular files alone."""
+    return folder.is_dir() and all(path.is_file() and not path.is_symlink() for path in folder.iterdir())
 
 
 def record(folder: Path) -> dict[str, Part]:
@@ -102,14 +110,14 @@ def checked(directory: Path, identity: str, parts: Mapping[str, Mapping[str, Any
     Raises:
         ModelError: a file is missing, has another size or hash, or a name that leads elsewhere.
     """
-    if not re.fullmatch(r"[0-9a-f]{16}", identity):
+    if not ownership.GENERATION.fullmatch(identity):
         raise ModelError(f"'{identity}' is not a name of parts", "fit the model again")
     paths = {}
     for name, expected in parts.items():
-        if not _FILE_NAME.fullmatch(name):
+        if not ownership.FILE_NAME.fullmatch(name):
             raise ModelError(f"'{name}' is not a name of a part", "fit the model again")
         path = directory / FOLDER / identity / name
-        with open(path, "rb") as stream:  # a missing file is the caller's: it may be a newer generation's doing
+        with files.opened(path) as stream:  # a missing file is the caller's: it may be a newer generation's doing
             if os.fstat(stream.fileno()).st_size != expected["bytes"]:
                 raise ModelError(f"{path} has another size than its manifest says", "fit the model again")
             if hashlib.file_digest(stream, "sha256").hexdigest() != expected["sha256"]:
@@ -129,7 +137,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     Raises:
         ModelError: the file is damaged, compressed, or asks for pickled objects.
     """
-    data = path.read_bytes()
+    data = files.read(path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
@@ -138,13 +146,6 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             return dict(stored)
     except Exception as error:  # damaged bytes end in whatever NumPy and zipfile stumble over
         raise ModelError(f"{path} cannot be read ({error})", "fit the model again") from error
-
-
-def sweep(directory: Path, keep: set[str]) -> None:
-    """Remove generations that no manifest names, and what writers that died left behind: no other is at work."""
-    for folder in (directory / FOLDER).iterdir():
-        if folder.name not in keep:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def to_json(parts: Mapping[str, Part]) -> dict[str, dict[str, Any]]:

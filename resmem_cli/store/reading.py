@@ -21,7 +21,7 @@ from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
 from resmem_cli.model.resmem import Corrected, Remembered, ResMem
-from resmem_cli.store import estimators, graph_file, manifest, parts
+from resmem_cli.store import estimators, files, graph_file, manifest, parts
 from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows
 
 _RETRIES = 5
@@ -242,7 +242,7 @@ def _one_base(
     if kind.stored_as is None:
         return spec, kind.restore(arrays, None)
     path = paths[parts.numbered(f"{parts.ESTIMATOR}.{kind.stored_as}", position)]
-    data = path.read_bytes()
+    data = files.read(path)
     estimator = estimators.from_bytes(data, str(path)) if kind.stored_as == estimators.SKOPS else data
     return spec, kind.restore(arrays, estimator)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases
 from resmem_cli.model.resmem import Corrected
-from resmem_cli.store import manifest, parts, reading, trial
+from resmem_cli.store import manifest, ownership, parts, reading, trial
 
 _AGAIN = "fit the model again"
 
@@ -25,7 +25,7 @@ class Verified:
     Attributes:
         n_files, n_bytes: of the parts that the manifests name.
         has_memory: whether there is one; a base alone is sound too.
-        leftovers: names below the folder of parts that no manifest names: of a writer at work, or one that died.
+        leftovers: our folders of parts that no manifest names: of a writer at work, or one that died.
     """
 
     n_files: int
@@ -61,9 +61,9 @@ def _verified(directory: Path) -> Verified:
     for content in manifests:
         _check_rows(directory, content)
     named = {content["id"] for content in manifests}
-    found = sorted(path.name for path in (directory / parts.FOLDER).iterdir() if path.name not in named)
+    left = [path.name for path in ownership.leftovers(directory, named)]
     sizes = [part["bytes"] for content in manifests for part in content["parts"].values()]
-    return Verified(len(sizes), sum(sizes), len(manifests) > 1, tuple(found))
+    return Verified(len(sizes), sum(sizes), len(manifests) > 1, tuple(left))
 
 
 def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:

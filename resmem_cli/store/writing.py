@@ -19,32 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.errors import ModelError
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.resmem import Remembered
-from resmem_cli.store import estimators, manifest, parts
+from resmem_cli.store import estimators, manifest, ownership, parts
 from resmem_cli.store.memories import MemoryPart, MemoryRows
 from resmem_cli.store.reading import StoredBase
-
-
-def refuse_foreign(directory: Path) -> None:
-    """Refuse a place that is no directory, or a directory that holds other things than a model.
-
-    Raises:
-        UsageError: so that nothing of the user's is ever written over.
-    """
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"'{directory}' is a file", "name a directory with --model")
-    names = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    foreign = sorted(
-        name for name in names - {manifest.BASE, manifest.MEMORY, parts.FOLDER} if not name.startswith(".")
-    )
-    if foreign:
-        raise UsageError(
-            f"the directory '{directory}' holds other things than a model ('{foreign[0]}')",
-            "name an empty or new directory with --model",
-        )
 
 
 def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -> str:
@@ -140,12 +121,18 @@ def forget_in_base(directory: Path, hashes: NDArray[np.uint64]) -> int:
 
 def sweep(directory: Path) -> None:
     """Remove the generations that no manifest names: older ones, and what a writer left that failed or was killed."""
-    named = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
+    keep = _named(directory)
+    if keep is not None:
+        ownership.sweep(directory, keep)
+
+
+def _named(directory: Path) -> set[str] | None:
+    """Return the generations that the manifests name; None if one is damaged or newer, and it is not known which."""
+    paths = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
     try:
-        keep = {manifest.read(path)["id"] for path in named if path.exists()}
+        return {manifest.read(path)["id"] for path in paths if path.exists()}
     except (ModelError, KeyError, TypeError):
-        return  # what a damaged or newer manifest names is not known, so everything stays
-    parts.sweep(directory, keep)
+        return None
 
 
 def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
@@ -168,9 +155,22 @@ def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
 def _publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:
     """Give finished parts their name, make them the present generation by their manifest, and return the name."""
     record = parts.record(folder)
+    before = _present(path)
     identity = parts.publish(folder, record, repr(content))
     try:
         manifest.write(path, {"id": identity, **content, "parts": parts.to_json(record)})
     finally:
         sweep(path.parent)
+    if before is not None and before["id"] not in (_named(path.parent) or {before["id"]}):
+        ownership.remove(folder.parent / before["id"], before["parts"])  # also where something else lies among them
     return identity
+
+
+def _present(path: Path) -> Mapping[str, Any] | None:
+    """Return what a manifest says that is about to be replaced, or None if there is none that can be read."""
+    try:
+        content = manifest.read(path)
+    except (FileNotFoundError, ModelError, KeyError, TypeError):
+        return None
+    is_named = isinstance(content.get("id"), str) and ownership.GENERATION.fullmatch(content["id"])
+    return content if is_named and isinstance(content.get("parts"), dict) else None

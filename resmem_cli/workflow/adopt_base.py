@@ -22,7 +22,7 @@ from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.splitting import Rows
-from resmem_cli.store import estimators, locking, trial, writing
+from resmem_cli.store import estimators, locking, ownership, trial, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.fit_base import FittedBase
@@ -82,7 +82,7 @@ def adopt_base(
         OutputError: the directory cannot be written, or another writer is at work and it is not to `wait`.
         UsageError: the roles, the columns or the file do not fit together, or the directory is not a model's.
     """
-    writing.refuse_foreign(model)
+    ownership.refuse_foreign(model)
     with locking.alone(model, wait=wait, create=True), threading.limited(threads):
         report("reading")
         parts = source.wholes()

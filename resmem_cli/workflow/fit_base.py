@@ -18,7 +18,7 @@ from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.splitting import Recipe, Rows, splits
-from resmem_cli.store import locking, writing
+from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -84,7 +84,7 @@ def fit_base(
         OutputError: the directory cannot be written, or another writer is at work and it is not to `wait`.
         UsageError: the roles, an estimator or a parameter are wrong, or the directory is not a model's.
     """
-    writing.refuse_foreign(model)
+    ownership.refuse_foreign(model)
     asked = _names(options.estimator)
     with locking.alone(model, wait=wait, create=True), threading.limited(options.threads):
         report("reading")

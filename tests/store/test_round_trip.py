@@ -15,7 +15,7 @@ import pytest
 from resmem_cli.data import encoding, replacement, sources, tables
 from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.memory import ExactIndex, HnswIndex
-from resmem_cli.store import manifest, parts, reading, writing
+from resmem_cli.store import manifest, ownership, parts, reading, writing
 from tests.store.conftest import N_GRAPH_ROWS, contents, fit
 
 ESTIMATORS = ("boosting", "linear", "mlp", "constant")
@@ -222,7 +222,7 @@ def test_a_graph_that_hnswlib_could_not_write_whole_is_noticed(copied: Saved, mo
 
 def test_what_a_writer_left_that_died_is_swept_by_the_next(copied: Saved) -> None:
     directory = copied("linear")
-    left = directory / "parts" / ".0000.tmp"
+    left = directory / "parts" / ".0123abcd.tmp"
     left.mkdir()
     fit("constant").save(directory)
     assert not left.exists()
@@ -232,14 +232,14 @@ def test_a_directory_of_other_things_is_refused(tmp_path: Path) -> None:
     from resmem_cli.errors import UsageError
 
     (tmp_path / ".hidden").touch()
-    writing.refuse_foreign(tmp_path)
-    writing.refuse_foreign(tmp_path / "not there")
+    ownership.refuse_foreign(tmp_path)
+    ownership.refuse_foreign(tmp_path / "not there")
     (tmp_path / "photos").mkdir()
     with pytest.raises(UsageError, match="holds other things than a model \\('photos'\\)"):
-        writing.refuse_foreign(tmp_path)
+        ownership.refuse_foreign(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
-        writing.refuse_foreign(tmp_path / "file")
+        ownership.refuse_foreign(tmp_path / "file")
 
 
 def test_a_reader_meets_a_newer_generation_that_took_the_place_of_the_one_it_read_of(

@@ -1,0 +1,127 @@
+"""What in a directory is ours, and may be removed: nothing else of the user's is ever touched.
+
+A directory is a model's if a manifest says so. Without one it may be empty, or hold what a first fit-base that was
+killed has left: a folder of parts in which our own names account for everything.
+
+    parts/<16 hexadecimal digits>/      a generation: files of our names, no folder and nothing else
+    parts/.<8 hexadecimal digits>.tmp/  one that is being written
+    .base.json.<8 digits>.tmp           a manifest that is being written
+
+A link is never followed to write or to remove.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.store import manifest
+
+PARTS = "parts"
+# A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR with the suffix of
+# its format; one of memories is ROWS, CALIBRATION and, of each memory, ARRAYS, REPRESENTATION and, if search is not
+# exact, GRAPH. Of several the first has the plain name, the others a number.
+FILE_NAME = re.compile(
+    r"(arrays|representation|rows|calibration)(_[0-9]+)?\.npz|graph(_[0-9]+)?\.hnsw"
+    r"|estimator(_[0-9]+)?\.(skops|txt|ubj|cbm|onnx)"
+)
+GENERATION = re.compile(r"[0-9a-f]{16}")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.tmp")
+_UNFINISHED_MANIFEST = re.compile(r"\.(base|memory)\.json\.[0-9a-f]{8}\.tmp")
+_ANOTHER = "name an empty or new directory with --model"
+
+
+def refuse_foreign(directory: Path) -> None:
+    """Refuse a place that is no directory, or a directory that holds other things than a model.
+
+    Raises:
+        UsageError: so that nothing of the user's is ever written over or removed.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"'{directory}' is a file", "name a directory with --model")
+    if not directory.exists():
+        return
+    refuse_links(directory)
+    foreign = next(iter(_foreign(directory)), None)
+    if foreign is not None:
+        raise UsageError(f"the directory '{directory}' holds other things than a model ('{foreign}')", _ANOTHER)
+
+
+def refuse_links(directory: Path) -> None:
+    """Refuse a model directory whose manifests, folder of parts or a generation in it are links: they lead elsewhere.
+
+    Raises:
+        UsageError: one is.
+    """
+    folder = directory / PARTS
+    own = [directory / manifest.BASE, directory / manifest.MEMORY, folder]
+    if folder.is_dir() and not folder.is_symlink():
+        own += [path for path in sorted(folder.iterdir()) if GENERATION.fullmatch(path.name)]
+    for path in own:
+        if path.is_symlink():
+            raise UsageError(f"'{path}' is a link, which nothing is written through", _ANOTHER)
+
+
+def sweep(directory: Path, keep: set[str]) -> None:
+    """Remove generations that no manifest names, and what writers that died left behind: no other is at work."""
+    for folder in leftovers(directory, keep):
+        remove(folder, [path.name for path in folder.iterdir()])
+    for path in directory.iterdir():
+        if _UNFINISHED_MANIFEST.fullmatch(path.name) and not path.is_dir():
+            path.unlink(missing_ok=True)
+
+
+def leftovers(directory: Path, keep: set[str]) -> list[Path]:
+    """Return the folders of parts that are ours and that no manifest names, sorted."""
+    folder = directory / PARTS
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name not in keep and is_ours(path))
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether our names account for a folder of parts, and for everything in it."""
+    if not (GENERATION.fullmatch(folder.name) or _UNFINISHED.fullmatch(folder.name)):
+        return False
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(FILE_NAME.fullmatch(path.name) and (path.is_symlink() or not path.is_dir()) for path in folder.iterdir())
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of a folder, and the folder if it is empty then; what cannot be removed stays."""
+    if folder.is_symlink():
+        return
+    for name in names:
+        if FILE_NAME.fullmatch(name):
+            with suppress(OSError):
+                (folder / name).unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _foreign(directory: Path) -> Iterator[str]:
+    """Yield the names in a directory that keep it from being ours; hidden files are nobody's concern."""
+    names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+    manifests = names & {manifest.BASE, manifest.MEMORY}
+    yield from sorted(names - {*manifests, PARTS})
+    if any(_is_manifest(directory / name) for name in manifests):
+        return  # what is foreign among its parts stays there
+    folder = directory / PARTS
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    yield from (f"{PARTS}/{path.name}" for path in found if not is_ours(path))
+    if folder.exists() and not folder.is_dir():
+        yield PARTS
+    if not any(GENERATION.fullmatch(path.name) for path in found):
+        yield from sorted(manifests)  # a damaged manifest of ours would have parts
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of ours, of whichever format."""
+    try:
+        return isinstance(manifest.read_any(path).get("resmem"), str)
+    except (ModelError, OSError):
+        return False
