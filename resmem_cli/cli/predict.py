@@ -93,6 +93,9 @@ def predict(
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
             more = f" and {len(counts) - 10} more columns" if len(counts) > 10 else ""
             console.say(f"{what}: {listed}{more}", quiet=quiet)
+    if done.surprises.not_finite:
+        rows = console.count(done.surprises.not_finite, "row")
+        console.say(f"note: the prediction of {rows} is no finite number", quiet=quiet)
     files = "" if output_dir is None else f" of {done.n_files:,} files"
     kept = f"; {done.n_kept:,} files were there already" if done.n_kept else ""
     rate = done.n_rows / max(done.seconds, 1e-9)

@@ -27,14 +27,16 @@ _ZEROS_PATTERN = r"^(-?[0-9]+\.[0-9]*[1-9])0+$"
 
 @dataclass
 class Surprises:
-    """How often values were missing, or categories unknown, per column."""
+    """How often values were missing, or categories unknown, per column; and of how many rows no number came out."""
 
     missing: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    not_finite: int = 0
 
     def add(self, other: Surprises) -> None:
         self.missing.update(other.missing)
         self.unknown.update(other.unknown)
+        self.not_finite += other.not_finite
 
 
 def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resmem_cli import fields
 from resmem_cli.data.kinds import TIMESTAMP_PARTS, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.errors import DataError, did_you_mean
@@ -20,6 +23,8 @@ from resmem_cli.errors import DataError, did_you_mean
 Label = str | int | float | bool
 _DECIMAL = re.compile(r"decimal(?:32|64|128|256)\(([0-9]+), (-?[0-9]+)\)")
 _SHORT_FLOATS = {"float": pa.float32(), "halffloat": pa.float16()}
+
+_MOST_WIDTH = 10_000_000  # of the encoded matrix, in columns
 
 
 class Task(enum.StrEnum):
@@ -183,15 +188,65 @@ class Schema:
         Raises:
             KeyError, TypeError, ValueError: the mapping is not one of ours.
         """
-        columns = tuple(
-            replace(Column(**column), kind=Kind(column["kind"]), categories=tuple(column["categories"]))
-            for column in stored["columns"]
-        )
-        target, given = stored["target"], stored.get("given")
+        columns = tuple(_column(each) for each in fields.groups(stored, "columns"))
+        names = [column.name for column in columns]
+        if not columns or len(set(names)) < len(names):
+            raise ValueError("its columns are none, or one is there twice")
+        if sum(column.width for column in columns) > _MOST_WIDTH:
+            raise ValueError("its columns hold too many numbers")
         return cls(
             columns,
-            replace(Target(**target), task=Task(target["task"]), classes=tuple(target["classes"])),
-            stored["id_column"],
-            stored["weight_column"],
-            None if given is None else Given(tuple(given["columns"]), given["is_vector"], given["width"]),
+            _target(fields.group(stored, "target")),
+            fields.maybe_text(stored, "id_column"),
+            fields.maybe_text(stored, "weight_column"),
+            None if stored.get("given") is None else _given(fields.group(stored, "given")),
         )
+
+
+_COLUMN_FIELDS = frozenset(field.name for field in dataclasses.fields(Column))
+
+
+def _column(stored: fields.Fields) -> Column:
+    stored = {"categories": [], "has_rest": False, "length": 1, **stored}  # format 1 had no length
+    column = Column(
+        fields.text(stored, "name"),
+        Kind(fields.text(stored, "kind", tuple(Kind))),
+        fields.text(stored, "arrow_type"),
+        fields.texts(stored, "categories"),
+        fields.flag(stored, "has_rest"),
+        fields.whole(stored, "length", least=1, most=_MOST_WIDTH),
+    )
+    unknown = stored.keys() - _COLUMN_FIELDS
+    if unknown:
+        raise ValueError(f"the column '{column.name}' has fields that are not known: {sorted(unknown)}")
+    if column.kind is not Kind.CATEGORY and (column.categories or column.has_rest):
+        raise ValueError(f"the column '{column.name}' is no category and has some")
+    if column.kind is Kind.CATEGORY and not (column.categories or column.has_rest):
+        raise ValueError(f"the column '{column.name}' has no categories")
+    if column.kind is not Kind.VECTOR and column.length != 1:
+        raise ValueError(f"the column '{column.name}' is no vector and has the length {column.length}")
+    return column
+
+
+def _target(stored: fields.Fields) -> Target:
+    task, classes = Task(fields.text(stored, "task", tuple(Task))), tuple(fields.items(stored, "classes"))
+    kinds = {type(value) for value in classes}
+    if len(kinds) > 1 or not kinds <= {str, int, float, bool} or (kinds == {float} and not all(map(isfinite, classes))):
+        raise ValueError("its classes are not of one kind")
+    if kinds == {int} and not all(-(1 << 63) <= value < 1 << 64 for value in classes):
+        raise ValueError("its classes are numbers of more than 64 bits")
+    if kinds == {str}:
+        fields.texts(stored, "classes")
+    if len(set(classes)) < len(classes) or (task is Task.CLASSIFICATION) != (len(classes) > 0):
+        raise ValueError("its classes are not those of its task")
+    target = Target(fields.text(stored, "name"), task, fields.text(stored, "arrow_type"), classes)
+    _ = target.class_names  # that they are values of this type is seen now rather than when the first is written
+    return target
+
+
+def _given(stored: fields.Fields) -> Given:
+    columns, is_vector = fields.texts(stored, "columns"), fields.flag(stored, "is_vector")
+    width = fields.whole(stored, "width", least=1, most=_MOST_WIDTH)
+    if not columns or len(columns) != (1 if is_vector else width):
+        raise ValueError("what is given of another model's predictions are other columns than it says")
+    return Given(columns, is_vector, width)

@@ -1,7 +1,8 @@
-"""The array types that the method's signatures use."""
+"""The array types that the method's signatures use, and the check of those that come from a file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,3 +12,50 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]
+
+# Of stored arrays.
+FLOAT, SINGLE, WHOLE, TRUTH = np.float64, np.float32, np.int64, np.bool_
+HASH, BYTE = np.uint64, np.uint8
+_SHOWN = 60
+
+
+def stored(
+    arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, *shape: int | None, finite: bool = True
+) -> NDArray[Any]:
+    """Return a stored array of this type and shape.
+
+    Args:
+        arrays: what was stored.
+        name: of the array.
+        dtype: of its values.
+        shape: of it; None of a dimension that may have any length.
+        finite: whether no value may be infinite or NaN.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it has another type or shape, or holds what is no number.
+    """
+    array = arrays[name]
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if array.dtype != dtype or not fits:
+        wanted = "x".join("any" if n is None else str(n) for n in shape) or "one"
+        found = "x".join(map(str, array.shape)) or "one"
+        raise ValueError(f"{name} holds {found} of {array.dtype!s:.{_SHOWN}}, not {wanted} of {np.dtype(dtype)}")
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds what is no finite number")
+    return array
+
+
+def stored_number(arrays: Arrays, name: str, dtype: type, *, finite: bool = True) -> Any:
+    """Return the one value of a stored array of a single element; KeyError or ValueError as `stored`."""
+    array = arrays[name]
+    return stored({name: array.reshape(-1)}, name, dtype, 1, finite=finite)[0].item()
+
+
+def stored_codes(arrays: Arrays, name: str, n_codes: int, *shape: int | None) -> NDArray[Any]:
+    """Return stored codes from 0, as whole numbers or floats; KeyError or ValueError as `stored`, or if one is none."""
+    dtype = WHOLE if arrays[name].dtype.kind == "i" else FLOAT
+    codes = stored(arrays, name, dtype, *shape)
+    if len(codes) and not (((codes >= 0) & (codes < n_codes)).all() and (codes == np.floor(codes)).all()):
+        raise ValueError(f"{name} holds what is no code from 0 to {n_codes - 1}")
+    return codes

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Arrays, Floats
+from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, stored, stored_number
 
 _KEPT = 2_001  # scores, evenly spaced by rank: enough for levels in steps of a thousandth
 _SHARES = (0.1, 0.3, 1.0, 3.0, math.inf)  # of the median spread; with the last all intervals are equally wide
@@ -54,7 +54,13 @@ class Calibration:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Calibration:
-        return cls(arrays["scores"], int(arrays["n_rows"]), float(arrays["offset"]))
+        """Return what `to_arrays` was asked of; KeyError or ValueError if they are no such arrays."""
+        scores, n_rows = stored(arrays, "scores", FLOAT, None, finite=False), stored_number(arrays, "n_rows", WHOLE)
+        offset = stored_number(arrays, "offset", FLOAT, finite=False)
+        rises = bool((np.diff(scores) >= 0).all()) and not np.isnan(scores).any()
+        if not rises or n_rows < len(scores) or (n_rows > 0) != (len(scores) > 0) or not offset >= 0:
+            raise ValueError("the scores of held-out rows do not rise, or are not as many as they stand for")
+        return cls(scores, n_rows, offset)
 
 
 def of_numbers(errors: Floats, spreads: Floats) -> Calibration:

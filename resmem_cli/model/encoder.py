@@ -27,7 +27,7 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
-from resmem_cli.model.arrays import Arrays, Integers, Singles
+from resmem_cli.model.arrays import SINGLE, Arrays, Integers, Singles, stored
 
 Kind = Literal["diagonal", "linear", "mlp", "periodic"]
 KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
@@ -103,6 +103,37 @@ class Encoder:
         if n_trends:
             weights["trend"] = np.zeros((width, n_trends), np.float32)
         return cls(weights)
+
+    def refuse_damaged(self) -> None:
+        """Refuse stored weights of which one is missing, or that do not fit together.
+
+        Raises:
+            KeyError, ValueError: it is so.
+        """
+        weights = self.weights
+        width = len(stored(weights, "scale", SINGLE, None))
+        if "frequency" in weights:
+            n_numbers, n_waves = stored(weights, "frequency", SINGLE, None, None).shape
+            if n_numbers > width or not self.n_layers:
+                raise ValueError("its waves are of other inputs")
+            n_wavy, _, n_made = stored(weights, "wave", SINGLE, len(self._wavy), 2 * n_waves, None).shape
+            stored(weights, "wave_bias", SINGLE, n_wavy, 1, n_made)
+            width += n_wavy * n_made
+        if sum(name.startswith("bias_") for name in weights) != self.n_layers:
+            raise ValueError("a layer of it is missing")
+        for i in range(self.n_layers):
+            width = stored(weights, f"layer_{i}", SINGLE, width, None).shape[1]
+            stored(weights, f"bias_{i}", SINGLE, width)
+        if self.n_layers or "out" in weights:
+            stored(weights, "out", SINGLE, width, None)
+        if "trend" in weights:
+            stored(weights, "trend", SINGLE, width, 1)
+
+    @property
+    def n_codes(self) -> int:
+        """How many numbers a row becomes."""
+        own = 0 if self.n_layers else self.n_inputs
+        return own + (self.weights["out"].shape[1] if "out" in self.weights else 0)
 
     @property
     def kind(self) -> Kind:

@@ -8,13 +8,14 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import FLOAT, TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_number
 
 Scaling = Literal["standard", "normal"]
 
 _N_KNOTS = 1001
 _FEW = 12
 _NEARLY_ALL = 0.98
+_MOST_CODES = 100_000_000  # of all categories together, each of which is a column
 # Normal scores end here, so that an outlier is far from the rest but not infinitely far.
 _EDGE_LEVEL = 1e-3
 # Numbers are held between these sizes (what is smaller is 0), so that their squares and quotients are finite too;
@@ -131,13 +132,17 @@ class FeatureSpace:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
-        return cls(
-            tuple(int(count) for count in arrays["n_categories"]),
-            arrays["knots"],
-            arrays["scores"],
-            arrays["indicated"],
-            bool(arrays["is_linear"][0]),
-        )
+        """Return the map that `to_arrays` was asked of; KeyError or ValueError if they are no such arrays."""
+        counts = stored(arrays, "n_categories", WHOLE, None)
+        n_numbers = int((counts == 0).sum())
+        knots = stored(arrays, "knots", FLOAT, n_numbers, None)
+        scores = stored(arrays, "scores", FLOAT, *knots.shape)
+        is_linear = bool(stored_number(arrays, "is_linear", TRUTH))
+        rises = np.diff(knots) > 0 if is_linear else np.diff(knots) >= 0
+        if (counts < 0).any() or counts.sum() > _MOST_CODES or knots.shape[1] < 2 or not rises.all():
+            raise ValueError("the knots of the features do not rise, or there are too many categories")
+        indicated = stored(arrays, "indicated", TRUTH, n_numbers)
+        return cls(tuple(counts.tolist()), knots, scores, indicated, is_linear)
 
 
 def _finite(numbers: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import SINGLE, Arrays, Floats, Singles, stored
 from resmem_cli.model.encoder import Encoder, Pass
 
 # Queries whose distances to every memory are held at once: few enough to stay in the processor's cache.
@@ -70,6 +70,15 @@ class Neighbourhood:
     def from_arrays(cls, arrays: Arrays) -> Self:
         weights = {name: value for name, value in arrays.items() if not name.startswith("log_")}
         return cls(Encoder(weights), arrays["log_tau"], arrays["log_gamma"])
+
+    @classmethod
+    def restore(cls, arrays: Arrays) -> Self:
+        """Return what was stored; KeyError or ValueError if the arrays do not fit together."""
+        found = cls.from_arrays(arrays)
+        found.encoder.refuse_damaged()
+        for name in ("log_tau", "log_gamma"):
+            stored(arrays, name, SINGLE)
+        return found
 
     def loss_and_gradient(self, lesson: Lesson) -> tuple[float, Arrays]:
         """Return the loss and its gradient in every weight, in "log_tau" and in "log_gamma"."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import encoder
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import FLOAT, SINGLE, WHOLE, Arrays, Floats, Singles, stored
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.features import FeatureSpace
 from resmem_cli.model.neighbourhood import Neighbourhood
@@ -39,6 +39,10 @@ class Representation(Protocol):
 
     def to_arrays(self) -> Arrays: ...
 
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        """Whether it reads encoded rows of a problem, and its points have so many columns."""
+        ...
+
 
 @dataclass(frozen=True)
 class Features:
@@ -52,6 +56,9 @@ class Features:
 
     def to_arrays(self) -> Arrays:
         return self.space.to_arrays()
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        return self.space.n_categories == problem.n_categories and self.space.n_outputs == n_columns
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class Sensitivity:
 
     def to_arrays(self) -> Arrays:
         return {**self.space.to_arrays(), "sensitivity": self.scale}
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        return self.space.n_categories == problem.n_categories and self.space.n_outputs == n_columns
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,9 @@ class OfModel:
 
     def to_arrays(self) -> Arrays:
         return {}
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        return True  # how much a base computes is seen when it does
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,10 @@ class OfColumn:
 
     def to_arrays(self) -> Arrays:
         return {"columns": np.array([self.start, self.stop])}
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        place = (self.start, self.stop)
+        return problem.vectors.get(self.column) == place and self.stop - self.start == n_columns
 
 
 @dataclass(frozen=True)
@@ -143,6 +160,15 @@ class Learned:
         own = {f"encoder_{name}": value for name, value in self.trained.to_arrays().items()}
         return {**self.space.to_arrays(), "unit": self.unit, **own}
 
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        encoder, has_trend = self.trained.encoder, "trend" in self.trained.encoder.weights
+        return (
+            self.space.n_categories == problem.n_categories
+            and encoder.n_inputs == self.space.n_outputs + problem.n_outputs
+            and encoder.n_codes == n_columns
+            and (problem.is_regression or not has_trend)
+        )
+
 
 def cheap(base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
     """Return the names of the representations that need no training, those that this base allows on a row of `X`."""
@@ -161,17 +187,17 @@ def restore(name: str, arrays: Arrays) -> Representation:
 
     Raises:
         ModelError: it is a network of format 1.
-        ValueError: there is none of this name.
+        KeyError, ValueError: there is none of this name, or the arrays are not its.
     """
     if name == OfModel.name:
         return OfModel()
     if name.startswith(COLUMN):
-        return OfColumn(name.removeprefix(COLUMN), *arrays["columns"].tolist())
+        return OfColumn(name.removeprefix(COLUMN), *stored(arrays, "columns", WHOLE, 2).tolist())
     space = FeatureSpace.from_arrays(arrays)
     if name == Features.name:
         return Features(space)
     if name == Sensitivity.name:
-        return Sensitivity(space, arrays["sensitivity"])
+        return Sensitivity(space, stored(arrays, "sensitivity", SINGLE, space.n_outputs))
     kind_of(name)
     prefix = "encoder_"
     own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
@@ -179,7 +205,11 @@ def restore(name: str, arrays: Arrays) -> Representation:
         raise ModelError(f"the {name} encoder is of an older resmem", "run fit-residual again")
     if "log_tau" not in own:  # of format 1, whose codes were in units of τ already
         own |= {name: np.zeros((), np.float32) for name in ("log_tau", "log_gamma")}
-    return Learned(space, arrays["unit"], Neighbourhood.from_arrays(own))
+    unit = stored(arrays, "unit", FLOAT, 2)
+    learned = Learned(space, unit, Neighbourhood.restore(own))
+    if learned.name != name or not unit[1] > 0:
+        raise ValueError(f"the encoder is {learned.name}, not {name}, or the spread of its unit is {unit[1]}")
+    return learned
 
 
 def kind_of(name: str) -> encoder.Kind:

@@ -11,7 +11,7 @@ from typing import Any
 
 from resmem_cli import __version__
 from resmem_cli.data.replacement import replacing
-from resmem_cli.errors import ModelError
+from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.store import files
 
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
@@ -35,6 +35,8 @@ _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a manifest, whole or not at all; the same content gives the same bytes."""
     stamped = {"format": FORMAT, "resmem": __version__, "libraries": {name: version(name) for name in _LIBRARIES}}
+    if path.exists() and not path.is_file():  # into a pipe or a device it would be written as it is
+        raise OutputError(f"'{path}' is not a regular file", "remove it")
     text = json.dumps(stamped | _plain(dict(content)), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(path) as stream:
         stream.write(text.encode() + b"\n")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.model.arrays import BYTE, FLOAT, HASH, WHOLE, Arrays, stored
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.resmem import Remembered
-from resmem_cli.store.parts import Arrays
 
 if TYPE_CHECKING:  # it loads what only fitting needs
     from resmem_cli.model.fitting import Residuals
@@ -61,12 +61,16 @@ class MemoryRows:
 
     def to_arrays(self) -> Arrays:
         weight = {} if self.weight is None else {"weight": self.weight}
-        return {"hashes": self.hashes, **weight, **_packed(self.ids)}
+        return {"hashes": self.hashes, **weight, **packed(self.ids)}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> MemoryRows:
-        ids = Ids(arrays["id_bytes"].tobytes(), arrays["id_ends"]) if "id_ends" in arrays else None
-        return cls(arrays["hashes"], ids, arrays.get("weight"))
+        """Return what `to_arrays` was asked of; KeyError or ValueError if they are no such arrays."""
+        hashes = stored(arrays, "hashes", HASH, None)
+        weight = stored(arrays, "weight", FLOAT, len(hashes)) if "weight" in arrays else None
+        if weight is not None and (weight < 0).any():
+            raise ValueError("a row has a weight below 0")
+        return cls(hashes, ids_of(arrays, len(hashes)), weight)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,21 @@ class Ids(Sequence[str]):
         return self._data[start : int(self._ends[position])].decode()
 
 
-def _packed(ids: Sequence[str] | None) -> Arrays:
+def ids_of(arrays: Arrays, n_rows: int) -> Ids | None:
+    """Return the stored ids of rows, None if they have none; KeyError or ValueError if the arrays are none of ids."""
+    if "id_ends" not in arrays:
+        return None
+    data, ends = stored(arrays, "id_bytes", BYTE, None), stored(arrays, "id_ends", WHOLE, n_rows)
+    rises = bool((np.diff(ends, prepend=0) >= 0).all()) and (ends[-1] if n_rows else 0) == len(data)
+    # Where one ends another text begins, and not the rest of a character.
+    if not rises or (data[ends[ends < len(data)]] & 0xC0 == 0x80).any():
+        raise ValueError("the ids of the rows do not end where their texts do")
+    text = data.tobytes()
+    text.decode()
+    return Ids(text, ends)
+
+
+def packed(ids: Sequence[str] | None) -> Arrays:
     if ids is None:
         return {}
     encoded = [text.encode() for text in ids]

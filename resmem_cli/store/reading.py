@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics, representation
+from resmem_cli.model.arrays import FLOAT, HASH, SINGLE, WHOLE
+from resmem_cli.model.arrays import stored as as_stored
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.conformal import Calibration
-from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
 from resmem_cli.model.resmem import Corrected, Remembered, ResMem
-from resmem_cli.store import estimators, files, graph_file, manifest, parts
+from resmem_cli.store import described, estimators, files, graph_file, manifest, parts
 from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows
 
 _RETRIES = 5
@@ -128,6 +129,10 @@ def load_for_change(directory: Path) -> StoredMemories:
                     "run fit-residual again",
                 )
             memory = member.memory
+            wanted = {"residuals": own} if points is None else {"residuals": own, "points": points}
+            as_stored(wanted, "residuals", FLOAT, len(members), model.base.problem.n_outputs)
+            if points is not None:
+                as_stored(wanted, "points", SINGLE, len(members), said["columns"])
             cells = Cells(memory.index.points_at(np.arange(len(memory.counts))), memory.counts, members)
             built = Remembered(member, cells, own, said.get("max_cells"), points)
             memories.append(MemoryPart(built, float(said["weight"]), said["residuals"]))
@@ -185,7 +190,7 @@ def guarded(directory: Path) -> Iterator[None]:
         raise ModelError(
             f"the model directory '{directory}' cannot be read ({error.strerror})", "check its permissions"
         ) from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(
             f"the model directory '{directory}' is damaged ({type(error).__name__}: {error})", "fit the model again"
         ) from error
@@ -200,32 +205,37 @@ def _read_base(directory: Path) -> dict[str, Any]:
             f"make one: resmem fit-base TRAIN --target COLUMN --model {directory}",
         )
     try:
-        return manifest.read(directory / manifest.BASE)
+        content = manifest.read(directory / manifest.BASE)
     except FileNotFoundError:
         raise ModelError(
             f"the directory '{directory}' holds no base model",
             f"fit one: resmem fit-base TRAIN --target COLUMN --model {directory}",
         ) from None
+    described.check_base(content)
+    return content
 
 
 def _read_memory(directory: Path) -> dict[str, Any]:
     try:
-        return manifest.read(directory / manifest.MEMORY)
+        content = manifest.read(directory / manifest.MEMORY)
     except FileNotFoundError:
         raise ModelError(
             f"the model '{directory}' has no memory yet",
             f"run: resmem fit-residual TRAIN --model {directory} (predict --base-only does without)",
         ) from None
+    described.check_memory(content)
+    return content
 
 
 def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     schema = Schema.from_json(content["schema"])
     paths = parts.checked(directory, content["id"], content["parts"])
-    members = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
-    if not members:
-        raise ValueError("it names no base")
     problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors)
+    members = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
     specs, fitted = zip(*members, strict=True)
+    for i, base in enumerate(fitted):
+        if not base.belongs(problem, schema.width):
+            raise ValueError(f"base {i} is of other rows than the schema describes")
     return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"], content.get("forgotten", 0))
 
 
@@ -236,7 +246,7 @@ def _one_base(
         raise ModelError(
             f"the base of '{directory}' is of the unknown kind '{content['estimator']}'", "upgrade resmem-cli"
         )
-    spec = BaseSpec(content["estimator"], content["params"], content["can_refit"])
+    spec = described.spec_of(content)
     kind = bases.KINDS[spec.estimator]
     arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
     if kind.stored_as is None:
@@ -257,8 +267,6 @@ def _model(directory: Path) -> StoredModel:
     stored = _base(directory, base_content)
     paths = parts.checked(directory, content["id"], content["parts"])
     memories = content["memories"]
-    if not memories:
-        raise ValueError("it names no memory")
     members = tuple(_member(directory, stored, each, paths, i) for i, each in enumerate(memories))
     resmem = ResMem(stored.bases, members, tuple(float(each["weight"]) for each in memories))
     objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
@@ -273,19 +281,22 @@ def _member(
 ) -> Corrected:
     arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
     index = _index(content, paths.get(parts.numbered(parts.GRAPH, position)), arrays)
-    settings = Settings(**content["settings"] | {"bandwidth": float(content["settings"]["bandwidth"])})
-    memory = Memory(arrays["residuals"], arrays["counts"], index)
-    fits = len(memory.residuals) == content["cells"] and memory.residuals.shape[1] == stored.problem.n_outputs
-    if not fits or content["base"] not in range(len(stored.bases)):
-        raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
+    settings = described.settings_of(content)
+    n_cells, problem = content["cells"], stored.problem
+    if len(arrays["residuals"]) != n_cells or content["base"] not in range(len(stored.bases)):
+        raise _other_memory(directory)
+    residuals = as_stored(arrays, "residuals", FLOAT, n_cells, problem.n_outputs, finite=False)
+    memory = Memory(residuals, as_stored(arrays, "counts", FLOAT, n_cells, finite=False), index)
     arrays = parts.load_arrays(paths[parts.numbered(parts.REPRESENTATION, position)])
     space = representation.restore(content["representation"], arrays)
+    if not space.belongs(problem, content["columns"]):
+        raise ValueError(f"the space of memory {position} is of other rows, or has not {content['columns']} columns")
     return Corrected(content["base"], space, memory, settings)
 
 
 def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, NDArray[Any]]) -> Index:
     if content["search"]["kind"] == "exact":
-        return ExactIndex(arrays["points"])
+        return ExactIndex(as_stored(arrays, "points", SINGLE, content["cells"], content["columns"]))
     if graph is None:
         raise KeyError(parts.GRAPH)
     graph_file.check(graph, content["cells"], content["columns"])
@@ -300,11 +311,14 @@ def _remembered(
     """Return which rows the cells hold, what is kept of each row, and per memory residuals and points, if kept."""
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
     arrays = parts.load_arrays(paths[parts.ROWS])
-    cells = tuple(arrays[parts.of_memory("cells", i)] for i in range(len(content["memories"])))
+    names = [parts.of_memory("cells", i) for i in range(len(content["memories"]))]
+    if any(len(arrays[name]) != content["rows"] for name in ("hashes", *names, *arrays.keys() & {"id_ends", "weight"})):
+        raise _other_memory(directory)
+    cells = tuple(as_stored(arrays, name, WHOLE, content["rows"]) for name in names)
+    for i, (own, said) in enumerate(zip(cells, content["memories"], strict=True)):
+        if not 0 <= own.min() <= own.max() < said["cells"]:
+            raise ModelError(f"memory {i} of '{directory}' has rows in cells that are not there", "fit the model again")
     rows = MemoryRows.from_arrays(arrays)
-    of_rows = [rows.hashes, *cells, *(each for each in (rows.ids, rows.weight) if each is not None)]
-    if any(len(each) != content["rows"] for each in of_rows):
-        raise ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
     of_each = [
         (arrays.get(parts.of_memory("residuals", i)), arrays.get(parts.of_memory("points", i)))
         for i in range(len(cells))
@@ -312,7 +326,10 @@ def _remembered(
     return RememberedRows(cells, rows.ids), rows, of_each
 
 
+def _other_memory(directory: Path) -> ModelError:
+    return ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
+
+
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
-    hashes: NDArray[np.uint64] = parts.load_arrays(paths[parts.ROWS])["hashes"]
-    return hashes
+    return as_stored(parts.load_arrays(paths[parts.ROWS]), "hashes", HASH, None)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
-from resmem_cli.model import bases
+from resmem_cli.model import bases, metrics
+from resmem_cli.model.arrays import HASH, stored
 from resmem_cli.model.resmem import Corrected
-from resmem_cli.store import manifest, ownership, parts, reading, trial
+from resmem_cli.store import described, manifest, ownership, parts, reading, trial, using
 
 _AGAIN = "fit the model again"
 
@@ -50,20 +51,32 @@ def _verified(directory: Path) -> Verified:
     manifests = [base]
     if (directory / manifest.MEMORY).exists():
         memory = reading.read_manifest(directory, manifest.MEMORY)
+        described.check_folds(memory)
         manifests.append(memory)
-        stored, rows = reading.load_with_rows(directory)
-        for i, (member, cells) in enumerate(zip(stored.resmem.members, rows.cells, strict=True)):
+        model, rows = reading.load_with_rows(directory)
+        for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
             _check_cells(member, cells, f"memory {i} of '{directory}'")
-        if abs(sum(stored.resmem.weights) - 1) > 1e-6:
+        if abs(sum(model.resmem.weights) - 1) > 1e-6:
             raise ModelError(f"the weights of the memories of '{directory}' do not sum to 1", _AGAIN)
+        if model.objective not in metrics.objectives(model.base.problem.is_regression):
+            raise ModelError(f"the memories of '{directory}' have the unknown objective '{model.objective}'", _AGAIN)
+        _check_for_change(directory, memory)
+        using.refuse_unusable(directory, model.base, model.resmem)
     else:
-        reading.load_base(directory)
+        using.refuse_unusable(directory, reading.load_base(directory))
     for content in manifests:
         _check_rows(directory, content)
     named = {content["id"] for content in manifests}
     left = [path.name for path in ownership.leftovers(directory, named)]
     sizes = [part["bytes"] for content in manifests for part in content["parts"].values()]
     return Verified(len(sizes), sum(sizes), len(manifests) > 1, tuple(left))
+
+
+def _check_for_change(directory: Path, content: Mapping[str, Any]) -> None:
+    """Check what remember and forget read, which an older resmem has not kept."""
+    paths = parts.checked(directory, content["id"], content["parts"])
+    if "residuals" in parts.load_arrays(paths[parts.ROWS]):
+        reading.load_for_change(directory)
 
 
 def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:
@@ -75,7 +88,7 @@ def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:
 
 def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
     paths = parts.checked(directory, content["id"], content["parts"])
-    n_hashes = len(parts.load_arrays(paths[parts.ROWS])["hashes"])
+    n_hashes = len(stored(parts.load_arrays(paths[parts.ROWS]), "hashes", HASH, None))
     if n_hashes + content.get("forgotten", 0) != content["rows"]:
         raise ModelError(f"'{directory}' has {n_hashes} hashes of {content['rows']} rows", _AGAIN)
 
@@ -83,8 +96,6 @@ def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
 def _check_cells(member: Corrected, cells: NDArray[np.int64], name: str) -> None:
     memory = member.memory
     n_cells = len(memory.counts)
-    if len(cells) and not 0 <= cells.min() <= cells.max() < n_cells:
-        raise ModelError(f"{name} has rows in cells that are not there", _AGAIN)
     if not (np.isfinite(memory.residuals).all() and np.isfinite(memory.counts).all() and (memory.counts >= 0).all()):
         raise ModelError(f"{name} holds residuals or counts that are no numbers", _AGAIN)
     if len(np.unique(cells)) != n_cells:

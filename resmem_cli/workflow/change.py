@@ -15,7 +15,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import memorising
 from resmem_cli.model.splitting import Rows
-from resmem_cli.store import locking, reading, writing
+from resmem_cli.store import locking, reading, using, writing
 from resmem_cli.store.memories import MemoryPart, MemoryRows
 from resmem_cli.store.reading import StoredMemories
 from resmem_cli.workflow import labelled
@@ -68,7 +68,8 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         if new.ids is not None and stored.rows.ids is not None:
             kept = ~_among(stored.rows.ids, [name for name in new.ids if name])
         report(f"memorising {int(kept.sum()) + len(new.y):,} rows")
-        parts = _rebuilt(stored, kept, new, count)
+        with using.used(model):
+            parts = _rebuilt(stored, kept, new, count)
         report("writing")
         rows = _joined_rows(stored.rows, kept, new)
         writing.replace_memory(model, parts, rows, stored.calibration)
@@ -124,7 +125,8 @@ def forget(
             raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
         report(f"memorising {int((~gone).sum()):,} rows")
         nothing = Labelled(np.empty((0, stored.base.schema.width)), np.empty(0), None, None, 0)
-        parts = _rebuilt(stored, ~gone, nothing, count)
+        with using.used(model):
+            parts = _rebuilt(stored, ~gone, nothing, count)
         report("writing")
         left = _joined_rows(known, ~gone, nothing)
         forgotten = np.setdiff1d(known.hashes[gone], left.hashes)  # an equal row that stays keeps its hash

@@ -14,7 +14,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
 from resmem_cli.model import metrics
 from resmem_cli.model.metrics import Comparison
-from resmem_cli.store import reading
+from resmem_cli.store import reading, using
 from resmem_cli.workflow import measured
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Foreign, Input, Report, labels, silent, unlabelled
@@ -146,7 +146,8 @@ def evaluate(
                 continue
             X, _ = encoding.encode(batch, schema)
             X, y = X[known], found.y[known]
-            prediction = resmem.predict(X, threads=count, with_place=intervals is not None)
+            with using.used(model):
+                prediction = resmem.predict(X, threads=count, with_place=intervals is not None)
             n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
             targets.append(y)
             bases.append(prediction.base)

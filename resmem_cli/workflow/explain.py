@@ -15,7 +15,7 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
 from resmem_cli.model import explanation
 from resmem_cli.model.explanation import Explanation
-from resmem_cli.store import reading
+from resmem_cli.store import reading, using
 from resmem_cli.store.memories import RememberedRows
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -101,7 +101,8 @@ def explain(
         stored, remembered = reading.load_with_rows(model)
         schema = stored.base.schema
         report("measuring how far memories are from each other")
-        usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
+        with using.used(model):
+            usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
         telling = _Telling(schema, remembered, [member.memory.counts for member in stored.resmem.members], top)
         report("explaining")
         n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
@@ -113,7 +114,8 @@ def explain(
             if len(positions):
                 part = batch.take(positions)
                 X, _ = encoding.encode(part, schema)
-                done = explanation.explain(stored.resmem, X, usual, threads=count)
+                with using.used(model):
+                    done = explanation.explain(stored.resmem, X, usual, threads=count)
                 numbers = n_before + positions + 1
                 yield from telling.of(part, numbers.tolist(), done)
             n_before += len(batch)

@@ -21,7 +21,7 @@ from resmem_cli.model.neighbourhood import Neighbourhood
 from resmem_cli.model.resmem import Remembered
 from resmem_cli.model.selection import Member, Selection
 from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
-from resmem_cli.store import locking, reading, writing
+from resmem_cli.store import locking, reading, using, writing
 from resmem_cli.store.memories import MemoryPart, MemoryRows
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import labelled, memory_plan
@@ -116,6 +116,7 @@ def fit_residual(
     with locking.alone(model, wait=wait), threading.limited(options.threads) as threads:
         report("loading the base")
         base = reading.load_base(model)
+        using.refuse_unusable(model, base)
         objective = memory_plan.objective(base, options)
         report("reading")
         known = labelled.read(source, base.schema)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resmem_cli.data import encoding, output, predictions
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
@@ -20,7 +22,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import explanation
 from resmem_cli.model.parallel import in_order
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.store import manifest, reading
+from resmem_cli.store import manifest, reading, using
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
@@ -128,6 +130,7 @@ class _Scoring:
     `usual` are the distances that support is measured against, `intervals` what those are made of, if asked for.
     """
 
+    model: Path
     base: StoredBase
     resmem: ResMem | None
     options: PredictOptions
@@ -143,13 +146,13 @@ class _Scoring:
                     "the base alone has no memory to tell support or intervals by",
                     "leave --support and --interval out, or --base-only",
                 )
-            return cls(reading.load_base(model), None, options)
+            return cls(model, reading.load_base(model), None, options)
         stored = reading.load(model)
         if options.with_support:
             report("measuring how far memories are from each other")
         usual = explanation.usual_distances(stored.resmem.members[0].memory) if options.with_support else None
         intervals = None if options.interval is None else Intervals.load(stored, model, options.interval)
-        return cls(stored.base, stored.resmem, options, usual, intervals)
+        return cls(model, stored.base, stored.resmem, options, usual, intervals)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
@@ -171,7 +174,10 @@ class _Scoring:
         def score(batch: Rows) -> tuple[Any, Surprises]:
             X, odd = encoding.encode(batch, self.base.schema)
             own_threads = 1 if beside > 1 else threads
-            return predictions.lay_out(batch, layout, self._scored(X, own_threads)), odd
+            with using.used(self.model):
+                scored = self._scored(X, own_threads)
+            odd.not_finite = int((~np.isfinite(scored.resmem).all(axis=1)).sum())
+            return predictions.lay_out(batch, layout, scored), odd
 
         report("predicting")
         beside = threads if self.is_thread_safe else 1

@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.data import encoding, sources, tables
-from resmem_cli.store import reading
+from resmem_cli.store import estimators, manifest, parts, reading
 from tests.cli.conftest import Run, table, write_csv
 
 Model = Callable[..., Path]
@@ -283,6 +283,37 @@ def test_whole_numbers_where_fractions_were_trained_on_are_fine(model: Model, ru
     write_csv(whole, Path("whole.csv"))
     found = [predictions(run, f"whole.{kind}", "--model", "m")["prediction"] for kind in ("parquet", "csv")]
     np.testing.assert_allclose(*found, rtol=1e-9)
+
+
+def test_rows_whose_prediction_is_no_number_are_counted_and_told(model: Model, run: Run) -> None:
+    """A memory whose residuals are damaged, which predict does not look through: verify does."""
+    path = model()
+    content = json.loads((path / manifest.MEMORY).read_text())
+    file = path / parts.FOLDER / content["id"] / parts.ARRAYS
+    arrays = parts.load_arrays(file)
+    parts.save_arrays(file, {**arrays, "residuals": np.full_like(arrays["residuals"], np.nan)})
+    (path / manifest.MEMORY).write_text(json.dumps(content | {"parts": parts.to_json(parts.record(file.parent))}))
+    ended = run("predict", "new.csv", "--model", path, "--output", "out.csv")
+    assert ended.code == 0
+    assert "note: the prediction of 40 rows is no finite number\n" in ended.err
+    assert run("verify", "--model", path).code == 4
+    assert run("predict", "new.csv", "--model", path, "--base-only", "--output", "out.csv").err.count("note") == 0
+
+
+def test_a_base_that_loads_and_cannot_predict_is_a_damaged_model(model: Model, run: Run) -> None:
+    path = model("boosted")
+    content = json.loads((path / manifest.BASE).read_text())
+    file = path / parts.FOLDER / content["id"] / "estimator.skops"
+    (boosting, *others) = estimators.from_bytes(file.read_bytes(), file.name)
+    del boosting._baseline_prediction
+    file.write_bytes(estimators.to_bytes([boosting, *others]))
+    (path / manifest.BASE).write_text(json.dumps(content | {"parts": parts.to_json(parts.record(file.parent))}))
+    for words in (("predict", "new.csv"), ("evaluate", "test.csv"), ("explain", "new.csv"), ("remember", "test.csv")):
+        ended = run(*words, "--model", path)
+        assert (ended.code, ended.out) == (4, ""), words
+        assert "resmem: the model 'm' cannot be used (AttributeError: " in ended.err
+    for words in (("verify",), ("fit-residual", "train.csv")):
+        assert run(*words, "--model", path).code == 4
 
 
 def test_what_may_be_a_quote_left_open_is_told_with_its_row(model: Model, run: Run) -> None:

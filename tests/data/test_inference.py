@@ -558,26 +558,45 @@ def test_forced_categories_are_text_from_every_format(part):
 
 
 names = st.text(max_size=8)
-columns = st.builds(
+arrow_types = st.sampled_from(["int64", "string", "timestamp[us, tz=UTC]"])
+of_categories = st.builds(
     Column,
     name=names,
-    kind=st.sampled_from(Kind),
-    arrow_type=st.sampled_from(["int64", "string", "timestamp[us, tz=UTC]"]),
-    categories=st.lists(names, max_size=3).map(tuple),
+    kind=st.just(Kind.CATEGORY),
+    arrow_type=arrow_types,
+    categories=st.lists(names, min_size=1, max_size=3).map(tuple),
     has_rest=st.booleans(),
+)
+of_vectors = st.builds(
+    Column, name=names, kind=st.just(Kind.VECTOR), arrow_type=arrow_types, length=st.integers(1, 1_000)
+)
+of_others = st.builds(
+    Column,
+    name=names,
+    kind=st.sampled_from(sorted(set(Kind) - {Kind.CATEGORY, Kind.VECTOR})),
+    arrow_type=arrow_types,
 )
 classes = st.one_of(
     *(
-        st.lists(values, max_size=4).map(tuple)
-        for values in (names, st.integers(), st.booleans(), st.floats(allow_nan=False))
+        st.lists(values, min_size=1, max_size=4, unique=True).map(tuple)
+        for values in (
+            names,
+            st.integers(-(1 << 63), (1 << 64) - 1),
+            st.booleans(),
+            st.floats(allow_nan=False, allow_infinity=False),
+        )
     )
+)
+targets = st.one_of(
+    st.builds(Target, name=names, task=st.just(Task.REGRESSION), arrow_type=arrow_types),
+    st.builds(Target, name=names, task=st.just(Task.CLASSIFICATION), arrow_type=arrow_types, classes=classes),
 )
 schemas = st.builds(
     Schema,
-    columns=st.lists(columns, max_size=4).map(tuple),
-    target=st.builds(
-        Target, name=names, task=st.sampled_from(Task), arrow_type=st.sampled_from(["double", "bool"]), classes=classes
-    ),
+    columns=st.lists(
+        of_categories | of_vectors | of_others, min_size=1, max_size=4, unique_by=lambda column: column.name
+    ).map(tuple),
+    target=targets,
     id_column=st.none() | names,
     weight_column=st.none() | names,
 )

@@ -12,7 +12,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Singles, stored_codes, stored_number
 from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes, validation_rows
 
 # Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
@@ -131,9 +131,12 @@ class Boosting(FromSklearn):
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
         # Before format 4 there was one, and no list of them.
         models = tuple(estimator) if isinstance(estimator, list) else (estimator,)
-        n_classes = int(arrays["n_classes"][0])
+        n_classes = stored_number(arrays, "n_classes", WHOLE)
         _refuse_others(models, n_classes)
         return cls(models, n_classes)
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        return self.n_classes == problem.n_classes and all(model.n_features_in_ == width for model in self.models)
 
 
 def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
@@ -146,6 +149,8 @@ def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
         raise ValueError("what it holds is no fitted boosting of its kind")
     if len({model.n_features_in_ for model in models}) > 1:
         raise ValueError("its boostings read different columns")
+    for model in models if n_classes else ():
+        stored_codes({"classes": np.asarray(model.classes_)}, "classes", n_classes, None)
 
 
 def _default_bags(problem: Problem) -> int:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import NotFitted, OfArrays, softmax
+from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Singles, stored, stored_number
+from resmem_cli.model.bases.protocol import NotFitted, OfArrays, Problem, softmax
 
 Form = Literal["predictions", "probabilities", "logits"]
 FORMS: tuple[Form, ...] = ("predictions", "probabilities", "logits")
@@ -58,6 +58,19 @@ class Columns(OfArrays, NotFitted):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        start, stop = arrays["columns"].tolist()
-        embedding = arrays["embedding"].tolist()
-        return cls(FORMS[int(arrays["form"][0])], start, stop, (embedding[0], embedding[1]) if embedding else None)
+        start, stop = stored(arrays, "columns", WHOLE, 2).tolist()
+        embedding = stored(arrays, "embedding", WHOLE, None).tolist()
+        form = stored_number(arrays, "form", WHOLE)
+        if form not in range(len(FORMS)) or len(embedding) not in (0, 2):
+            raise ValueError("its columns are of no known form")
+        return cls(FORMS[form], start, stop, (embedding[0], embedding[1]) if embedding else None)
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        n_columns, n_outputs = self.stop - self.start, problem.n_outputs
+        first, last = self.embedding or (0, 1)
+        return (
+            (self.start, self.stop) == (len(problem.n_categories), width)
+            and (self.form == "predictions") == problem.is_regression
+            and n_columns in ((n_outputs, 1) if n_outputs == 2 else (n_outputs,))
+            and 0 <= first < last <= len(problem.n_categories)
+        )

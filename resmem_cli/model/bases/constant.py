@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import FLOAT, Arrays, Floats, Singles, stored
 from resmem_cli.model.bases.protocol import OfArrays, Problem
 
 
@@ -46,4 +46,7 @@ class Constant(OfArrays):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        return cls(arrays["value"])
+        return cls(stored(arrays, "value", FLOAT, None))
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        return len(self.value) == problem.n_outputs

@@ -9,8 +9,16 @@ from typing import Any, Self
 import numpy as np
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.arrays import Arrays, Floats, Singles
-from resmem_cli.model.bases.protocol import FromSklearn, OfArrays, Problem, fitting, softmax, spread_classes
+from resmem_cli.model.arrays import FLOAT, Arrays, Floats, Singles, stored
+from resmem_cli.model.bases.protocol import (
+    FromSklearn,
+    OfArrays,
+    Problem,
+    fitting,
+    softmax,
+    spread_classes,
+    stored_classes,
+)
 from resmem_cli.model.features import FeatureSpace
 
 BOUNDED = "bounded"
@@ -97,11 +105,13 @@ class Linear(OfArrays, FromSklearn):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        return cls(
-            FeatureSpace.from_arrays(arrays),
-            arrays["coefficients"],
-            arrays["intercepts"],
-            arrays.get("limits", np.empty(0)),  # of before there were any
-            arrays["classes"],
-            int(arrays["n_classes"][0]),
-        )
+        space, n_classes, classes = FeatureSpace.from_arrays(arrays), *stored_classes(arrays)
+        limits = stored({"limits": np.empty(0), **arrays}, "limits", FLOAT, None)  # format 1 and 2 had none
+        if len(limits) not in (0, 2) or (limits[1:] < limits[:-1]).any():
+            raise ValueError("its limits are not two that rise")
+        n_outputs = max(1, len(classes))
+        coefficients = stored(arrays, "coefficients", FLOAT, space.n_outputs, n_outputs)
+        return cls(space, coefficients, stored(arrays, "intercepts", FLOAT, n_outputs), limits, classes, n_classes)
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        return (self.space.n_categories, self.n_classes) == (problem.n_categories, problem.n_classes)

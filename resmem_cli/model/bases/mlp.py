@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import FLOAT, SINGLE, WHOLE, Arrays, Floats, Singles, stored, stored_number
 from resmem_cli.model.bases.protocol import (
     FromSklearn,
     OfArrays,
@@ -18,6 +18,7 @@ from resmem_cli.model.bases.protocol import (
     fitting,
     softmax,
     spread_classes,
+    stored_classes,
     validation_rows,
 )
 from resmem_cli.model.features import FeatureSpace, mean_and_spread
@@ -173,13 +174,21 @@ class Mlp(OfArrays, FromSklearn):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        n_layers = sum(name.startswith("weights_") for name in arrays)
-        return cls(
-            FeatureSpace.from_arrays(arrays),
-            tuple(arrays[f"weights_{i}"] for i in range(n_layers)),
-            tuple(arrays[f"biases_{i}"] for i in range(n_layers)),
-            _ACTIVATION_CODES[int(arrays["activation"][0])],
-            arrays["target_scale"],
-            arrays["classes"],
-            int(arrays["n_classes"][0]),
-        )
+        space, n_classes, classes = FeatureSpace.from_arrays(arrays), *stored_classes(arrays)
+        weights, biases, width = [], [], space.n_outputs
+        for i in range(sum(name.startswith("weights_") for name in arrays)):
+            weights.append(stored(arrays, f"weights_{i}", SINGLE, width, None))
+            width = weights[-1].shape[1]
+            biases.append(stored(arrays, f"biases_{i}", SINGLE, width))
+        activation = stored_number(arrays, "activation", WHOLE)
+        if sum(name.startswith("biases_") for name in arrays) != len(weights):
+            raise ValueError("a layer of it is missing")
+        if not weights or width != (len(classes) if len(classes) > 2 else 1):
+            raise ValueError("its last layer does not fit its classes")
+        if activation not in range(len(_ACTIVATION_CODES)):
+            raise ValueError(f"it has the unknown activation {activation}")
+        scale = stored(arrays, "target_scale", FLOAT, 2)
+        return cls(space, tuple(weights), tuple(biases), _ACTIVATION_CODES[activation], scale, classes, n_classes)
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        return (self.space.n_categories, self.n_classes) == (problem.n_categories, problem.n_classes)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Arrays, Floats
+from resmem_cli.model.arrays import FLOAT, Arrays, Floats, stored_number
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.protocol import Problem
 
@@ -66,7 +66,10 @@ class Poisson(Boosting):
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
         boosting = Boosting.restore(arrays, estimator)
-        return cls(boosting.models, boosting.n_classes, float(arrays["largest"][0]))
+        largest = stored_number(arrays, "largest", FLOAT, finite=False)
+        if not largest >= 0:
+            raise ValueError(f"its largest number is {largest}")
+        return cls(boosting.models, boosting.n_classes, largest)
 
 
 def _some_count(y: Floats, weight: Floats | None) -> bool:

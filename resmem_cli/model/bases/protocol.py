@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.table import Table
 from resmem_cli.model.grouping import dealt, equal_rows
 
@@ -118,6 +118,10 @@ class Base(Protocol):
         Raises:
             ValueError: what is stored is damaged.
         """
+        ...
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        """Whether it reads [n, width] encoded rows of a problem, and predicts what is asked of them."""
         ...
 
 
@@ -245,6 +249,20 @@ def spread_classes(probabilities: Floats, present: Any, n_classes: int) -> Float
     # Of one class alone the estimators still give the two columns of a binary model.
     spread[:, np.asarray(present, dtype=np.int64)] = probabilities if len(present) > 1 else 1.0
     return spread
+
+
+def stored_classes(arrays: Arrays) -> tuple[int, Floats]:
+    """Return how many classes there are, 0 for regression, and the [m] codes of those that training had.
+
+    Raises:
+        KeyError, ValueError: what is stored is damaged.
+    """
+    n_classes = stored_number(arrays, "n_classes", WHOLE)
+    classes = stored(arrays, "classes", FLOAT, None)
+    stored_codes(arrays, "classes", n_classes, None)
+    if n_classes < 0 or (n_classes > 0) != (len(classes) > 0) or (np.diff(classes) <= 0).any():
+        raise ValueError("the classes of training are not those of the target")
+    return n_classes, classes
 
 
 def softmax(logits: Floats) -> Floats:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model.arrays import Arrays, Floats
-from resmem_cli.model.bases.protocol import NotFitted
+from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, stored, stored_number
+from resmem_cli.model.bases.protocol import NotFitted, Problem
 from resmem_cli.model.bases.sklearn_categories import own_categories, recoded
 from resmem_cli.model.bases.table import Field, Table
 
@@ -100,10 +100,13 @@ class SklearnModel(NotFitted):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        table, order = Table.from_array(arrays["table"]), tuple(arrays["order"].tolist())
+        table, order = Table.from_array(arrays["table"]), tuple(stored(arrays, "order", WHOLE, None).tolist())
         if not hasattr(estimator, "predict") or sorted(order) != list(range(len(table.classes))):
             raise ValueError("the estimator does not fit its table")
-        return cls(estimator, table, bool(arrays["reads_names"][0]), order)
+        return cls(estimator, table, bool(stored_number(arrays, "reads_names", TRUTH)), order)
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        return self.table.belongs(problem.n_classes, width)
 
     def _rows(self, X: Floats) -> Any:
         """Return what the model reads: a DataFrame of n rows, or [n, width] numbers."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli import spelling
+from resmem_cli import fields, spelling
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
 
@@ -95,9 +94,26 @@ class Table:
     @classmethod
     def from_array(cls, array: NDArray[np.uint8]) -> Self:
         """Rebuild a table from what `to_array` returned; ValueError, KeyError or TypeError if it is not one of ours."""
-        stored: Mapping[str, Any] = json.loads(array.tobytes())
-        fields = (Field(**{**each, "categories": tuple(each["categories"])}) for each in stored["fields"])
-        return cls(tuple(fields), tuple(stored["classes"]))
+        stored = fields.group({"table": json.loads(array.tobytes())}, "table")
+        found = tuple(
+            Field(
+                fields.text(each, "name"),
+                cast(FieldKind, fields.text(each, "kind", get_args(FieldKind))),
+                fields.whole(each, "start"),
+                fields.whole(each, "width", least=1),
+                fields.texts(each, "categories"),
+            )
+            for each in fields.groups(stored, "fields")
+        )
+        classes = tuple(fields.items(stored, "classes"))
+        if not all(isinstance(value, str | int | float) for value in classes):
+            raise ValueError("its classes are neither texts nor numbers")
+        return cls(found, classes)
+
+    def belongs(self, n_classes: int, width: int) -> bool:
+        """Whether its columns lie in [n, width] encoded rows, and it tells so many classes apart."""
+        inside = all(field.start + field.width <= width for field in self.fields)
+        return bool(self.fields) and inside and len(self.classes) == n_classes
 
 
 def spelled(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.arrays import Arrays, Floats, Integers
+from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, stored
 from resmem_cli.model.bases.table import Field, Table, spelled
 
 _MOST_LISTED = 8
@@ -52,7 +52,14 @@ class Inputs:
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         named = {name: array for name, array in arrays.items() if name.startswith("recoding_")}
-        return cls(arrays["columns"], {int(name.removeprefix("recoding_")): array for name, array in named.items()})
+        recodings = {int(name.removeprefix("recoding_")): array for name, array in named.items()}
+        columns = stored(arrays, "columns", WHOLE, None)
+        for feature, recoding in recodings.items():
+            if feature not in range(len(columns)) or recoding.dtype.kind not in "fU" or recoding.ndim != 1:
+                raise ValueError(f"it calls the categories of feature {feature} by nothing that is known")
+            if len(recoding) == 0:
+                raise ValueError(f"it has no name for a missing value of feature {feature}")
+        return cls(columns, recodings)
 
 
 class Source(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 import threadpoolctl
 
 from resmem_cli.errors import ModelError, UsageError
-from resmem_cli.model.arrays import Arrays, Floats, Integers, Singles
+from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored_codes, stored_number
 from resmem_cli.model.bases.boosters.inputs import Inputs
 from resmem_cli.model.bases.boosters.lesson import SHARED, SHORT, Lesson, Sample
 from resmem_cli.model.bases.protocol import Problem, fitting
@@ -161,9 +161,18 @@ class Trees(ABC):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: bytes) -> Self:
-        base = cls(estimator, Inputs.from_arrays(arrays), arrays["classes"], int(arrays["n_classes"][0]))
+        n_classes = stored_number(arrays, "n_classes", WHOLE)
+        classes = stored_codes(arrays, "classes", n_classes, None).astype(np.int64)
+        if len(set(classes.tolist())) < len(classes) or (n_classes > 0) != (len(classes) > 0):
+            raise ValueError("the classes of the model are not those of the target")
+        base = cls(estimator, Inputs.from_arrays(arrays), classes, n_classes)
         _ = base.model  # damage shows now rather than at the first prediction
         return base
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        columns = self.inputs.columns
+        inside = len(columns) > 0 and 0 <= columns.min() <= columns.max() < width
+        return bool(self.n_classes == problem.n_classes and inside)
 
     def __getstate__(self) -> dict[str, Any]:
         # The bytes say it all: a worker opens them anew.

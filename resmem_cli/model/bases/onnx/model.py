@@ -16,7 +16,7 @@ from resmem_cli.model.bases.columns import FORMS, Columns
 from resmem_cli.model.bases.onnx.inputs import Feed, fill, run, said_of
 from resmem_cli.model.bases.onnx.outputs import Answer, chosen, probe
 from resmem_cli.model.bases.onnx.session import Session, refuse_several_files
-from resmem_cli.model.bases.protocol import NotFitted
+from resmem_cli.model.bases.protocol import NotFitted, Problem
 from resmem_cli.model.bases.table import Table
 
 
@@ -108,8 +108,7 @@ class Onnx(NotFitted):
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
         refuse_several_files(estimator)
         table, session = Table.from_array(arrays["table"]), Session(estimator)
-        stored: dict[str, Any] = json.loads(arrays["answer"].tobytes())
-        answer = Answer(**stored | {"order": tuple(stored["order"])})
+        answer = Answer.from_json(json.loads(arrays["answer"].tobytes()))
         feeds, n_at_once = fill(session.running.get_inputs(), table)
         used, n_classes = {answer.output, answer.embedding} - {None}, len(table.classes)
         if (
@@ -119,6 +118,9 @@ class Onnx(NotFitted):
         ):
             raise ValueError("the model does not have what it was imported for")
         return cls(session, table, feeds, n_at_once, answer)
+
+    def belongs(self, problem: Problem, width: int) -> bool:
+        return self.table.belongs(problem.n_classes, width)
 
 
 def _refuse_infinite(values: NDArray[Any]) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli import fields
 from resmem_cli.errors import UsageError
-from resmem_cli.model.bases.columns import Form
+from resmem_cli.model.bases.columns import FORMS, Form
 from resmem_cli.model.bases.onnx.inputs import Feed, batches, run
 from resmem_cli.model.bases.onnx.session import Session
 from resmem_cli.model.bases.table import Table, spelled
@@ -44,6 +45,20 @@ class Answer:
     order: tuple[int, ...]
     embedding: str | None
     n_embedded: int
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Self:
+        """Rebuild what was written as JSON; KeyError or ValueError if it is not one of ours."""
+        own = fields.group({"answer": stored}, "answer")
+        if not all(type(column) is int for column in fields.items(own, "order")):
+            raise ValueError("the order of the classes is no list of columns")
+        return cls(
+            fields.text(own, "output"),
+            cast(Form, fields.text(own, "form", FORMS)),
+            tuple(own["order"]),
+            fields.maybe_text(own, "embedding"),
+            fields.whole(own, "n_embedded"),
+        )
 
 
 @dataclass(frozen=True)

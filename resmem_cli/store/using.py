@@ -1,0 +1,115 @@
+"""Whether a stored model works: it predicts a few made rows, which shows what no hash and no shape can."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from resmem_cli.errors import DataError, ModelError, ResmemError
+from resmem_cli.model import bases
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.resmem import ResMem
+from resmem_cli.store.reading import StoredBase
+
+_AGAIN = "fit the model again"
+
+
+@contextmanager
+def used(directory: Path) -> Iterator[None]:
+    """Turn what a stored model fails by in use, which loading it does not show, into an error that says so.
+
+    Raises:
+        ModelError: something went wrong that is no error of ours.
+    """
+    try:
+        yield
+    except (ResmemError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged model ends in whatever its library stumbles over
+        raise ModelError(
+            f"the model '{directory}' cannot be used ({type(error).__name__}: {error})",
+            f"fit it again; if resmem verify --model {directory} finds it sound, please report it",
+        ) from error
+
+
+def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None = None) -> None:
+    """Refuse bases, and their memories, that cannot predict, or what they predict is no number.
+
+    Raises:
+        ModelError: one of them does not.
+    """
+    _refuse_other_params(directory, stored)
+    X = made_rows(stored)
+    with warnings.catch_warnings(), np.errstate(all="ignore"), used(directory):
+        warnings.simplefilter("ignore")
+        usable = [
+            _usable(f"base {i} of '{directory}'", base.predict, X, stored.problem.n_outputs)
+            for i, base in enumerate(stored.bases)
+        ]
+        if resmem is None:
+            return
+        X = X[np.all(usable, axis=0)]
+        if len(X):
+            done = resmem.predict(X, with_place=True)
+            found = [each for each in (done.resmem, done.spread, done.distance) if each is not None]
+            if done.resmem.shape != (len(X), stored.problem.n_outputs) or not all(np.isfinite(e).all() for e in found):
+                raise ModelError(f"the memory of '{directory}' predicts what is no number", "run fit-residual again")
+
+
+def _refuse_other_params(directory: Path, stored: StoredBase) -> None:
+    """Refuse parameters that the bases, which the folds may have to fit again, do not have."""
+    for spec in stored.specs:
+        kind = bases.ESTIMATORS.get(spec.estimator)
+        known = () if kind is None or not spec.can_refit else kind.parameters(stored.problem)
+        unknown = set(spec.params) - set(known)
+        if unknown or (kind is None and spec.can_refit):
+            what = f"the unknown parameter '{min(unknown)}'" if unknown else "no estimator that can be fitted again"
+            raise ModelError(f"a base of '{directory}' of the kind {spec.estimator} has {what}", _AGAIN)
+
+
+def made_rows(stored: StoredBase) -> Floats:
+    """Return [4, width] encoded rows that a schema allows: usual values, small ones, last categories, and none."""
+    counts = np.array(stored.problem.n_categories)
+    features = np.array([_usual(stored), np.zeros(len(counts)), np.ones(len(counts)), np.full(len(counts), np.nan)])
+    features[:2, counts > 0] = 0
+    features[2, counts > 0] = counts[counts > 0] - 1
+    for start, stop in stored.problem.vectors.values():  # which are never missing
+        features[3, start:stop] = 0
+    given = stored.schema.width - len(counts)
+    return np.hstack([features, np.full((len(features), given), 1 / max(given, 2))])
+
+
+def _usual(stored: StoredBase) -> Floats:
+    """Return [d] the middle of every number, as far as one of the bases knows it."""
+    usual = np.zeros(len(stored.problem.n_categories))
+    spaces = (getattr(base, "space", None) for base in stored.bases)
+    space = next((each for each in spaces if each is not None), None)
+    if space is not None:
+        usual[np.array(space.n_categories) == 0] = space.knots[:, space.knots.shape[1] // 2]
+    return usual
+
+
+def _usable(name: str, predict: Callable[[Floats], Floats], X: Floats, n_outputs: int) -> list[bool]:
+    """Return which of the rows a base predicts: one from elsewhere may refuse some, but not all."""
+    usable, refusal = [], None
+    for row in X:
+        try:
+            predicted = predict(row[None])
+        except DataError as error:  # such as missing values, or categories that it does not know
+            usable.append(False)
+            refusal = error
+            continue
+        except ResmemError as error:
+            raise ModelError(f"{name} cannot predict: {error.message}", _AGAIN) from error
+        if predicted.shape != (1, n_outputs):
+            raise ModelError(f"{name} predicts {predicted.shape[-1]} numbers per row, not {n_outputs}", _AGAIN)
+        usable.append(bool(np.isfinite(predicted).all()))
+        if not usable[-1] and not np.isnan(row).any():
+            raise ModelError(f"{name} predicts what is no finite number", _AGAIN)
+    if refusal is not None and not any(usable):
+        raise ModelError(f"{name} predicts no row: {refusal.message}", _AGAIN)
+    return usable

@@ -1,0 +1,167 @@
+"""The manifests, which no hash covers: every field is checked by type, size and range before it is used."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resmem_cli.errors import ModelError, OutputError
+from resmem_cli.store import manifest, reading, verifying
+from tests.store.conftest import fit
+
+Copied = Callable[..., Path]
+WRONG = [None, True, 7, -1, 0.5, 1e300, 1 << 70, "text", [], [1], {}, {"a": 1}, "\ud800"]
+
+
+def paths(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every field of a manifest."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in pairs:
+        yield (*at, key)
+        yield from paths(value, (*at, key))
+
+
+def changed(content: Any, path: tuple[Any, ...], value: Any) -> Any:
+    copy = json.loads(json.dumps(content))
+    node = copy
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize("which", ["base.json", "memory.json"])
+def test_a_field_of_any_other_kind_is_a_model_error_or_does_no_harm(copied: Copied, which: str) -> None:
+    """Whatever a field is replaced by, the whole is verified, or refused by a sentence; no other error passes."""
+    directory = copied("linear,constant")
+    whole = json.loads((directory / which).read_text())
+    n_refused = 0
+    for path in paths(whole):
+        for value in WRONG:
+            (directory / which).write_text(json.dumps(changed(whole, path, value)))
+            try:
+                verifying.verify(directory)
+            except ModelError:
+                n_refused += 1
+    assert n_refused > 300
+
+
+SETTINGS = ("memories", 0, "settings")
+
+
+@pytest.mark.parametrize(
+    ("which", "path", "value"),
+    [
+        ("base.json", ("seed",), -1),
+        ("base.json", ("seed",), 0.5),
+        ("base.json", ("rows",), True),
+        ("base.json", ("rows",), -1),
+        ("base.json", ("forgotten",), 1_000),
+        ("base.json", ("was",), "text"),
+        ("base.json", ("resmem",), 1),
+        ("base.json", ("libraries",), []),
+        ("base.json", ("parts", "rows.npz", "bytes"), "9"),
+        ("base.json", ("parts", "rows.npz", "sha256"), "0"),
+        ("base.json", ("bases", 0, "params"), []),
+        ("base.json", ("bases", 0, "params"), {"no_such": 1}),
+        ("base.json", ("bases", 0, "can_refit"), 1),
+        ("base.json", ("bases", 0, "estimator"), "columns"),
+        ("base.json", ("schema", "columns"), []),
+        ("base.json", ("schema", "columns", 0, "name"), "b"),
+        ("base.json", ("schema", "columns", 0, "name"), "\ud800"),
+        ("base.json", ("schema", "columns", 0, "kind"), "category"),
+        ("base.json", ("schema", "columns", 0, "length"), 2),
+        ("base.json", ("schema", "columns", 0, "categories"), ["x"]),
+        ("base.json", ("schema", "columns", 2, "categories"), ["x", "y"]),
+        ("base.json", ("schema", "columns", 2, "categories"), [1, 2, 3]),
+        ("base.json", ("schema", "columns", 2, "has_rest"), True),
+        ("base.json", ("schema", "columns", 2, "kind"), "vector"),
+        ("base.json", ("schema", "columns", 2, "length"), 1 << 60),
+        ("base.json", ("schema", "target", "task"), "classification"),
+        ("base.json", ("schema", "target", "classes"), ["a", "b"]),
+        ("base.json", ("schema", "target", "classes"), [1, "b"]),
+        ("base.json", ("schema", "given"), {"columns": ["p"], "is_vector": False, "width": 2}),
+        ("memory.json", ("rows",), 0),
+        ("memory.json", ("objective",), "log_loss"),
+        ("memory.json", ("folds",), {"gain": "much"}),
+        ("memory.json", ("memories", 0, "weight"), 2),
+        ("memory.json", ("memories", 0, "weight"), -0.5),
+        ("memory.json", ("memories", 0, "weight"), 0.5),
+        ("memory.json", ("memories", 0, "residuals"), "none"),
+        ("memory.json", ("memories", 0, "representation"), "sensitivity"),
+        ("memory.json", ("memories", 0, "representation"), "column:a"),
+        ("memory.json", ("memories", 0, "cells"), 61),
+        ("memory.json", ("memories", 0, "columns"), 4),
+        ("memory.json", ("memories", 0, "max_cells"), 10),
+        ("memory.json", ("memories", 0, "base"), True),
+        ("memory.json", ("memories", 0, "search"), {"kind": "none"}),
+        ("memory.json", ("memories", 0, "search"), {"kind": "hnsw", "ef": 0, "recall": None}),
+        ("memory.json", ("memories", 0, "search"), {"kind": "hnsw", "ef": 9, "recall": 1.5}),
+        ("memory.json", (*SETTINGS, "n_neighbors"), 0),
+        ("memory.json", (*SETTINGS, "n_neighbors"), 4.0),
+        ("memory.json", (*SETTINGS, "bandwidth"), -1),
+        ("memory.json", (*SETTINGS, "bandwidth"), "-inf"),
+        ("memory.json", (*SETTINGS, "bandwidth"), None),
+        ("memory.json", (*SETTINGS, "is_relative"), 1),
+        ("memory.json", (*SETTINGS, "shrinkage"), -1),
+        ("memory.json", (*SETTINGS, "shrinkage"), "inf"),
+        ("memory.json", (*SETTINGS, "temperature"), 0),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(copied: Copied, which: str, path: tuple[Any, ...], value: Any) -> None:
+    directory = copied("linear")
+    whole = json.loads((directory / which).read_text())
+    (directory / which).write_text(json.dumps(changed(whole, path, value)))
+    with pytest.raises(ModelError):
+        verifying.verify(directory)
+
+
+@pytest.mark.parametrize("which", ["base.json", "memory.json"])
+def test_a_pipe_in_the_place_of_a_manifest_is_refused_by_readers_and_writers(copied: Copied, which: str) -> None:
+    directory = copied("linear")
+    (directory / which).unlink()
+    os.mkfifo(directory / which)
+    with pytest.raises(ModelError, match=rf"{which} is not a regular file; fit the model again"):
+        reading.load(directory)
+    with pytest.raises(OutputError, match=rf"{which}' is not a regular file; remove it"):
+        fit("constant").save(directory)
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "rows.npz", "representation.npz"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_part_that_is_no_regular_file_is_refused(copied: Copied, name: str, kind: str) -> None:
+    directory = copied("linear")
+    path = next(path for path in directory.rglob(name))
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match=rf"{name} is not a regular file"):
+        verifying.verify(directory)
+
+
+def test_a_manifest_without_end_is_not_read(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = copied("linear")
+    monkeypatch.setattr(manifest, "_MOST_BYTES", 1 << 20)
+    with open(directory / "base.json", "r+b") as stream:
+        stream.truncate(1 << 40)  # a file of nothing, which takes no space
+    with pytest.raises(ModelError, match=r"base\.json is larger than 1 MiB"):
+        reading.load_base(directory)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_does_not_have_are_refused(copied: Copied, text: str) -> None:
+    directory = copied("linear")
+    whole = json.loads((directory / "memory.json").read_text())
+    written = json.dumps(changed(whole, ("memories", 0, "weight"), 12345)).replace("12345", text)
+    (directory / "memory.json").write_text(written)
+    with pytest.raises(ModelError, match=f"{text} is no number of JSON"):
+        reading.load(directory)
