@@ -9,7 +9,7 @@ import zipfile
 from typing import Any
 
 from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
-from resmem_cli.store import packed_trees, sklearn_trees
+from resmem_cli.store import packed_trees, sklearn_arrays, sklearn_trees
 
 # What histogram gradient boosting is made of, beyond what skops itself knows to be safe; then what the usual pipelines
 # from elsewhere are made of: data and pure functions. Never what a file asks for.
@@ -125,6 +125,8 @@ def _loaded(data: bytes) -> Any:
 
     estimator = packed_trees.unpack(skops.io.loads(data, trusted=list(TRUSTED_TYPES)))
     sklearn_trees.refuse_unlinked(estimator)
+    for each in sklearn_trees.within(estimator):
+        sklearn_arrays.refuse_unfitting(each)
     return estimator
 
 

@@ -30,7 +30,7 @@ def refuse_unlinked(estimator: Any) -> None:
     from sklearn.tree import BaseDecisionTree
     from sklearn.tree._tree import Tree
 
-    for found in _within(estimator):
+    for found in within(estimator):
         if isinstance(found, BaseHistGradientBoosting) and hasattr(found, "_predictors"):
             _refuse_boosting(found, TreePredictor)
             before = getattr(found, "_preprocessor", None)  # of categories, by their columns
@@ -39,18 +39,22 @@ def refuse_unlinked(estimator: Any) -> None:
                 _require(all(type(each[1]).__name__ in _OF_COLUMNS for each in before.transformers_))
         elif isinstance(found, BaseDecisionTree) and hasattr(found, "tree_"):
             _require(found.n_features_in_ == found.tree_.n_features)
+            _refuse_other_values(found)
         elif isinstance(found, BaseForest | GradientBoostingClassifier | GradientBoostingRegressor):
             trees = np.ravel(getattr(found, "estimators_", []))
             _require(all(isinstance(tree, BaseDecisionTree) for tree in trees))
             _require(all(tree.n_features_in_ == found.n_features_in_ for tree in trees))
+            if isinstance(found, BaseForest):
+                _require(all(_outputs(tree) == _outputs(found) for tree in trees))
             if not isinstance(found, BaseForest) and len(trees):  # a column of trees for each column that is summed up
                 n_classes = len(getattr(found, "classes_", ()))
                 _require(found.estimators_.shape[1:] == (n_classes if n_classes > 2 else 1,))
+                _require(all(tree.tree_.value.shape[1:] == (1, 1) for tree in trees))
         elif isinstance(found, Tree):
             _refuse_tree(found)
 
 
-def _within(estimator: Any) -> Iterator[Any]:
+def within(estimator: Any) -> Iterator[Any]:
     """Yield an estimator and every object that it holds, each once."""
     left, seen = [estimator], set[int]()
     while left:
@@ -71,10 +75,30 @@ def _within(estimator: Any) -> Iterator[Any]:
             left.extend(vars(each).values() if hasattr(each, "__dict__") else ())
 
 
+def _outputs(model: Any) -> tuple[int, list[int]]:
+    """Return how many numbers a tree or a forest predicts, and of classes how many there are of each."""
+    return int(model.n_outputs_), [int(count) for count in np.ravel(getattr(model, "n_classes_", ()))]
+
+
+def _refuse_other_values(model: Any) -> None:
+    """Refuse a decision tree that says it predicts something else than the numbers that are in its nodes."""
+    tree, (n_outputs, n_classes) = model.tree_, _outputs(model)
+    said = [len(each) for each in (model.classes_ if n_outputs > 1 else [model.classes_])] if n_classes else []
+    _require(tree.n_outputs == n_outputs and said == n_classes)
+    _require(np.array_equal(tree.n_classes, n_classes or [1] * n_outputs))
+    _require(tree.value.shape == (tree.node_count, n_outputs, max(n_classes, default=1)))
+
+
 def _refuse_boosting(boosting: Any, kind: type) -> None:
     n_features = boosting.n_features_in_
     is_category = boosting._bin_mapper.is_categorical_
     _require(is_category.shape == (n_features,))
+    _require(len(boosting._bin_mapper.bin_thresholds_) == n_features)
+    n_classes = len(getattr(boosting, "classes_", ()))
+    n_outputs = n_classes if n_classes > 2 else 1
+    _require(boosting.n_trees_per_iteration_ == n_outputs)
+    _require(np.shape(boosting._baseline_prediction)[1:] == (n_outputs,))
+    _require(all(len(trees) == n_outputs for trees in boosting._predictors))
     for tree in (tree for trees in boosting._predictors for tree in trees):
         _require(isinstance(tree, kind))
         nodes, sets = tree.nodes, tree.raw_left_cat_bitsets

@@ -200,7 +200,12 @@ class TestFiles:
     def test_an_estimator_of_scikit_learn(self, data: Path, run: Run) -> None:
         self.saved(data / "line.skops", as_pickle=False)
         ended = run(*self.WORDS, "--import", "line.skops")
-        assert ended.err.startswith("took the sklearn model as the base, with the schema of 400 rows and 2 features")
+        assert ended.lines[0] == (
+            "note: the model was fitted to a matrix without names: its columns are taken to be, in order, 'a', 'b'"
+        )
+        assert ended.lines[1].startswith(
+            "took the sklearn model as the base, with the schema of 400 rows and 2 features"
+        )
         assert run("fit-residual", "train.parquet", "--model", "m", "--effort", "quick").code == 0
         found = json.loads(run("evaluate", "test.parquet", "--model", "m", "--json").out)
         assert found["metrics"]["rmse"]["gain_percent"] > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,14 +11,16 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+import threadpoolctl
 
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, stored, stored_number
 from resmem_cli.model.bases.protocol import NotFitted, Problem
-from resmem_cli.model.bases.sklearn_categories import own_categories, recoded
+from resmem_cli.model.bases.sklearn_values import as_known, known_values
 from resmem_cli.model.bases.table import Field, Table
+from resmem_cli.model.parallel import heard
 
+_MOST_LISTED = 8
 _DAY_MICROSECONDS = 86_400_000_000
 _OF_ONE_TARGET = "give a model of this target alone"
 
@@ -32,6 +35,8 @@ class SklearnModel(NotFitted):
         reads_names: whether it reads a DataFrame with these columns, or a matrix.
         order: per class of the target the position of its probability; empty for regression.
         notes: of a model that is imported, how it is read.
+        by_text: whether a value is what an encoder knows by the same text, whatever its type; not where it is stored by
+            an older resmem, with a memory of what it predicted then.
     """
 
     is_thread_safe: ClassVar[bool] = False
@@ -44,6 +49,7 @@ class SklearnModel(NotFitted):
     reads_names: bool
     order: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    by_text: bool = True
 
     @classmethod
     def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:
@@ -64,20 +70,26 @@ class SklearnModel(NotFitted):
                     f"the model was fitted to a DataFrame, and the column '{field.name}' holds vectors",
                     "give every number of the vector a column of its own",
                 )
-        return cls(model, read, names is not None, _order(model, table) if table.classes else ())
+        return cls(model, read, names is not None, _order(model, table) if table.classes else (), _said_of(read, names))
 
     def predict(self, X: Floats) -> Floats:
         """Return [n, 1] numbers, or [n, n_classes] probabilities.
 
         Raises:
             DataError: the model refuses the rows, such as missing values or categories that it does not know.
+            ModelError: it fails in a way in which no row is to blame.
         """
         width = len(self.order) or 1
         if len(X) == 0:  # which scikit-learn refuses
             return np.empty((0, width))
-        with _predicting():
-            predicted = self.model.predict_proba(self._rows(X)) if self.order else self.model.predict(self._rows(X))
-        values = np.asarray(predicted, dtype=np.float64).reshape(len(X), -1)
+        n_threads = _openmp_threads()
+
+        def predicted() -> Any:
+            with threadpoolctl.threadpool_limits(n_threads, user_api="openmp"), _predicting():
+                ask = self.model.predict_proba if self.order else self.model.predict
+                return ask(self._rows(X))
+
+        values = np.asarray(heard(predicted), dtype=np.float64).reshape(len(X), -1)
         if values.shape[1] != width:
             raise UsageError(
                 f"the model predicts {values.shape[1]} numbers per row, and the target is one", _OF_ONE_TARGET
@@ -87,11 +99,22 @@ class SklearnModel(NotFitted):
     def represent(self, X: Floats) -> None:
         return None
 
+    def agrees(self, model: Any, X: Floats) -> None:
+        return None
+
+    @cached_property
+    def known(self) -> dict[str, Mapping[str, Any]]:
+        """By column, what an encoder of the model's knows each of its values as."""
+        if not self.by_text:
+            return {}
+        return known_values(self.model, [field.name for field in self.table.fields])
+
     def to_arrays(self) -> Arrays:
         return {
             "table": self.table.to_array(),
             "reads_names": np.array([self.reads_names]),
             "order": np.array(self.order, dtype=np.int64),
+            "by_text": np.array([self.by_text]),
         }
 
     @property
@@ -103,7 +126,9 @@ class SklearnModel(NotFitted):
         table, order = Table.from_array(arrays["table"]), tuple(stored(arrays, "order", WHOLE, None).tolist())
         if not hasattr(estimator, "predict") or sorted(order) != list(range(len(table.classes))):
             raise ValueError("the estimator does not fit its table")
-        return cls(estimator, table, bool(stored_number(arrays, "reads_names", TRUTH)), order)
+        reads_names = bool(stored_number(arrays, "reads_names", TRUTH))
+        by_text = bool(stored_number(arrays, "by_text", TRUTH)) if "by_text" in arrays else False
+        return cls(estimator, table, reads_names, order, by_text=by_text)
 
     def belongs(self, problem: Problem, width: int) -> bool:
         return self.table.belongs(problem.n_classes, width)
@@ -114,35 +139,28 @@ class SklearnModel(NotFitted):
             return np.hstack([field.values(X) for field in self.table.fields])
         import pandas as pd
 
-        return pd.DataFrame(
-            {field.name: pd.Series(_column(field, X, self._recodings.get(field.name))) for field in self.table.fields}
-        )
-
-    @cached_property
-    def _recodings(self) -> dict[str, NDArray[np.object_]]:
-        """By name of each column of categories that an encoder of the model's reads, what it calls them by code."""
-        own = own_categories(self.model, [field.name for field in self.table.fields])
-        fields = [field for field in self.table.fields if field.kind == "category" and field.name in own]
-        return {field.name: recoded(field.categories, own[field.name]) for field in fields}
+        columns = {field.name: _column(field, X, self.known.get(field.name, {})) for field in self.table.fields}
+        return pd.DataFrame({name: pd.Series(values) for name, values in columns.items()})
 
 
-def _column(field: Field, X: Floats, recoding: NDArray[np.object_] | None) -> Any:
-    """Return the [n] values of a column as pandas would have read them."""
+def _column(field: Field, X: Floats, known: Mapping[str, Any]) -> Any:
+    """Return the [n] values of a column as pandas would have read them, or as an encoder knows them."""
     values = X[:, field.start]
     if field.kind == "category":
         import pandas as pd
 
-        if recoding is not None:
-            codes = np.nan_to_num(values, nan=len(recoding) - 1).astype(np.int64)
-            column = pd.Series(recoding[np.minimum(codes, len(recoding) - 1)], dtype=object)
-            return column if any(isinstance(each, str) for each in recoding) else column.astype(np.float64)
+        if any(not isinstance(value, str) for value in known.values()):
+            return as_known(np.array([*field.categories, None], dtype=object), known)[field.codes(X)]
         texts = field.texts(X)
         # Missing as pandas reads it, but as objects: of its own text type some estimators make numbers.
         return pd.Series(np.where(texts.astype(np.bool_), texts, np.nan), dtype=object)
     if field.kind == "timestamp":
         return (values * _DAY_MICROSECONDS).round().astype("datetime64[us]")
     if field.kind == "boolean" and not np.isnan(values).any():
-        return values.astype(np.bool_)
+        values = values.astype(np.bool_)
+    if known and all(isinstance(value, str) for value in known.values()):
+        distinct, where = np.unique(values, return_inverse=True)
+        return as_known(distinct, known)[where]
     return values
 
 
@@ -190,6 +208,15 @@ def _refuse_other_matrix(model: Any, table: Table) -> None:
         )
 
 
+def _said_of(table: Table, names: Any) -> tuple[str, ...]:
+    """Return what is to be said of a matrix, whose columns have no names: which they are taken for."""
+    if names is not None or len(table.fields) < 2:
+        return ()
+    listed = [f"'{field.name}'" for field in table.fields]
+    columns = ", ".join(listed if len(listed) <= _MOST_LISTED else [*listed[: _MOST_LISTED - 1], "…", listed[-1]])
+    return (f"the model was fitted to a matrix without names: its columns are taken to be, in order, {columns}",)
+
+
 def _order(model: Any, table: Table) -> tuple[int, ...]:
     classes = np.asarray(model.classes_) if not isinstance(model.classes_, list) else np.empty((0, 0))
     if classes.ndim != 1:
@@ -212,3 +239,12 @@ def _predicting() -> Iterator[None]:
             raise DataError(
                 f"the model refuses the rows ({reason})", "give it rows as it was fitted to, without what it refuses"
             ) from error
+        except (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError) as error:
+            what = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
+            raise ModelError(f"the model of scikit-learn's fails ({what})", "save it again") from error
+
+
+def _openmp_threads() -> int:
+    """Return how many threads OpenMP may have in this thread, which another would not know."""
+    limits = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "openmp"]
+    return min(limits, default=1)

@@ -39,10 +39,13 @@ class Field:
 
     def texts(self, X: Floats) -> NDArray[np.object_]:
         """Return its [n] values as text; None where missing or not among the categories."""
-        names = np.array([*self.categories, None], dtype=object)
-        codes = np.nan_to_num(X[:, self.start], nan=len(self.categories)).astype(np.int64)
-        texts: NDArray[np.object_] = names[np.minimum(codes, len(self.categories))]
+        texts: NDArray[np.object_] = np.array([*self.categories, None], dtype=object)[self.codes(X)]
         return texts
+
+    def codes(self, X: Floats) -> NDArray[np.int64]:
+        """Return its [n] codes, one more than there are categories where it is missing or not among them."""
+        codes = np.nan_to_num(X[:, self.start], nan=len(self.categories)).astype(np.int64)
+        return np.minimum(codes, len(self.categories))
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Table:
         """
         own = [spelled(value) for value in classes]
         wanted = [spelled(value) for value in self.classes]
+        if len(set(wanted)) < len(wanted):  # classes that differ by no more than that
+            own, wanted = ([str(value) for value in each] for each in (classes, self.classes))
         if sorted(own) != sorted(wanted):
             raise UsageError(
                 f"the model's classes ({_listed(own)}) are not the target's ({_listed(wanted)})",
