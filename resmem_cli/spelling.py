@@ -22,10 +22,10 @@ _WHOLE = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.0+)?", re.ASCII)
 _SCIENTIFIC = re.compile(r"-?[0-9](\.[0-9]+)?e[+-][0-9]{1,3}", re.ASCII)
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
-    r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?",
+    r"(Z|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?",
     re.ASCII,
 )
-_MOST_DIGITS = 40  # of a whole number with an exponent: more than any id or decimal has
+_MOST_DIGITS = 40  # before or after the point, of a number with an exponent: more than any id or decimal has
 
 
 def canonical(text: str) -> str:
@@ -57,11 +57,13 @@ def shared(texts: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _plain(text: str) -> str:
-    """Return a number with an exponent as digits if it is whole, and otherwise with an exponent in one way."""
+    """Return a number with an exponent without one, if that is of a bearable length."""
     value = Decimal(text)
-    if value == value.to_integral_value() and value.adjusted() < _MOST_DIGITS:
-        return str(int(value))
-    return f"{value.normalize():e}"
+    if abs(value.adjusted()) > _MOST_DIGITS:
+        return text
+    plain = f"{value:f}"
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return "0" if value == 0 else plain
 
 
 def _utc(found: re.Match[str]) -> str:
@@ -70,8 +72,10 @@ def _utc(found: re.Match[str]) -> str:
     try:
         instant = dt.datetime.fromisoformat(f"{day}T{minute}:{second or '00'}")
         if zone is not None and zone != "Z":
-            hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
-            instant -= (-1 if zone[0] == "-" else 1) * dt.timedelta(hours=hours, minutes=minutes)
+            digits = zone[1:].replace(":", "").ljust(6, "0")  # of towns before 1911 seconds, too
+            hours, minutes, seconds = (int(digits[at : at + 2]) for at in (0, 2, 4))
+            offset = dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+            instant -= -offset if zone[0] == "-" else offset
     except (ValueError, OverflowError):
         return found.string
     rest = (fraction or "").rstrip("0")

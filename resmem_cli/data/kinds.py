@@ -108,7 +108,11 @@ def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
 
 
 def as_text(column: Any) -> Any:
-    """Return what values of a type are as text: as Arrow writes them, but whole numbers without an exponent."""
+    """Return what values of a type are as text: as Arrow writes them, but numbers without an exponent and instants
+    of a zone in UTC.
+    """
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        column = pc.cast(column, pa.timestamp(column.type.unit, "UTC"))  # offsets of long ago have seconds
     text = pc.cast(column, pa.string())
     if pa.types.is_floating(column.type):
         return _replaced(text, pc.match_substring_regex(text, r"e\+|^-0$"), spelling.canonical)
