@@ -135,9 +135,9 @@ def _of_text(labels: list[str], typed: pa.DataType) -> tuple[tuple[Label, ...], 
     labels.sort(key=lambda label: (Decimal(label), label))
     if _fit_64_bits(labels):
         return tuple(map(int, labels)), "int64" if int(labels[-1]) <= _MOST else "uint64"
-    floats = pc.cast(pa.array(labels), pa.float64())
-    if pc.cast(floats, pa.string()).to_pylist() == labels:
-        return tuple(floats.to_pylist()), "double"
+    floats = [float(label) for label in labels]
+    if labels == [repr(value) for value in floats] == pc.cast(pa.array(floats), pa.string()).to_pylist():
+        return tuple(floats), "double"
     return tuple(labels), "string"
 
 
