@@ -355,6 +355,39 @@ def test_a_category_that_is_known_as_it_is_written_is_not_taken_for_another():
     assert surprises.unknown == {"c": 5}
 
 
+@pytest.mark.parametrize(
+    ("known", "rows", "codes"),
+    [
+        (("1", "2"), typed(c=pa.array(["1", "2"]).cast(pa.decimal128(10, 2))), [0, 1]),
+        (("2.50", "1.00"), typed(c=[1.0, 2.5]), [1, 0]),
+        (("2.5", "1"), typed(c=pa.array(["2.50", "1.00"]).cast(pa.decimal128(10, 2))), [0, 1]),
+        (("2.5", "1"), text(c=["2.50", "1.00"]), [NAN, 1]),  # of text only the same writing, or a whole number
+        (("1.10", "1.1"), text(c=["1.10", "1.1"]), [0, 1]),
+        (("True", "False"), typed(c=[True, False]), [0, 1]),
+        (("true", "false"), text(c=["TRUE", "False"]), [0, 1]),
+        (("2024-01-01", "2024-01-02"), typed(c=pa.array([19_723, 19_724], pa.int32()).cast(pa.date32())), [0, 1]),
+        (("2024-01-01 00:00:00.000000",), typed(c=pa.array([19_723], pa.int32()).cast(pa.date32())), [0]),
+        (("2024-01-01T10:00:00+02:00",), text(c=["2024-01-01 08:00"]), [0]),
+        (("12345678901",), typed(c=[12345678901.0]), [0]),
+        (("1.2345678901e+10",), typed(c=[12345678901]), [0]),
+        (("007", "7"), typed(c=[7]), [1]),
+        (("007",), typed(c=[7]), [NAN]),
+        (("12e4",), typed(c=[120000]), [NAN]),
+    ],
+)
+def test_a_category_is_the_same_value_in_every_type(known, rows, codes):
+    schema = Schema((Column("c", Kind.CATEGORY, "string", known),), Target("y", Task.REGRESSION, "double"))
+    assert same(encode(rows, schema)[0][:, 0], codes)
+
+
+@pytest.mark.parametrize("value", ["17", "17.0", "17.00"])
+@pytest.mark.parametrize(
+    "column", [pa.array([17, 18]), pa.array([17.0, 18.5]), pa.array(["17.0", "x"]), pa.array(["17.00", "170"])]
+)
+def test_a_value_that_is_asked_for_is_found_in_every_type(value, column):
+    assert encoding.has_value(typed(c=column), "c", value).tolist() == [True, False]
+
+
 def test_classes_that_are_text_may_be_whole_numbers_with_and_without_a_point_too():
     assert same(encode_target(typed(y=[1.0, 2.0, None]), classes("1.0", "2.0")), [0, 1, NAN])
     assert same(encode_target(text(y=["2.0", "1.0", ""]), classes("1", "2")), [1, 0, NAN])

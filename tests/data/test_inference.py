@@ -336,6 +336,90 @@ def test_a_feature_that_is_missing_in_every_labelled_row_is_left_out():
     assert found.notes[1:] == ("the column 'x' is missing in every row and is not used as a feature",)
 
 
+def test_codes_with_leading_zeros_are_a_category_from_csv_as_from_parquet():
+    codes = ["00501", "01010", "10001"] * 4
+    written = text(zip=codes, x=[str(i) for i in range(12)], y=[str(i / 2) for i in range(12)])
+    found = learned(written)
+    assert found.schema.columns[0] == Column("zip", Kind.CATEGORY, "string", ("00501", "01010", "10001"))
+    assert found.notes == (
+        "the column 'zip' has numbers with leading zeros ('00501') and is taken as a category "
+        "(write them without to have numbers)",
+    )
+    parquet = typed(zip=codes, x=range(12), y=[i / 2 for i in range(12)])
+    assert learned(parquet).schema.columns[0] == found.schema.columns[0]
+    assert learned(written, categories=["zip"]).notes == learned(parquet).notes == ()
+
+
+def test_text_that_is_mostly_numbers_is_left_out_or_taken_with_the_true_reason():
+    numbers = [str(i / 7) for i in range(880)] + ["-"] * 120
+    rows = text(
+        n=numbers, few=["1", "2", "3"] * 250 + ["?", "-"] * 125, x=["1"] * 1000, y=[str(i / 2) for i in range(1000)]
+    )
+    found = learned(rows)
+    assert [(column.name, column.kind) for column in found.schema.columns] == [
+        ("few", Kind.CATEGORY),
+        ("x", Kind.NUMBER),
+    ]
+    assert found.notes == (
+        "the column 'n' holds 88 % numbers, 12 % '-' and is not used as a feature (leave '-' empty to have numbers, or "
+        "--category 'n' to use it as it is)",
+        "the column 'few' holds 85.7 % numbers, 14.3 % '-' and is taken as a category (leave '-' empty to have "
+        "numbers; --category 'few' to take it so without a word)",
+    )
+
+
+def test_two_writings_of_one_value_are_one_category_and_this_is_said():
+    rows = text(c=["1.0", "1", "1", "1", "x", "x", "x", "1.0"], x=list("12345678"), y=[f"{i}.5" for i in range(8)])
+    found = learned(rows, categories=["c"])
+    assert found.schema.columns[0].categories == ("1", "x")
+    assert found.notes == ("the column 'c' writes '1' also as '1.0': taken as one category, '1'",)
+
+
+def test_columns_that_are_wrong_in_several_ways_are_told_at_once():
+    found = message(
+        text(a=["1"] * 19 + ["x"], b=["true"] * 19 + ["y"], c=["a", "b"] * 10, y=[str(i / 2) for i in range(20)])
+    )
+    assert found == (
+        "t.csv, row 20: column 'a' holds 'x' where 95.0% of the values are numbers; t.csv, row 20: column 'b' holds "
+        "'y' where 95.0% of the values are true or false; correct these, say --category 'a,b' if they hold names, or "
+        "leave them out with --drop 'a,b'"
+    )
+    many = {f"c{i}": [1.0, float("inf"), 2.0] for i in range(8)}
+    found = message(typed(**many, y=[0.5, 1.5, 2.5]))
+    assert found.count("an infinite value") == 5
+    assert "; and so 3 more columns; " in found
+
+
+def test_rows_of_weight_zero_count_for_nothing():
+    rows = typed(
+        c=list("aaabbbzzz"),
+        x=[*range(8), None],
+        y=list("uuuvvvvvw"),
+        w=[1.0, 2, 1, 1, 1, 1, 0, 0, 0],
+        e=[None] * 6 + [1] * 3,
+    )
+    found = learned(rows, weight_column="w")
+    assert found.schema.columns[0].categories == ("a", "b")
+    assert found.schema.target.classes == ("u", "v")
+    assert found.rows.column("x").to_pylist() == [0, 1, 2, 3, 4, 5]
+    assert found.notes == (
+        "3 of 9 rows have the weight 0 ('w') and are left out",
+        "the column 'e' is missing in every row and is not used as a feature",
+    )
+
+
+def test_text_of_instants_is_instants_from_every_format(file):
+    days = [f"2024-01-0{1 + i}" for i in range(6)]
+    csv = text(day=days, y=[str(value) for value in Y])
+    for rows in (csv, typed(day=days, y=Y), typed(day=pa.array(days).dictionary_encode(), y=Y)):
+        assert kinds_of(learned(rows)) == {"day": Kind.TIMESTAMP}
+        assert kinds_of(learned(rows, categories=["day"], rarest_category=1)) == {"day": Kind.CATEGORY}
+
+
+def test_text_of_a_typed_format_that_names_a_class_is_never_an_instant():
+    assert learned(typed(x=Y, y=["2024-01-01", "2024-01-02"] * 3)).schema.target.classes == ("2024-01-01", "2024-01-02")
+
+
 MANY = [f"name {i // 3 if i < 900 else i}" for i in range(1_201)]  # 300 names of three rows, 301 of one
 
 

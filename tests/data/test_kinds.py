@@ -419,6 +419,122 @@ def test_nearly_all_numbers_are_more_likely_a_mistake_than_names(values, row, va
     )
 
 
+DAYS = [f"2024-01-{1 + i % 28:02}" for i in range(19)]
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong", "what"),
+    [
+        (DAYS, "soon", "dates or times"),
+        (DAYS, "01/02/2024", "dates or times"),
+        ([f"{day}T10:00:00Z" for day in DAYS], "-", "dates or times"),
+        (["true", "False"] * 9 + ["TRUE"], "yes", "true or false"),
+        (["[1, 2]"] * 19, "1, 2", "lists of numbers"),
+        (["1"] * 19, "00x", "numbers"),
+    ],
+)
+def test_of_every_kind_one_wrong_value_among_many_is_named(values, wrong, what):
+    with pytest.raises(DataError) as caught:
+        text_kinds.infer(rows([*values, "NA", wrong]), "x")
+    assert str(caught.value) == (
+        f"t.csv, row 21: column 'x' holds '{wrong}' where 95.0% of the values are {what}; "
+        "correct it, or say --category 'x' if these are names"
+    )
+
+
+def test_a_day_that_is_none_among_days_is_named():
+    with pytest.raises(DataError) as caught:
+        text_kinds.infer(rows([*DAYS, "2024-02-30"]), "x")
+    assert str(caught.value) == (
+        "t.csv, row 20: column 'x' holds '2024-02-30', which is not an ISO 8601 date or time; "
+        "correct it, or say --category 'x' if these are names"
+    )
+
+
+def test_instants_with_and_without_a_zone_are_instants():
+    inferred = text_kinds.infer(rows(["2024-01-01", "2024-01-01T01:00:00+01:00", "NA"]), "x")
+    assert inferred.type == pa.timestamp("us")
+    assert inferred.to_pylist() == [dt.datetime(2024, 1, 1)] * 2 + [None]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["2024-01-01", None, "2024-01-02 10:00", ""], pa.timestamp("us")),
+        (["2024-01-01T10:00:00Z"] * 3, pa.timestamp("us", "UTC")),
+        (["1", "2"], pa.string()),
+        (["true"], pa.string()),
+        (["2024-01-01", "soon"], pa.string()),
+        ([None, ""], pa.string()),
+        (["NA", "?"], pa.string()),
+    ],
+)
+def test_text_of_a_typed_format_is_instants_or_as_it_is(values, expected):
+    column = rows(values, pa.string())
+    inferred = text_kinds.infer_instants(column, "x")
+    assert inferred.type == expected
+    assert expected != pa.string() or inferred.to_pylist() == values
+
+
+def test_text_of_a_typed_format_that_is_nearly_all_instants_is_refused():
+    with pytest.raises(
+        DataError, match=r"row 20: column 'x' holds 'soon' where 95\.0% of the values are dates or times"
+    ):
+        text_kinds.infer_instants(rows([*DAYS, "soon"]), "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["1"] * 88 + ["-"] * 12, "88 % numbers, 12 % '-'"),
+        (["1.5"] * 5 + ["-"] * 2 + ["x"], "62.5 % numbers, 25 % '-', 12.5 % others"),
+        (["2024-01-01"] * 3 + ["soon", "NA", ""], "75 % dates or times, 25 % 'soon'"),
+        (["1", "b", "a"], None),
+        (["1", "2"], None),
+        (["a"], None),
+        (["", None], None),
+    ],
+)
+def test_what_text_is_made_of_is_told_where_most_is_of_a_kind(values, said):
+    found = text_kinds.mixture(rows(values, pa.string()).column("x"))
+    assert found is None if said is None else str(found) == said
+
+
+@pytest.mark.parametrize(("value", "arrow_type"), [("1e200", pa.string()), (-1.797e308, pa.float64())])
+def test_a_number_too_large_to_compute_with_is_refused_with_its_row(value, arrow_type):
+    column = ["1", value] if arrow_type == pa.string() else [1.0, value]
+    with pytest.raises(DataError) as caught:
+        kinds.as_number(rows(column, arrow_type), "x")
+    assert str(caught.value) == (
+        f"t.csv, row 2: column 'x' holds {float(value):.4g}, too large to compute with (beyond 1e+150); "
+        "replace it by a number, or leave it empty if it is unknown"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow_type", "expected"),
+    [
+        ([1e10, 1.5e10, 0.5, -0.0, 1e-7], pa.float64(), ["10000000000", "15000000000", "0.5", "0", "1e-7"]),
+        ([Decimal("0"), Decimal("1.5")], pa.decimal128(30, 10), ["0.0000000000", "1.5000000000"]),
+        ([Decimal("1200")], pa.decimal128(5, -2), ["1200"]),
+        ([NOON.replace(tzinfo=UTC)], pa.timestamp("s", "Europe/Paris"), ["2024-02-29 12:30:00Z"]),
+        ([dt.date(2024, 2, 29)], pa.date32(), ["2024-02-29"]),
+    ],
+)
+def test_values_of_a_type_are_written_without_exponents_and_in_utc(values, arrow_type, expected):
+    array = pa.array(values, arrow_type)
+    assert kinds.as_text(array).to_pylist() == expected
+    assert kinds.as_text(pa.chunked_array([array, array])).to_pylist() == expected * 2
+
+
+@pytest.mark.parametrize("chunks", [[4], [1, 3], [2, 0, 2]])
+def test_canonical_texts_keep_their_places_whatever_the_chunks(chunks):
+    values, starts = pa.array(["1.0", "a", None, "TRUE"]), np.cumsum([0, *chunks])
+    column = pa.chunked_array([values.slice(start, n) for start, n in zip(starts, chunks, strict=False)])
+    assert kinds.canonical(column).to_pylist() == ["1", "a", None, "true"]
+    assert kinds.canonical(values).to_pylist() == ["1", "a", None, "true"]
+
+
 @pytest.mark.parametrize(
     ("values", "arrow_type"),
     [
