@@ -120,7 +120,7 @@ def _run(words: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing passes it but as a sentence and a code
         message, code = _explained(error)
         if "--traceback" in words:
-            print(*map(printable, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
+            print(*map(printable, traceback.format_exc().rstrip("\n").split("\n")), sep="\n", file=sys.stderr)
         print(f"resmem: {sentence(message)}", file=sys.stderr)
     return code
 

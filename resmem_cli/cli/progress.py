@@ -34,7 +34,7 @@ def progress(quiet: bool, *, output: str | None = None, seconds: float = LOG_SEC
     """
     if quiet:
         yield lambda _, /, share=None: None
-    elif _can_draw() and not (output == "-" and _stdout_may_be_seen()):
+    elif _can_draw() and (output is None or not _may_be_seen(output)):
         with _drawn() as report:
             yield report
     else:
@@ -46,12 +46,14 @@ def _can_draw() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
-def _stdout_may_be_seen() -> bool:
-    """Whether standard output is anything but a file: a terminal, or a pipe whose end may be one."""
+def _may_be_seen(output: str) -> bool:
+    """Whether an output is a terminal, or a pipe whose end may be one."""
     try:
-        return not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    except (OSError, ValueError):
-        return True
+        found = os.fstat(sys.stdout.fileno()) if output == "-" else os.stat(output)  # noqa: PTH116 - may be no path
+        is_nothing = found.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+    except (OSError, ValueError):  # there is nothing yet
+        return False
+    return stat.S_ISFIFO(found.st_mode) or (stat.S_ISCHR(found.st_mode) and not is_nothing)
 
 
 @contextmanager
