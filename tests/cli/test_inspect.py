@@ -14,6 +14,7 @@ from resmem_cli.store import manifest, parts
 from tests.cli.conftest import Run
 
 Model = Callable[..., Path]
+STORED = Path(__file__).parents[1] / "store"
 
 
 def change(path: Path, **fields: Any) -> None:
@@ -128,3 +129,63 @@ class TestVerify:
         memories = json.loads((path / manifest.MEMORY).read_text())["memories"]
         change(path / manifest.MEMORY, memories=[each | {"weight": 0.5} for each in memories])
         assert "do not sum to 1" in run("verify", "--model", path).err
+
+
+class TestMeasured:
+    """inspect, fit-residual and evaluate give the same quantity under the same name and in the same unit."""
+
+    SETTINGS = ("neighbors", "bandwidth", "bandwidth_kind", "shrinkage", "temperature", "recall")
+
+    @pytest.mark.parametrize(
+        ("name", "metric"),
+        [("house", "rmse"), ("house", "mae"), ("chess", "log_loss"), ("chess", "accuracy")],
+    )
+    def test_all_three_say_the_same(self, run: Run, model: Model, name: str, metric: str) -> None:
+        words = ("fit-residual", "train.csv", "--model", model(name), "--effort", "quick", "--metric", metric)
+        fitted = json.loads(run(*words, "--json", "--quiet").out)
+        inspected = json.loads(run("inspect", "--model", "m", "--json").out)["memory"]
+        evaluated = json.loads(run("evaluate", "test.csv", "--model", "m", "--json").out)
+        assert inspected["measured"] == fitted["measured"]
+        assert inspected["objective"] == evaluated["objective"] == fitted["measured"]["metric"] == metric
+        assert inspected["rows"] == fitted["rows"] == 240
+        for one, other in zip(inspected["memories"], fitted["memories"], strict=True):
+            shared = set(one) & set(other)
+            assert shared == set(other)
+            assert {key: one[key] for key in shared} == {key: other[key] for key in shared}
+        for found in (fitted["measured"], evaluated["metrics"][metric]):
+            better = found["base"] - found["resmem"] if metric != "accuracy" else found["resmem"] - found["base"]
+            assert found["gain"] == pytest.approx(better)
+            assert found["gain_percent"] == pytest.approx(100 * better / found["base"])
+
+    def test_the_figures_are_those_that_fit_residual_prints(self, run: Run, model: Model) -> None:
+        ended = run("fit-residual", "train.csv", "--model", model(), "--effort", "quick")
+        found = json.loads(run("inspect", "--model", "m", "--json").out)["memory"]["measured"]
+        assert ended.lines[0] == (
+            f"rmse of {found['rows']} held-out rows (the base fitted anew without them): base {found['base']:.5g}, "
+            f"with memory {found['resmem']:.5g}, gain {found['gain_percent']:+.2f} % "
+            f"(standard error {found['standard_error_percent']:.2f} %)"
+        )
+        assert found["standard_error_percent"] == pytest.approx(100 * found["standard_error"] / found["base"])
+        shown = f"folds: rmse {found['base']:.5g} -> {found['resmem']:.5g} of {found['rows']} rows; it "
+        assert shown in run("inspect", "--model", "m").out
+
+    def test_an_accuracy_is_told_as_one(self, run: Run, model: Model) -> None:
+        assert run("fit-residual", "train.csv", "--model", model("chess"), "--metric", "accuracy", "--quiet").code == 0
+        found = json.loads(run("inspect", "--model", "m", "--json").out)["memory"]["measured"]
+        assert f"folds: accuracy {found['base']:.5g} -> {found['resmem']:.5g}" in run("inspect", "--model", "m").out
+
+    @pytest.mark.parametrize("path", sorted(STORED.glob("format_*/*/model/memory.json")), ids=lambda p: p.parts[-4])
+    def test_models_of_every_format_are_told(self, run: Run, path: Path) -> None:
+        kept = json.loads(path.read_text())
+        found = json.loads(run("inspect", "--model", path.parent, "--json").out)
+        memory, folds = found["memory"], kept["folds"]
+        assert memory["objective"] == (kept.get("objective") or ("log_loss" if found["classes"] else "rmse"))
+        if not folds:
+            assert memory["measured"] is None
+            return
+        is_rmse = memory["objective"] == "rmse"
+        base = np.sqrt(folds["base_loss"]) if is_rmse else folds["base_loss"]
+        assert memory["measured"]["base"] == pytest.approx(base)
+        assert (memory["measured"]["rows"], memory["measured"]["helps"]) == (folds["n_queries"], folds["helps"])
+        assert set(self.SETTINGS) <= set(memory["memories"][0])
+        assert "folds: " in run("inspect", "--model", path.parent).out
