@@ -150,7 +150,7 @@ def has_value(rows: Rows, name: str, value: str) -> NDArray[np.bool_]:
     Raises:
         DataError: the column is missing.
     """
-    Schema.require(rows, [name])
+    Schema.require(rows, [name], "--where")
     return ~np.isnan(_codes(kinds.as_category(rows, name), (value,), is_number=_is_fraction(rows, name)))
 
 

@@ -156,8 +156,10 @@ class Schema:
         return frozenset({*self.read_columns, self.target.name, *filter(None, (self.id_column, self.weight_column))})
 
     @staticmethod
-    def require(rows: Rows, names: Sequence[str]) -> None:
+    def require(rows: Rows, names: Sequence[str], option: str | None = None) -> None:
         """Refuse rows that lack any of `names`, and name every one that is missing.
+
+        The model needs them, or an `option` names them.
 
         Raises:
             DataError: at least one is missing.
@@ -166,16 +168,13 @@ class Schema:
         missing = [name for name in names if name not in present]
         if missing:
             several = len(missing) > 1
+            add = f"correct {option}" if option else f"add {'them' if several else 'it'}"
             others = [name for name in rows.table.column_names if name not in names]
             raise DataError(
                 f"{rows.source} lacks the column{'s' if several else ''} "
                 + ", ".join(f"'{name}'" for name in missing)
-                + ", which the model needs",
-                did_you_mean(
-                    missing,
-                    others,
-                    f"add {'them' if several else 'it'}; the file has: " + ", ".join(rows.table.column_names[:20]),
-                ),
+                + f", which {f'{option} names' if option else 'the model needs'}",
+                did_you_mean(missing, others, f"{add}; the file has: " + ", ".join(rows.table.column_names[:20])),
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -97,8 +97,10 @@ class TestColumns:
 
     def test_of_where(self, model: Model, run: Run) -> None:
         ended = run("forget", "train.csv", "--model", model(), "--where", "colour=J")
-        assert "lacks the column 'colour'" in ended.err
-        assert "did you mean 'color'?" in ended.err
+        assert (
+            "train.csv lacks the column 'colour', which --where names; did you mean 'color'? Correct --where; the file "
+            "has: id, "
+        ) in ended.err
 
     def test_of_predictions(self, model: Model, run: Run) -> None:
         model()
