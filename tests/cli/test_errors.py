@@ -287,9 +287,15 @@ class TestRows:
 
     def test_too_few_rows_for_the_folds(self, model: Model, csv: Csv, fails: Fails) -> None:
         model()
+        csv("few.csv", table("diamonds", "train").slice(0, 60))
+        sentence = "60 rows are too few for 40 folds; give more rows, or lower --folds"
+        fails(DATA, sentence, "fit-residual", "few.csv", "--model", "m", "--folds", "40")
+
+    def test_too_few_rows_to_choose_settings_that_are_to_be_used(self, model: Model, csv: Csv, fails: Fails) -> None:
+        model()
         csv("few.csv", table("diamonds", "train").slice(0, 9))
-        sentence = "9 rows are too few for 5 folds; give more rows, or lower --folds"
-        fails(DATA, sentence, "fit-residual", "few.csv", "--model", "m")
+        sentence = "9 held-out rows are too few to choose settings by; give at least 30, or every setting and --folds 0"
+        fails(USAGE, sentence, "fit-residual", "few.csv", "--model", "m", "--shrinkage", "1")
 
 
 class TestModels:
