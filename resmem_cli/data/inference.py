@@ -231,7 +231,7 @@ def _with_weight(parts: Sequence[Rows], name: str | None) -> tuple[Sequence[Rows
     if n_kept == n_rows:
         return parts, []
     kept = [part.take(rows) for part, rows in zip(parts, keep, strict=True) if len(rows)]
-    return kept, [f"{n_rows - n_kept:,} of {n_rows:,} rows have the weight 0 and are left out"]
+    return kept, [f"{n_rows - n_kept:,} of {n_rows:,} rows have the weight 0 ('{name}') and are left out"]
 
 
 def _guessed_task(name: str, kind: Kind | None, text: pa.ChunkedArray | None) -> tuple[Task, tuple[str, ...]]:

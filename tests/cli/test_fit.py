@@ -289,7 +289,7 @@ class TestResidual:
         write_csv(gaps, Path("gaps.csv"))
         words = ("--target", "price", "--weight", "w", "--id", "id", "--model", "m", "--estimator", "linear")
         assert run("fit-base", "gaps.csv", *words).lines[:2] == [
-            "note: 2 of 240 rows have the weight 0 and are left out",
+            "note: 2 of 240 rows have the weight 0 ('w') and are left out",
             "note: 1 of 238 rows have no target 'price' and are left out",
         ]
         ended = run("fit-residual", "gaps.csv", "--model", "m", *FIXED)

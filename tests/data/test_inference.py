@@ -622,7 +622,7 @@ def test_rows_of_weight_0_teach_nothing_and_are_counted():
     assert [column.categories for column in found.schema.columns] == [(), ("p",)]
     assert found.schema.columns[0].kind is Kind.NUMBER
     assert found.schema.target.classes == ("u", "v")
-    assert "1 of 7 rows have the weight 0 and are left out" in found.notes
+    assert "1 of 7 rows have the weight 0 ('w') and are left out" in found.notes
 
 
 def test_columns_of_no_use_may_have_different_types_in_different_files():

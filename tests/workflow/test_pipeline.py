@@ -67,12 +67,14 @@ class TestClasses:
         assert (evaluation.n_rows, evaluation.n_seen, evaluation.task) == (80, 0, Task.CLASSIFICATION)
         assert pipeline.evaluate(train).n_seen == 160
 
-    def test_true_and_false_in_a_csv_are_booleans(self, pipeline: Pipeline) -> None:
+    def test_true_and_false_in_a_csv_are_labels_as_written(self, pipeline: Pipeline) -> None:
         rows = mixed(120)
         rows = with_target(rows, np.where(rows["y"].to_numpy() > 1, "TRUE", "false"))
         pipeline.fit(pipeline.file("train.csv", rows), "linear", Roles("y"))
-        assert reading.load_base(pipeline.model).schema.target.classes == (False, True)
-        assert pipeline.predict(pipeline.file("new.csv", rows))["prediction"].type == pa.bool_()
+        assert reading.load_base(pipeline.model).schema.target.classes == ("TRUE", "false")
+        assert set(pipeline.predict(pipeline.file("new.csv", rows))["prediction"].to_pylist()) == {"TRUE", "false"}
+        typed = with_target(rows, rows["y"].to_numpy() == "TRUE")
+        assert pipeline.evaluate(pipeline.file("typed.parquet", typed)).n_rows == 120
 
 
 class TestKinds:
