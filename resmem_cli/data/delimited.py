@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from resmem_cli.data import kinds
 from resmem_cli.data.quoting import Finding, Quotes
 from resmem_cli.data.sources import Format, Source
+from resmem_cli.data.streams import MAX_ROW_BYTES, whole_lines
 from resmem_cli.data.tab_quoting import TAB, TabQuotes, quotes_of
+from resmem_cli.data.text_form import as_text
 from resmem_cli.errors import DataError
 
 SEPARATORS = {Format.CSV: ",", Format.TSV: TAB}
-MAX_ROW_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 _HEADER_BYTES = 16 << 20  # far more than any header has: past it, a quote was left open
 _LINES_AT_ONCE = 32_768  # far below the 2 GiB that one Arrow text array holds
@@ -46,25 +46,10 @@ def read(
     first, names = _header(source, raw, separator)
     parser = _Parser(source, separator, names, choose(names), notes)
     rest = b""
-    for lines, is_last in _blocks(raw, first):
+    for lines, is_last in whole_lines(raw, _BLOCK_BYTES, first):
         table, rest = parser.parsed(rest + lines, is_last=is_last)
         if table.num_rows:
             yield table
-
-
-def _blocks(raw: Any, first: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield whole lines together, and whether they are the last; past what a line may be, a part of one."""
-    held: list[bytes | memoryview] = [first]
-    n_held = len(first)
-    while chunk := raw.read(_BLOCK_BYTES):
-        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r") if b"\n" not in chunk else -1) + 1
-        if end or n_held > MAX_ROW_BYTES:
-            end = end or len(chunk)
-            yield b"".join([*held, memoryview(chunk)[:end]]), False
-            held, n_held = [], 0
-        held.append(memoryview(chunk)[end:])
-        n_held += len(chunk) - end
-    yield b"".join(held), True
 
 
 class _Parser:
@@ -253,21 +238,8 @@ class Writer:
         return
 
     def _text(self, name: str, column: pa.ChunkedArray) -> pa.Array:
-        if isinstance(column, pa.ChunkedArray):
-            column = column.combine_chunks()
-        if isinstance(column, pa.ChunkedArray):  # more than one chunk stays only past 2 GiB of text
-            column = pa.concat_arrays(column.chunks)
-        if pa.types.is_floating(column.type):
-            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        if kinds.kind_of(column.type) is kinds.Kind.VECTOR:
-            column = _lists_as_text(column)
-        try:
-            text = pc.cast(column, pa.string())
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
-            raise not_text(name, column.type) from error
-        if not _may_need_quotes(column.type):
-            return pc.fill_null(text, "")
-        return pc.fill_null(self._quoted(text), "")
+        text = as_text(name, column)
+        return pc.fill_null(self._quoted(text) if _may_need_quotes(column.type) else text, "")
 
     def _refuse_unlike(self, lines: pa.Array, n_columns: int) -> None:
         """Refuse a row of TSV that would be read as several."""
@@ -286,20 +258,6 @@ class Writer:
             return text
         quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
         return pc.if_else(special, quoted, text)
-
-
-def not_text(name: str, arrow_type: pa.DataType) -> DataError:
-    """Return the error for a column that a text format cannot hold."""
-    return DataError(
-        f"the column '{name}' of type {arrow_type} cannot be written as text",
-        "leave it out with --keep, or write Parquet",
-    )
-
-
-def _lists_as_text(column: pa.Array) -> pa.Array:
-    """Return lists of numbers as JSON: [1, 2.5]."""
-    texts = pc.cast(pc.cast(column, pa.list_(column.type.value_type)), pa.list_(pa.string()))
-    return pc.binary_join_element_wise("[", pc.binary_join(texts, ", "), "]", "")
 
 
 def _may_need_quotes(arrow_type: pa.DataType) -> bool:

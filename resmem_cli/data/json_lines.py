@@ -1,22 +1,31 @@
-"""JSON lines: one object a line, read in blocks that Arrow gives types to, and written by Python."""
+"""JSON lines: one object a line, read in blocks that Arrow gives types to, and written by Python.
+
+Text stays text, also where it looks like a date: JSON has no type for those. Whole numbers keep all their digits.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
-import math
+import re
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.json
 
-from resmem_cli.data.delimited import not_text
+from resmem_cli.data import json_types, promotion
 from resmem_cli.data.sources import Source
+from resmem_cli.data.streams import MAX_ROW_BYTES, whole_lines
+from resmem_cli.data.text_form import for_json
 from resmem_cli.errors import DataError
 
+MAX_DEPTH = 64
 _BLOCK_BYTES = 8 << 20
-_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}\n"))
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')
 
 
 def read(source: Source, raw: Any, choose: Callable[[Sequence[str]], list[str]]) -> Iterator[pa.Table]:
@@ -25,47 +34,82 @@ def read(source: Source, raw: Any, choose: Callable[[Sequence[str]], list[str]])
     A key that a line lacks is missing there; a column that a block has never heard of is in the blocks after it.
 
     Raises:
-        DataError: there is no line, or one that is no JSON or changes the type of a column.
+        DataError: there is no line, or one that is no JSON, is nested more than 64 deep, is longer than 64 MB, or
+            changes the type of a column.
         UnicodeError: it is not UTF-8.
     """
-    rows, schema = 0, None
-    for block in _blocks(raw):
+    rows, schema, is_first = 0, None, True
+    for lines, _ in whole_lines(raw, _BLOCK_BYTES, ends=(b"\n",)):
+        block = lines.removeprefix(_BYTE_ORDER_MARK) if is_first else lines
+        is_first = False
+        if not block.strip():
+            continue
+        _refuse_long_and_deep(source, block, rows)
         table, schema = _typed(source, block, rows, schema)
         rows += table.num_rows
-        for field in schema:
-            if field.name not in table.column_names:
-                table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         if schema.names:
-            yield table.select(choose(schema.names))
+            # A number may be whole in one block and not in another: it is the float that it would be in one block.
+            yield promotion.cast_table(table, schema, safe=False).select(choose(schema.names))
     if schema is None:
         raise DataError(f"{source.name} is empty", "give at least one line of JSON")
 
 
-def _blocks(raw: Any) -> Iterator[bytes]:
-    """Yield whole lines together, up to the size of a block or that of the longest line."""
-    rest = b""
-    while chunk := raw.read(_BLOCK_BYTES):
-        block, newline, tail = (rest + chunk).rpartition(b"\n")
-        rest = tail if newline else rest + chunk
-        if newline and block.strip():
-            yield block
-    if rest.strip():
-        yield rest
+def _refuse_long_and_deep(source: Source, block: bytes, rows_before: int) -> None:
+    """Refuse lines that would take Arrow's parser too much memory, or more of the stack than there is."""
+    if len(block) > MAX_ROW_BYTES:
+        before, longest = _first(block.split(b"\n"), lambda line: len(line) > MAX_ROW_BYTES)
+        if longest:
+            raise DataError(
+                f"{source.name}, row {rows_before + before + 1:,} is longer than {MAX_ROW_BYTES >> 20} MB",
+                "write one object a line",
+            )
+    brackets = block.translate(None, _NOT_BRACKETS)
+    if max(map(len, brackets.split(b"\n"))) <= MAX_DEPTH:  # that many brackets cannot lie deeper
+        return
+    before, deep = _first(block.split(b"\n"), lambda line: _depth(line) > MAX_DEPTH)
+    if deep:
+        raise DataError(
+            f"{source.name}, row {rows_before + before + 1:,} is nested more than {MAX_DEPTH} deep",
+            "write flat objects, or leave that column out",
+        )
+
+
+def _first(lines: Sequence[bytes], is_meant: Callable[[bytes], bool]) -> tuple[int, bool]:
+    """Return how many lines that are not blank lie before the first that is meant, and whether there is one."""
+    before = 0
+    for line in lines:
+        if is_meant(line):
+            return before, True
+        before += bool(line.strip())
+    return before, False
+
+
+def _depth(line: bytes) -> int:
+    """Return how deep the brackets of a line are nested, without those in its strings."""
+    brackets = np.frombuffer(_STRING.sub(b"", line), np.uint8)
+    opened = np.isin(brackets, np.frombuffer(b"[{", np.uint8))
+    closed = np.isin(brackets, np.frombuffer(b"]}", np.uint8))
+    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
 
 
 def _typed(source: Source, block: bytes, rows_before: int, schema: pa.Schema | None) -> tuple[pa.Table, pa.Schema]:
     """Return a block of lines as a table, and the schema that it and the blocks before it share."""
     codecs.utf_8_decode(block)  # Arrow would take other bytes as they are
-    # The types so far are given only where a block does not fit them: so that text which looks like dates in one
-    # block stays text, and the first line that breaks them is named.
-    known = None if schema is None else pa.schema([field for field in schema if not pa.types.is_null(field.type)])
+    # All types so far are given only where a block does not fit them, so that the first line that breaks them is named.
     what = ""
-    for types in (None, known):
+    for types in (
+        json_types.only(schema, pa.types.is_string),
+        json_types.only(schema, lambda each: not pa.types.is_null(each)),
+    ):
         try:
-            table = _parsed(block, types)
-            return table, pa.unify_schemas([schema or table.schema, table.schema], promote_options="permissive")
+            table = json_types.inferred(block, types)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             what = str(error)
+            continue
+        common, column = promotion.common_schema(schema or table.schema, table.schema, exact=False)
+        if common is not None:
+            return table, common
+        what = f"the column '{column}' changes its type"
     reason, _, row = what.rpartition(" in row ")
     where = f", row {rows_before + int(row) + 1:,}" if row.isdigit() else ""
     raise DataError(
@@ -74,35 +118,24 @@ def _typed(source: Source, block: bytes, rows_before: int, schema: pa.Schema | N
     )
 
 
-def _parsed(block: bytes, schema: pa.Schema | None) -> pa.Table:
-    return pyarrow.json.read_json(
-        pa.BufferReader(block),
-        read_options=pyarrow.json.ReadOptions(block_size=len(block) + 1, use_threads=False),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema),
-    )
-
-
 class Writer:
-    """Writes rows as they are: a missing value is null."""
+    """Writes rows as they are: a missing value is null, and so is NaN."""
 
     def __init__(self, sink: Any) -> None:
         self._sink = sink
 
     def write(self, table: pa.Table) -> None:
-        for field in table.schema:
-            if any(is_bytes(field.type) for is_bytes in _BYTES):
-                raise not_text(field.name, field.type)
-        lines = (json.dumps(_finite(row), ensure_ascii=False, default=str) for row in table.to_pylist())
+        names = table.column_names
+        columns = [for_json(name, table.column(name)) for name in names]
+        # Of a table without columns only the number of rows is left.
+        rows = zip(*columns, strict=True) if columns else ((),) * table.num_rows
+        lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=_digits) for row in rows)
         self._sink.write("".join(f"{line}\n" for line in lines).encode())
 
     def close(self) -> None:
         return
 
 
-def _finite(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: such a number is null."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _digits(value: Decimal) -> int | str:
+    """Return a decimal with all its digits: a number if it is whole by its type, otherwise text."""
+    return int(value) if int(value.as_tuple().exponent) >= 0 else str(value)

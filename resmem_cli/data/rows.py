@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.errors import DataError
+from resmem_cli.data.promotion import concatenated
+from resmem_cli.data.promotion import plain as plain  # noqa: PLC0414 - so that others may take it from here
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,6 @@ class Rows:
         return replace(self, table=self.table.take(pa.array(positions)), kept=kept)
 
 
-def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column without an encoding that most of Arrow's functions do not take: dictionaries and text views."""
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    return pc.cast(column, pa.string()) if pa.types.is_string_view(column.type) else column
-
-
 def concatenate(parts: Sequence[Rows]) -> Rows:
     """Return the rows of all parts, their types promoted to what holds every part's values.
 
@@ -79,25 +73,11 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
         start += n_before
     is_whole = all(part.kept is None for part in parts)
     return Rows(
-        _joined([part.table for part in parts], parts[0].source),
+        concatenated([part.table for part in parts], [part.source for part in parts]),
         tuple(origins) or parts[0].origins,
         is_text=all(part.is_text for part in parts),
         kept=None if is_whole else np.concatenate(kept),
     )
-
-
-def _joined(tables: Sequence[pa.Table], name: str) -> pa.Table:
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowTypeError:
-        simple = [pa.table([plain(column) for column in table.columns], table.column_names) for table in tables]
-    try:
-        return pa.concat_tables(simple, promote_options="permissive")
-    except pa.ArrowTypeError as error:
-        raise DataError(
-            f"{name} and the other inputs hold different types under one name ({error})",
-            "convert them to the same types",
-        ) from error
 
 
 class _NoPandas(MetaPathFinder):

@@ -6,7 +6,7 @@ import io
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar, cast
@@ -16,6 +16,8 @@ import pyarrow as pa
 from resmem_cli.data.sources import Format, Source
 
 Item = TypeVar("Item")
+
+MAX_ROW_BYTES = 64 << 20  # of a text table or of JSON lines: reading a longer one would take ever more memory
 
 _MAGIC = {
     b"PAR1": (Format.PARQUET, None),
@@ -74,6 +76,26 @@ def decompressed(source: Source, stream: BinaryIO | None) -> Any:
     """Return an Arrow stream of what a text source holds."""
     raw = pa.PythonFile(stream, mode="r") if stream is not None else pa.OSFile(str(source.path))
     return raw if source.compression is None else pa.CompressedInputStream(raw, source.compression)
+
+
+def whole_lines(
+    raw: Any, block_bytes: int, first: bytes = b"", *, ends: Sequence[bytes] = (b"\n", b"\r")
+) -> Iterator[tuple[bytes, bool]]:
+    """Yield whole lines together, and whether they are the last; of a line beyond `MAX_ROW_BYTES` only a part.
+
+    Before all that is read comes `first`. Of the `ends` of lines the first counts that there is.
+    """
+    held: list[bytes | memoryview] = [first]
+    n_held = len(first)
+    while chunk := raw.read(block_bytes):
+        end = next((chunk.rfind(each) for each in ends if each in chunk), -1) + 1
+        if end or n_held > MAX_ROW_BYTES:
+            end = end or len(chunk)
+            yield b"".join([*held, memoryview(chunk)[:end]]), False
+            held, n_held = [], 0
+        held.append(memoryview(chunk)[end:])
+        n_held += len(chunk) - end
+    yield b"".join(held), True
 
 
 def _sniffed(source: Source, stream: BinaryIO) -> tuple[Source, BinaryIO]:

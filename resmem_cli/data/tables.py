@@ -16,6 +16,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from resmem_cli.data import columnar, delimited, json_lines, streams
+from resmem_cli.data.promotion import concatenated
 from resmem_cli.data.rows import Rows, concatenate
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
@@ -122,7 +123,7 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
             is_text = known.format is not None and known.format.is_text
             whole = _tables(known, stream, wanted, partial(_chosen, source, wanted.columns))
             with closing(whole) if stream is None else streams.aside(whole) as tables:
-                for table in _rebatched(tables, wanted.batch_rows):
+                for table in _rebatched(tables, wanted.batch_rows, source.name):
                     yield Rows(table, ((0, source.name, before + 1),), is_text)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
@@ -158,7 +159,7 @@ def _chosen(source: Source, columns: frozenset[str] | None, names: Sequence[str]
     return [name for name in names if name in wanted]
 
 
-def _rebatched(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.Table]:
+def _rebatched(tables: Iterator[pa.Table], batch_rows: int, name: str) -> Iterator[pa.Table]:
     """Yield tables of exactly `batch_rows` rows, then one with what is left."""
     held: list[pa.Table] = []
     rows = 0
@@ -166,13 +167,13 @@ def _rebatched(tables: Iterator[pa.Table], batch_rows: int) -> Iterator[pa.Table
         held.append(table)
         rows += table.num_rows
         if rows >= batch_rows:
-            whole = pa.concat_tables(held, promote_options="permissive")
+            whole = concatenated(held, [name] * len(held))
             for start in range(0, rows - batch_rows + 1, batch_rows):
                 yield whole.slice(start, batch_rows)
             held = [whole.slice(rows - rows % batch_rows)]
             rows %= batch_rows
     if rows:
-        yield pa.concat_tables(held, promote_options="permissive")
+        yield concatenated(held, [name] * len(held))
 
 
 def _unreadable(source: Source, error: Exception) -> DataError:

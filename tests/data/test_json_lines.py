@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from resmem_cli.data import json_lines
+from resmem_cli.data import json_lines, sources, streams
 from resmem_cli.errors import DataError
 
 
@@ -98,12 +101,161 @@ def test_json_text_that_looks_like_dates_in_one_block_stays_text(file, read, val
     ]
 
 
-def test_json_dates_that_turn_into_other_text_in_a_later_block_are_refused(file, read, monkeypatch):
+def test_json_dates_may_turn_into_other_text_in_a_later_block(file, read, values, monkeypatch):
     monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 25)
-    path = file("a.jsonl", '{"a": "2024-01-01"}\n{"a": "2024-01-02"}\n{"a": "never"}\n')
+    words = ["2024-01-01", "2024-01-02", "never"]
+    assert values(read(file("a.jsonl", "".join(f'{{"a": "{word}"}}\n' for word in words)))) == [
+        {"a": word} for word in words
+    ]
+
+
+DATES = ["2024-07-01T10:00:00+02:00", "2024-07-01", "2024-07-01 10:00:00Z", "2024-07-01T10:00:00.123456789"]
+
+
+@pytest.mark.parametrize("block", [60, 1 << 20])
+@pytest.mark.parametrize("columns", [None, frozenset({"nested"})])
+def test_strings_are_text_as_written_at_every_depth(file, read, values, monkeypatch, *, block, columns):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    rows = [
+        {"n": i, "day": date, "nested": {"b": i, "day": date, "a": [date], "deep": [{"k": 1.5, "at": date}]}}
+        for i, date in enumerate(DATES)
+    ]
+    rows[1]["nested"] = None
+    rows.append({"n": 4, "nested": {"a": [], "deep": None, "new": DATES[0]}})
+    path = file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    batches = read(path, columns=columns)
+    every = {"b": None, "day": None, "a": None, "deep": None, "new": None}
+    for row in rows:
+        row["day"] = row.get("day")
+        row["nested"] = row["nested"] and every | row["nested"]
+    assert values(batches) == [{k: row[k] for k in columns or row} for row in rows]
+    assert batches[0].table.column_names == (["n", "day", "nested"] if columns is None else ["nested"])
+
+
+def exactly(values):
+    """Values with their types, decimals as the whole numbers that they are."""
+    return json.loads(json.dumps(values, default=int))
+
+
+WHOLE = st.integers(-(10**76) + 1, 10**76 - 1) | st.integers(2**63 - 2, 2**64) | st.integers(-(2**63) - 2, 2**63)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.lists(st.none() | WHOLE, min_size=1, max_size=6),
+    floats=st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=6, max_size=6),
+    block=st.sampled_from([30, 1 << 20]),
+)
+def test_whole_numbers_keep_all_digits(file, read, values, write, tmp_path, *, numbers, floats, block):
+    rows = [{"n": n, "f": f, "in": {"l": [n, n], "f": f}} for n, f in zip(numbers, floats, strict=False)]
+    path = file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_lines, "_BLOCK_BYTES", block)
+        batches = read(path)
+    assert exactly(values(batches)) == rows
+    write(tmp_path / "out.jsonl", *(batch.table for batch in batches))
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == rows
+    write(tmp_path / "out.csv", *(batch.table.select(["n"]) for batch in batches))
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ['""' if n is None else str(n) for n in numbers]
+
+
+@pytest.mark.parametrize("block", [30, 1 << 20])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[None, None], [1.5, 2.0]],
+        [[None, None, None], ["2024-01-01"]],
+        [[None, None], [{"a": 1}]],
+        [[None, None], None, []],
+        [{"a": [None, None]}, {"a": [True]}],
+        [[[None, None]], [[1]]],
+        [[None, None, 2**63]],
+    ],
+)
+def test_lists_may_begin_with_missing_elements(file, read, values, monkeypatch, *, rows, block):
+    """Arrow alone makes arrays of them that are shorter than they say."""
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    batches = read(file("a.jsonl", "".join(json.dumps({"x": row}) + "\n" for row in rows)))
+    for batch in batches:
+        batch.table.validate(full=True)
+    assert values(batches) == [{"x": row} for row in rows]
+
+
+def test_fractions_and_large_floats_beside_long_numbers_stay_floats(file, read, values):
+    rows = [{"a": 1e20, "b": 12345678901234567890, "c": 0.5}, {"a": 2.5, "b": 1, "c": 12345678901234567}]
+    batches = read(file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert batches[0].table.schema.types == [pa.float64(), pa.uint64(), pa.float64()]
+    assert values(batches) == [rows[0], rows[1] | {"c": 12345678901234568.0}]
+
+
+@pytest.mark.parametrize("block", [100, 1 << 20])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_has_a_greatest_depth(file, read, monkeypatch, *, block, opened, closed):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    before = '{"i": 1}\n\n{"i": 2, "z": null}\n'
+    for depth in (json_lines.MAX_DEPTH, 100_000):
+        path = file("a.jsonl", before + f'{{"i": 3, "z": {opened * depth}1{closed * depth}}}\n')
+        with pytest.raises(DataError) as caught:
+            read(path)
+        assert str(caught.value) == (
+            f"{path}, row 3 is nested more than 64 deep; write flat objects, or leave that column out"
+        )
+    depth = json_lines.MAX_DEPTH - 1
+    (batch,) = read(file("a.jsonl", before + f'{{"i": 3, "z": {opened * depth}1{closed * depth}}}\n'))
+    assert len(batch) == 3
+
+
+def test_brackets_in_strings_and_beside_each_other_are_no_depth(file, read, values):
+    rows = [{"a": "[" * 1000, "b": 'x"[{' * 100 + "\\"}, {"a": "[{" * 1000, "b": "\\"}]
+    rows = [row | {"v": [[float(i)] for i in range(500)]} for row in rows]
+    assert values(read(file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))) == rows
+
+
+def test_a_line_has_a_greatest_length(file, read, monkeypatch):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(json_lines, "MAX_ROW_BYTES", 1 << 10)
+    monkeypatch.setattr(streams, "MAX_ROW_BYTES", 1 << 10)
+    good = '{"a": "' + "x" * 900 + '"}\n'
+    assert len(read(file("a.jsonl", good * 20))[0]) == 20
+    path = file("a.jsonl", good * 2 + "\n" + '{"a": "' + "x" * 2000 + '"}\n' + good)
     with pytest.raises(DataError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path} is not a line of JSON like those before it (")
+    assert str(caught.value) == f"{path}, row 3 is longer than 0 MB; write one object a line"
+
+
+class _Endless:
+    """A line that never ends."""
+
+    def __init__(self) -> None:
+        self.n_read = 0
+
+    def read(self, n_bytes: int) -> bytes:
+        self.n_read += n_bytes
+        return b"x" * n_bytes
+
+
+def test_of_a_line_without_end_no_more_is_held_than_is_allowed():
+    raw = _Endless()
+    with pytest.raises(DataError, match="row 1 is longer than 64 MB"):
+        list(json_lines.read(sources.Source(Path("a.jsonl"), sources.Format.JSONL), raw, list))
+    assert raw.n_read < 100 << 20
+
+
+def test_a_byte_order_mark_and_blank_lines_are_passed_over(file, read, values):
+    assert values(read(file("a.jsonl", '\ufeff\n\n{"a": 1}\n \n\n{"a": 2}\r\n\n'))) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("line", ['{"a": "\\ud800"}', '{"a": 1, "a": 2}', '{"s": {"a": 1, "a": 2}}', '[{"a": 1}]', "5"])
+def test_what_is_json_but_no_row_is_named(file, read, line):
+    path = file("a.jsonl", '{"b": 1}\n\n' + line + "\n")
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert caught.value.message.startswith(f"{path}, row 2 is not a line of JSON like those before it (")
+
+
+def test_numbers_that_json_does_not_have_are_read_as_python_writes_them(file, read):
+    (batch,) = read(file("a.jsonl", '{"a": NaN}\n{"a": Infinity}\n{"a": -Infinity}\n'))
+    assert str(batch.table["a"].to_pylist()) == "[nan, inf, -inf]"
 
 
 def test_a_json_line_longer_than_a_block_is_read(file, read, values, monkeypatch):
@@ -111,11 +263,9 @@ def test_a_json_line_longer_than_a_block_is_read(file, read, values, monkeypatch
     assert values(read(file("a.jsonl", f'{{"a": "{"x" * 500}"}}\n{{"a": "y"}}'))) == [{"a": "x" * 500}, {"a": "y"}]
 
 
-def test_json_lines_are_valid_json_whatever_the_numbers(write, tmp_path):
-    nan, infinity = float("nan"), float("inf")
-    table = pa.table(
-        {"x": [nan, infinity, 1.5], "l": [[nan], [1.0, None], []], "s": [{"a": -infinity}, {"a": 1.0}, None]}
-    )
+def test_json_lines_are_valid_json_also_where_there_is_no_number(write, tmp_path):
+    nan = float("nan")
+    table = pa.table({"x": [nan, None, 1.5], "l": [[nan], [1.0, None], []], "s": [{"a": nan}, {"a": 1.0}, None]})
     write(tmp_path / "a.jsonl", table)
 
     def refuse(constant: str) -> None:
@@ -127,6 +277,17 @@ def test_json_lines_are_valid_json_whatever_the_numbers(write, tmp_path):
         {"x": None, "l": [1.0, None], "s": {"a": 1.0}},
         {"x": 1.5, "l": [], "s": None},
     ]
+
+
+@pytest.mark.parametrize("value", [float("inf"), [float("-inf")], {"a": [float("inf")]}])
+def test_an_infinite_number_is_refused_as_json_and_nothing_is_left(write, tmp_path, value):
+    with pytest.raises(DataError) as caught:
+        write(tmp_path / "a.jsonl", pa.table({"x": pa.array([value])}))
+    assert str(caught.value) == (
+        "the column 'x' holds an infinite number, which JSON does not have; leave it out with --keep, or write CSV or "
+        "Parquet"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

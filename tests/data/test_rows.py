@@ -79,8 +79,7 @@ def test_types_that_cannot_be_joined_are_refused():
     with pytest.raises(DataError) as caught:
         concatenate([rows("a.parquet", [1]), rows("b.parquet", ["x"])])
     assert str(caught.value) == (
-        "a.parquet and the other inputs hold different types under one name "
-        "(Unable to merge: Field x has incompatible types: int64 vs string); convert them to the same types"
+        "the column 'x' is int64 in a.parquet and string in b.parquet; give it one type in all inputs"
     )
 
 

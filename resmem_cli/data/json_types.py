@@ -1,0 +1,147 @@
+"""The types of JSON: text stays text, whole numbers keep their digits, and the rest is Arrow's choice."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from resmem_cli.data import promotion
+
+_WHOLE_NUMBER = re.compile(rb"(?<![.0-9])[0-9]{16,}+(?![.eE])")
+_EXACT = float(2**53)  # up to here a 64-bit float has all whole numbers
+_WHOLE_TYPES = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
+IsMeant = Callable[[pa.DataType], bool]
+
+
+def inferred(block: bytes, known: pa.Schema | None) -> pa.Table:
+    """Return lines of JSON with types of their own where none are known.
+
+    Raises:
+        pa.ArrowInvalid: a line is no JSON, or not of the types that are known or that lines before it have.
+    """
+    table = _parsed(block, known)
+    names = table.column_names
+    if any(_leaves(field.type, pa.types.is_timestamp) for field in table.schema):
+        # Text that looks like dates: Arrow is told what it is.
+        texts = only(table.schema, lambda each: pa.types.is_string(each) or pa.types.is_timestamp(each))
+        as_text = [
+            pa.field(each.name, _replaced(each.type, pa.types.is_timestamp, pa.string())) for each in texts or ()
+        ]
+        types, _ = promotion.common_schema(pa.schema(as_text), known or pa.schema([]))
+        table = _parsed(block, types).select(names)
+    if not any(any(_large(column.combine_chunks())) for column in table.columns):
+        return table
+    return _with_all_digits(block, table) if _WHOLE_NUMBER.search(block) else table
+
+
+def only(schema: pa.Schema | None, is_meant: IsMeant) -> pa.Schema | None:
+    """Return the columns of these types, and of nested ones the parts of these types; None for none."""
+    pruned = {} if schema is None else {field.name: _pruned(field.type, is_meant) for field in schema}
+    kept = {name: found for name, found in pruned.items() if found is not None}
+    return pa.schema(kept) if kept else None
+
+
+def _with_all_digits(block: bytes, table: pa.Table) -> pa.Table:
+    """Read floats again that may have been whole numbers with more digits than a float keeps."""
+    for at, field in enumerate(table.schema):
+        are_large = _large(table.column(at).combine_chunks())
+        names = _float_names(field.type, field.name)
+        chosen: list[pa.DataType] = [pa.float64()] * len(are_large)
+        for leaf in np.flatnonzero(are_large):
+            for whole in () if _has_float(block, names[leaf]) else _WHOLE_TYPES:
+                types = [*chosen[:leaf], whole, *chosen[leaf + 1 :]]
+                wanted = pa.schema([pa.field(field.name, _with_floats(field.type, iter(types)))])
+                try:
+                    column = _parsed(block, wanted).column(field.name)
+                except (pa.ArrowInvalid, pa.ArrowTypeError):
+                    continue  # there are even longer numbers
+                table, chosen = table.set_column(at, field.name, column), types
+                break
+    return table
+
+
+def _with_floats(arrow_type: pa.DataType, types: Iterator[pa.DataType]) -> pa.DataType:
+    """Return a type with those given in the place of its floats, in their order."""
+    if pa.types.is_struct(arrow_type):
+        return pa.struct([pa.field(field.name, _with_floats(field.type, types)) for field in arrow_type])
+    if pa.types.is_list(arrow_type):
+        return pa.list_(_with_floats(arrow_type.value_type, types))
+    return next(types) if pa.types.is_float64(arrow_type) else arrow_type
+
+
+def _float_names(arrow_type: pa.DataType, name: str) -> list[str]:
+    """Return the name of each part that is floats, in the order of `_large`."""
+    if pa.types.is_struct(arrow_type):
+        return [each for field in arrow_type for each in _float_names(field.type, field.name)]
+    if pa.types.is_list(arrow_type):
+        return _float_names(arrow_type.value_type, name)
+    return [name] if pa.types.is_float64(arrow_type) else []
+
+
+def _has_float(block: bytes, name: str) -> bool:
+    """Whether a number of this name is written with a fraction or an exponent."""
+    key = re.escape(json.dumps(name, ensure_ascii=False).encode())
+    return re.search(key + rb'\s*:[^"{}]*?[0-9](?:\.[0-9]|[eE])', block) is not None
+
+
+def _large(array: pa.Array) -> list[bool]:
+    """Return of each part that is floats whether some are so large that they may have lost digits."""
+    if pa.types.is_struct(array.type):
+        return [found for part in array.flatten() for found in _large(part)]
+    if pa.types.is_list(array.type):
+        return _large(array.flatten())
+    if not pa.types.is_float64(array.type):
+        return []
+    return [bool(pc.any(pc.greater_equal(pc.abs(array), _EXACT)).as_py())]
+
+
+def _leaves(arrow_type: pa.DataType, is_meant: IsMeant) -> bool:
+    """Whether a type is, or has a part, of those meant."""
+    return _pruned(arrow_type, is_meant) is not None
+
+
+def _pruned(arrow_type: pa.DataType, is_meant: IsMeant) -> pa.DataType | None:
+    if pa.types.is_struct(arrow_type):
+        parts = {field.name: _pruned(field.type, is_meant) for field in arrow_type}
+        kept = [pa.field(name, found) for name, found in parts.items() if found is not None]
+        return pa.struct(kept) if kept else None
+    if pa.types.is_list(arrow_type):
+        inner = _pruned(arrow_type.value_type, is_meant)
+        return None if inner is None else pa.list_(inner)
+    return arrow_type if is_meant(arrow_type) else None
+
+
+def _replaced(arrow_type: pa.DataType, is_meant: IsMeant, new: pa.DataType) -> pa.DataType:
+    """Return a type with another in the place of those meant."""
+    if pa.types.is_struct(arrow_type):
+        return pa.struct([pa.field(field.name, _replaced(field.type, is_meant, new)) for field in arrow_type])
+    if pa.types.is_list(arrow_type):
+        return pa.list_(_replaced(arrow_type.value_type, is_meant, new))
+    return new if is_meant(arrow_type) else arrow_type
+
+
+def _parsed(block: bytes, schema: pa.Schema | None) -> pa.Table:
+    table = _read(block, schema)
+    try:
+        table.validate()
+    except pa.ArrowInvalid:
+        # Of a list whose first elements are null, before it is known what they are, Arrow forgets some: it is told.
+        nested = [field for field in table.schema if pa.types.is_nested(field.type)]
+        types = pa.schema([pa.field(each.name, _replaced(each.type, pa.types.is_null, pa.string())) for each in nested])
+        told, _ = promotion.common_schema(types, schema or pa.schema([]))
+        return promotion.cast_table(_read(block, told), table.schema)
+    return table
+
+
+def _read(block: bytes, schema: pa.Schema | None) -> pa.Table:
+    return pyarrow.json.read_json(
+        pa.BufferReader(block),
+        read_options=pyarrow.json.ReadOptions(block_size=len(block) + 1, use_threads=False),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema),
+    )
