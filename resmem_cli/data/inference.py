@@ -73,7 +73,8 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     """
     candidates = _candidates(parts[0], roles)
     parts, of_weight = _with_weight(parts, roles.weight_column)
-    rows = _typed(parts, {*candidates, roles.target, *roles.given, *filter(None, [roles.weight_column])}, roles)
+    of_roles = filter(None, (roles.id_column, roles.weight_column))
+    rows = _typed(parts, {*candidates, roles.target, *roles.given, *of_roles}, roles)
     keep, notes = _that_count(rows, roles)
     text = None
     if _may_be_classes(rows, roles):
@@ -127,7 +128,7 @@ def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
 
 
 def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:
-    if name in roles.categories:
+    if name in roles.categories or name == roles.id_column:
         return kinds.as_category(rows, name)
     if rows.is_text:
         return text_kinds.infer(rows, name)

@@ -16,14 +16,14 @@ models of the folds and the final one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, stored, stored_number
+from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, stored, stored_number
 
-_KEPT = 2_001  # scores, evenly spaced by rank: enough for levels in steps of a thousandth
+_KEPT = 20_001  # scores, evenly spaced by rank: enough for levels in steps of a ten-thousandth
 _SHARES = (0.1, 0.3, 1.0, 3.0, math.inf)  # of the median spread; with the last all intervals are equally wide
 _NARROWEST_AT = 0.9
 
@@ -33,14 +33,17 @@ class Calibration:
     """What held-out rows say of errors.
 
     Attributes:
-        scores: [at most 2,001] ascending.
-        n_rows: how many rows they stand for.
+        scores: [at most 20,001] ascending.
+        n_rows: how many rows they stand for: themselves, but in a calibration of an older resmem, which thinned them.
         offset: c, in the target's units; infinite where the spread says nothing. 0 for classes.
+        rows: [as many] the position of the memorised row that each is of, so that it is forgotten with the row; None
+            if it is not known.
     """
 
     scores: Floats
     n_rows: int
     offset: float = 0.0
+    rows: Integers | None = None
 
     def quantile(self, level: float) -> float:
         """Return the score that a new row exceeds with a probability of at most 1 - `level`; infinite if none is."""
@@ -50,7 +53,16 @@ class Calibration:
         return float(self.scores[math.ceil((rank - 1) * (len(self.scores) - 1) / max(self.n_rows - 1, 1))])
 
     def to_arrays(self) -> Arrays:
-        return {"scores": self.scores, "n_rows": np.array(self.n_rows), "offset": np.array(self.offset)}
+        rows = {} if self.rows is None else {"rows": self.rows}
+        return {"scores": self.scores, "n_rows": np.array(self.n_rows), "offset": np.array(self.offset), **rows}
+
+    def moved(self, to: Integers) -> Calibration:
+        """Return what stays when row i is at `to[i]` now, or gone, which is -1."""
+        if self.rows is None:
+            return self
+        rows = to[self.rows]
+        stays = rows >= 0
+        return replace(self, scores=self.scores[stays], n_rows=int(stays.sum()), rows=rows[stays])
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Calibration:
@@ -60,23 +72,26 @@ class Calibration:
         rises = bool((np.diff(scores) >= 0).all()) and not np.isnan(scores).any()
         if not rises or n_rows < len(scores) or (n_rows > 0) != (len(scores) > 0) or not offset >= 0:
             raise ValueError("the scores of held-out rows do not rise, or are not as many as they stand for")
-        return cls(scores, n_rows, offset)
+        rows = stored(arrays, "rows", WHOLE, len(scores)) if "rows" in arrays else None
+        if rows is not None and n_rows != len(scores):
+            raise ValueError("the scores of held-out rows are not as many as the rows")
+        return cls(scores, n_rows, offset, rows)
 
 
-def of_numbers(errors: Floats, spreads: Floats) -> Calibration:
-    """Calibrate by [n] absolute errors of held-out rows, and their [n] spreads."""
+def of_numbers(errors: Floats, spreads: Floats, rows: Integers | None = None) -> Calibration:
+    """Calibrate by [n] absolute errors of held-out rows, their [n] spreads, and which [n] rows they are."""
     usual = float(np.median(spreads))
     tried = []
     for offset in [share * usual for share in _SHARES] if usual > 0 else [math.inf]:
-        found = _thinned(errors / _scale(spreads, offset), offset)
+        found = _thinned(errors / _scale(spreads, offset), offset, rows)
         width = found.quantile(_NARROWEST_AT) * _scale(spreads, found.offset).mean()
         tried.append((width, found))
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def of_classes(probabilities: Floats, y: Floats) -> Calibration:
-    """Calibrate by [n, classes] probabilities of held-out rows, and their [n] classes."""
-    return _thinned(1 - probabilities[np.arange(len(y)), y.astype(np.int64)], 0.0)
+def of_classes(probabilities: Floats, y: Floats, rows: Integers | None = None) -> Calibration:
+    """Calibrate by [n, classes] probabilities of held-out rows, their [n] classes, and which [n] rows they are."""
+    return _thinned(1 - probabilities[np.arange(len(y)), y.astype(np.int64)], 0.0, rows)
 
 
 def interval(prediction: Floats, spreads: Floats, calibration: Calibration, level: float) -> tuple[Floats, Floats]:
@@ -109,8 +124,8 @@ def _scale(spreads: Floats, offset: float) -> Floats:
     return np.ones_like(spreads) if math.isinf(offset) else spreads + offset
 
 
-def _thinned(scores: Floats, offset: float) -> Calibration:
-    ordered = np.sort(scores)
-    if len(ordered) > _KEPT:
-        ordered = ordered[np.ceil(np.linspace(0, len(ordered) - 1, _KEPT)).astype(np.int64)]
-    return Calibration(ordered, len(scores), offset)
+def _thinned(scores: Floats, offset: float, rows: Integers | None) -> Calibration:
+    order = np.argsort(scores, kind="stable")
+    if len(order) > _KEPT:
+        order = order[np.ceil(np.linspace(0, len(order) - 1, _KEPT)).astype(np.int64)]
+    return Calibration(scores[order], len(order), offset, None if rows is None else rows[order])

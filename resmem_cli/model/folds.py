@@ -63,6 +63,7 @@ class Fold:
         views: per place, the neighbours.
         trained: the fold's encoders, per place that has one.
         whole: the views of the memories before they were condensed; none if they were not.
+        rows: [q] where the rows stand among all that the folds were made of, if that is known.
     """
 
     y: Floats
@@ -72,6 +73,7 @@ class Fold:
     views: dict[Place, View]
     trained: dict[Place, Neighbourhood]
     whole: dict[Place, View] = field(default_factory=dict)
+    rows: Integers | None = None
 
     def take(self, rows: Integers) -> Fold:
         return Fold(
@@ -82,6 +84,7 @@ class Fold:
             {place: view.take(rows) for place, view in self.views.items()},
             self.trained,
             {place: view.take(rows) for place, view in self.whole.items()},
+            None if self.rows is None else self.rows[rows],
         )
 
 
@@ -255,7 +258,8 @@ def _joined(queries: Rows, group: Integers, found: Sequence[_OfBase]) -> Fold:
     trained = {Place(base, *where): state for base, half in enumerate(found) for where, state in half.trained.items()}
     whole = {Place(base, *where): view for base, half in enumerate(found) for where, view in half.whole.items()}
     weight = np.ones(len(queries.y)) if queries.weight is None else queries.weight
-    return Fold(queries.y, weight, group, tuple(half.predictions for half in found), views, trained, whole)
+    predictions = tuple(half.predictions for half in found)
+    return Fold(queries.y, weight, group, predictions, views, trained, whole, queries.positions)
 
 
 def _run_fold(rows: Rows, plan: Plan, remembered: Integers, asked: Integers, threads: int) -> _OfBase:

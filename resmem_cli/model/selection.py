@@ -183,9 +183,11 @@ class _Judge:
                 each = [scoring.spreads(fold, member.place, member.settings) for member in members]
                 spreads.append(np.average(each, axis=0, weights=[member.weight for member in members]))
         y, whole = np.concatenate([fold.y for fold in self._whole_folds]), np.concatenate(predictions)
+        known = [fold.rows for fold in self._whole_folds if fold.rows is not None]
+        rows = np.concatenate(known) if len(known) == len(self._whole_folds) else None
         if whole.shape[1] > 1:
-            return conformal.of_classes(whole, y)
-        return conformal.of_numbers(np.abs(y - whole[:, 0]), np.concatenate(spreads))
+            return conformal.of_classes(whole, y, rows)
+        return conformal.of_numbers(np.abs(y - whole[:, 0]), np.concatenate(spreads), rows)
 
     def _whole_loss(self, elsewhere: Sequence[Sequence[Member]], weight: Floats) -> float:
         """Return the mean loss of what the other folds chose, had the memories not been condensed."""

@@ -29,6 +29,7 @@ class Rows:
         is_new: [n] whether the stored base was fitted without the row.
         is_valid: [n] whether the row was given to decide by (`--valid`): only such rows are held out then. None if
             there are none.
+        positions: [n] where each stood among the rows that these were taken of; None if they were not.
     """
 
     X: Floats
@@ -36,11 +37,13 @@ class Rows:
     weight: Floats | None
     is_new: NDArray[np.bool_]
     is_valid: NDArray[np.bool_] | None = None
+    positions: Integers | None = None
 
     def take(self, rows: Integers) -> Rows:
         weight = None if self.weight is None else self.weight[rows]
         is_valid = None if self.is_valid is None else self.is_valid[rows]
-        return Rows(self.X[rows], self.y[rows], weight, self.is_new[rows], is_valid)
+        positions = rows if self.positions is None else self.positions[rows]
+        return Rows(self.X[rows], self.y[rows], weight, self.is_new[rows], is_valid, positions)
 
 
 @dataclass(frozen=True)

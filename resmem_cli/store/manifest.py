@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -27,19 +28,26 @@ _OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
 # Before format 4.
 _BOOSTED, _BOOSTED_ONCE = ("boosting", "poisson"), {"bags": 1, "max_features": 1.0}
 # What `write` adds to every manifest, and what names its generation.
-STAMPED = ("format", "resmem", "libraries", "id", "parts")
+DATED = ("format", "resmem", "libraries")
+STAMPED = (*DATED, "id", "parts")
 _MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a manifest, whole or not at all; the same content gives the same bytes."""
+def write(path: Path, content: Mapping[str, Any], *, modified: int | None = None) -> None:
+    """Write a manifest, whole or not at all; the same content gives the same bytes.
+
+    `modified` is when it is to look written, in nanoseconds.
+    """
     stamped = {"format": FORMAT, "resmem": __version__, "libraries": {name: version(name) for name in _LIBRARIES}}
     if path.exists() and not path.is_file():  # into a pipe or a device it would be written as it is
         raise OutputError(f"'{path}' is not a regular file", "remove it")
     text = json.dumps(stamped | _plain(dict(content)), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(path) as stream:
         stream.write(text.encode() + b"\n")
+        if modified is not None:
+            stream.flush()
+            os.utime(stream.fileno(), ns=(modified, modified))
 
 
 def read(path: Path) -> dict[str, Any]:

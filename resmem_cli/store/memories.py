@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import BYTE, FLOAT, HASH, WHOLE, Arrays, stored
+from resmem_cli.data.kinds import Kind
+from resmem_cli.data.schema import Schema
+from resmem_cli.model.arrays import BYTE, FLOAT, HASH, WHOLE, Arrays, Floats, stored
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.resmem import Remembered
 
@@ -53,15 +55,25 @@ class MemoryRows:
         hashes: [n] of what is in it.
         ids: [n] if there is an id column.
         weight: [n] if there is a column of weights.
+        codes: [n, columns] which categories it has, as `category_codes` gives them; None if there are no such columns,
+            or in a memory of an older resmem.
     """
 
     hashes: NDArray[np.uint64]
     ids: Sequence[str] | None
     weight: NDArray[np.float64] | None = None
+    codes: NDArray[Any] | None = None
+
+    def take(self, which: NDArray[np.bool_]) -> MemoryRows:
+        """Return some of these rows."""
+        ids = None if self.ids is None else [self.ids[i] for i in np.flatnonzero(which).tolist()]
+        weight, codes = (None if each is None else each[which] for each in (self.weight, self.codes))
+        return MemoryRows(self.hashes[which], ids, weight, codes)
 
     def to_arrays(self) -> Arrays:
         weight = {} if self.weight is None else {"weight": self.weight}
-        return {"hashes": self.hashes, **weight, **packed(self.ids)}
+        codes = {} if self.codes is None else {"codes": self.codes}
+        return {"hashes": self.hashes, **weight, **codes, **_packed(self.ids)}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> MemoryRows:
@@ -70,7 +82,52 @@ class MemoryRows:
         weight = stored(arrays, "weight", FLOAT, len(hashes)) if "weight" in arrays else None
         if weight is not None and (weight < 0).any():
             raise ValueError("a row has a weight below 0")
-        return cls(hashes, ids_of(arrays, len(hashes)), weight)
+        return cls(hashes, _ids_of(arrays, len(hashes)), weight, _codes_of(arrays, len(hashes)))
+
+
+@dataclass(frozen=True)
+class TrainedRows:
+    """What is kept of each row that trained the bases, so that it is recognised and can be forgotten.
+
+    Attributes:
+        hashes: [n] of what is in it.
+        ids: [n] if there is an id column; None also in a base of an older resmem.
+        codes: [n, columns] which categories it has, as `MemoryRows`.
+    """
+
+    hashes: NDArray[np.uint64]
+    ids: Sequence[str] | None = None
+    codes: NDArray[Any] | None = None
+
+    def to_arrays(self) -> Arrays:
+        return {"hashes": self.hashes, **({} if self.codes is None else {"codes": self.codes}), **_packed(self.ids)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> TrainedRows:
+        """Return what `to_arrays` was asked of; KeyError or ValueError if they are no such arrays."""
+        hashes = stored(arrays, "hashes", HASH, None)
+        return cls(hashes, _ids_of(arrays, len(hashes)), _codes_of(arrays, len(hashes)))
+
+    def take(self, which: NDArray[np.bool_]) -> TrainedRows:
+        """Return some of these rows."""
+        ids = None if self.ids is None else [self.ids[i] for i in np.flatnonzero(which).tolist()]
+        return TrainedRows(self.hashes[which], ids, None if self.codes is None else self.codes[which])
+
+
+def category_codes(X: Floats, schema: Schema) -> NDArray[Any] | None:
+    """Return [n, columns] which of its categories each row has in the columns that have such, from 1.
+
+    It is 0 where none is known. None if there are no such columns.
+    """
+    places = [
+        (at, len(column.categories))
+        for column, at in zip(schema.columns, schema.starts, strict=True)
+        if column.kind is Kind.CATEGORY
+    ]
+    if not places:
+        return None
+    codes = np.column_stack([np.where(X[:, at] < n, X[:, at] + 1, 0) for at, n in places])
+    return codes.astype(np.min_scalar_type(max(n for _, n in places)))
 
 
 @dataclass(frozen=True)
@@ -114,7 +171,7 @@ class Ids(Sequence[str]):
         return self._data[start : int(self._ends[position])].decode()
 
 
-def ids_of(arrays: Arrays, n_rows: int) -> Ids | None:
+def _ids_of(arrays: Arrays, n_rows: int) -> Ids | None:
     """Return the stored ids of rows, None if they have none; KeyError or ValueError if the arrays are none of ids."""
     if "id_ends" not in arrays:
         return None
@@ -128,7 +185,16 @@ def ids_of(arrays: Arrays, n_rows: int) -> Ids | None:
     return Ids(text, ends)
 
 
-def packed(ids: Sequence[str] | None) -> Arrays:
+def _codes_of(arrays: Arrays, n_rows: int) -> NDArray[Any] | None:
+    if "codes" not in arrays:
+        return None
+    codes = arrays["codes"]
+    if codes.dtype.kind != "u" or codes.ndim != 2 or len(codes) != n_rows:
+        raise ValueError(f"codes holds {codes.shape} of {codes.dtype}, not those of the categories of {n_rows} rows")
+    return codes
+
+
+def _packed(ids: Sequence[str] | None) -> Arrays:
     if ids is None:
         return {}
     encoded = [text.encode() for text in ids]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics, representation
@@ -23,7 +24,7 @@ from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
 from resmem_cli.model.resmem import Corrected, Remembered, ResMem
 from resmem_cli.store import described, estimators, files, graph_file, manifest, parts
-from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows
+from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows, TrainedRows
 
 _RETRIES = 5
 
@@ -136,9 +137,21 @@ def load_for_change(directory: Path) -> StoredMemories:
             cells = Cells(memory.index.points_at(np.arange(len(memory.counts))), memory.counts, members)
             built = Remembered(member, cells, own, said.get("max_cells"), points)
             memories.append(MemoryPart(built, float(said["weight"]), said["residuals"]))
+        for codes in (rows.codes, _trained_rows(directory, _read_base(directory)).codes):
+            if codes is not None:
+                _check_codes(codes, model.base.schema)
+        if model.calibration is not None and model.calibration.rows is not None:
+            held_out = model.calibration.rows
+            if len(held_out) and not 0 <= held_out.min() <= held_out.max() < len(rows.hashes):
+                raise _other_memory(directory)
         return StoredMemories(model.base, tuple(memories), rows, model.calibration)
 
     return _steadily(directory, read)
+
+
+def trained_rows(directory: Path) -> TrainedRows:
+    """Return what is kept of the rows that trained the bases."""
+    return _steadily(directory, lambda: _trained_rows(directory, _read_base(directory)))
 
 
 def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
@@ -260,6 +273,8 @@ def _one_base(
 def _model(directory: Path) -> StoredModel:
     base_content, content = _read_base(directory), _read_memory(directory)
     if content["base"] not in (base_content["id"], *base_content.get("was", ())):
+        if _read_base(directory)["id"] != base_content["id"]:  # a writer came between
+            raise FileNotFoundError(errno.ENOENT, "the bases", str(directory / manifest.BASE))
         raise ModelError(
             f"the memory of '{directory}' belongs to another base (the base was fitted again since)",
             f"run: resmem fit-residual TRAIN --model {directory}",
@@ -326,6 +341,12 @@ def _remembered(
     return RememberedRows(cells, rows.ids), rows, of_each
 
 
+def _check_codes(codes: NDArray[Any], schema: Schema) -> None:
+    counts = [len(column.categories) for column in schema.columns if column.kind is Kind.CATEGORY]
+    if codes.shape[1] != len(counts) or (codes > np.array(counts)).any():
+        raise ValueError("the categories of the rows are not those of the schema")
+
+
 def _other_memory(directory: Path) -> ModelError:
     return ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
 
@@ -333,3 +354,8 @@ def _other_memory(directory: Path) -> ModelError:
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
     return as_stored(parts.load_arrays(paths[parts.ROWS]), "hashes", HASH, None)
+
+
+def _trained_rows(directory: Path, content: Mapping[str, Any]) -> TrainedRows:
+    paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
+    return TrainedRows.from_arrays(parts.load_arrays(paths[parts.ROWS]))

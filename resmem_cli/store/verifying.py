@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics
-from resmem_cli.model.arrays import HASH, stored
 from resmem_cli.model.resmem import Corrected
 from resmem_cli.store import described, manifest, ownership, parts, reading, trial, using
+from resmem_cli.store.memories import TrainedRows
 
 _AGAIN = "fit the model again"
 
@@ -88,7 +88,7 @@ def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:
 
 def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
     paths = parts.checked(directory, content["id"], content["parts"])
-    n_hashes = len(stored(parts.load_arrays(paths[parts.ROWS]), "hashes", HASH, None))
+    n_hashes = len(TrainedRows.from_arrays(parts.load_arrays(paths[parts.ROWS])).hashes)
     if n_hashes + content.get("forgotten", 0) != content["rows"]:
         raise ModelError(f"'{directory}' has {n_hashes} hashes of {content['rows']} rows", _AGAIN)
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
@@ -24,11 +22,11 @@ from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.resmem import Remembered
 from resmem_cli.store import estimators, manifest, ownership, parts
-from resmem_cli.store.memories import MemoryPart, MemoryRows
+from resmem_cli.store.memories import MemoryPart, MemoryRows, TrainedRows
 from resmem_cli.store.reading import StoredBase
 
 
-def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -> str:
+def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
     """Write a new generation of the bases and return its id; a memory that is there becomes stale."""
     content = {
         "bases": [asdict(spec) for spec in stored.specs],
@@ -37,13 +35,13 @@ def save_base(directory: Path, stored: StoredBase, hashes: NDArray[np.uint64]) -
         "schema": stored.schema.to_json(),
     }
     with parts.writing(directory) as folder:
-        parts.save_arrays(folder / parts.ROWS, {"hashes": hashes})
+        parts.save_arrays(folder / parts.ROWS, rows.to_arrays())
         for i, base in enumerate(stored.bases):
             parts.save_arrays(folder / parts.numbered(parts.ARRAYS, i), base.to_arrays())
             if base.stored_as is not None:
                 data = estimators.to_bytes(base.estimator) if base.stored_as == estimators.SKOPS else base.estimator
                 (folder / parts.numbered(f"{parts.ESTIMATOR}.{base.stored_as}", i)).write_bytes(data)
-        return _publish(folder, directory / manifest.BASE, content)
+        return publish(folder, directory / manifest.BASE, content)
 
 
 def save_memory(
@@ -76,7 +74,7 @@ def save_memory(
             parts.save_arrays(folder / parts.CALIBRATION, calibration.to_arrays())
         for i, memory in enumerate(memories):
             _save_one(folder, memory.remembered, i)
-        return _publish(folder, directory / manifest.MEMORY, content)
+        return publish(folder, directory / manifest.MEMORY, content)
 
 
 def replace_memory(
@@ -96,34 +94,26 @@ def replace_memory(
     )
 
 
-def forget_in_base(directory: Path, hashes: NDArray[np.uint64]) -> int:
-    """Write a new generation of the bases that has none of these hashes of rows, and return how many went.
-
-    The memory that is there still belongs to it: between this and a new memory, readers find both.
-    """
-    content = manifest.read(directory / manifest.BASE)
-    paths = parts.checked(directory, content["id"], content["parts"])
-    known = parts.load_arrays(paths[parts.ROWS])["hashes"]
-    stays = ~np.isin(known, hashes)
-    n_gone = int((~stays).sum())
-    if n_gone:
-        with parts.writing(directory) as folder:
-            for name, path in paths.items():
-                if name != parts.ROWS:
-                    shutil.copyfile(path, folder / name)
-            parts.save_arrays(folder / parts.ROWS, {"hashes": known[stays]})
-            kept = {name: value for name, value in content.items() if name not in manifest.STAMPED}
-            kept["forgotten"] = content.get("forgotten", 0) + n_gone
-            kept["was"] = [*content.get("was", []), content["id"]]
-            _publish(folder, directory / manifest.BASE, kept)
-    return n_gone
-
-
 def sweep(directory: Path) -> None:
     """Remove the generations that no manifest names: older ones, and what a writer left that failed or was killed."""
     keep = _named(directory)
     if keep is not None:
+        _drop_was(directory)
         ownership.sweep(directory, keep)
+
+
+def _drop_was(directory: Path) -> None:
+    """Forget which generation the bases were, once the memory belongs to the present one: its name is a hash of it.
+
+    base.json stays as old as it is, or make would fit the memory again.
+    """
+    path = directory / manifest.BASE
+    if not path.exists() or not (directory / manifest.MEMORY).exists():
+        return
+    base = manifest.read(path)
+    if "was" in base and manifest.read(directory / manifest.MEMORY).get("base") == base["id"]:
+        kept = {name: value for name, value in base.items() if name not in ("was", *manifest.DATED)}
+        manifest.write(path, kept, modified=path.stat().st_mtime_ns)
 
 
 def _named(directory: Path) -> set[str] | None:
@@ -152,11 +142,12 @@ def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
     parts.save_arrays(folder / parts.numbered(parts.ARRAYS, position), arrays)
 
 
-def _publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:
+def publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:
     """Give finished parts their name, make them the present generation by their manifest, and return the name."""
     record = parts.record(folder)
     before = _present(path)
-    identity = parts.publish(folder, record, repr(content))
+    # Not of what is replaced: that may hold what is to be forgotten.
+    identity = parts.publish(folder, record, repr({name: content[name] for name in content if name != "was"}))
     try:
         manifest.write(path, {"id": identity, **content, "parts": parts.to_json(record)})
     finally:

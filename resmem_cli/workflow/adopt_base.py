@@ -23,6 +23,7 @@ from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.splitting import Rows
 from resmem_cli.store import estimators, locking, ownership, trial, writing
+from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.fit_base import FittedBase
@@ -30,7 +31,7 @@ from resmem_cli.workflow.inputs import Input, Report, silent
 
 # Probabilities may miss a sum of 1 by so much: some are written with two digits.
 _SUM_TOLERANCE = 0.05
-_NOT_SEEN = np.empty(0, np.uint64)  # which rows trained a base from elsewhere is not known
+_NOT_SEEN = TrainedRows(np.empty(0, np.uint64))  # which rows trained a base from elsewhere is not known
 _MOST_BYTES = 2 << 30
 _TRIED_ROWS = 5_000
 

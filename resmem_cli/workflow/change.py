@@ -15,8 +15,8 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import memorising
 from resmem_cli.model.splitting import Rows
-from resmem_cli.store import locking, reading, using, writing
-from resmem_cli.store.memories import MemoryPart, MemoryRows
+from resmem_cli.store import erasing, locking, reading, using, writing
+from resmem_cli.store.memories import MemoryPart, MemoryRows, TrainedRows, category_codes
 from resmem_cli.store.reading import StoredMemories
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow import threads as threading
@@ -71,8 +71,9 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         with using.used(model):
             parts = _rebuilt(stored, kept, new, count)
         report("writing")
-        rows = _joined_rows(stored.rows, kept, new)
-        writing.replace_memory(model, parts, rows, stored.calibration)
+        rows = _joined_rows(stored, kept, new)
+        calibration = None if stored.calibration is None else stored.calibration.moved(_moved(stored.rows, kept, new))
+        writing.replace_memory(model, parts, rows, calibration)
     return Changed(
         n_rows=len(rows.hashes),
         n_added=len(new.y),
@@ -120,7 +121,11 @@ def forget(
             raise UsageError(
                 f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
             )
-        gone, not_found = _named(stored, ids, rows, where, report)
+        trained = reading.trained_rows(model)
+        if rows is not None:
+            report("reading")
+        found = _named(stored, trained, ids, rows, where)
+        gone = found.remembered
         if gone.all():
             raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
         report(f"memorising {int((~gone).sum()):,} rows")
@@ -128,41 +133,62 @@ def forget(
         with using.used(model):
             parts = _rebuilt(stored, ~gone, nothing, count)
         report("writing")
-        left = _joined_rows(known, ~gone, nothing)
-        forgotten = np.setdiff1d(known.hashes[gone], left.hashes)  # an equal row that stays keeps its hash
-        n_trained = writing.forget_in_base(model, forgotten)
-        writing.replace_memory(model, parts, left, stored.calibration)
+        left = _joined_rows(stored, ~gone, nothing)
+        n_trained = erasing.forget_in_base(model, found.trained, known.take(gone), left)
+        calibration = None if stored.calibration is None else stored.calibration.moved(_moved(known, ~gone, nothing))
+        writing.replace_memory(model, parts, left, calibration)
     return Changed(
         n_rows=len(left.hashes),
         n_added=0,
         n_removed=int(gone.sum()),
-        not_found=not_found,
+        not_found=found.not_found,
         n_trained=n_trained,
         recall=_recall(parts),
     )
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Which rows are meant: [n] of those remembered, [m] of those that trained the bases, and ids that none has."""
+
+    remembered: NDArray[np.bool_]
+    trained: NDArray[np.bool_]
+    not_found: tuple[str, ...]
+
+
 def _named(
-    stored: StoredMemories, ids: Sequence[str], rows: Input | None, where: Sequence[tuple[str, str]], report: Report
-) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Return [n] which of the remembered rows are meant, at least one, and the ids that none of them has."""
+    stored: StoredMemories,
+    trained: TrainedRows,
+    ids: Sequence[str],
+    rows: Input | None,
+    where: Sequence[tuple[str, str]],
+) -> _Found:
+    """Return which rows are meant, at least one."""
     known, schema = stored.rows, stored.base.schema
     if rows is None and not ids:
         raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
-    if rows is not None:
-        report("reading")
     not_found: tuple[str, ...] = ()
     if rows is not None and known.ids is None:
-        found = labelled.read(rows, schema, where)
-        meant = np.isin(known.hashes, encoding.hash_rows(found.X, found.y))
+        given = labelled.read(rows, schema, where)
+        meant = np.isin(known.hashes, encoding.hash_rows(given.X, given.y))
+        found = _Found(meant, _trained_alike(trained, known, meant), ())
     else:
         own, ids = known.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
-        meant, remembered = _among(own, ids), set(map(spelling.canonical, own))
-        not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in remembered))
-    if not meant.any():
+        meant = _among(own, ids)
+        # By the id: what was replaced since by a row of the same id is another row by what is in it.
+        by_id = _trained_alike(trained, known, meant) if trained.ids is None else _among(trained.ids, ids)
+        seen = set(map(spelling.canonical, [*own, *(trained.ids or [])]))
+        not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in seen))
+        found = _Found(meant, by_id, not_found)
+    if not (found.remembered.any() or found.trained.any()):
         shown = "none of these rows" if not not_found else "no row of " + ", ".join(f"'{n}'" for n in not_found[:5])
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
-    return meant, not_found
+    return found
+
+
+def _trained_alike(trained: TrainedRows, known: MemoryRows, meant: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return [m] which rows that trained the bases are equal to one that is meant, and to none that stays."""
+    return np.isin(trained.hashes, np.setdiff1d(known.hashes[meant], known.hashes[~meant]))
 
 
 def _among(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
@@ -208,12 +234,26 @@ def _joined_weight(old: Floats | None, kept: NDArray[np.bool_], new: Labelled) -
     return np.concatenate([before, np.ones(len(new.y)) if new.weight is None else new.weight])
 
 
-def _joined_rows(known: MemoryRows, kept: NDArray[np.bool_], new: Labelled) -> MemoryRows:
+def _joined_rows(stored: StoredMemories, kept: NDArray[np.bool_], new: Labelled) -> MemoryRows:
+    known = stored.rows
     ids = None
     if known.ids is not None:
         ids = [known.ids[i] for i in np.flatnonzero(kept).tolist()] + (new.ids or [""] * len(new.y))
     hashes = np.concatenate([known.hashes[kept], encoding.hash_rows(new.X, new.y)])
-    return MemoryRows(hashes, ids, _joined_weight(known.weight, kept, new))
+    codes, added = known.codes, category_codes(new.X, stored.base.schema)
+    if codes is not None and added is not None:
+        codes = np.concatenate([codes[kept], added])
+    return MemoryRows(hashes, ids, _joined_weight(known.weight, kept, new), codes)
+
+
+def _moved(known: MemoryRows, kept: NDArray[np.bool_], new: Labelled) -> NDArray[np.int64]:
+    """Return where every remembered row will be: one that is replaced where the new one of its id is; -1 if it goes."""
+    to = np.where(kept, np.cumsum(kept) - 1, -1)
+    if known.ids is not None and new.ids is not None:
+        places = {spelling.canonical(name): int(kept.sum()) + i for i, name in enumerate(new.ids) if name}
+        for i in np.flatnonzero(~kept).tolist():
+            to[i] = places.get(spelling.canonical(known.ids[i]), -1)
+    return to
 
 
 def _recall(parts: Sequence[MemoryPart]) -> tuple[float | None, ...]:

@@ -19,6 +19,7 @@ from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import locking, ownership, writing
+from resmem_cli.store.memories import TrainedRows, category_codes
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -108,7 +109,8 @@ def fit_base(
         report("writing")
         specs = tuple(recipe.spec for recipe in recipes)
         stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y))
-        writing.save_base(model, stored, encoding.hash_rows(X, y))
+        ids = encoding.as_ids(table, schema) if schema.id_column is not None else None
+        writing.save_base(model, stored, TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema)))
     objective = metrics.objectives(problem.is_regression)[0]
     return FittedBase(
         schema=schema,

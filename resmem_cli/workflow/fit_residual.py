@@ -22,7 +22,7 @@ from resmem_cli.model.resmem import Remembered
 from resmem_cli.model.selection import Member, Selection
 from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
 from resmem_cli.store import locking, reading, using, writing
-from resmem_cli.store.memories import MemoryPart, MemoryRows
+from resmem_cli.store.memories import MemoryPart, MemoryRows, category_codes
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import labelled, memory_plan
 from resmem_cli.workflow import threads as threading
@@ -155,7 +155,7 @@ def fit_residual(
             for member, found in zip(members, represented, strict=True)
         ]
         report("writing")
-        memory_rows = MemoryRows(hashes, known.ids, known.weight)
+        memory_rows = MemoryRows(hashes, known.ids, known.weight, category_codes(known.X, base.schema))
         writing.save_memory(
             model,
             base.id,

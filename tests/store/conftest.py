@@ -23,6 +23,7 @@ from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.splitting import Recipe, Rows
 from resmem_cli.store import writing
+from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.writing import MemoryPart, MemoryRows
 
@@ -53,7 +54,7 @@ class Fitted:
         return writing.save_memory(directory, base_id, self.memories, self.rows, objective=objective, folds={})
 
     def save(self, directory: Path) -> Path:
-        self.save_memory(directory, writing.save_base(directory, self.base, self.rows.hashes))
+        self.save_memory(directory, writing.save_base(directory, self.base, TrainedRows(self.rows.hashes)))
         return directory
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from resmem_cli.errors import UsageError
 from resmem_cli.store import locking, ownership, reading, writing
+from resmem_cli.store.memories import TrainedRows
 from tests.store.conftest import contents, fit
 
 Copied = Callable[..., Path]
@@ -117,7 +118,7 @@ def test_a_foreign_file_in_a_generation_does_not_keep_the_rest_of_it(copied: Cop
     identity = json.loads((directory / "memory.json").read_text())["id"]
     make(directory, f"parts/{identity}/mine.txt")
     fitted = fit("constant")
-    fitted.save_memory(directory, writing.save_base(directory, fitted.base, fitted.rows.hashes))
+    fitted.save_memory(directory, writing.save_base(directory, fitted.base, TrainedRows(fitted.rows.hashes)))
     assert [path.name for path in (directory / "parts" / identity).iterdir()] == ["mine.txt"]
 
 
@@ -170,7 +171,7 @@ def test_a_damaged_generation_of_the_same_content_that_holds_more_gets_another_n
     os.mkfifo(folder / "arrays.npz")  # which a hash would wait for
     make(folder, "mine/a.txt")
     fitted = fit("linear")
-    found = writing.save_base(directory, fitted.base, fitted.rows.hashes)
+    found = writing.save_base(directory, fitted.base, TrainedRows(fitted.rows.hashes))
     assert found != identity
     reading.load_base(directory)
     assert (folder / "mine" / "a.txt").exists()

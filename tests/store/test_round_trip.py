@@ -16,6 +16,7 @@ from resmem_cli.data import encoding, replacement, sources, tables
 from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.memory import ExactIndex, HnswIndex
 from resmem_cli.store import manifest, ownership, parts, reading, writing
+from resmem_cli.store.memories import TrainedRows
 from tests.store.conftest import N_GRAPH_ROWS, contents, fit
 
 ESTIMATORS = ("boosting", "linear", "mlp", "constant")
@@ -70,7 +71,7 @@ def test_few_cells_are_stored_as_points_for_the_exact_search(saved: Saved) -> No
 
 def test_seen_hashes_are_those_of_the_base_alone_or_also_of_the_memory(tmp_path: Path) -> None:
     fitted = fit("linear")
-    base_id = writing.save_base(tmp_path, fitted.base, np.array([7, 8, 8], dtype=np.uint64))
+    base_id = writing.save_base(tmp_path, fitted.base, TrainedRows(np.array([7, 8, 8], dtype=np.uint64)))
     fitted.save_memory(tmp_path, base_id)
     assert reading.seen_hashes(tmp_path, with_memory=False).tolist() == [7, 8]
     assert reading.seen_hashes(tmp_path, with_memory=True).tolist() == list(range(60))
@@ -141,7 +142,7 @@ def test_a_base_can_be_saved_over_a_memory_whose_manifest_says_nothing(copied: S
     directory = copied("linear")
     (directory / "memory.json").write_text(damage)
     fitted = fit("constant")
-    base_id = writing.save_base(directory, fitted.base, fitted.rows.hashes)
+    base_id = writing.save_base(directory, fitted.base, TrainedRows(fitted.rows.hashes))
     assert reading.load_base(directory).specs[0].estimator == "constant"
     fitted.save_memory(directory, base_id)
     assert reading.load(directory).base.id == base_id
@@ -329,7 +330,7 @@ def test_every_memory_keeps_the_cell_of_every_row(saved: Saved) -> None:
 
 def test_the_objective_comes_back(tmp_path: Path) -> None:
     fitted = fit("linear")
-    fitted.save_memory(tmp_path, writing.save_base(tmp_path, fitted.base, fitted.rows.hashes), "mae")
+    fitted.save_memory(tmp_path, writing.save_base(tmp_path, fitted.base, TrainedRows(fitted.rows.hashes)), "mae")
     assert reading.load(tmp_path).objective == "mae"
 
 

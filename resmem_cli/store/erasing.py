@@ -1,0 +1,76 @@
+"""Erasing rows from the bases of a model directory: their hashes and ids, and categories that only they had."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data.kinds import Kind
+from resmem_cli.model import bases
+from resmem_cli.store import manifest, parts, writing
+from resmem_cli.store.memories import MemoryRows, TrainedRows
+
+# In the place of a category that is erased: no value is the empty text, which every format reads as missing.
+_ERASED = ""
+
+
+def forget_in_base(directory: Path, goes: NDArray[np.bool_], gone: MemoryRows, left: MemoryRows) -> int:
+    """Write a new generation of the bases that knows nothing of some rows, and return how many of them trained it.
+
+    The memory that is there still belongs to it: between this and a new memory, readers find both.
+
+    Args:
+        directory: the model's.
+        goes: [n] which of the rows that trained the bases are forgotten.
+        gone: the rows that the memories forget.
+        left: those that they keep.
+    """
+    content = manifest.read(directory / manifest.BASE)
+    paths = parts.checked(directory, content["id"], content["parts"])
+    known = TrainedRows.from_arrays(parts.load_arrays(paths[parts.ROWS]))
+    stays, n_gone = known.take(~goes), int(goes.sum())
+    erased = _only_in(known.take(goes), gone, others=(stays, left)) if _may_be_erased(content, known, left) else []
+    if n_gone or erased:
+        with parts.writing(directory) as folder:
+            for name, path in paths.items():
+                if name != parts.ROWS:
+                    shutil.copyfile(path, folder / name)
+            parts.save_arrays(folder / parts.ROWS, stays.to_arrays())
+            kept = {name: value for name, value in content.items() if name not in manifest.STAMPED}
+            kept["forgotten"] = content.get("forgotten", 0) + n_gone
+            kept["was"] = [*content.get("was", []), content["id"]]
+            kept["schema"] = _without(content["schema"], erased)
+            writing.publish(folder, directory / manifest.BASE, kept)
+    return n_gone
+
+
+def _may_be_erased(content: Mapping[str, Any], known: TrainedRows, left: MemoryRows) -> bool:
+    """Whether it is known which categories every row has, and no model from elsewhere has them in its own file."""
+    of_trained = known.codes is not None or len(known.hashes) == 0
+    is_ours = all(each["can_refit"] or each["estimator"] == bases.COLUMNS for each in content["bases"])
+    return of_trained and left.codes is not None and is_ours
+
+
+def _only_in(*rows: MemoryRows | TrainedRows, others: Sequence[MemoryRows | TrainedRows]) -> list[tuple[int, int]]:
+    """Return the categories that some rows have and others have not: of which column of such, and which code."""
+    had, stay = ([each.codes for each in group if each.codes is not None] for group in (rows, others))
+    width = had[0].shape[1] if had else 0
+    found = []
+    for column in range(width):
+        own, their = (np.concatenate([codes[:, column] for codes in group]) for group in (had, stay))
+        found += [(column, code - 1) for code in np.setdiff1d(own, their).tolist() if code > 0]
+    return found
+
+
+def _without(schema: Mapping[str, Any], erased: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return a stored schema without the texts of some categories, whose codes stay: the bases know nothing else."""
+    columns = [{**column, "categories": [*column["categories"]]} for column in schema["columns"]]
+    with_categories = [column for column in columns if column["kind"] == Kind.CATEGORY.value]
+    for column, code in erased:
+        with_categories[column]["categories"][code] = _ERASED
+    return {**schema, "columns": columns}

@@ -1,0 +1,206 @@
+"""`resmem forget` leaves no trace: of what a row was before it was replaced, of a category that only it had, of its
+score where it was held out, and of the generation that knew it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resmem_cli.store import manifest, parts, reading
+from tests.cli.conftest import Run, snapshot
+from tests.cli.test_change import SETTINGS, rows_of, write
+
+FOLDS = ("--folds", 5, "--neighbors", 6, "--bandwidth", 0.4, "--shrinkage", 0.8, "--temperature", 1)
+GONE = ("d00003", "d00011", "d00240")
+
+
+@pytest.fixture
+def fitted(run: Run, model: Callable[..., Path]) -> Callable[..., Path]:
+    """Fit a base and a memory to a file."""
+    model()
+
+    def fit(name: str, trained: str, *words: object, memorised: str | None = None, estimator: str = "linear") -> Path:
+        own = ("--target", "price", "--id", "id", "--estimator", estimator)
+        assert run("fit-base", trained, *own, "--model", name, "--quiet", "--threads", 1).code == 0
+        words = (*(words or SETTINGS), "--representation", "features")
+        assert run("fit-residual", memorised or trained, "--model", name, *words, "--quiet", "--threads", 1).code == 0
+        return Path(name)
+
+    return fit
+
+
+def arrays(model: Path, which: str, name: str) -> Mapping[str, Any]:
+    content = json.loads((model / which).read_text())
+    return parts.load_arrays(model / parts.FOLDER / content["id"] / name)
+
+
+def mentions(model: Path, text: str | bytes) -> list[str]:
+    """The files of a model in which some bytes are found."""
+    data = text.encode() if isinstance(text, str) else text
+    return [name for name, content in snapshot(model).items() if data in content or data in name.encode()]
+
+
+def categories(model: Path, column: str) -> list[str]:
+    columns = json.loads((model / manifest.BASE).read_text())["schema"]["columns"]
+    return next(each["categories"] for each in columns if each["name"] == column)
+
+
+def hash_of(model: Path, which: str, name: str) -> bytes:
+    stored = reading.load_for_change(model).rows if which == manifest.MEMORY else reading.trained_rows(model)
+    return stored.hashes[list(stored.ids).index(name)].tobytes()
+
+
+@pytest.mark.parametrize("is_fitted_again", [False, True])
+def test_no_version_of_a_replaced_row_is_left(run: Run, fitted: Callable[..., Path], is_fitted_again: bool) -> None:
+    rows = rows_of("train.csv")
+    model = fitted("m2", "train.csv")
+    first = hash_of(model, manifest.BASE, GONE[0])
+    hashes = [first]
+    for price in ("9", "11"):
+        changed = [row | {"price": price} if row["id"] == GONE[0] else row for row in rows]
+        again = write("again.csv", changed if is_fitted_again else [row for row in changed if row["id"] == GONE[0]])
+        words = ("fit-residual", again, *SETTINGS, "--representation", "features")
+        run(*(words if is_fitted_again else ("remember", again)), "--model", model, "--quiet", "--threads", 1)
+        hashes.append(hash_of(model, manifest.MEMORY, GONE[0]))
+    assert len(set(hashes)) == 3
+    assert mentions(model, first)
+    ended = run("forget", "--ids", GONE[0], "--model", model, "--threads", 1)
+    assert "forgot 1 row: 239 left" in ended.err
+    assert "the base was fitted on 1 of them" in ended.err
+    for each in hashes:
+        assert not mentions(model, each)
+    assert not mentions(model, GONE[0])
+    assert len(reading.trained_rows(model).hashes) == 239
+    assert run("verify", "--model", model).code == 0
+
+
+def test_a_row_that_trained_the_base_and_is_not_remembered_is_forgotten_too(
+    run: Run, fitted: Callable[..., Path]
+) -> None:
+    model = fitted("m2", "train.csv", memorised=write("some.csv", rows_of("train.csv")[100:]))
+    assert mentions(model, GONE[0])
+    ended = run("forget", "--ids", f"{GONE[0]},nobody", "--model", model, "--json")
+    found = json.loads(ended.out)
+    assert (found["removed"], found["rows"], found["n_trained"], found["not_found"]) == (0, 140, 1, ["nobody"])
+    assert not mentions(model, GONE[0])
+    assert run("verify", "--model", model).code == 0
+    assert run("forget", "--ids", GONE[0], "--model", model).code == 3
+
+
+@pytest.mark.parametrize("estimator", ["linear", "boosting"])
+def test_a_category_that_only_forgotten_rows_had_is_erased(
+    run: Run, fitted: Callable[..., Path], estimator: str
+) -> None:
+    secret = [row | {"cut": "Secret"} if row["id"] in GONE else row for row in rows_of("train.csv") * 1]
+    secret += [row | {"cut": "Secret", "id": f"s{i}"} for i, row in enumerate(rows_of("train.csv")[:30])]
+    model = fitted("m2", write("secret.csv", secret), estimator=estimator)
+    known = categories(model, "cut")
+    at = known.index("Secret")
+    words = ("predict", "test.csv", "--model", model, "--base-only", "--keep", "none", "--quiet")
+    before = run(*words).out
+    held_by = [row["id"] for row in secret if row["cut"] == "Secret"]
+    run("forget", "--ids", ",".join(held_by[1:]), "--model", model, "--quiet")
+    assert categories(model, "cut") == known  # one row has it still
+    run("forget", "--ids", held_by[0], "--model", model, "--quiet")
+    assert categories(model, "cut") == [*known[:at], "", *known[at + 1 :]]
+    assert not mentions(model, "Secret")
+    assert run(*words).out == before
+    assert run("verify", "--model", model).code == 0
+    asked = write("asked.csv", [row | {"cut": "Secret"} for row in rows_of("test.csv")[:7]])
+    ended = run("predict", asked, "--model", model, "--keep", "none", "--output", "out.csv")
+    assert ended.code == 0
+    assert "unknown categories: cut 7" in ended.err
+    empty = write("empty.csv", [row | {"cut": ""} for row in rows_of("test.csv")[:7]])
+    assert "missing values: cut 7" in run("predict", empty, "--model", model, "--output", "out.csv").err
+    assert run("remember", asked, "--model", model, "--quiet").code == 0
+    assert run("verify", "--model", model).code == 0
+
+
+@pytest.mark.parametrize("holder", ["trained", "remembered"])
+def test_a_category_stays_while_any_row_has_it(run: Run, fitted: Callable[..., Path], holder: str) -> None:
+    rows = [row | {"cut": "Secret"} if i < 30 else row for i, row in enumerate(rows_of("train.csv"))]
+    model = fitted("m2", write("secret.csv", rows), memorised=write("memorised.csv", rows[1:]))
+    other = rows[0]  # it trained the base, and is not remembered
+    if holder == "remembered":
+        other = rows[100] | {"id": "new", "cut": "Secret"}
+        run("remember", write("one.csv", [other]), "--model", model, "--quiet")
+        run("forget", "--ids", rows[0]["id"], "--model", model, "--quiet")
+    run("forget", "--ids", ",".join(row["id"] for row in rows[1:30]), "--model", model, "--quiet")
+    assert "Secret" in categories(model, "cut")
+    run("forget", "--ids", other["id"], "--model", model, "--quiet")
+    assert "Secret" not in categories(model, "cut")
+
+
+def test_held_out_scores_of_forgotten_rows_are_dropped(run: Run, fitted: Callable[..., Path]) -> None:
+    model = fitted("m2", "train.csv", *FOLDS)
+    before, ids = reading.load_for_change(model).calibration, [row["id"] for row in rows_of("train.csv")]
+    assert sorted(before.rows.tolist()) == list(range(240))  # each was held out once
+    assert (np.diff(before.scores) >= 0).all()
+    of_gone = [before.scores[before.rows.tolist().index(ids.index(name))] for name in GONE]
+    # What replaces a row keeps its place, and so goes with it.
+    replaced = [row | {"price": "9"} for row in rows_of("train.csv") if row["id"] == GONE[0]]
+    run("remember", write("one.csv", replaced), "--model", model, "--quiet", "--threads", 1)
+    assert len(reading.load_for_change(model).calibration.scores) == 240
+    assert all(mentions(model, score.tobytes()) for score in of_gone)
+    run("forget", "--ids", ",".join(GONE), "--model", model, "--quiet", "--threads", 1)
+    stored = reading.load_for_change(model)
+    after = stored.calibration
+    assert (len(after.scores), after.n_rows) == (237, 237)
+    np.testing.assert_array_equal(after.scores, np.sort([s for s in before.scores if s not in of_gone]))
+    by_id = {ids[row]: score for row, score in zip(before.rows.tolist(), before.scores, strict=True)}
+    for row, score in zip(after.rows.tolist(), after.scores, strict=True):
+        assert by_id[stored.rows.ids[row]] == score
+    assert not any(mentions(model, score.tobytes()) for score in of_gone)
+    assert run("predict", "test.csv", "--model", model, "--interval", "0.9", "--output", "out.csv").code == 0
+    assert run("verify", "--model", model).code == 0
+
+
+def test_nothing_names_the_generation_that_knew_the_rows(run: Run, fitted: Callable[..., Path]) -> None:
+    model = fitted("m2", "train.csv")
+    before = [json.loads((model / name).read_text())["id"] for name in (manifest.BASE, manifest.MEMORY)]
+    run("forget", "--ids", GONE[0], "--model", model, "--quiet", "--threads", 1)
+    for identity in before:
+        assert not mentions(model, identity)
+    base = json.loads((model / manifest.BASE).read_text())
+    assert "was" not in base
+    assert base["id"] == json.loads((model / manifest.MEMORY).read_text())["base"]
+    times = [(model / name).stat().st_mtime_ns for name in (manifest.BASE, manifest.MEMORY)]
+    assert times[0] <= times[1]  # or make would fit the memory again, with the rows that are forgotten
+    # The name of the new one follows from what is left: the same as of a base that never was of these rows' generation.
+    other = fitted("m3", "train.csv")
+    run("remember", write("one.csv", [rows_of("test.csv")[0]]), "--model", other, "--quiet", "--threads", 1)
+    run("forget", "--ids", GONE[0], "--model", other, "--quiet", "--threads", 1)
+    assert json.loads((other / manifest.BASE).read_text())["id"] == base["id"]
+
+
+def test_a_writer_that_was_killed_between_the_two_steps_is_tidied_up_after(
+    run: Run, fitted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resmem_cli.store import writing
+
+    model = fitted("m2", "train.csv")
+    identity = json.loads((model / manifest.BASE).read_text())["id"]
+
+    drop_was = writing._drop_was
+
+    def die(directory: Path) -> None:
+        memory = json.loads((directory / manifest.MEMORY).read_text())
+        if memory["base"] != identity:  # the new memory is there
+            raise KeyboardInterrupt
+        drop_was(directory)
+
+    monkeypatch.setattr(writing, "_drop_was", die)
+    assert run("forget", "--ids", GONE[0], "--model", model).code == 130
+    monkeypatch.setattr(writing, "_drop_was", drop_was)
+    assert mentions(model, identity)
+    assert run("predict", "test.csv", "--model", model, "--quiet", "--output", "out.csv").code == 0
+    # Whichever forget comes next, also one that finds no row any more.
+    assert run("forget", "--ids", GONE[0], "--model", model, "--quiet").code == 3
+    assert not mentions(model, identity)
+    assert not mentions(model, GONE[0])
+    assert run("verify", "--model", model).code == 0
