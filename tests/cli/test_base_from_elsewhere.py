@@ -266,8 +266,8 @@ class TestErrors:
             (
                 ("--target", "y", "--predictions", "gues"),
                 DATA,
-                "train.parquet has no column 'gues'; its columns are: a, b, guess, p_high, p_low, p_middle, logits, "
-                "embedding, y, size, is_high, p",
+                "train.parquet has no column 'gues'; did you mean 'guess'? Its columns are: a, b, guess, p_high, "
+                "p_low, p_middle, logits, embedding, y, size, is_high, p",
             ),
             (
                 (*OF_CLASS, "--probabilities", "q_"),
