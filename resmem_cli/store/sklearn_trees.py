@@ -90,6 +90,8 @@ def _refuse_other_values(model: Any) -> None:
 
 
 def _refuse_boosting(boosting: Any, kind: type) -> None:
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+
     n_features = boosting.n_features_in_
     is_category = boosting._bin_mapper.is_categorical_
     _require(is_category.shape == (n_features,))
@@ -105,7 +107,9 @@ def _refuse_boosting(boosting: Any, kind: type) -> None:
         inner = nodes[nodes["is_leaf"] == 0]
         _refuse_nodes(len(nodes), np.flatnonzero(nodes["is_leaf"] == 0), inner["left"], inner["right"])
         _require((inner["feature_idx"] >= 0) & (inner["feature_idx"] < n_features))
-        _require(sets.ndim == 2 and sets.shape[1] == _BITSET)
+        _require(nodes.dtype == PREDICTOR_RECORD_DTYPE)
+        for each in (sets, tree.binned_left_cat_bitsets):
+            _require(each.shape == (len(sets), _BITSET) and each.dtype == np.uint32)
         of_categories = inner[inner["is_categorical"] != 0]
         _require(of_categories["bitset_idx"] < len(sets))
         _require(is_category[of_categories["feature_idx"]] != 0)

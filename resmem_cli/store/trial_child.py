@@ -66,6 +66,10 @@ def _import_file(file: File, limits: Limits) -> list[str]:
     with _refused_as(DataError, f"{name} cannot be read as a model", "check the file"):
         given = estimators.from_foreign(file.data, file.name) if is_skops else file.data
         base = kind.imported(given, file.table, file.outputs)
+        stored = base.estimator
+        if is_skops:  # as it will be read from the model directory
+            stored = estimators.from_bytes(estimators.to_bytes(stored), file.name)
+        kind.restore(base.to_arrays(), stored)
         with suppress(DataError):  # it is not asked for them yet
             base.represent(file.X[:_FIRST_ROWS])
         n_rows = 0

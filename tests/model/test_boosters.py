@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -17,8 +19,8 @@ import pandas as pd
 import pytest
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, Problem, protocol
-from resmem_cli.model.bases.boosters import xgboost_file
+from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, KINDS, Problem, protocol
+from resmem_cli.model.bases.boosters import lightgbm_text, xgboost_file
 from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
 from resmem_cli.model.bases.boosters.trees import plainly
 from resmem_cli.model.bases.table import Field, Table
@@ -788,3 +790,216 @@ def test_a_text_of_lightgbms_whose_parts_do_not_fit_is_refused_before_the_librar
         changed = changed.replace(sizes, sizes.replace(b"%d" % first, b"%d" % (first + grown), 1))
     with pytest.raises(ValueError, match="it is damaged"):
         IMPORTABLE["lightgbm"].imported(changed, TABLE, {})
+
+
+def with_sizes(text):
+    """A text of LightGBM's with the lengths of its trees made right again."""
+    head, _, body = text.partition("\n\n")
+    starts = [found.start() for found in re.finditer("Tree=", body)] + [body.index("end of trees")]
+    sizes = " ".join(str(b - a) for a, b in pairwise(starts))
+    return (re.sub(r"tree_sizes=[^\n]*", f"tree_sizes={sizes}", head) + "\n\n" + body).encode()
+
+
+def line_of(text, name):
+    return re.search(rf"^{name}=[^\n]*$", text, re.MULTILINE)[0]
+
+
+LISTS = (
+    *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
+    *("leaf_value", "leaf_weight", "leaf_count", "internal_value", "internal_weight", "internal_count"),
+    *("cat_boundaries", "cat_threshold", "leaf_const", "num_features", "leaf_features", "leaf_coeff"),
+)
+
+
+@pytest.fixture(scope="module")
+def lines_in_leaves():
+    """A text of LightGBM's with every list that there is: trees of categories and of lines."""
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=300), rng.integers(0, 5, 300)])
+    y = X[:, 0] ** 2 + (X[:, 1] == 2)
+    params = {"verbosity": -1, "num_threads": 1, "linear_tree": True, "min_data_per_group": 5, "num_leaves": 6}
+    return lightgbm.train(params, lightgbm.Dataset(X, y, categorical_feature=[1]), 2).model_to_string()
+
+
+@pytest.mark.parametrize("change", [lambda line: line + " 1", lambda line: re.sub(r" ?[^ =]+ *$", "", line)])
+@pytest.mark.parametrize("name", LISTS)
+def test_no_list_of_lightgbms_has_a_value_more_or_less_than_belongs_to_it(lines_in_leaves, name, change):
+    lightgbm_text.refuse_damaged(with_sizes(lines_in_leaves))
+    head, _, last = lines_in_leaves.rpartition("Tree=")  # of which the leaves have lines
+    line = line_of(last, name)
+    changed = with_sizes(head + "Tree=" + last.replace(line, change(line), 1))
+    assert changed != with_sizes(lines_in_leaves)
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        lightgbm_text.refuse_damaged(changed)
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced"),
+    [
+        ("num_class=1", "num_class=3"),
+        ("num_class=1", "num_class=0"),
+        ("num_class=1\nnum_tree_per_iteration=1", "num_class=2\nnum_tree_per_iteration=2"),  # with 3 trees
+        ("objective=regression", "objective="),
+        ("objective=regression", "objective=multiclass num_class:7"),
+        ("num_class=1", "num_class=1\nnum_class=1"),
+        ("label_index=0", "label_index=0\rnum_class=9"),
+        ("end of parameters", ""),
+        ("[boosting: gbdt]", "[boosting"),
+        ("shrinkage=1\n", "shrinkage=1\n" + "".join(f"extra_{chr(97 + i)}=1\n" for i in range(20))),
+    ],
+)
+def test_what_lightgbms_text_says_of_the_whole_fits_its_trees(line, replaced):
+    lightgbm = pytest.importorskip("lightgbm")
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    text = lightgbm.train({"verbosity": -1, "num_threads": 1}, lightgbm.Dataset(X, X[:, 0]), 3).model_to_string()
+    assert line in text
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        lightgbm_text.refuse_damaged(with_sizes(text.replace(line, replaced, 1)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            of_trees(lambda tree, name=name, cut=cut: tree.update({name: cut(tree[name])}))
+            for name in (
+                "base_weights",
+                "default_left",
+                "loss_changes",
+                "split_conditions",
+                "split_type",
+                "sum_hessian",
+            )
+            for cut in (lambda values: values[:-1], lambda values: [*values, 0])
+        ),
+        of_trees(lambda tree: tree.pop("split_conditions")),
+        of_trees(lambda tree: tree["tree_param"].update(num_feature="9")),
+        lambda learner: learner["learner_model_param"].update(base_score="[1E0,2E0]"),
+        lambda learner: learner["learner_model_param"].update(num_class="-3"),
+        lambda learner: learner["objective"].update(softmax_multiclass_param={"num_class": "7"}),
+        *(
+            lambda learner, name=name, value=value: learner["gradient_booster"]["model"]["gbtree_model_param"].update(
+                {name: value}
+            )
+            for name, value in (("num_trees", "1"), ("num_parallel_tree", "0"), ("num_parallel_tree", "1000"))
+        ),
+        lambda learner: learner["gradient_booster"]["model"]["cats"]["feature_segments"].pop(),
+        lambda learner: learner["gradient_booster"]["model"]["cats"].update(sorted_idx=[10**6]),
+    ],
+)
+def test_no_list_of_xgboosts_has_another_length_than_belongs_to_it(change):
+    content = xgboosts_json()
+    xgboost_file.refuse_damaged(json.dumps(content).encode())
+    change(content["learner"])
+    with pytest.raises(ValueError, match=r"^it is damaged$"):
+        xgboost_file.refuse_damaged(json.dumps(content).encode())
+
+
+# As it is for its owner
+
+
+def stopped_early(n_classes, **params):
+    """A model of XGBoost's own estimators that was stopped early, its predictions, and how many rounds there are."""
+    xgboost = pytest.importorskip("xgboost")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    value = X[:, 0] + rng.normal(size=300)
+    y = np.digitize(value, np.linspace(-0.5, 0.5, n_classes - 1)) if n_classes else value
+    kind = xgboost.XGBClassifier if n_classes else xgboost.XGBRegressor
+    own = {"n_estimators": 60, "early_stopping_rounds": 6, "learning_rate": 0.5, "n_jobs": 1, "random_state": 0}
+    model = kind(**own | params).fit(X[:200], y[:200], eval_set=[(X[200:], y[200:])], verbose=False)
+    expected = model.predict_proba(X) if n_classes else model.predict(X)[:, None]
+    booster = model.get_booster()
+    return bytes(booster.save_raw("json")), X, expected, model.best_iteration, booster.num_boosted_rounds()
+
+
+NUMBERS = tuple(Field(f"f{i}", "number", i) for i in range(3))
+
+
+@pytest.mark.parametrize("booster", ["gbtree", "dart"])
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_a_model_that_xgboost_stopped_early_predicts_with_the_rounds_up_to_its_best(n_classes, booster):
+    data, X, expected, best, n_rounds = stopped_early(n_classes, booster=booster)
+    assert best + 1 < n_rounds
+    base = IMPORTABLE["xgboost"].imported(data, Table(NUMBERS, tuple(range(n_classes))), {})
+    np.testing.assert_allclose(base.predict(X), expected, atol=1e-6)
+    assert base.notes[0] == (
+        f"the model predicts with the first {best + 1} of its {n_rounds} rounds of trees, as XGBoost's own estimators "
+        f"do with a model that was stopped early (best_iteration {best})"
+    )
+    assert base.agrees(data, X)
+    restored = KINDS["xgboost"].restore(base.to_arrays(), base.estimator)
+    np.testing.assert_array_equal(restored.predict(X), base.predict(X))
+    assert restored.n_rounds() == best + 1
+
+
+@pytest.mark.parametrize("best", ["60", "-1", "many", ""])
+def test_a_best_round_that_xgboosts_file_does_not_have_is_damage(best):
+    content = json.loads(stopped_early(0)[0])
+    content["learner"]["attributes"]["best_iteration"] = best
+    with pytest.raises(ValueError, match=rf"^its best_iteration is {best}, and it has \d+ rounds$"):
+        IMPORTABLE["xgboost"].imported(json.dumps(content).encode(), Table(NUMBERS), {})
+
+
+@EVERY_LIBRARY
+def test_a_base_agrees_with_its_librarys_own_predict_and_not_with_that_of_another_model(name):
+    frame, X, y, codes = rows_from_elsewhere()
+    for target, classes, params in ((y, (), {}), (codes, CLASSES, of_classes(name))):
+        others = (target + 1) % 3 if classes else 2 * target + 1
+        if classes and name == "catboost":  # which knows the classes by their names
+            named = [np.array(CLASSES)[each] for each in (target, others)]
+        else:
+            named = [target, others]
+        data, other = (trained(name, frame, each, **params)[0] for each in named)
+        base = IMPORTABLE[name].imported(data, replace(TABLE, classes=classes), {})
+        assert base.agrees(data, X) is True
+        assert base.agrees(other, X) is False
+
+
+@EVERY_LIBRARY
+def test_what_is_said_of_an_import_are_its_trees_and_columns_that_are_known_by_their_place_alone(name):
+    frame, X, y, _ = rows_from_elsewhere()
+    data, _ = trained(name, frame, y)
+    base = IMPORTABLE[name].imported(data, TABLE, {})
+    assert base.notes == (f"the model predicts with all {base.n_rounds()} rounds of its trees",)
+    library = pytest.importorskip(name)
+    if name == "lightgbm":
+        numbered = library.train({"verbose": -1, "num_threads": 1}, library.Dataset(X[:, 1:], y), 2)
+        data, first, second = numbered.model_to_string().encode(), "Column_0", "Column_1"
+    elif name == "xgboost":
+        numbered = library.train({"nthread": 1}, library.DMatrix(X[:, 1:], label=y), 2)
+        data, first, second = bytes(numbered.save_raw("ubj")), "f0", "f1"
+    else:
+        own = {"iterations": 2, "verbose": False, "allow_writing_files": False, "thread_count": 1}
+        data, first, second = as_cbm(library.CatBoostRegressor(**own).fit(X[:, 1:], y)), "0", "1"
+    base = IMPORTABLE[name].imported(data, replace(TABLE, fields=TABLE.fields[1:]), {})
+    assert base.notes[1:] == (
+        "the model numbers its features and does not name them: they are taken in order, "
+        f"{first} is 'size', {second} is 'new'",
+    )
+
+
+@EVERY_LIBRARY
+def test_what_a_library_has_to_say_reaches_neither_stream(name, capfd):
+    """Not when it learns, is read or predicts, in this thread or in another."""
+    X, y, problem = make_rows(60, REGRESSION)
+    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
+    KINDS[name].restore(base.to_arrays(), base.estimator).predict(X)
+    base.represent(X)
+    frame, _, y, _ = rows_from_elsewhere()
+    data, _ = trained(name, frame, y)
+    capfd.readouterr()
+    IMPORTABLE[name].imported(data, TABLE, {}).predict(np.zeros((3, 3)))
+    with pytest.raises((UsageError, ValueError)):
+        IMPORTABLE[name].imported(data[:-200], replace(TABLE, classes=CLASSES), {})
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_lightgbm_refuses_of_targets_it_says_once(capfd):
+    """It writes its refusals to the error stream as well."""
+    pytest.importorskip("lightgbm")
+    X, y, problem = make_rows(60, REGRESSION)
+    with pytest.raises(UsageError, match="at least one target label is negative"):
+        ESTIMATORS["lightgbm"].fit(X, y - 9, None, problem, FEW | {"objective": "poisson"})
+    assert capfd.readouterr() == ("", "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
+import numpy as np
 import pytest
 import threadpoolctl
 
-from resmem_cli.model.parallel import _PARALLEL_FROM_ROWS, in_order, side_by_side
+from resmem_cli.model.parallel import _PARALLEL_FROM_ROWS, heard, in_order, side_by_side
 
 MANY, FEW = _PARALLEL_FROM_ROWS, _PARALLEL_FROM_ROWS - 1
 
@@ -117,3 +119,60 @@ def test_in_threads_every_library_has_one_thread():
     with threadpoolctl.threadpool_limits(2):
         assert {n for each in in_order(limits, range(6), 2) for n in each} == {1}
         assert set(limits(0)) == {2}
+
+
+class _Signal(BaseException):
+    """What a signal is made into."""
+
+
+@pytest.fixture
+def alarm():
+    """Send this process a signal in a tenth of a second, which raises in its main thread."""
+
+    def ring(*_):
+        raise _Signal
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_call_is_heard_through_and_gives_or_raises_what_it_does():
+    assert heard(lambda: (threading.current_thread() is threading.main_thread(), 7)) == (False, 7)
+    with pytest.raises(LookupError, match="job 1"):
+        heard(lambda: failing(1))
+
+
+def test_in_another_thread_a_call_is_made_at_once():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(heard(threading.current_thread) is thread))
+    thread.start()
+    thread.join()
+    assert found == [True]
+
+
+def test_what_numpy_is_told_of_errors_holds_within_a_call():
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        heard(lambda: np.float64(1e308) * 10)
+
+
+def test_a_signal_ends_the_wait_for_a_call(alarm):
+    """The call itself, deep in a library, is not ended: its thread is a daemon."""
+    goes_on = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(_Signal):
+        heard(goes_on.wait)
+    assert time.monotonic() - started < 5
+    goes_on.set()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_signal_ends_the_wait_for_jobs_in_threads(alarm, threads):
+    goes_on = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(_Signal):
+        list(in_order(lambda _: goes_on.wait(20), range(9), threads))
+    assert time.monotonic() - started < 5
+    goes_on.set()

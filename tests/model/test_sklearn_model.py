@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -20,16 +21,18 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
     VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 from sklearn.svm import LinearSVC
 
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.bases import IMPORTABLE, Problem
 from resmem_cli.model.bases.sklearn_model import SklearnModel
 from resmem_cli.model.bases.table import Field, Table
@@ -381,3 +384,120 @@ def test_codes_of_categories_are_the_models_own():
     given = frame(X)[["c"]]
     model = make_pipeline(OrdinalEncoder(categories=[["z", "x", "y"]]), LinearRegression()).fit(given, X[:, 2])
     np.testing.assert_allclose(imported(model, FRAME).predict(X)[:, 0], model.predict(given))
+
+
+# One text of a value
+
+
+INTEGERS, TEXTS = (1, 2, 3), ("1", "2", "3")
+NUMBERED = Field("c", "category", 2, categories=TEXTS)
+
+
+def numbered(X: np.ndarray, values: Sequence[Any], **dtype: Any) -> pd.DataFrame:
+    """The category as values of another kind, with a number beside it."""
+    return pd.DataFrame({"a": X[:, 0], "c": pd.Series([values[int(code)] for code in X[:, 2]], **dtype)})
+
+
+def of_categories(*steps: Any) -> Any:
+    return make_pipeline(
+        make_column_transformer((make_pipeline(*steps), ["c"]), remainder="passthrough"), LinearRegression()
+    )
+
+
+ENCODED = {
+    "one-hot": lambda: of_categories(OneHotEncoder(sparse_output=False)),
+    "one-hot that ignores": lambda: of_categories(OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
+    "ordinal": lambda: of_categories(OrdinalEncoder()),
+    "target": lambda: of_categories(TargetEncoder()),
+    "imputed": lambda: of_categories(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
+    "voting": lambda: VotingRegressor([("one", ENCODED["ordinal"]())]),
+    "searched": lambda: GridSearchCV(ENCODED["ordinal"](), {"linearregression__fit_intercept": [True]}, cv=2),
+    "alone": lambda: make_pipeline(FeatureUnion([("one", OneHotEncoder())]), LinearRegression()),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        (INTEGERS, NUMBERED),
+        ((1.0, 2.0, 3.0), NUMBERED),
+        (TEXTS, NUMBERED),
+        (INTEGERS, replace(NUMBERED, categories=("1.0", "2.0", "3.0"))),
+        (TEXTS, Field("c", "number", 2)),
+        (INTEGERS, Field("c", "number", 2)),
+    ],
+    ids=["integers as text", "floats as text", "text", "integers as decimals", "text as numbers", "numbers"],
+)
+def test_a_category_is_what_an_encoder_knows_by_the_same_text(name: str, values: Sequence[Any], field: Field) -> None:
+    X = rows()
+    given, y = numbered(X, values), X[:, 2] % 2 * 5 + X[:, 0]
+    if name == "alone":
+        given = given[["c"]]
+    model = ENCODED[name]().fit(given, y)
+    read = X.copy()
+    if field.kind == "number":
+        read[:, 2] += 1
+    base = imported(model, (A, field))
+    np.testing.assert_allclose(base.predict(read)[:, 0], model.predict(given))
+    restored = SklearnModel.restore(base.to_arrays(), base.estimator)
+    np.testing.assert_array_equal(restored.predict(read), base.predict(read))
+
+
+@pytest.mark.parametrize("features", [["c"], "from_dtype"])
+def test_categories_that_boosted_trees_know_as_whole_numbers_are_found_by_their_text(features: Any) -> None:
+    X = rows()
+    given = numbered(X, INTEGERS, dtype="category" if features == "from_dtype" else "int64")
+    model = HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=5, categorical_features=features)
+    model.fit(given, X[:, 2] % 2 * 5 + X[:, 0])
+    np.testing.assert_allclose(imported(model, (A, NUMBERED)).predict(X)[:, 0], model.predict(given))
+
+
+def test_a_missing_category_and_one_that_an_encoder_does_not_know_are_those_of_its_own_type() -> None:
+    X = rows()
+    model = of_categories(OneHotEncoder(handle_unknown="ignore", sparse_output=False))
+    model.fit(numbered(X, INTEGERS), X[:, 2] % 2 * 5 + X[:, 0])
+    base = imported(model, (A, replace(NUMBERED, categories=(*TEXTS, "7", "x"))))
+    X[0, 2], X[1, 2], X[2, 2] = np.nan, 3, 0
+    found = base._rows(X[:3])["c"]
+    assert found.dtype == object  # because of "x", which is no number
+    assert np.isnan(found[0])
+    assert found[1:].tolist() == [7.0, 1]
+    # "01" is what pandas reads as the number 1.
+    codes = imported(model, (A, replace(NUMBERED, categories=("01", "02", "03"))))
+    X = rows()
+    np.testing.assert_allclose(codes.predict(X)[:, 0], model.predict(numbered(X, INTEGERS)))
+
+
+def test_what_an_older_resmem_stored_predicts_as_it_did() -> None:
+    """Its memory holds what was left of those predictions."""
+    X = rows()
+    model = of_categories(OneHotEncoder(handle_unknown="ignore", sparse_output=False))
+    given = numbered(X, INTEGERS)
+    base = imported(model.fit(given, X[:, 2] % 2 * 5), (A, NUMBERED))
+    arrays = {name: array for name, array in base.to_arrays().items() if name != "by_text"}
+    older = SklearnModel.restore(arrays, base.estimator)
+    expected = model.predict(given.assign(c=given["c"].astype(str).astype(object)))
+    np.testing.assert_allclose(older.predict(X)[:, 0], expected)
+    assert not np.allclose(older.predict(X), base.predict(X))
+
+
+def test_which_columns_a_matrix_is_taken_to_hold_is_said() -> None:
+    X = rows()
+    assert imported(Ridge().fit(X[:, :2], X[:, 0]), (A, B)).notes == (
+        "the model was fitted to a matrix without names: its columns are taken to be, in order, 'a', 'b'",
+    )
+    assert imported(Ridge().fit(frame(X)[["a", "b"]], X[:, 0])).notes == ()
+
+
+@pytest.mark.parametrize("error", [AttributeError, ZeroDivisionError, IndexError, KeyError, RuntimeError])
+def test_a_model_that_fails_in_another_way_is_damaged(error: type[Exception], monkeypatch: Any) -> None:
+    X = rows()
+    base = imported(Ridge().fit(X[:, :2], X[:, 0]), (A, B))
+
+    def fail(_: Any) -> None:
+        raise error("inside")
+
+    monkeypatch.setattr(type(base.model), "predict", lambda _, rows: fail(rows))
+    with pytest.raises(ModelError, match=r"^the model of scikit-learn's fails \(\w+: '?inside'?\); save it again$"):
+        base.predict(X)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -17,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from resmem_cli.errors import DataError, ModelError
 from resmem_cli.store import estimators
@@ -104,6 +105,34 @@ def test_boosted_trees_that_would_write_beyond_their_column_are_refused() -> Non
     assert_refused(fitted)
 
 
+@pytest.mark.parametrize("name", ["tree", "forest", "bagging", "gradient boosting", "of several classes"])
+def test_trees_of_other_values_than_their_estimator_predicts_are_refused(name: str) -> None:
+    """Of classes a node holds a number each; boosted trees write one number of each into a column of their own."""
+    X, y = rows()
+    fitted = HOLDERS[name].fit(X, y + (X[:, 1] > 1) if name == "of several classes" else y)
+    holder = trees_of(fitted)[0]
+    other = DecisionTreeRegressor(max_depth=2).fit(X, np.column_stack([y, y]))
+    holder.tree_ = other.tree_ if "boosting" in name or "classes" in name else DecisionTreeRegressor().fit(X, y).tree_
+    with pytest.raises(DataError, match=r"^x\.skops cannot be read"):
+        estimators.from_foreign(estimators.to_bytes(fitted), "x.skops")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda boosting: boosting._predictors[0].append(boosting._predictors[0][0]),
+        lambda boosting: boosting.__dict__.update(n_trees_per_iteration_=3),
+        lambda boosting: boosting.__dict__.update(_baseline_prediction=np.zeros((1, 3))),
+        lambda boosting: boosting.__dict__.update(classes_=np.arange(4)),
+        lambda boosting: boosting._bin_mapper.bin_thresholds_.pop(),
+    ],
+)
+def test_boosted_trees_of_other_outputs_than_there_are_classes_are_refused(change: Any) -> None:
+    fitted = HistGradientBoostingClassifier(max_iter=3, categorical_features=[3], random_state=0).fit(*rows())
+    change(fitted)
+    assert_refused(fitted)
+
+
 @pytest.mark.parametrize("what", ["one column for all", "other columns"])
 def test_boosted_trees_behind_other_columns_than_theirs_are_refused(what: str) -> None:
     X, y = rows()
@@ -142,3 +171,13 @@ def test_a_boosted_tree_whose_categories_or_nodes_are_missing_is_refused(what: s
     else:
         trees[0].nodes = trees[0].nodes[:0]
     assert_refused(fitted)
+
+
+@pytest.mark.parametrize("name", ["binned_left_cat_bitsets", "raw_left_cat_bitsets", "nodes"])
+def test_a_boosted_tree_of_arrays_that_could_not_be_stored_is_refused(name: str) -> None:
+    fitted = HistGradientBoostingClassifier(max_iter=3, categorical_features=[3], random_state=0).fit(*rows())
+    tree = next(tree for trees in fitted._predictors for tree in trees if tree.nodes["is_categorical"].any())
+    array = getattr(tree, name)
+    setattr(tree, name, array[["value"]].copy() if name == "nodes" else array[:, :3].copy())
+    with pytest.raises(DataError, match=r"^x\.skops cannot be read"):
+        estimators.from_foreign(skops.io.dumps(fitted), "x.skops")

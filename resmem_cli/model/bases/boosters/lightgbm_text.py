@@ -11,6 +11,8 @@ import numpy as np
 
 from resmem_cli.model.arrays import Integers
 
+_PARAMETER = re.compile(rb"\[[a-z][a-z0-9_]*: [^\r\n]*\]")
+_OBJECTIVE = re.compile(r"[a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*(?::[-+.0-9einf]+)?)*")
 _NUMBER = rb"(?:-?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|inf|nan))"
 _MOST_LINES = 22  # of a tree, beyond which the library reads none
 _SPLITS = ("split_gain", "internal_value", "internal_weight", "internal_count")  # a number of each, where they are said
@@ -39,7 +41,7 @@ def refuse_damaged(data: bytes) -> None:
     try:
         bounds = np.cumsum([0, *map(int, header["tree_sizes"].split())]).tolist()
         n_features = int(header["max_feature_idx"]) + 1
-        _require(body[bounds[-1] :].startswith(b"end of trees"))
+        _refuse_other_end(body[bounds[-1] :])
         _refuse_other_outputs(header, len(bounds) - 1)
         _require(len(header["feature_names"].split(" ")) == len(header["feature_infos"].split(" ")) == n_features)
         for i, (start, end) in enumerate(pairwise(bounds)):
@@ -52,9 +54,21 @@ def refuse_damaged(data: bytes) -> None:
         raise ValueError("it is damaged") from error
 
 
+def _refuse_other_end(text: bytes) -> None:
+    """Refuse what follows the trees, unless parameters of the training are there to their end, or not at all."""
+    _require(text.startswith(b"end of trees\n"))
+    lines = re.split(rb"[\r\n]+", text)
+    if b"parameters:" in lines:
+        start = lines.index(b"parameters:") + 1
+        end = lines.index(b"end of parameters")
+        _require(end >= start and all(_PARAMETER.fullmatch(line) for line in lines[start:end]))
+
+
 def _refuse_other_outputs(header: Mapping[str, str], n_trees: int) -> None:
     """Refuse a model of which not every output has as many trees, or whose loss is of another number of classes."""
-    n_outputs, said = int(header["num_class"]), header.get("objective", "").split(" ")
+    n_outputs, objective = int(header["num_class"]), header.get("objective")
+    _require(objective is None or _OBJECTIVE.fullmatch(objective) is not None)
+    said = (objective or "").split(" ")
     _require(n_outputs == int(header["num_tree_per_iteration"]) > 0)
     _require(n_trees > 0 and n_trees % n_outputs == 0)
     n_classes = [int(each.partition(":")[2]) for each in said if each.startswith("num_class:")]

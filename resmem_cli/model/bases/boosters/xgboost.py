@@ -155,7 +155,11 @@ def _best(booster: Any, *, is_linear: bool) -> tuple[Any, tuple[str, ...]]:
     """
     if is_linear:  # whose rounds are not apart
         return booster, ()
-    best, n_rounds = booster.attr("best_iteration"), booster.num_boosted_rounds()
+    n_rounds = booster.num_boosted_rounds()
+    try:
+        best = booster.attr("best_iteration")
+    except AssertionError:  # it is empty
+        best = ""
     if best is None:
         return booster, (all_rounds(n_rounds),)
     if not (re.fullmatch(r"\d{1,9}", best) and int(best) < n_rounds):
