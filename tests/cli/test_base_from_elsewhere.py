@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import skops.io
 from sklearn.linear_model import LinearRegression
 
 from resmem_cli.model.bases import COLUMNS
-from tests.cli.conftest import Run, write_csv
+from tests.cli.conftest import Run, snapshot, write_csv
 
 Fails = Callable[..., None]
 USAGE, DATA = 2, 3
@@ -227,13 +228,57 @@ class TestFiles:
         X = np.stack([table["b"].to_numpy(), table["a"].to_numpy()], axis=1)
         dataset = lightgbm.Dataset(X, table["y"].to_numpy(), feature_name=["b", "a"])
         lightgbm.train({"verbosity": -1, "num_threads": 1}, dataset, 5).save_model(data / "trees.txt")
-        assert "took the lightgbm model as the base" in run(*self.WORDS, "--import", "trees.txt").err
+        ended = run(*self.WORDS, "--import", "trees.txt")
+        assert ended.lines[:2] == [
+            "note: the model predicts with all 5 rounds of its trees",
+            "note: its predictions of 400 of these rows are those of lightgbm's own predict",
+        ]
+        assert "took the lightgbm model as the base" in ended.err
+        assert run(*self.WORDS, "--import", "trees.txt", "--quiet").err == ""
+        assert run("predict", "test.parquet", "--model", "m", "--base-only", "--quiet").err == ""
         words = ("fit-base", "train.parquet", "--target", "size", "--features", "a,b", "--model", "m")
         ended = run(*words, "--import", "trees.txt")
         assert ended.err == (
             "resmem: the model predicts a number (its objective is regression), and the target is a class; give a "
             "classifier, or --task regression\n"
         )
+
+    def test_a_model_that_was_stopped_early_predicts_as_it_did_for_its_owner(self, data: Path, run: Run) -> None:
+        xgboost = pytest.importorskip("xgboost")
+        table = rows(N_ROWS)
+        X, y = np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1), table["y"].to_numpy()
+        model = xgboost.XGBRegressor(n_estimators=80, early_stopping_rounds=5, learning_rate=0.9, n_jobs=1)
+        model.fit(X[:300], y[:300], eval_set=[(X[300:], y[300:] + np.sin(9 * X[300:, 0]))], verbose=False)
+        model.save_model(data / "trees.json")
+        n_rounds = model.get_booster().num_boosted_rounds()
+        ended = run(*self.WORDS, "--import", "trees.json", "--json")
+        assert json.loads(ended.out)["notes"] == [
+            f"the model predicts with the first {model.best_iteration + 1} of its {n_rounds} rounds of trees, as "
+            f"XGBoost's own estimators do with a model that was stopped early (best_iteration {model.best_iteration})",
+            "the model numbers its features and does not name them: they are taken in order, f0 is 'a', f1 is 'b'",
+            "its predictions of 400 of these rows are those of xgboost's own predict",
+        ]
+        assert run("predict", "test.parquet", "--model", "m", "--base-only", "--output", "out.parquet").code == 0
+        test = rows(N_NEW, seed=1)
+        new = np.stack([test["a"].to_numpy(), test["b"].to_numpy()], axis=1)
+        np.testing.assert_allclose(pq.read_table("out.parquet")["prediction"], model.predict(new), atol=1e-6)
+
+    def test_a_file_that_a_library_cannot_survive_is_a_sentence_and_leaves_nothing(self, data: Path, run: Run) -> None:
+        catboost = pytest.importorskip("catboost")
+        table = rows(50)
+        X = np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1)
+        own = {"iterations": 2, "depth": 2, "verbose": 0, "allow_writing_files": False, "thread_count": 1}
+        catboost.CatBoostRegressor(**own).fit(X, table["y"].to_numpy()).save_model(str(data / "s.cbm"))
+        whole = (data / "s.cbm").read_bytes()
+        (data / "m.cbm").write_bytes(whole[:-168] + struct.pack("<I", 0x7FFFFFFF) + whole[-164:])
+        before = snapshot(data)
+        ended = run(*self.WORDS, "--import", "m.cbm")
+        assert (ended.code, len(ended.lines)) == (DATA, 1)
+        # Should a newer CatBoost look before it follows, it says so itself.
+        assert ended.err.startswith(
+            ("resmem: 'm.cbm' ends the process that reads it (SIG", "resmem: 'm.cbm' cannot be read as a model (")
+        )
+        assert snapshot(data) == before
 
     @pytest.mark.parametrize(
         ("name", "content", "code", "said"),

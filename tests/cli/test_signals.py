@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import PROGRAM, snapshot
@@ -138,3 +139,82 @@ def test_an_interrupted_fit_leaves_no_model_directory(
     time.sleep(0.2)
     ended(process, signal.SIGINT, whole_session=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def looping(by: str) -> bytes:
+    """A model in the ONNX format that adds up its two numbers as often as its first says, times 2^50 or never."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    info = helper.make_tensor_value_info
+    keep = [helper.make_node("Identity", [a], [b]) for a, b in (("going", "goes"), ("sum", "same"))]
+    given = [info("i", kinds.INT64, []), info("going", kinds.BOOL, []), info("sum", kinds.FLOAT, None)]
+    body = helper.make_graph(keep, "body", given, [info("goes", kinds.BOOL, []), info("same", kinds.FLOAT, None)])
+    nodes = [
+        helper.make_node("ReduceSum", ["X", "axis"], ["start"], keepdims=1),
+        helper.make_node("ReduceMax", ["X"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["whole"], to=kinds.INT64),
+        helper.make_node("Div", ["whole", "million"], ["millions"]),
+        helper.make_node("Mul", ["millions", "many"], ["times"]),
+        helper.make_node("Loop", ["many" if by == "always" else "times", "yes", "start"], ["Y"], body=body),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(np.array(value), name)
+        for name, value in (
+            ("many", np.int64(2**40)),
+            ("million", np.int64(10**6)),
+            ("yes", True),
+            ("axis", np.array([1], np.int64)),
+        )
+    ]
+    graph = helper.make_graph(
+        nodes, "graph", [info("X", kinds.FLOAT, [None, 2])], [info("Y", kinds.FLOAT, None)], constants
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def rows_of(largest: float) -> str:
+    return "a,b,y\n" + "".join(f"{largest if i == 7 else i % 13},{i % 7},{i % 13 + i % 7}\n" for i in range(60))
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_an_import_of_a_model_without_end_can_be_ended(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    """It is tried in a process of its own, which ends with this one."""
+    (tmp_path / "loop.onnx").write_bytes(looping("always"))
+    (tmp_path / "t.csv").write_text(rows_of(1))
+    before = snapshot(tmp_path)
+    process = start("fit-base", "t.csv", "--target", "y", "--import", "loop.onnx", "--model", "m")
+    wait_until(lambda: any("trial" in arguments(number) for number in processes(process.pid)))
+    time.sleep(0.5)
+    ended(process, number, whole_session=number == signal.SIGINT)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("number", ENDS)
+def test_a_prediction_that_a_library_never_ends_can_be_ended(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, threads: int
+) -> None:
+    """The model sees no end only at a row that it was not tried with."""
+    (tmp_path / "loop.onnx").write_bytes(looping("rows"))
+    (tmp_path / "t.csv").write_text(rows_of(1))
+    (tmp_path / "new.csv").write_text(rows_of(3e6))
+    words = ("--target", "y", "--import", "loop.onnx", "--model", "m", "--threads", "1")
+    assert start("fit-base", "t.csv", *words).wait(timeout=60) == 0
+    (tmp_path / "out.csv").write_text("of yesterday\n")
+    before = snapshot(tmp_path)
+    words = ("--model", "m", "--base-only", "--output", "out.csv", "--threads", str(threads), "--batch-rows", "20")
+    process = start("predict", "new.csv", *words)
+    wait_until(lambda: list(tmp_path.glob(".out.csv.*.tmp")))
+    wait_until(lambda: computing(process.pid) > 2)
+    ended(process, number, whole_session=False)
+    assert snapshot(tmp_path) == before
+
+
+def computing(process: int) -> float:
+    """The seconds of the processor that a process has used."""
+    numbers = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
