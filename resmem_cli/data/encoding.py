@@ -85,7 +85,7 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
     target = schema.target
     schema.require(rows, [target.name])
     if target.task is Task.REGRESSION:
-        return kinds.as_number(rows, target.name)
+        return kinds.as_number(rows, target.name, largest=kinds.LARGEST_LABEL)
     text = kinds.as_category(rows, target.name)
     codes = _codes(text, _label_texts(target), is_number=_is_fraction(rows, target.name))
     foreign = np.isnan(codes) & to_booleans(pc.is_valid(text))
@@ -116,7 +116,7 @@ def encode_weight(rows: Rows, schema: Schema) -> Floats | None:
     if name is None:
         return None
     schema.require(rows, [name])
-    weights = kinds.as_number(rows, name)
+    weights = kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL)
     wrong = np.flatnonzero(~(weights >= 0))
     if len(wrong):
         weight = "missing" if np.isnan(weights[wrong[0]]) else f"{weights[wrong[0]]:g}"
@@ -176,7 +176,7 @@ def _encode_given(rows: Rows, given: Given) -> Floats:
     """Return [n, width] what another model has written; it may not be missing."""
     if given.is_vector:
         return kinds.as_vector(rows, given.columns[0], given.width)
-    values = np.column_stack([kinds.as_number(rows, name) for name in given.columns])
+    values = np.column_stack([kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL) for name in given.columns])
     missing = np.argwhere(np.isnan(values))
     if len(missing):
         row, column = missing[0].tolist()

@@ -208,7 +208,7 @@ def _target(
         )
     task, why = (roles.task, ()) if roles.task else _guessed_task(name, kind, text)
     if task is Task.REGRESSION or text is None:
-        kinds.as_number(rows, name)
+        kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL)
         return Target(name, Task.REGRESSION, str(values.type)), rows, why
     found = labels.learn(name, text, values.type, from_text=from_text)
     table = rows.table.set_column(rows.table.column_names.index(name), name, found.column)

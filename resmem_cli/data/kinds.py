@@ -28,8 +28,9 @@ Floats = NDArray[np.float64]
 # What pandas and R write for "missing", and the UCI files' question mark. In a category they are values.
 MISSING_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "-nan", "NaT", "NULL", "null", "None", "none", "#N/A", "?")
 TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "hour")
-# A larger number is no measurement but a placeholder: its square, added up over rows, is beyond what a float can hold.
-LARGEST = 1e150
+# Beyond these a number is no measurement but a placeholder. The square of a feature, added up over rows, must be a
+# number; a target's errors are squared twice, and boosting holds targets and weights in single precision.
+LARGEST, LARGEST_LABEL = 1e150, 1e37
 _DAY_MICROSECONDS = 86_400_000_000
 _NOT_BOOLEAN = "is neither true nor false"
 _NOT_VECTOR = "is not a list of numbers"
@@ -75,12 +76,12 @@ def is_list(arrow_type: pa.DataType) -> bool:
     )
 
 
-def as_number(rows: Rows, name: str) -> Floats:
+def as_number(rows: Rows, name: str, *, largest: float = LARGEST) -> Floats:
     """Return a column as 64-bit floats, missing values as NaN.
 
     Raises:
-        DataError: a value is not a number, infinite, or too large for its square to be a number; the message names its
-            file, row and column.
+        DataError: a value is not a number, infinite, or beyond the `largest` that can be computed with; the message
+            names its file, row and column.
     """
     column = plain(rows.column(name))
     if pa.types.is_decimal(column.type):  # Arrow's own way from decimals to floats is off by a last bit in many
@@ -91,7 +92,7 @@ def as_number(rows: Rows, name: str) -> Floats:
         values = to_floats(column)
     else:
         raise _wrong_type(rows, name, "numbers")
-    _refuse_huge(rows, name, values)
+    _refuse_huge(rows, name, values, largest)
     return values
 
 
@@ -319,12 +320,12 @@ def _converted(rows: Rows, name: str, text: pa.ChunkedArray, *, target: pa.DataT
     raise _wrong_value(rows, name, start, wrong)
 
 
-def _refuse_huge(rows: Rows, name: str, values: Floats) -> None:
-    huge = np.flatnonzero(np.abs(values) > LARGEST)
+def _refuse_huge(rows: Rows, name: str, values: Floats, largest: float) -> None:
+    huge = np.flatnonzero(np.abs(values) > largest)
     if not len(huge):
         return
     value = values[huge[0]]
-    what = "an infinite value" if np.isinf(value) else f"{value:.4g}, too large to compute with (beyond {LARGEST:g})"
+    what = "an infinite value" if np.isinf(value) else f"{value:.4g}, too large to compute with (beyond {largest:g})"
     raise DataError(
         f"{rows.locate(int(huge[0]))}: column '{name}' holds {what}",
         "replace it by a number, or leave it empty if it is unknown",

@@ -242,6 +242,11 @@ def test_a_schema_without_weights_has_none():
         ([1.0, -0.5], "t.parquet, row 2: the weight 'w' is -0.5; give weights of 0 or more"),
         ([1.0, None], "t.parquet, row 2: the weight 'w' is missing; give weights of 0 or more"),
         (
+            [1.0, 1e38],
+            "t.parquet, row 2: column 'w' holds 1e+38, too large to compute with (beyond 1e+37); "
+            "replace it by a number, or leave it empty if it is unknown",
+        ),
+        (
             [1.0, float("inf")],
             "t.parquet, row 2: column 'w' holds an infinite value; "
             "replace it by a number, or leave it empty if it is unknown",

@@ -390,6 +390,14 @@ def test_columns_that_are_wrong_in_several_ways_are_told_at_once():
     assert "; and so 3 more columns; " in found
 
 
+@pytest.mark.parametrize("value", [1.797e308, -1e200, 1e38])
+def test_a_target_too_large_to_compute_with_is_refused_with_its_row(value):
+    assert message(typed(x=range(4), y=[0.5, 1.5, value, 2.5])) == (
+        f"t.parquet, row 3: column 'y' holds {value:.4g}, too large to compute with "
+        f"(beyond {1e150 if abs(value) > 1e150 else 1e37:g}); replace it by a number, or leave it empty if it is unknown"
+    )
+
+
 def test_rows_of_weight_zero_count_for_nothing():
     rows = typed(
         c=list("aaabbbzzz"),
