@@ -206,7 +206,7 @@ _COLUMN_FIELDS = frozenset(field.name for field in dataclasses.fields(Column))
 
 
 def _column(stored: fields.Fields) -> Column:
-    stored = {"categories": [], "has_rest": False, "length": 1, **stored}  # format 1 had no length
+    stored = {"length": 1, **stored}  # which format 1 did not have
     column = Column(
         fields.text(stored, "name"),
         Kind(fields.text(stored, "kind", tuple(Kind))),

@@ -73,9 +73,8 @@ def _verified(directory: Path) -> Verified:
 
 
 def _check_for_change(directory: Path, content: Mapping[str, Any]) -> None:
-    """Check what remember and forget read, which an older resmem has not kept."""
-    paths = parts.checked(directory, content["id"], content["parts"])
-    if "residuals" in parts.load_arrays(paths[parts.ROWS]):
+    """Check what remember and forget read, which was not kept in format 1."""
+    if content["format"] > 1:
         reading.load_for_change(directory)
 
 
