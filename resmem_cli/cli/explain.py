@@ -80,7 +80,7 @@ def _write(explained: Any, output: str, output_format: Format | None) -> None:
     if output == "-" and output_format is None:
         output_format = Format.JSONL
     nested = tables.output_format(output, output_format)[0] is Format.JSONL
-    with tables.writer(output, output_format) as table:
+    with tables.writer(output, output_format, may_change=True) as table:
         for each in explained:
             table.write(tables.from_records([asdict(each)] if nested else _flat(each)))
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet
 
-from resmem_cli.data.sources import Source
+from resmem_cli.data import promotion
+from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
 
 _RANDOM_ACCESS_MAGIC = b"ARROW1"
@@ -27,6 +28,17 @@ def read_parquet(
         chosen = choose(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):
             yield pa.Table.from_batches([batch])
+
+
+def schema_of(source: Source) -> pa.Schema:
+    """Return the names and types of a Parquet or Arrow file, of which little is read."""
+    if source.format is Format.PARQUET:
+        return pyarrow.parquet.read_schema(str(source.path))
+    with pa.memory_map(str(source.path)) as whole:
+        if whole.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
+            return pyarrow.ipc.open_file(whole).schema
+        whole.seek(0)
+        return pyarrow.ipc.open_stream(whole).schema
 
 
 def count_rows(path: Path) -> int:
@@ -63,51 +75,89 @@ def read_arrow(
 class _TypedWriter:
     """Writes tables with the types of the first one."""
 
+    form: Format
+
     def __init__(self, sink: Any) -> None:
         self._sink = sink
-        self._schema: Any = None
+        self._first: tuple[pa.Schema, str] | None = None
         self._writer: Any = None
 
-    def open(self, schema: pa.Schema) -> Any:
+    def open(self, sink: Any, schema: pa.Schema) -> Any:
         raise NotImplementedError
 
-    def write(self, table: pa.Table) -> None:
-        if self._writer is None:
-            self._schema = table.schema
-            self._writer = self.open(table.schema)
-        self._writer.write_table(_cast(table, self._schema))
+    def write(self, table: pa.Table, source: str = "") -> None:
+        if self._first is None:
+            self._first = table.schema, source
+            self._require_writable(table.schema)
+            self._writer = self.open(self._sink, table.schema)
+        table = _cast(table, source, *self._first)
+        try:
+            self._writer.write_table(self._shared(table))
+        except pa.ArrowException as error:
+            raise DataError(
+                f"the rows of {source or 'the table'} cannot be written as {self.form} ({error})",
+                "leave columns out with --keep, or write another format",
+            ) from error
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
 
+    def _shared(self, table: pa.Table) -> pa.Table:
+        return table
+
+    def _require_writable(self, schema: pa.Schema) -> None:
+        """Refuse a column of a type that the format does not have."""
+        for field in schema:
+            try:
+                self.open(io.BytesIO(), pa.schema([field])).close()
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(
+                    f"the column '{field.name}' of type {field.type} cannot be written as {self.form}",
+                    "leave it out with --keep, or write another format",
+                ) from error
+
 
 class ParquetWriter(_TypedWriter):
-    def open(self, schema: pa.Schema) -> Any:
-        return pyarrow.parquet.ParquetWriter(self._sink, schema, compression="zstd")
+    form = Format.PARQUET
+
+    def open(self, sink: Any, schema: pa.Schema) -> Any:
+        return pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
 
 
 class ArrowWriter(_TypedWriter):
     """Writes the layout for random access (Feather), or the one that can be read as it comes from a pipe."""
 
+    form = Format.ARROW
+
     def __init__(self, sink: Any, *, is_stream: bool) -> None:
         super().__init__(sink)
         self._new = pyarrow.ipc.new_stream if is_stream else pyarrow.ipc.new_file
+        self._is_stream = is_stream
+        self._dictionaries: dict[str, pa.Array] = {}
 
-    def open(self, schema: pa.Schema) -> Any:
-        return self._new(self._sink, schema)
+    def open(self, sink: Any, schema: pa.Schema) -> Any:
+        return self._new(sink, schema, options=pyarrow.ipc.IpcWriteOptions(emit_dictionary_deltas=True))
+
+    def _shared(self, table: pa.Table) -> pa.Table:
+        """Give every table the dictionaries of those before it, and what is new: the file layout has one of each."""
+        for at, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type) and not self._is_stream:
+                before = self._dictionaries.get(field.name, pa.nulls(0, field.type))
+                whole = pa.chunked_array([before, *table.column(at).chunks], field.type).unify_dictionaries()
+                self._dictionaries[field.name] = whole.chunk(0)
+                table = table.set_column(at, field, pa.chunked_array(whole.chunks[1:], field.type))
+        return table
 
 
-def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _cast(table: pa.Table, source: str, schema: pa.Schema, first: str) -> pa.Table:
     """Return the table with the types of `schema`, where no value is changed by that."""
-    for index, field in enumerate(schema):
-        column = table.column(index)
+    for at, field in enumerate(schema):
+        column = table.column(at)
         if column.type != field.type:
             try:
-                table = table.set_column(index, field, pc.cast(column, field.type))
+                table = table.set_column(at, field, promotion.cast(column, field.type))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise DataError(
-                    f"the column '{field.name}' changes its type from {field.type} to {column.type}",
-                    "give it one type in all inputs, or write CSV",
-                ) from error
+                types = (field.type, first), (column.type, source)
+                raise promotion.other_type(field.name, *types, hint=promotion.OR_TEXT) from error
     return table

@@ -215,7 +215,7 @@ class Writer:
         self._is_tab = separator == TAB
         self._has_header = False
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, table: pa.Table, source: str = "") -> None:
         if not self._has_header:
             names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
             header = self._separator.join(names) or '""'

@@ -124,7 +124,7 @@ class Writer:
     def __init__(self, sink: Any) -> None:
         self._sink = sink
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, table: pa.Table, source: str = "") -> None:
         names = table.column_names
         columns = [for_json(name, table.column(name)) for name in names]
         # Of a table without columns only the number of rows is left.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pyarrow as pa
 from resmem_cli.data import columnar, delimited, json_lines
 from resmem_cli.data.replacement import naming, replacing
 from resmem_cli.data.sources import STDIN, Format, compression_of, format_of
+from resmem_cli.data.spooling import Spool
 from resmem_cli.errors import DataError
 
 STDOUT = STDIN
@@ -22,7 +24,8 @@ STDOUT = STDIN
 class TableWriter(Protocol):
     """Takes tables, in order."""
 
-    def write(self, table: pa.Table) -> None: ...
+    def write(self, table: pa.Table, source: str = "") -> None:
+        """Take a table; `source` is what it was made from, for errors."""
 
     def close(self) -> None: ...
 
@@ -53,8 +56,10 @@ def from_records(records: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 @contextmanager
-def writer(output: str, forced: Format | None = None) -> Iterator[TableWriter]:
+def writer(output: str, forced: Format | None = None, *, may_change: bool = False) -> Iterator[TableWriter]:
     """Open an output for tables; on an error nothing is left, and a file that was there before stays as it was.
+
+    Where a column `may_change` its type from table to table, what has types is written when all tables are known.
 
     Raises:
         DataError: a table has other columns than the first one, or a column that the format cannot hold.
@@ -68,9 +73,9 @@ def writer(output: str, forced: Format | None = None) -> Iterator[TableWriter]:
         try:
             if compression:
                 sink = pa.CompressedOutputStream(sink, compression)
-            table_writer = _writer(form, sink, is_piped=output == STDOUT)
-            yield table_writer
-            table_writer.close()
+            with _writer(form, sink, output, may_change=may_change) as table_writer:
+                yield table_writer
+                table_writer.close()
             sink.close() if compression else sink.flush()
         except BaseException:
             stream.abandon()
@@ -88,14 +93,23 @@ def _opened(output: str) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _writer(form: Format, sink: Any, *, is_piped: bool) -> TableWriter:
+@contextmanager
+def _writer(form: Format, sink: Any, output: str, *, may_change: bool) -> Iterator[TableWriter]:
     if form is Format.JSONL:  # every line names its own columns
-        return json_lines.Writer(sink)
-    if form is Format.PARQUET:
-        return _Uniform(columnar.ParquetWriter(sink))
-    if form is Format.ARROW:
-        return _Uniform(columnar.ArrowWriter(sink, is_stream=is_piped))
-    return _Uniform(delimited.Writer(sink, delimited.SEPARATORS[form]))
+        yield json_lines.Writer(sink)
+    elif form.is_text:
+        yield _Uniform(delimited.Writer(sink, delimited.SEPARATORS[form]))
+    else:
+        typed: TableWriter = (
+            columnar.ParquetWriter(sink)
+            if form is Format.PARQUET
+            else columnar.ArrowWriter(sink, is_stream=output == STDOUT)
+        )
+        if may_change:
+            with Spool(typed, None if output == STDOUT else Path(os.path.realpath(output)).parent) as spool:
+                yield _Uniform(spool)
+        else:
+            yield _Uniform(typed)
 
 
 class _Uniform:
@@ -103,18 +117,20 @@ class _Uniform:
 
     def __init__(self, table_writer: TableWriter) -> None:
         self._writer = table_writer
-        self._names: list[str] | None = None
+        self._first: tuple[list[str], str] | None = None
 
-    def write(self, table: pa.Table) -> None:
-        if self._names is None:
-            self._names = table.column_names
-        odd = sorted(set(table.column_names) ^ set(self._names))
+    def write(self, table: pa.Table, source: str = "") -> None:
+        if self._first is None:
+            self._first = table.column_names, source
+        names, first = self._first
+        odd = sorted(set(table.column_names) ^ set(names))
         if odd:
+            which = f"{first} and {source}" if first != source else "the inputs"
             raise DataError(
-                f"the inputs differ in the column{'s' * (len(odd) > 1)} " + ", ".join(f"'{name}'" for name in odd),
+                f"{which} differ in the column{'s' * (len(odd) > 1)} " + ", ".join(f"'{name}'" for name in odd),
                 "give files of the same columns, or predict them one by one",
             )
-        self._writer.write(table if table.column_names == self._names else table.select(self._names))
+        self._writer.write(table if table.column_names == names else table.select(names), source)
 
     def close(self) -> None:
         self._writer.close()

@@ -12,6 +12,9 @@ from resmem_cli.errors import DataError
 
 _EXACT_DIGITS = 15  # of a decimal, which a 64-bit float keeps
 _ONE_TYPE = "give it one type in all inputs"
+OR_TEXT = f"{_ONE_TYPE}, or write CSV"
+_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # of whole numbers of so many bits, signed or not, as Arrow counts them
+_MOST_DIGITS_OF_128, _MOST_DIGITS_OF_256 = 38, 76
 _ANY_WHOLE = pa.decimal128(20, 0)  # signed and unsigned ones of 64 bits
 
 
@@ -49,6 +52,8 @@ def _promoted(one: pa.DataType, other: pa.DataType, *, exact: bool) -> pa.DataTy
             return _ANY_WHOLE  # Arrow's own answer has no room for the largest
         if pa.types.is_decimal(first) and pa.types.is_floating(second):
             return None if exact and first.precision > _EXACT_DIGITS else pa.float64()
+        if pa.types.is_decimal(first) and pa.types.is_integer(second):
+            return _decimal(max(first.precision - first.scale, _DIGITS[second.bit_width]) + first.scale, first.scale)
         if pa.types.is_binary(first) or pa.types.is_large_binary(first):
             return None  # bytes are no text
     try:
@@ -56,6 +61,12 @@ def _promoted(one: pa.DataType, other: pa.DataType, *, exact: bool) -> pa.DataTy
         return pa.unify_schemas(both, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return None
+
+
+def _decimal(precision: int, scale: int) -> pa.DataType | None:
+    if precision <= _MOST_DIGITS_OF_128:
+        return pa.decimal128(precision, scale)
+    return pa.decimal256(precision, scale) if precision <= _MOST_DIGITS_OF_256 else None
 
 
 def _simple(arrow_type: pa.DataType) -> pa.DataType:
@@ -157,6 +168,12 @@ def concatenated(tables: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table
     return pa.concat_tables(done)
 
 
-def other_type(name: str, one: tuple[pa.DataType, str], other: tuple[pa.DataType, str]) -> DataError:
+def other_type(
+    name: str, one: tuple[pa.DataType, str], other: tuple[pa.DataType, str], *, hint: str = _ONE_TYPE
+) -> DataError:
     """Return the error for a column that has types in two sources which nothing holds both of."""
-    return DataError(f"the column '{name}' is {one[0]} in {one[1]} and {other[0]} in {other[1]}", _ONE_TYPE)
+    (first, source), (second, another) = one, other
+    if source == another:
+        where = f" in {source}" if source else ""
+        return DataError(f"the column '{name}' changes its type from {first} to {second}{where}", hint)
+    return DataError(f"the column '{name}' is {first} in {source} and {second} in {another}", hint)

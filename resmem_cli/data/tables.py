@@ -92,6 +92,26 @@ def read_all(sources: Sequence[Source], *, delimiter: str | None = None, notes: 
     return ([concatenate(texts)] if texts else []) + typed
 
 
+def may_change(sources: Sequence[Source]) -> bool:
+    """Whether a column may have other types in other rows: it is asked of files that say so, and else assumed."""
+    if all(map(_is_text, sources)):
+        return False
+    if any(source.format in (None, Format.JSONL) or source.path is None for source in sources):
+        return len(sources) > 1 or sources[0].format in (None, Format.JSONL)
+    if len(sources) == 1:
+        return False
+    try:
+        schemas = [None if _is_text(source) else columnar.schema_of(source) for source in sources]
+    except (pa.ArrowException, OSError):
+        return False  # whoever reads it says what is wrong with it
+    first = schemas[0]
+    return any(schema is None or first is None or not schema.equals(first) for schema in schemas)
+
+
+def _is_text(source: Source) -> bool:
+    return source.format is not None and source.format.is_text
+
+
 def count_rows(sources: Sequence[Source]) -> int | None:
     """Return how many rows there are, without reading them: of text about how many; None if that cannot be told."""
     counts = [_count(source) for source in sources]
@@ -120,7 +140,7 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
     before = 0
     try:
         with streams.opened(source) as (known, stream):
-            is_text = known.format is not None and known.format.is_text
+            is_text = _is_text(known)
             whole = _tables(known, stream, wanted, partial(_chosen, source, wanted.columns))
             with closing(whole) if stream is None else streams.aside(whole) as tables:
                 for table in _rebatched(tables, wanted.batch_rows, source.name):

@@ -38,7 +38,7 @@ def as_text(name: str, column: pa.ChunkedArray) -> pa.Array:
     """
     try:
         return _text(_plain(_whole(column)))
-    except (NotTextError, pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+    except (NotTextError, pa.ArrowException) as error:
         raise not_text(name, column.type) from error
 
 
@@ -55,7 +55,7 @@ def for_json(name: str, column: pa.ChunkedArray) -> list[Any]:
             f"the column '{name}' holds an infinite number, which JSON does not have",
             "leave it out with --keep, or write CSV or Parquet",
         ) from None
-    except (NotTextError, pa.ArrowNotImplementedError, pa.ArrowInvalid, ValueError) as error:
+    except (NotTextError, pa.ArrowException, ValueError) as error:
         raise not_text(name, column.type) from error
     return values
 
@@ -82,9 +82,10 @@ def _plain(array: pa.Array) -> pa.Array:
         return _plain(pc.cast(array, array.type.value_type))
     if pa.types.is_run_end_encoded(array.type):
         return _plain(pc.run_end_decode(array))
-    if pa.types.is_list_view(array.type):
-        return pc.cast(array, pa.list_(array.type.value_type))
-    return pc.cast(array, pa.large_list(array.type.value_type)) if pa.types.is_large_list_view(array.type) else array
+    if pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type):
+        # Not by a cast, which breaks slices.
+        return pa.ListArray.from_arrays(_offsets(array), array.flatten(), mask=array.is_null())
+    return array
 
 
 def _text(array: pa.Array) -> pa.Array:

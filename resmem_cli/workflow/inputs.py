@@ -55,6 +55,10 @@ class Input:
         """Return how many rows there are, of text about how many; None if only reading them could tell."""
         return tables.count_rows(sources.resolve(self.words, self.format))
 
+    def may_change(self) -> bool:
+        """Whether a column may have other types in other rows."""
+        return tables.may_change(sources.resolve(self.words, self.format))
+
     def sources(self) -> list[Source]:
         """Return the files one by one, each read as the whole would be."""
         return sources.resolve(self.words, self.format)

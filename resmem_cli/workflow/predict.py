@@ -171,20 +171,21 @@ class _Scoring:
             with_interval=options.interval is not None,
         )
 
-        def score(batch: Rows) -> tuple[Any, Surprises]:
+        def score(batch: Rows) -> tuple[Any, Surprises, str]:
             X, odd = encoding.encode(batch, self.base.schema)
             own_threads = 1 if beside > 1 else threads
             with using.used(self.model):
                 scored = self._scored(X, own_threads)
             odd.not_finite = int((~np.isfinite(scored.resmem).all(axis=1)).sum())
-            return predictions.lay_out(batch, layout, scored), odd
+            return predictions.lay_out(batch, layout, scored), odd, batch.source
 
         report("predicting")
         beside = threads if self.is_thread_safe else 1
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
-        with output.writer(target, form) as table:
-            for scored, odd in in_order(score, source.batches(options.batch_rows, layout.columns_to_read), beside):
-                table.write(scored)
+        batches = source.batches(options.batch_rows, layout.columns_to_read)
+        with output.writer(target, form, may_change=typed and options.keep != "none" and source.may_change()) as table:
+            for scored, odd, name in in_order(score, batches, beside):
+                table.write(scored, name)
                 surprises.add(odd)
                 n_rows += len(scored)
                 rate = n_rows / (time.perf_counter() - started)
