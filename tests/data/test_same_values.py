@@ -70,11 +70,17 @@ def in_every_format(file: Callable[..., str], tmp_path: Path) -> Callable[[pa.Ta
 
     def written(form: str, table: pa.Table) -> str:
         if form == "jsonl":  # what JSON has no type for is text in it
-            lines = (json.dumps(row, default=str) + "\n" for row in table.to_pylist())
+            rows = ({name: _in_json(value) for name, value in row.items()} for row in table.to_pylist())
+            lines = (json.dumps(row, default=str) + "\n" for row in rows)
             return file(f"rows.{form}", "".join(lines))
         return file(f"rows.{form}", table)
 
     return rows_of
+
+
+def _in_json(value: object) -> object:
+    """Many programs write integers of more than 63 bits as text, because others read them as floats."""
+    return str(value) if isinstance(value, int) and value >= 2**63 else value
 
 
 def encoded(rows: Rows, schema: Any) -> tuple[list[list[float]], list[float], list[str]]:
@@ -84,7 +90,7 @@ def encoded(rows: Rows, schema: Any) -> tuple[list[list[float]], list[float], li
     return X.tolist(), encoding.encode_target(rows, schema).tolist(), ids
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(identity=columns(), category=columns(), label=columns(LABELS))
 def test_the_same_rows_are_the_same_in_every_format_and_type(identity, category, label, in_every_format):
     table = pa.table({"id": identity, "c": category, "x": [i / 4 for i in range(N)], "y": label})
