@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,23 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data import kinds, labels, text_kinds
+from resmem_cli.data import feature_columns, kinds, labels, text_kinds
+from resmem_cli.data.feature_columns import Wrong
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
-from resmem_cli.data.schema import Column, Schema, Target, Task
-from resmem_cli.data.text_kinds import Mixture
+from resmem_cli.data.schema import Schema, Target, Task
 from resmem_cli.errors import DataError, UsageError, did_you_mean
 
-# Histogram boosting holds 255 codes a column; one is left for all the others.
-MAX_CATEGORIES = 254
 # A category seen less often is pooled with the other rare ones: it says next to nothing, and unknown
 # categories at prediction then meet a code that was trained.
 MIN_CATEGORY_ROWS = 3
 # An integer target with at most this many distinct values, each seen often enough, is a class.
 MAX_INTEGER_CLASSES = 20
 _MIN_INTEGER_CLASS_ROWS = 5
-_MOST_TOLD = 5  # columns in one error
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name in Parquet
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         rows = rows.take(np.flatnonzero(keep))
     from_text = any(part.is_text for part in parts)
     target, rows, said = _target(rows, roles, text, from_text=from_text)
-    columns, more = _columns(rows, candidates, roles, from_text=from_text)
+    columns, more = feature_columns.choose(rows, candidates, roles, from_text=from_text)
     schema = Schema(columns, target, roles.id_column, roles.weight_column)
     return Learned(schema, rows, (*said, *of_weight, *notes, *more))
 
@@ -117,7 +111,7 @@ def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
 
 
 def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
-    columns, wrong = {}, _Wrong()
+    columns, wrong = {}, Wrong()
     for name in rows.table.column_names:
         if name not in names:
             continue
@@ -135,34 +129,6 @@ def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:
     column = plain(rows.column(name))
     is_feature = name not in (roles.target, roles.weight_column, *roles.given)
     return text_kinds.infer_instants(rows, name) if kinds.is_text(column.type) and is_feature else column
-
-
-class _Wrong:
-    """The errors of several columns, so that all are told at once."""
-
-    def __init__(self) -> None:
-        self._errors: dict[str, DataError] = {}
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except DataError as error:
-            self._errors[name] = error
-
-    def raise_if_any(self) -> None:
-        if not self._errors:
-            return
-        first, *others = self._errors.values()
-        if not others:
-            raise first
-        told = [error.message for error in (first, *others[: _MOST_TOLD - 1])]
-        n_more = len(self._errors) - len(told)
-        named = ",".join(self._errors)
-        raise DataError(
-            "; ".join(told) + (f"; and so {n_more:,} more columns" if n_more else ""),
-            f"correct these, say --category '{named}' if they hold names, or leave them out with --drop '{named}'",
-        )
 
 
 def _that_count(rows: Rows, roles: Roles) -> tuple[NDArray[np.bool_], list[str]]:
@@ -249,132 +215,3 @@ def _guessed_task(name: str, kind: Kind | None, text: pa.ChunkedArray | None) ->
             "(--task regression to take them as numbers)",
         )
     return Task.REGRESSION, ()
-
-
-def _columns(
-    rows: Rows, candidates: Sequence[str], roles: Roles, *, from_text: bool
-) -> tuple[tuple[Column, ...], list[str]]:
-    """Return the features, and why other columns are none.
-
-    Raises:
-        DataError: columns cannot be what they are to be, or none is left.
-    """
-    columns, notes, empty, wrong = [], list[str](), list[str](), _Wrong()
-    for name in candidates:
-        with wrong.of(name):
-            if _is_missing(rows, name, roles) and name not in roles.features:
-                empty.append(name)
-                continue
-            column, said = _column(rows, name, roles, from_text=from_text)
-            columns += [column] if column else []
-            notes += said
-    wrong.raise_if_any()
-    if empty:
-        several, quoted = len(empty) > 1, [f"'{name}'" for name in empty]
-        notes.append(
-            f"the column{'s' * several} {', '.join(quoted)} {'are' if several else 'is'} missing in every "
-            f"row and {'are' if several else 'is'} not used as {'features' if several else 'a feature'}"
-        )
-    if not columns:
-        raise DataError(
-            f"{rows.source} has no column that can be a feature" + (f" ({'; '.join(notes)})" if notes else ""),
-            "add columns, or check --features and --drop",
-        )
-    return tuple(columns), notes
-
-
-def _column(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
-    """Return the column as a feature, or None, and what is to be said of it."""
-    values, forced, wanted = rows.column(name), name in roles.categories, name in roles.features
-    kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
-    if _is_index(name) and not (forced or wanted):
-        what = f"the index column '{name}'" if name else "a column without a name (an index?)"
-        return None, [f"{what} is not used as a feature"]
-    if _is_missing(rows, name, roles):
-        raise DataError(
-            f"{rows.source}: the column '{name}' is missing in every row", f"leave it out with --drop '{name}'"
-        )
-    if kind is None:
-        if wanted:
-            raise DataError(f"{rows.source}: the column '{name}' of type {values.type} cannot be a feature", "drop it")
-        return None, [f"the column '{name}' of type {values.type} is not used as a feature"]
-    if kind is Kind.VECTOR:
-        return _vector(rows, name, wanted=wanted)
-    if kind is not Kind.CATEGORY:
-        return Column(name, kind, str(values.type)), []
-    return _category(rows, name, roles, from_text=from_text)
-
-
-def _is_index(name: str) -> bool:
-    return not name or _PANDAS_INDEX.fullmatch(name) is not None
-
-
-def _vector(rows: Rows, name: str, *, wanted: bool) -> tuple[Column | None, list[str]]:
-    """Return a column of vectors as a feature; one that is not of one length is none, unless the user insists."""
-    try:
-        vectors = kinds.as_vector(rows, name)
-    except DataError as error:
-        if wanted:
-            raise
-        return None, [f"the column '{name}' is not used as a feature: {error.message}"]
-    return Column(name, Kind.VECTOR, str(rows.column(name).type), length=vectors.shape[1]), []
-
-
-def _is_missing(rows: Rows, name: str, roles: Roles) -> bool:
-    """Whether no row has a value; a number that is infinite or too large is refused on the way."""
-    values, forced = rows.column(name), name in roles.categories
-    kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
-    if _is_index(name) and not (forced or name in roles.features):
-        return False  # which has a reason of its own not to be used
-    if kind is Kind.NUMBER:
-        return bool(np.isnan(kinds.as_number(rows, name)).all())
-    if kind is Kind.CATEGORY:
-        values = kinds.as_category(rows, name)
-    return bool(values.null_count == len(values))
-
-
-def _category(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
-    rarest, insisted = roles.rarest_category, name in roles.categories or name in roles.features
-    text, notes = labels.one_form(kinds.as_category(rows, name), f"the column '{name}'", "category")
-    counts = pc.value_counts(text.drop_null())
-    ranked = sorted((-item["counts"], item["values"]) for item in counts.to_pylist())
-    frequent = [value for count, value in ranked if -count >= rarest][:MAX_CATEGORIES]
-    mixture = None if name in roles.categories else text_kinds.mixture(text)
-    if not frequent or (len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not insisted):
-        return None, [_unused(name, len(rows), len(ranked), mixture, None if frequent else rarest)]
-    if from_text and name not in roles.categories:
-        notes += _taken(name, text, mixture)
-    arrow_type = str(rows.column(name).type)
-    column = Column(name, Kind.CATEGORY, arrow_type, tuple(sorted(frequent)), len(frequent) < len(ranked))
-    return column, notes
-
-
-def _unused(name: str, n_rows: int, n_distinct: int, mixture: Mixture | None, rarest: int | None) -> str:
-    """Return why a column of text is no feature; `rarest` where no value is in as many rows."""
-    if mixture is not None:
-        return (
-            f"the column '{name}' holds {mixture} and is not used as a feature (leave '{mixture.other}' empty to have "
-            f"{mixture.what}, or --category '{name}' to use it as it is)"
-        )
-    if rarest is not None:
-        return f"the column '{name}' has no value in {rarest} rows or more and is not used as a feature"
-    return (
-        f"the column '{name}' has {n_distinct:,} distinct values in {n_rows:,} rows and is not used as a "
-        f"feature (--category '{name}' to use it)"
-    )
-
-
-def _taken(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[str]:
-    """Return what is to be said of text that is taken for names and looks like something else."""
-    if mixture is not None:
-        return [
-            f"the column '{name}' holds {mixture} and is taken as a category (leave '{mixture.other}' empty to have "
-            f"{mixture.what}; --category '{name}' to take it so without a word)"
-        ]
-    zero = text_kinds.leading_zero(kinds.without_missing_words(kinds.trimmed(text)))
-    if zero is None:
-        return []
-    return [
-        f"the column '{name}' has numbers with leading zeros ('{zero}') and is taken as a category "
-        "(write them without to have numbers)"
-    ]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resmem_cli.data import inference, sources, tables
+from resmem_cli.data import feature_columns, sources, tables
 from resmem_cli.data.inference import Learned, Roles, learn
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows
@@ -451,12 +451,12 @@ def test_text_of_many_distinct_values_is_kept_if_it_is_asked_for(roles):
     found = learned(many_names(), **roles)
     column = found.schema.columns[0]
     assert (column.name, column.kind, column.has_rest) == ("name", Kind.CATEGORY, True)
-    assert len(column.categories) == inference.MAX_CATEGORIES
+    assert len(column.categories) == feature_columns.MAX_CATEGORIES
     assert found.notes == ()
 
 
 def test_as_many_categories_as_a_column_can_hold_need_no_rest():
-    n = inference.MAX_CATEGORIES
+    n = feature_columns.MAX_CATEGORIES
     found = learned(typed(c=[f"c{i % n:03}" for i in range(3 * n)], y=[i / 2 for i in range(3 * n)]))
     assert found.schema.columns[0].categories == tuple(f"c{i:03}" for i in range(n))
     assert not found.schema.columns[0].has_rest
