@@ -16,8 +16,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from resmem_cli.model.bases.sklearn_categories import own_categories, recoded
 from resmem_cli.model.bases.sklearn_model import SklearnModel
+from resmem_cli.model.bases.sklearn_values import known_values
 from resmem_cli.model.bases.table import Field, Table
 
 X = np.column_stack([np.linspace(-1, 1, 60), np.arange(60) % 3])
@@ -68,7 +68,7 @@ def test_an_encoder_is_found_in_estimators_that_hold_others(wrap: str) -> None:
         "voting": VotingRegressor([("a", numbers)]),
     }[wrap]
     model.fit(frame, (X[:, 1] == 1).astype(int))
-    assert own_categories(model, ["x", "c"])["c"].tolist() == [1, 2, 10]
+    assert list(known_values(model, ["x", "c"])["c"].values()) == [1, 2, 10]
 
 
 def test_categories_of_truth_are_given_as_truth() -> None:
@@ -79,11 +79,5 @@ def test_categories_of_truth_are_given_as_truth() -> None:
     assert SklearnModel.imported(model, table, {}).predict(codes)[:, 0] == pytest.approx(model.predict(frame))
 
 
-def test_a_category_that_numbers_do_not_hold_is_missing_and_text_stays_text() -> None:
-    assert np.array_equal(recoded(["2", "x"], np.array([1, 2])).astype(float), [2, np.nan, np.nan], equal_nan=True)
-    assert recoded(["b", "z"], np.array(["a", "b"], dtype=object))[:2].tolist() == ["b", "z"]
-    assert recoded(["nan"], np.array(["a", np.nan, None], dtype=object))[0] == "nan"
-
-
 def test_an_estimator_without_an_encoder_has_no_categories() -> None:
-    assert own_categories(Ridge().fit(X[:, :1], X[:, 1]), ["x"]) == {}
+    assert known_values(Ridge().fit(X[:, :1], X[:, 1]), ["x"]) == {}

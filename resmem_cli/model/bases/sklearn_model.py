@@ -149,7 +149,7 @@ def _column(field: Field, X: Floats, known: Mapping[str, Any]) -> Any:
     if field.kind == "category":
         import pandas as pd
 
-        if any(not isinstance(value, str) for value in known.values()):
+        if known:
             return as_known(np.array([*field.categories, None], dtype=object), known)[field.codes(X)]
         texts = field.texts(X)
         # Missing as pandas reads it, but as objects: of its own text type some estimators make numbers.

@@ -43,7 +43,9 @@ def as_known(values: NDArray[Any], known: Mapping[str, Any]) -> NDArray[Any]:
         text = spelled(value)
         other = _number(text) if are_numbers else text
         mapped.append(np.nan if _is_missing(value) else known.get(text, other))
-    is_number = all(isinstance(value, int | float | np.number) for value in mapped)
+    # An encoder that was fitted to objects knows Python's own numbers, and compares them with objects alone.
+    is_number = all(isinstance(value, np.number) for value in known.values())
+    is_number &= all(isinstance(value, int | float | np.number) for value in mapped)
     return np.array(mapped, dtype=np.float64 if is_number else object)
 
 
