@@ -18,7 +18,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from tests.store.test_fuzz import changed
+from tests.store.mutation import changed_bytes
 
 N_CHANGES = int(os.environ.get("RESMEM_FUZZ", "60"))
 _TRY = """
@@ -78,7 +78,7 @@ def test_a_changed_input_is_refused_or_read(tmp_path: Path, suffix: str) -> None
     names = []
     for i in range(N_CHANGES):
         path = tmp_path / f"changed_{i}{suffix}"
-        path.write_bytes(changed(whole, rng))
+        path.write_bytes(changed_bytes(whole, rng))
         names.append(str(path))
     done = subprocess.run(
         [sys.executable, "-c", _TRY, *names], capture_output=True, text=True, check=False, timeout=500
