@@ -103,6 +103,12 @@ def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]
     return [source for word in inputs for source in _expand(word, forced)]
 
 
+def partition_columns(found: Sequence[Source]) -> list[str]:
+    """Return the columns that folders name, as Hive does (region=north/part.parquet), which the files do not hold."""
+    folders = dict.fromkeys(part for source in found if source.path is not None for part in source.path.parts[:-1])
+    return list(dict.fromkeys(name for name, sign, _ in (part.partition("=") for part in folders) if sign and name))
+
+
 def _expand(word: str, forced: Format | None) -> list[Source]:
     if word == STDIN:
         return [Source(None, forced)]

@@ -66,7 +66,12 @@ class Input:
     def wholes(self) -> list[Rows]:
         """Return everything."""
         found = sources.resolve(self.words, self.format)
-        return tables.read_all(found, delimiter=self.delimiter, notes=self.notes)
+        parts = tables.read_all(found, delimiter=self.delimiter, notes=self.notes)
+        unread = [name for name in sources.partition_columns(found) if name not in parts[0].table.column_names]
+        if unread:
+            listed = ", ".join(f"'{name}'" for name in unread)
+            self.notes.append(f"what the folders say of {listed} is not read: write it into the files to learn from it")
+        return parts
 
 
 def refuse_overwriting(source: Input, output: str, model: Path, *, holds_input: bool = False) -> None:

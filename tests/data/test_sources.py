@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from resmem_cli.data.sources import Format, Source, format_of, resolve
+from resmem_cli.data.sources import Format, Source, format_of, partition_columns, resolve
 from resmem_cli.errors import DataError, UsageError
 
 ENDINGS = ".arrow, .csv, .feather, .ipc, .jsonl, .ndjson, .parquet, .pq, .tab, .tsv"
@@ -185,3 +186,11 @@ def test_nothing_that_does_not_exist_hides_behind_one_that_does(file, tmp_path):
     good = file("a.parquet", pa.table({"a": [1]}))
     with pytest.raises(DataError, match=re.escape(f"there is no file '{tmp_path / 'b.parquet'}'")):
         resolve([good, str(tmp_path / "b.parquet")])
+
+
+def test_folders_that_name_columns_are_told_apart_from_others(tmp_path):
+    for name in ("year=2026/month=11", "year=2026/month=12", "=x/plain"):
+        (tmp_path / name).mkdir(parents=True)
+        pq.write_table(pa.table({"x": [1]}), tmp_path / name / "a=b.parquet")
+    assert partition_columns(resolve([str(tmp_path)])) == ["year", "month"]
+    assert partition_columns(resolve([str(tmp_path / "=x/plain")])) == []
