@@ -21,7 +21,7 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.errors import DataError, did_you_mean
 
 Label = str | int | float | bool
-_DECIMAL = re.compile(r"decimal(?:32|64|128|256)\(([0-9]+), (-?[0-9]+)\)")
+_DECIMAL = re.compile(r"decimal(?:32|64|128|256)\(([0-9]{1,2}), (-?[0-9]{1,2})\)")
 _SHORT_FLOATS = {"float": pa.float32(), "halffloat": pa.float16()}
 
 _MOST_WIDTH = 10_000_000  # of the encoded matrix, in columns
@@ -232,7 +232,8 @@ def _target(stored: fields.Fields) -> Target:
     kinds = {type(value) for value in classes}
     if len(kinds) > 1 or not kinds <= {str, int, float, bool} or (kinds == {float} and not all(map(isfinite, classes))):
         raise ValueError("its classes are not of one kind")
-    if kinds == {int} and not all(-(1 << 63) <= value < 1 << 64 for value in classes):
+    most = 1 << (63 if kinds == {int} and min(classes) < 0 else 64)
+    if kinds == {int} and not all(-(1 << 63) <= value < most for value in classes):
         raise ValueError("its classes are numbers of more than 64 bits")
     if kinds == {str}:
         fields.texts(stored, "classes")

@@ -671,7 +671,8 @@ classes = st.one_of(
         st.lists(values, min_size=1, max_size=4, unique=True).map(tuple)
         for values in (
             names,
-            st.integers(-(1 << 63), (1 << 64) - 1),
+            st.integers(-(1 << 63), (1 << 63) - 1),
+            st.integers(0, (1 << 64) - 1),
             st.booleans(),
             st.floats(allow_nan=False, allow_infinity=False),
         )
@@ -713,6 +714,11 @@ def test_a_schema_survives_json(schema):
         lambda stored: stored["columns"][0].update(surprise=1),
         lambda stored: stored["columns"][0].pop("name"),
         lambda stored: stored.update(columns=None),
+        lambda stored: stored["target"].update(task="classification", classes=[-1, 2**63]),
+        lambda stored: stored["target"].update(task="classification", classes=[0, 2**64]),
+        lambda stored: stored["target"].update(
+            task="classification", classes=["1", "2"], arrow_type="decimal128(99, 2)"
+        ),
     ],
 )
 def test_a_mapping_that_is_no_schema_is_an_error_of_its_values(damage):
