@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
-from resmem_cli.errors import ModelError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import bases, metrics, representation
 from resmem_cli.model.arrays import FLOAT, HASH, SINGLE, WHOLE
 from resmem_cli.model.arrays import stored as as_stored
@@ -267,7 +267,12 @@ def _one_base(
     path = paths[parts.numbered(f"{parts.ESTIMATOR}.{kind.stored_as}", position)]
     data = files.read(path)
     estimator = estimators.from_bytes(data, str(path)) if kind.stored_as == estimators.SKOPS else data
-    return spec, kind.restore(arrays, estimator)
+    try:
+        return spec, kind.restore(arrays, estimator)
+    except UsageError as error:
+        if kind.package is not None and not bases.is_installed(kind.package):
+            raise
+        raise ModelError(f"a base of '{directory}' cannot be loaded: {error.message}", error.hint) from error
 
 
 def _model(directory: Path) -> StoredModel:

@@ -91,4 +91,5 @@ __all__ = [
     "Problem",
     "automatic",
     "installed",
+    "is_installed",
 ]
