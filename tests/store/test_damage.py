@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from resmem_cli.errors import ModelError
+from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.store import estimators, manifest, parts, reading
 from tests.store.conftest import N_GRAPH_ROWS, fit
 
@@ -453,6 +454,17 @@ def test_what_is_no_list_of_boostings_is_refused(copied: Copied, models: object,
     directory = copied("boosting")
     replace_part(directory, "estimator.skops", estimators.to_bytes(models))
     refused(directory, f"the model directory '{directory}' is damaged (ValueError: {why}); fit the model again")
+
+
+def test_a_base_that_its_library_refuses_is_a_damaged_model(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On import the same is a wrong use: then the file is the user's."""
+
+    def refuse(*_: object) -> None:
+        raise UsageError("the model cannot be run", "upgrade its library")
+
+    directory = copied("boosting")
+    monkeypatch.setattr(Boosting, "restore", refuse)
+    refused(directory, f"a base of '{directory}' cannot be loaded: the model cannot be run; upgrade its library")
 
 
 def test_over_a_memory_of_an_older_format_that_makes_no_sense_a_base_can_be_saved(copied: Copied) -> None:
