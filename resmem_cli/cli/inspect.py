@@ -25,7 +25,7 @@ def verify(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Check every size, hash, field and link of a model directory, that its parts fit together, and that it predicts."""
+    """Check every size, hash, field and link of a model directory, that its parts fit together and that it predicts."""
     from resmem_cli.workflow.inspect import verify as run
 
     with console.progress(quiet) as report:
