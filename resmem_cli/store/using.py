@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resmem_cli.errors import DataError, ModelError, ResmemError
+from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
 from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.resmem import ResMem
@@ -23,10 +23,12 @@ def used(directory: Path) -> Iterator[None]:
     """Turn what a stored model fails by in use, which loading it does not show, into an error that says so.
 
     Raises:
-        ModelError: something went wrong that is no error of ours.
+        ModelError: something went wrong that is no error of ours, or the model is refused as one given anew would be.
     """
     try:
         yield
+    except UsageError as error:
+        raise ModelError(f"the model '{directory}' cannot be used: {error.message}", _AGAIN) from error
     except (ResmemError, OSError, MemoryError):
         raise
     except Exception as error:  # a damaged model ends in whatever its library stumbles over

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
 from resmem_cli.store import parts, verifying
+from tests.store.conftest import fit
 from tests.store.test_damage import part, replace_part
 
 Array = NDArray[Any]
@@ -147,4 +148,15 @@ def test_what_is_not_finite_is_found_by_verifying(copied: Callable[..., Path]) -
     arrays = parts.load_arrays(part(model, "arrays.npz"))
     replace_part(model, "arrays.npz", archive({**arrays, "coefficients": np.full_like(arrays["coefficients"], 1e308)}))
     with pytest.raises(ModelError, match="predicts what is no finite number"):
+        verifying.verify(model)
+
+
+def test_a_memory_in_a_representation_that_its_base_has_no_more_is_refused(copied: Callable[..., Path]) -> None:
+    model = copied("mlp", representation="model")
+    others = fit("constant").save(model.parent / "others")
+    content = json.loads((model / "base.json").read_text())
+    content["bases"] = json.loads((others / "base.json").read_text())["bases"]
+    (model / "base.json").write_text(json.dumps(content))
+    replace_part(model, "arrays.npz", part(others, "arrays.npz").read_bytes())
+    with pytest.raises(ModelError, match="cannot be used: this base has no representation of its own"):
         verifying.verify(model)
