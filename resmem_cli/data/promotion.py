@@ -89,13 +89,15 @@ def _common_fields(fields: Sequence[pa.Field], others: Sequence[pa.Field], *, ex
 
 def common_schema(one: pa.Schema, other: pa.Schema, *, exact: bool = True) -> tuple[pa.Schema | None, str]:
     """Return the schema that holds the columns of both, or None and the column that has no common type."""
-    for field in other:
-        at = one.get_field_index(field.name)
-        common = common_type(one.field(at).type, field.type, exact=exact) if at >= 0 else field.type
+    if one.equals(other):
+        return one, ""
+    types = dict(zip(one.names, one.types, strict=True))
+    for name, arrow_type in zip(other.names, other.types, strict=True):
+        common = common_type(types.get(name, arrow_type), arrow_type, exact=exact)
         if common is None:
-            return None, field.name
-        one = one.set(at, pa.field(field.name, common)) if at >= 0 else one.append(pa.field(field.name, common))
-    return one, ""
+            return None, name
+        types[name] = common
+    return pa.schema(list(types.items())), ""
 
 
 def cast(column: pa.ChunkedArray, wanted: pa.DataType, *, safe: bool = True) -> pa.ChunkedArray:
@@ -136,11 +138,14 @@ def cast_table(table: pa.Table, schema: pa.Schema, *, safe: bool = True) -> pa.T
     Raises:
         pa.ArrowInvalid, pa.ArrowNotImplementedError: as `cast`.
     """
+    if table.schema.equals(schema):
+        return table
+    found = dict(zip(table.column_names, table.columns, strict=True))
     columns = [
-        cast(table.column(field.name), field.type, safe=safe)
-        if field.name in table.column_names
-        else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-        for field in schema
+        cast(found[name], arrow_type, safe=safe)
+        if name in found
+        else pa.chunked_array([pa.nulls(table.num_rows, arrow_type)])
+        for name, arrow_type in zip(schema.names, schema.types, strict=True)
     ]
     return pa.table(columns, schema=schema)
 

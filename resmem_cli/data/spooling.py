@@ -71,8 +71,8 @@ class Spool:
         if common is None:
             before = self._schema.field(name).type, self._sources[name]
             raise promotion.other_type(name, before, (schema.field(name).type, source), hint=promotion.OR_TEXT)
-        changed = [field.name for field in common if field.type != self._schema.field(field.name).type]
-        self._sources |= dict.fromkeys(changed, source)
+        types = zip(common.names, common.types, self._schema.types, strict=True)
+        self._sources |= {name: source for name, new, old in types if new != old}
         self._schema = common
 
     def _promoted(self, table: pa.Table, source: str) -> pa.Table:

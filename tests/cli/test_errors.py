@@ -282,7 +282,8 @@ class TestRows:
         fails(DATA, sentence, verb, "test.csv", "--model", "m")
 
     def test_inputs_of_different_columns(self, model: Model, fails: Fails) -> None:
-        sentence = "the inputs differ in the column 'price'; give files of the same columns, or predict them one by one"
+        differ = "new.csv and test.csv differ in the column 'price'"
+        sentence = f"{differ}; give files of the same columns, or predict them one by one"
         fails(DATA, sentence, "predict", "new.csv", "test.csv", "--model", model(), "--output", "out.csv")
 
     def test_too_few_rows_for_the_folds(self, model: Model, csv: Csv, fails: Fails) -> None:

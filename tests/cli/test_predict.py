@@ -305,7 +305,7 @@ def test_a_base_that_loads_and_cannot_predict_is_a_damaged_model(model: Model, r
     content = json.loads((path / manifest.BASE).read_text())
     file = path / parts.FOLDER / content["id"] / "estimator.skops"
     (boosting, *others) = estimators.from_bytes(file.read_bytes(), file.name)
-    del boosting._baseline_prediction
+    del boosting._n_features
     file.write_bytes(estimators.to_bytes([boosting, *others]))
     (path / manifest.BASE).write_text(json.dumps(content | {"parts": parts.to_json(parts.record(file.parent))}))
     for words in (("predict", "new.csv"), ("evaluate", "test.csv"), ("explain", "new.csv"), ("remember", "test.csv")):
