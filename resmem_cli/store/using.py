@@ -52,6 +52,8 @@ def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None =
             _usable(f"base {i} of '{directory}'", base.predict, X, stored.problem.n_outputs)
             for i, base in enumerate(stored.bases)
         ]
+        for base in stored.bases:
+            base.represent(X)
         if resmem is None:
             return
         X = X[np.all(usable, axis=0)]
