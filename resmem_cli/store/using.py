@@ -52,8 +52,9 @@ def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None =
             _usable(f"base {i} of '{directory}'", base.predict, X, stored.problem.n_outputs)
             for i, base in enumerate(stored.bases)
         ]
-        for base in stored.bases:
-            base.represent(X)
+        for base, rows in zip(stored.bases, usable, strict=True):
+            if rows.any():
+                base.represent(X[rows])
         if resmem is None:
             return
         X = X[np.all(usable, axis=0)]
