@@ -53,7 +53,7 @@ def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None =
             for i, base in enumerate(stored.bases)
         ]
         for base, rows in zip(stored.bases, usable, strict=True):
-            if rows.any():
+            if np.any(rows):
                 base.represent(X[rows])
         if resmem is None:
             return
