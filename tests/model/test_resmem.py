@@ -439,4 +439,4 @@ def test_encoders_of_several_places_are_trained_side_by_side_as_each_alone(monke
             for key, value in found.representation.to_arrays().items():
                 np.testing.assert_array_equal(value, alone.to_arrays()[key])
             np.testing.assert_array_equal(found.predictions, fittings[place.base].predictions(place.residuals))
-    assert said[0] == "training learned:linear on constant and learned:mlp on linear"
+    assert "training learned:linear on constant and learned:mlp on linear" in said

@@ -20,6 +20,7 @@ from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.bases import IMPORTABLE, BaseSpec, Problem
 from resmem_cli.model.bases.table import Field, Table
 from resmem_cli.store import manifest, parts, trial, verifying, writing
+from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.trial import File, Limits
 
@@ -163,7 +164,7 @@ def stored(kind: str, data: bytes, directory: Path) -> Path:
     base = IMPORTABLE[kind].imported(data, Table(FIELDS), {})
     problem = Problem(schema.n_categories, 0, 0, schema.vectors)
     whole = StoredBase("", schema, problem, (BaseSpec(kind, {}, can_refit=False),), (base,), 0)
-    writing.save_base(directory, whole, np.empty(0, np.uint64))
+    writing.save_base(directory, whole, TrainedRows(np.empty(0, np.uint64)))
     return directory
 
 
