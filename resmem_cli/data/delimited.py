@@ -23,6 +23,9 @@ from resmem_cli.errors import DataError
 
 SEPARATORS = {Format.CSV: ",", Format.TSV: TAB}
 _BLOCK_BYTES = 1 << 20
+_BYTES_PER_COLUMN = 1 << 10  # in a block: each costs Arrow as much as some hundred values, whatever it holds there
+_FEW_COLUMNS = 1000
+_MOST_BLOCK_BYTES = 64 << 20
 _HEADER_BYTES = 16 << 20  # far more than any header has: past it, a quote was left open
 _LINES_AT_ONCE = 32_768  # far below the 2 GiB that one Arrow text array holds
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -46,7 +49,8 @@ def read(
     first, names = _header(source, raw, separator)
     parser = _Parser(source, separator, names, choose(names), notes)
     rest = b""
-    for lines, is_last in whole_lines(raw, _BLOCK_BYTES, first):
+    block_bytes = max(_BLOCK_BYTES, min((len(names) - _FEW_COLUMNS) * _BYTES_PER_COLUMN, _MOST_BLOCK_BYTES))
+    for lines, is_last in whole_lines(raw, block_bytes, first):
         table, rest = parser.parsed(rest + lines, is_last=is_last)
         if table.num_rows:
             yield table
@@ -64,7 +68,7 @@ class _Parser:
         self._parse_options = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
         self._convert_options = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(chosen, pa.string()),
-            include_columns=list(chosen),
+            include_columns=list(chosen) if len(chosen) < len(names) else None,  # to ask for all takes longer
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
