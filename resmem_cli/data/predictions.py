@@ -104,14 +104,15 @@ def lay_out(rows: Rows, layout: Layout, scored: Scored) -> pa.Table:
     """
     present = rows.table.column_names
     kept = layout.kept(present)
-    missing = [name for name in kept if name not in present]
+    there, passed_on = set(present), set(kept)
+    missing = [name for name in kept if name not in there]
     if missing:
         raise DataError(
             f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in missing) + " to keep",
             did_you_mean(missing, present, "its columns are: " + ", ".join(present[:20])),
         )
     added = layout.added()
-    clash = [name for name in added if name in kept]
+    clash = [name for name in added if name in passed_on]
     if clash:
         raise UsageError(
             f"{rows.source} has a column '{clash[0]}' already",
