@@ -21,7 +21,7 @@ from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import Base
 from resmem_cli.model.encoder import Encoder
 from resmem_cli.model.features import FeatureSpace, mean_and_spread
-from resmem_cli.model.grouping import drawn, equal_rows
+from resmem_cli.model.grouping import drawn
 from resmem_cli.model.kernel import residuals
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.neighbourhood import Lesson, Neighbourhood
@@ -178,7 +178,7 @@ class Fitting:
         """Folds within the training rows: an encoder judged on other rows has seen nothing of them."""
         rng = np.random.default_rng(self.recipe.problem.seed)
         X, y, problem = self.training.X, self.training.y, self.recipe.problem
-        some = drawn(equal_rows(X[:, : len(problem.n_categories)]), _MOST_LESSON_ROWS, rng)
+        some = drawn(problem.groups(X), _MOST_LESSON_ROWS, rng)
         chosen = [(some[known], some[asked]) for known, asked in splits(X[some], y[some], problem, _N_FOLDS, rng)]
         self.report(f"fitting {_N_FOLDS} bases to learn from")
         arguments = [(self.training, known, self.recipe) for known, _ in chosen]

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.bases import Problem
 from resmem_cli.model.condensing import condensed
 from resmem_cli.model.fitting import RESIDUALS, Fitting, Place, Residuals, represent
-from resmem_cli.model.grouping import drawn, equal_rows
+from resmem_cli.model.grouping import drawn
 from resmem_cli.model.memorising import row_residuals
 from resmem_cli.model.memory import Cells, GraphOptions, build_index
 from resmem_cli.model.neighbourhood import Neighbourhood
@@ -167,7 +166,7 @@ def growing_folds(
         if n >= n_first:
             asked = (recipe.honest(rows.take(queries)) for _, queries in chosen)
             folds = [
-                _joined(queries, _labels(queries, recipe.problem), each)
+                _joined(queries, recipe.problem.groups(queries.X), each)
                 for queries, each in zip(asked, found, strict=False)
             ]
             n_groups = -(-n_folds // n)
@@ -182,7 +181,7 @@ def _chosen_splits(
     if rows.is_valid is not None or (are_many and recipe.fixed is not None):
         return rows, [_split_by_honest(rows, recipe, rng)]
     if are_many:
-        rows = rows.take(drawn(_labels(rows, recipe.problem), MOST_SPLIT_ROWS, rng))
+        rows = rows.take(drawn(recipe.problem.groups(rows.X), MOST_SPLIT_ROWS, rng))
         return rows, list(splits(rows.X, rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
     chosen = splits(rows.X, rows.y, recipe.problem, n_folds, rng)
     return rows, [split for split in chosen if recipe.is_honest(rows.take(split[1])).any()]
@@ -193,20 +192,16 @@ def _split_by_honest(rows: Rows, recipe: Recipe, rng: np.random.Generator) -> tu
 
     Of very many, as many are remembered and asked about as suffice.
     """
-    labels, honest = _labels(rows, recipe.problem), np.flatnonzero(recipe.is_honest(rows))
+    groups, honest = recipe.problem.groups(rows.X), np.flatnonzero(recipe.is_honest(rows))
     n_asked = MOST_SPLIT_ROWS // _SPLIT_SHARE
-    asked = honest if len(honest) <= n_asked else honest[drawn(labels[honest], n_asked, rng)]
-    stays = ~np.isin(labels, labels[asked])
+    asked = honest if len(honest) <= n_asked else honest[drawn(groups[honest], n_asked, rng)]
+    stays = ~np.isin(groups, groups[asked])
     if rows.is_valid is not None:
         stays &= ~rows.is_valid
     remembered = np.flatnonzero(stays)
     if len(rows.y) > MOST_FOLDED_ROWS:
-        remembered = remembered[drawn(labels[remembered], MOST_SPLIT_ROWS - n_asked, rng)]
+        remembered = remembered[drawn(groups[remembered], MOST_SPLIT_ROWS - n_asked, rng)]
     return remembered, asked
-
-
-def _labels(rows: Rows, problem: Problem) -> Integers:
-    return equal_rows(rows.X[:, : len(problem.n_categories)])
 
 
 def _run_all(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import Base, BaseSpec, Problem
-from resmem_cli.model.grouping import dealt, equal_rows
+from resmem_cli.model.grouping import dealt
 
 # As many rows that are new to the base, or a tenth of all, suffice as queries.
 _ENOUGH_NEW = 200
@@ -97,10 +97,10 @@ def splits(X: Floats, y: Floats, problem: Problem, n_folds: int, rng: np.random.
 
     There are fewer folds where there are fewer different rows, and none of rows that are all equal.
     """
-    labels = equal_rows(X[:, : len(problem.n_categories)])
-    order = dealt(labels, None if problem.is_regression else y, rng)
+    groups = problem.groups(X)
+    order = dealt(groups, None if problem.is_regression else y, rng)
     fold_of = np.empty(len(order), dtype=np.int64)
     fold_of[order] = np.arange(len(order)) % n_folds
     for fold in range(min(n_folds, len(order)) if len(order) > 1 else 0):
-        is_held_out = fold_of[labels] == fold
+        is_held_out = fold_of[groups] == fold
         yield np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)

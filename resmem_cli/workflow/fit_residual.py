@@ -14,7 +14,6 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import memorising, metrics, selection
 from resmem_cli.model.bases import Base
 from resmem_cli.model.fitting import Fitting, Place, Represented, Residuals, represent
-from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory import HnswIndex
 from resmem_cli.model.neighbourhood import Neighbourhood
@@ -223,7 +222,7 @@ def _too_few(rows: Rows, recipe: Recipe, options: MemoryOptions) -> int | None:
     if options.n_folds == 0:
         return None
     held_out = recipe.honest(rows)
-    n_different = int(equal_rows(held_out.X[:, : len(recipe.problem.n_categories)]).max(initial=-1)) + 1
+    n_different = int(recipe.problem.groups(held_out.X).max(initial=-1)) + 1
     return len(held_out.y) if len(held_out.y) < selection.LEAST_HELD_OUT or n_different < options.n_folds else None
 
 

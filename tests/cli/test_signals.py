@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import PROGRAM, snapshot
+from tests.onnx_models import looping
 
 Model = Callable[..., Path]
 ENDS = {signal.SIGINT: (130, "resmem: interrupted\n"), signal.SIGTERM: (143, "resmem: terminated\n")}
@@ -141,37 +142,17 @@ def test_an_interrupted_fit_leaves_no_model_directory(
     assert list(tmp_path.iterdir()) == []
 
 
-def looping(by: str) -> bytes:
-    """A model in the ONNX format that adds up its two numbers as often as its first says, times 2^50 or never."""
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    info = helper.make_tensor_value_info
-    keep = [helper.make_node("Identity", [a], [b]) for a, b in (("going", "goes"), ("sum", "same"))]
-    given = [info("i", kinds.INT64, []), info("going", kinds.BOOL, []), info("sum", kinds.FLOAT, None)]
-    body = helper.make_graph(keep, "body", given, [info("goes", kinds.BOOL, []), info("same", kinds.FLOAT, None)])
-    nodes = [
-        helper.make_node("ReduceSum", ["X", "axis"], ["start"], keepdims=1),
-        helper.make_node("ReduceMax", ["X"], ["largest"], keepdims=0),
-        helper.make_node("Cast", ["largest"], ["whole"], to=kinds.INT64),
-        helper.make_node("Div", ["whole", "million"], ["millions"]),
-        helper.make_node("Mul", ["millions", "many"], ["times"]),
-        helper.make_node("Loop", ["many" if by == "always" else "times", "yes", "start"], ["Y"], body=body),
-    ]
-    constants = [
-        onnx.numpy_helper.from_array(np.array(value), name)
-        for name, value in (
-            ("many", np.int64(2**40)),
-            ("million", np.int64(10**6)),
-            ("yes", True),
-            ("axis", np.array([1], np.int64)),
-        )
-    ]
-    graph = helper.make_graph(
-        nodes, "graph", [info("X", kinds.FLOAT, [None, 2])], [info("Y", kinds.FLOAT, None)], constants
+def without_end(by: str) -> bytes:
+    """A model in the ONNX format that goes round a loop without end, always or by the millions in its "rows"."""
+    if by == "always":
+        return looping((), times=np.int64(2**40))
+    nodes = (
+        ("ReduceMax", ["X"], ["largest"], {"keepdims": 0}),
+        ("Cast", ["largest"], ["whole"], {"to": 7}),  # a 64-bit integer
+        ("Div", ["whole", "million"], ["millions"], {}),
+        ("Mul", ["millions", "many"], ["times"], {}),
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    return bytes(model.SerializeToString())
+    return looping(nodes, many=np.int64(2**40), million=np.int64(10**6))
 
 
 def rows_of(largest: float) -> str:
@@ -183,7 +164,7 @@ def test_an_import_of_a_model_without_end_can_be_ended(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals
 ) -> None:
     """It is tried in a process of its own, which ends with this one."""
-    (tmp_path / "loop.onnx").write_bytes(looping("always"))
+    (tmp_path / "loop.onnx").write_bytes(without_end("always"))
     (tmp_path / "t.csv").write_text(rows_of(1))
     before = snapshot(tmp_path)
     process = start("fit-base", "t.csv", "--target", "y", "--import", "loop.onnx", "--model", "m")
@@ -199,7 +180,7 @@ def test_a_prediction_that_a_library_never_ends_can_be_ended(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]], number: signal.Signals, threads: int
 ) -> None:
     """The model sees no end only at a row that it was not tried with."""
-    (tmp_path / "loop.onnx").write_bytes(looping("rows"))
+    (tmp_path / "loop.onnx").write_bytes(without_end("rows"))
     (tmp_path / "t.csv").write_text(rows_of(1))
     (tmp_path / "new.csv").write_text(rows_of(3e6))
     words = ("--target", "y", "--import", "loop.onnx", "--model", "m", "--threads", "1")

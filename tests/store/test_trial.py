@@ -23,6 +23,7 @@ from resmem_cli.store import manifest, parts, trial, verifying, writing
 from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.trial import File, Limits
+from tests.onnx_models import looping
 
 FIELDS = (Field("a", "number", 0), Field("b", "number", 1))
 HINT = "save it again, or write the model's predictions as columns instead (--predictions or --probabilities)"
@@ -42,30 +43,6 @@ def cbm(tmp_path: Path) -> bytes:
     path = tmp_path / "model.cbm"
     catboost.CatBoostRegressor(**own).fit(rows(), rows()[:, 0]).save_model(str(path))
     return path.read_bytes()
-
-
-def looping(n_times: int) -> bytes:
-    """A model in the ONNX format that goes round so often; of more than 2^40 times it sees no end."""
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    info = helper.make_tensor_value_info
-    keep = [helper.make_node("Identity", [a], [b]) for a, b in (("going", "goes"), ("sum", "same"))]
-    given = [info("i", kinds.INT64, []), info("going", kinds.BOOL, []), info("sum", kinds.FLOAT, None)]
-    body = helper.make_graph(keep, "body", given, [info("goes", kinds.BOOL, []), info("same", kinds.FLOAT, None)])
-    nodes = [
-        helper.make_node("ReduceSum", ["X", "axis"], ["start"], keepdims=1),
-        helper.make_node("Loop", ["times", "yes", "start"], ["Y"], body=body),
-    ]
-    constants = [
-        onnx.numpy_helper.from_array(np.array(value), name)
-        for name, value in (("times", np.int64(n_times)), ("yes", True), ("axis", np.array([1], np.int64)))
-    ]
-    graph = helper.make_graph(
-        nodes, "graph", [info("X", kinds.FLOAT, [None, 2])], [info("Y", kinds.FLOAT, None)], constants
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
 
 
 def growing(n_numbers: int) -> bytes:
@@ -115,15 +92,17 @@ def test_a_file_that_ends_the_process_is_a_sentence(tmp_path: Path, at: int) -> 
 
 
 def test_a_model_without_end_is_ended_and_told() -> None:
-    assert tried("onnx", looping(3))[0].startswith("the model's input 'X' is a matrix without names")
+    assert tried("onnx", looping((), times=np.int64(3)))[0].startswith(
+        "the model's input 'X' is a matrix without names"
+    )
     with pytest.raises(DataError) as raised:
-        tried("onnx", looping(2**62), Limits(computing=1))
+        tried("onnx", looping((), times=np.int64(2**62)), Limits(computing=1))
     assert str(raised.value) == (f"'model' takes more than 1 seconds to be loaded and asked for a few rows; {HINT}")
 
 
 def test_a_model_that_waits_for_ever_is_ended_too() -> None:
     with pytest.raises(DataError, match=r"^'model' is not loaded and asked within 3 seconds; save it again"):
-        tried("onnx", looping(2**62), Limits(computing=60, waiting=3))
+        tried("onnx", looping((), times=np.int64(2**62)), Limits(computing=60, waiting=3))
 
 
 def test_a_model_that_wants_all_memory_is_refused() -> None:
@@ -181,14 +160,14 @@ def with_file(directory: Path, change: Callable[[bytes], bytes]) -> Path:
 
 @pytest.mark.parametrize("kind", ["catboost", "onnx"])
 def test_verify_finds_a_base_sound_or_says_what_its_library_made_of_it(kind: str, tmp_path: Path) -> None:
-    data = cbm(tmp_path) if kind == "catboost" else looping(1)
+    data = cbm(tmp_path) if kind == "catboost" else looping((), times=np.int64(1))
     directory = stored(kind, data, tmp_path / "m")
     assert verifying.verify(directory).n_files > 0
     shutil.copytree(directory, tmp_path / "other")
 
     def changed(content: bytes) -> bytes:
         if kind == "onnx":
-            return looping(2**62)
+            return looping((), times=np.int64(2**62))
         return content[:6288] + struct.pack("<I", 0x7FFFFFFF) + content[6292:]
 
     with pytest.raises(ModelError) as raised:

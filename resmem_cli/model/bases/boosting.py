@@ -75,7 +75,8 @@ class Boosting(FromSklearn):
         asked = own.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        tenths = [validation_rows(X, y, problem, bag) for bag in range(_n_bags(params, problem))]
+        groups = problem.groups(X)
+        tenths = [validation_rows(groups, y, problem, bag) for bag in range(_n_bags(params, problem))]
         held = [tenth for tenth in tenths if wanted and cls.can_stop_by(tenth, y, weight)]
         model.set_params(**{**(_PATIENCE if held else {}), **own, "early_stopping": bool(held)})
         if not held:

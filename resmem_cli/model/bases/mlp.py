@@ -22,7 +22,6 @@ from resmem_cli.model.bases.protocol import (
     validation_rows,
 )
 from resmem_cli.model.features import FeatureSpace, mean_and_spread
-from resmem_cli.model.grouping import equal_rows
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "relu": lambda z: np.maximum(z, 0.0),
@@ -40,11 +39,6 @@ def _can_hold_out(y: Floats, problem: Problem) -> bool:
     counts = np.bincount(y.astype(np.int64))
     present = counts[counts > 0]
     return bool(present.min() >= 2 and len(y) >= 10 * len(present))
-
-
-def _has_equal_rows(X: Floats, problem: Problem) -> bool:
-    labels = equal_rows(X[:, : len(problem.n_categories)])
-    return bool(labels.max(initial=-1) + 1 < len(labels))
 
 
 def _stopped_by(network: Any, X: Singles, target: Floats, weight: Floats | None, held: NDArray[np.bool_]) -> Any:
@@ -119,10 +113,10 @@ class Mlp(OfArrays, FromSklearn):
         network = cls.unfitted(problem, params)
         if not _can_hold_out(y, problem):
             network.set_params(early_stopping=False)
-        held = validation_rows(X, y, problem)
-        stops_by_ours = (
-            network.early_stopping and network.solver != "lbfgs" and held.any() and _has_equal_rows(X, problem)
-        )
+        groups = problem.groups(X)
+        held = validation_rows(groups, y, problem)
+        has_equal = groups.max(initial=-1) + 1 < len(groups)
+        stops_by_ours = network.early_stopping and network.solver != "lbfgs" and held.any() and has_equal
         with fitting(params):
             features = space.transform(X)
             if stops_by_ours:

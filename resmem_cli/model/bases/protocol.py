@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
+from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.table import Table
 from resmem_cli.model.grouping import dealt, equal_rows
 
@@ -49,6 +49,10 @@ class Problem:
     def n_outputs(self) -> int:
         """The columns of a prediction: the number itself, or one probability per class."""
         return self.n_classes or 1
+
+    def groups(self, X: Floats) -> Integers:
+        """Return [n] which of [n, columns] encoded rows have equal features, numbered as `equal_rows` does."""
+        return equal_rows(X[:, : len(self.n_categories)])
 
 
 @dataclass(frozen=True)
@@ -272,17 +276,16 @@ def softmax(logits: Floats) -> Floats:
     return normalised
 
 
-def validation_rows(X: Floats, y: Floats, problem: Problem, which: int = 0) -> NDArray[np.bool_]:
+def validation_rows(groups: Integers, y: Floats, problem: Problem, which: int = 0) -> NDArray[np.bool_]:
     """Return [n] which rows to stop early by: one of ten tenths, spread evenly over the classes, of none the only row.
 
-    Rows of equal features are all among them, or none is. There may be none, of few rows.
+    Rows of a group (`Problem.groups`) are all among them, or none is. There may be none, of few rows.
     """
-    labels = equal_rows(X[:, : len(problem.n_categories)])
     rng = np.random.default_rng(problem.seed)
-    order = dealt(labels, None if problem.is_regression else y, rng)
+    order = dealt(groups, None if problem.is_regression else y, rng)
     if not problem.is_regression:
-        codes = y[np.unique(labels, return_index=True)[1]].astype(np.int64)  # of the groups
+        codes = y[np.unique(groups, return_index=True)[1]].astype(np.int64)  # of the groups
         order = order[np.bincount(codes)[codes[order]] > 1]
-    held = np.zeros(len(np.unique(labels)), dtype=np.bool_)
+    held = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.bool_)
     held[order[9 - which :: 10]] = True
-    return held[labels]
+    return held[groups]

@@ -94,7 +94,7 @@ class Lesson:
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}
-        held = validation_rows(sample.X, sample.y, problem) & (patience > 0)
+        held = validation_rows(problem.groups(sample.X), sample.y, problem) & (patience > 0)
         stops = bool(held.any())
         return cls(
             fitted=sample.take(~held) if stops else sample,
