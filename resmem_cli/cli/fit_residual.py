@@ -191,9 +191,9 @@ def fit_residual(
     if t == 0:
         raise typer.BadParameter(f"{temperature} is not more than 0", param_hint="'--temperature'")
 
-    from resmem_cli.model.memory import GraphOptions
+    from resmem_cli.model.choosing.options import MemoryOptions
+    from resmem_cli.model.memory.index import GraphOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
-    from resmem_cli.workflow.memory_plan import MemoryOptions
 
     chosen = MemoryOptions(
         n_neighbors=None if k is None else int(k),
@@ -201,11 +201,11 @@ def fit_residual(
         is_relative=bandwidth_kind is BandwidthKind.RELATIVE,
         shrinkage=options.number_or_auto(shrinkage, "--shrinkage"),
         temperature=t,
-        representation=None if representation == "auto" else representation,
+        space=None if representation == "auto" else representation,
         encoder=None if encoder is EncoderName.AUTO else cast(Any, encoder.value),
         n_steps=encoder_steps,
         residuals=None if residuals is ResidualsName.AUTO else cast(Any, residuals.value),
-        n_memories=memories,
+        n_members=memories,
         objective=None if metric is MetricName.AUTO else metric.value,
         effort=effort.value,
         n_folds=folds,
@@ -223,4 +223,4 @@ def fit_residual(
     if not quiet:
         memory_report.describe(fitted, recall, str(model))
     if as_json:
-        print(json.dumps(memory_report.as_json(fitted)))
+        print(json.dumps(fitted.to_json()))

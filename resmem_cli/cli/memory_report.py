@@ -1,15 +1,16 @@
-"""What `resmem fit-residual` says of memories: in sentences, as a table of candidates, and as JSON."""
+"""What `resmem fit-residual` says of memories: in sentences, and as a table of candidates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resmem_cli.cli import console
 
 if TYPE_CHECKING:
+    from resmem_cli.model.choosing.selection import Selection
     from resmem_cli.model.kernel import Settings
-    from resmem_cli.model.selection import Selection
-    from resmem_cli.workflow.fit_residual import BuiltMemory, FittedMemory
+    from resmem_cli.model.resmem import Member
+    from resmem_cli.workflow.fit_residual import FittedMemory
 
 
 def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
@@ -23,7 +24,7 @@ def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
             quiet=False,
         )
     if fitted.too_few is not None and not fitted.is_switched_off:
-        from resmem_cli.model.selection import LEAST_HELD_OUT
+        from resmem_cli.model.choosing.selection import LEAST_HELD_OUT
 
         console.say(
             f"note: only {console.count(fitted.too_few, 'row')} could be held out, which says nothing of a gain; give "
@@ -37,19 +38,19 @@ def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
     if not fitted.uses_memory:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
-    for memory in fitted.memories:
-        console.say(_sentence(memory, fitted, asked_recall) + f" -> {model}/memory.json", quiet=False)
+    for member in fitted.members:
+        console.say(_sentence(member, fitted, asked_recall) + f" -> {model}/memory.json", quiet=False)
 
 
 def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
-    if fitted.own_losses is not None and fitted.looks_trained_on:
-        own, other = fitted.own_losses
+    if fitted.base_metrics is not None and fitted.looks_trained_on:
+        own, other = fitted.base_metrics
         console.say(
             f"note: the base's {fitted.objective} is {own:.4g} on the rows to remember and {other:.4g} on those of "
             "--valid: it was probably trained on the former, whose residuals then say little; remember other rows",
             quiet=False,
         )
-    elif not fitted.can_refit and fitted.own_losses is None and fitted.selection is not None:
+    elif not fitted.can_refit and fitted.base_metrics is None and fitted.selection is not None:
         console.say(
             "note: which rows trained the base is not known: if it was these, the gain is not to be believed; "
             "remember rows that are new to it, or give some with --valid",
@@ -57,25 +58,26 @@ def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
         )
 
 
-def _sentence(memory: BuiltMemory, fitted: FittedMemory, asked_recall: float) -> str:
-    found = ", exact search" if memory.recall is None else f", recall {memory.recall:.3f} of its neighbours"
-    if memory.recall is not None and memory.recall < asked_recall:
+def _sentence(member: Member, fitted: FittedMemory, asked_recall: float) -> str:
+    recall = member.memory.recall
+    found = ", exact search" if recall is None else f", recall {recall:.3f} of its neighbours"
+    if recall is not None and recall < asked_recall:
         found += f" (below the {asked_recall:g} asked for: raise --M or --ef-construction)"
-    several = len(fitted.memories) > 1
-    share = f"{100 * memory.weight:.3g} % of the prediction: " if several else ""
-    whose = f"base {memory.estimator}, " if len(fitted.estimators) > 1 else ""
-    crossed = ", cross-fitted residuals" if memory.residuals == "cross-fitted" else ""
-    settings = memory.settings
+    several = len(fitted.members) > 1
+    share = f"{100 * member.weight:.3g} % of the prediction: " if several else ""
+    whose = f"base {fitted.estimators[member.base]}, " if len(fitted.estimators) > 1 else ""
+    crossed = ", cross-fitted residuals" if member.residuals == "cross-fitted" else ""
+    settings = member.settings
     return (
-        f"{share}memorised {fitted.n_rows:,} rows in {memory.n_cells:,} cells: {whose}"
-        f"representation {memory.representation}{crossed}, k {settings.n_neighbors}, "
+        f"{share}memorised {fitted.n_rows:,} rows in {member.memory.n_cells:,} cells: {whose}"
+        f"representation {member.space.name}{crossed}, k {settings.n_neighbors}, "
         f"bandwidth {settings.bandwidth:g} ({_bandwidth_kind(settings)}), "
         f"shrinkage {settings.shrinkage:g}, temperature {settings.temperature:g}{found}"
     )
 
 
 def print_candidates(fitted: FittedMemory) -> None:
-    """Print, best first, the best settings of every place and the held-out loss they had."""
+    """Print, best first, the best settings of every candidate and the held-out loss they had."""
     from resmem_cli.model.metrics import as_metric, error_of_metric
 
     selection = fitted.selection
@@ -95,18 +97,18 @@ def print_candidates(fitted: FittedMemory) -> None:
     )
     rows = [
         (
-            fitted.estimators[candidate.place.base],
-            candidate.place.representation,
-            candidate.place.residuals,
-            str(candidate.settings.n_neighbors),
-            f"{candidate.settings.bandwidth:g}",
-            _bandwidth_kind(candidate.settings),
-            f"{candidate.settings.shrinkage:g}",
-            f"{candidate.settings.temperature:g}",
-            console.number(as_metric(selection.objective, candidate.loss)),
-            console.number(error_of_metric(selection.objective, candidate.loss, candidate.standard_error)),
+            fitted.estimators[score.candidate.base],
+            score.candidate.space,
+            score.candidate.residuals,
+            str(score.settings.n_neighbors),
+            f"{score.settings.bandwidth:g}",
+            _bandwidth_kind(score.settings),
+            f"{score.settings.shrinkage:g}",
+            f"{score.settings.temperature:g}",
+            console.number(as_metric(selection.objective, score.loss)),
+            console.number(error_of_metric(selection.objective, score.loss, score.standard_error)),
         )
-        for candidate in selection.candidates
+        for score in selection.scores
     ]
     console.table(header, rows, n_left=3, stderr=True)
 
@@ -116,11 +118,11 @@ def _bandwidth_kind(settings: Settings) -> str:
 
 
 def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
-    from resmem_cli.workflow import measured
-
-    figures = measured.measured(vars(selection), selection.objective)
+    figures = fitted.measured
+    if figures is None:
+        return
     how = "the base fitted anew without them" if selection.refitted else "new to the base"
-    if not fitted.can_refit and fitted.own_losses is None:
+    if not fitted.can_refit and fitted.base_metrics is None:
         how = "taken as new to the base"
     which = f"base ({fitted.estimators[0]})" if len(fitted.estimators) > 1 else "base"
     console.say(
@@ -145,28 +147,3 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
 
 def _percent(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.2f} %"
-
-
-def as_json(fitted: FittedMemory) -> dict[str, Any]:
-    """Return what `--json` prints."""
-    from resmem_cli.workflow import measured
-
-    selection = fitted.selection
-    return {
-        "rows": fitted.n_rows,
-        "bases": list(fitted.estimators),
-        "uses_memory": fitted.uses_memory,
-        "memories": [
-            {
-                "base": memory.estimator,
-                "weight": memory.weight,
-                "cells": memory.n_cells,
-                "representation": memory.representation,
-                "residuals": memory.residuals,
-                **measured.settings(vars(memory.settings)),
-                "recall": memory.recall,
-            }
-            for memory in fitted.memories
-        ],
-        "measured": None if selection is None else measured.measured(vars(selection), selection.objective),
-    }

@@ -16,11 +16,13 @@ models of the folds and the final one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, stored, stored_number
 
 _KEPT = 20_001  # scores, evenly spaced by rank: enough for levels in steps of a ten-thousandth
@@ -94,6 +96,26 @@ def of_classes(probabilities: Floats, y: Floats, rows: Integers | None = None) -
     return _thinned(1 - probabilities[np.arange(len(y)), y.astype(np.int64)], 0.0, rows)
 
 
+def sufficient(calibration: Calibration | None, coverage: float) -> Calibration:
+    """Return a calibration by which intervals of a coverage can be made.
+
+    Raises:
+        UsageError: there is none, or it has too few rows.
+    """
+    if calibration is None:
+        raise UsageError(
+            "this memory has no held-out rows to make prediction intervals from",
+            "run fit-residual with --folds 2 or more",
+        )
+    if math.isinf(calibration.quantile(coverage)):
+        n_rows = calibration.n_rows
+        raise UsageError(
+            f"{n_rows:,} held-out rows are too few for intervals of {100 * coverage:g} %",
+            f"ask for at most --interval {math.floor(1e4 * n_rows / (n_rows + 1)) / 1e4:g}",
+        )
+    return calibration
+
+
 def interval(prediction: Floats, spreads: Floats, calibration: Calibration, level: float) -> tuple[Floats, Floats]:
     """Return the [n] lower and upper ends of intervals around [n] predictions."""
     half = calibration.quantile(level) * _scale(spreads, calibration.offset)
@@ -118,6 +140,11 @@ def spread(residuals: Floats, counts: Floats) -> Floats:
     share = np.divide(counts, total, out=np.full_like(counts, 1 / counts.shape[1]), where=total > 0)
     mean = np.einsum("nk,nk->n", share, residuals)
     return np.asarray(np.sqrt(np.einsum("nk,nk->n", share, np.square(residuals - mean[:, None]))))
+
+
+def mean_spread(spreads: Sequence[Floats], weights: Floats) -> Floats:
+    """Return [n] the mean of the members' [n] spreads, by the members' weights in the prediction."""
+    return np.asarray(np.average(spreads, axis=0, weights=weights))
 
 
 def _scale(spreads: Floats, offset: float) -> Floats:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,68 @@ class Settings:
     is_relative: bool = True
     shrinkage: float = 1.0
     temperature: float = 1.0
+
+
+class Corrections:
+    """The corrected predictions of n rows under any settings; what settings have in common is computed once.
+
+    Attributes:
+        base: [n, outputs] predictions of the base.
+        distances: [n, k] of the nearest cells, ascending in each row.
+        counts: [n, k] how many rows (or how much weight) each of these cells stands for.
+        residuals: gives, for a temperature, the [n, k, outputs] residuals of these cells.
+        trend: [n, outputs] is added to every correction; None where the space has none.
+    """
+
+    def __init__(
+        self,
+        base: Floats,
+        distances: Floats,
+        counts: Floats,
+        residuals: Callable[[float], Floats],
+        trend: Floats | None = None,
+    ) -> None:
+        self.base, self.distances, self.counts, self.trend = base, distances, counts, trend
+        self._residuals_at = residuals
+        self._weights: dict[tuple[int, float, bool], Floats] = {}
+        self._last: dict[str, tuple[object, Floats]] = {}
+
+    def predictions(self, settings: Settings) -> Floats:
+        """Return y', [n, outputs]."""
+        tempered_base = self._once("base", settings.temperature, lambda: tempered(self.base, settings.temperature))
+        return corrected(tempered_base, self.correction(settings), settings.shrinkage)
+
+    def correction(self, settings: Settings) -> Floats:
+        """Return g, [n, outputs]."""
+        key = (settings.n_neighbors, settings.bandwidth, settings.is_relative, settings.temperature)
+        return self._once("correction", key, lambda: self._correction(settings))
+
+    def weights(self, settings: Settings) -> Floats:
+        """Return w, [n, k] of the settings (all neighbours, if there are fewer)."""
+        key = (settings.n_neighbors, settings.bandwidth, settings.is_relative)
+        if key not in self._weights:
+            nearest = slice(0, settings.n_neighbors)
+            self._weights[key] = weights(
+                self.distances[:, nearest],
+                self.counts[:, nearest],
+                settings.bandwidth,
+                is_relative=settings.is_relative,
+            )
+        return self._weights[key]
+
+    def residuals(self, settings: Settings) -> Floats:
+        """Return r, [n, k, outputs] of the settings."""
+        every = self._once("residuals", settings.temperature, lambda: self._residuals_at(settings.temperature))
+        return every[:, : settings.n_neighbors]
+
+    def _correction(self, settings: Settings) -> Floats:
+        return correction(self.weights(settings), self.residuals(settings), self.trend)
+
+    def _once(self, name: str, key: object, compute: Callable[[], Floats]) -> Floats:
+        """Return what was computed last under this name, if it was for the same key."""
+        if name not in self._last or self._last[name][0] != key:
+            self._last[name] = key, compute()
+        return self._last[name][1]
 
 
 def weights(distances: Floats, counts: Floats, bandwidth: float, *, is_relative: bool) -> Floats:
@@ -102,3 +165,18 @@ def residuals(targets: Floats, predictions: Floats) -> Floats:
     remaining = -predictions
     remaining[np.arange(len(targets)), targets.astype(np.int64)] += 1.0
     return remaining
+
+
+def row_residuals(y: Floats, predictions: Floats, temperature: float, trend: Floats | None = None) -> Floats:
+    """Return [n, outputs] what is remembered of rows: what their tempered predictions leave, less the trend there.
+
+    A cell holds the mean of its rows'. The folds that choose the settings and the memory that is built both ask here.
+
+    Args:
+        y: [n] targets, numbers or class codes.
+        predictions: [n, outputs] that the residuals are taken from.
+        temperature: of these.
+        trend: [n, outputs] of the rows in the space, or None.
+    """
+    left = residuals(y, tempered(predictions, temperature))
+    return left if trend is None else left - trend

@@ -1,19 +1,24 @@
-"""The whole model: bases, what they left unexplained, and their sum."""
+"""ResMem: bases, memories of what they left unexplained, and the weighted mean of their sums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from resmem_cli.model import conformal, kernel
-from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model import conformal
+from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
-from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import Cells, Memory
-from resmem_cli.model.representation import Representation
+from resmem_cli.model.conformal import Calibration
+from resmem_cli.model.explanation import Explanation, Shares, percentiles
+from resmem_cli.model.kernel import Corrections, Settings, row_residuals
+from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.spaces import Space
+from resmem_cli.model.spaces.training import Residuals
+from resmem_cli.model.splitting import Rows
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 
@@ -24,8 +29,8 @@ class Prediction:
 
     Attributes:
         base, resmem: [n, outputs] without and with the memory: numbers, or probabilities of the classes.
-        spread: [n] how much the residuals of a row's neighbours differ, in the mean over the memories; of numbers.
-        distance: [n] from the nearest cell of the first memory.
+        spread: [n] standard deviation of the residuals of a row's neighbours, in the mean over the members; of numbers.
+        distance: [n] from the nearest cell of the first member's memory.
     """
 
     base: Floats
@@ -35,120 +40,215 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Near:
-    """The neighbours of n rows in one memory, nearest first.
+class Neighbors:
+    """The neighbours of n rows in one member's memory, and what they make of the base's predictions.
 
     Attributes:
-        cells, distances: [n, k].
-        weights: [n, k] they sum to 1 per row.
-        trend: [n, outputs] what is added to a neighbour's residual, or None.
+        cells: [n, k] nearest first.
+        corrections: by the same neighbours.
     """
 
     cells: Integers
-    distances: Floats
-    weights: Floats
-    trend: Floats | None
+    corrections: Corrections
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """A base model with a memory of its residuals.
+class Member:
+    """A base corrected by a memory of its residuals.
 
     Attributes:
         base: the position of the base among the model's.
+        space: where distances are taken.
+        memory: what is remembered.
+        settings: how the memory is used.
+        weight: of this member in the prediction; the weights of all sum to 1.
+        residuals: which kind is remembered.
     """
 
     base: int
-    representation: Representation
+    space: Space
     memory: Memory
     settings: Settings
+    weight: float = 1.0
+    residuals: Residuals = "in-sample"
 
-    def near(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Near:
-        """Return the neighbours of [n, d] encoded rows, of which the base predicts [n, outputs]."""
-        settings = self.settings
-        queries = self.representation.represent(X, base, predictions)
-        distances, cells = self.memory.neighbors(queries.points, settings.n_neighbors, threads)
-        counts = self.memory.counts[cells]
-        weights = kernel.weights(distances, counts, settings.bandwidth, is_relative=settings.is_relative)
-        return Near(cells, distances, weights, queries.trend)
+    def neighbors(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Neighbors:
+        """Return the neighbours of [n, d] encoded rows, for which the base predicts [n, outputs]."""
+        queries = self.space.represent(X, base, predictions)
+        distances, cells = self.memory.neighbors(queries.points, self.settings.n_neighbors, threads)
+        residuals, counts = self.memory.residuals, self.memory.counts[cells]
+        # They were taken at the temperature of the settings.
+        return Neighbors(cells, Corrections(predictions, distances, counts, lambda _: residuals[cells], queries.trend))
 
-    def correct(self, near: Near, predictions: Floats) -> Floats:
-        """Return [n, outputs] predictions of the base with what the neighbours add."""
-        correction = kernel.correction(near.weights, self.memory.residuals[near.cells], near.trend)
-        tempered = kernel.tempered(predictions, self.settings.temperature)
-        return kernel.corrected(tempered, correction, self.settings.shrinkage)
+    def predictions(self, near: Neighbors) -> Floats:
+        """Return [n, outputs] predictions of the base, corrected by the neighbours."""
+        return near.corrections.predictions(self.settings)
 
-    def spread(self, near: Near) -> Floats:
-        """Return [n] how much the residuals of the neighbours differ, of numbers."""
-        return conformal.spread(self.memory.residuals[near.cells, 0], self.memory.counts[near.cells])
+    def spread(self, near: Neighbors) -> Floats:
+        """Return [n] the standard deviation of the residuals of the neighbours, of numbers."""
+        return conformal.spread(near.corrections.residuals(self.settings)[:, :, 0], near.corrections.counts)
 
+    def shares(self, near: Neighbors, weight: float) -> Shares:
+        """Return what the neighbours add to the prediction, in which this member has a weight."""
+        corrections = near.corrections
+        weights, residuals = corrections.weights(self.settings), corrections.residuals(self.settings)
+        if corrections.trend is not None:
+            residuals = residuals + corrections.trend[:, None, :]
+        contributions = weight * self.settings.shrinkage * weights[:, :, None] * residuals
+        return Shares(near.cells, corrections.distances, weights, residuals, contributions)
 
-@dataclass(frozen=True)
-class Remembered:
-    """A base with the memory that was built for it, and what it was built of.
-
-    Attributes:
-        corrected: the base with its memory.
-        cells: the [n] cell that each memorised row fell into, among others.
-        residuals: [n, outputs] of each row, so that rows can be added and taken away.
-        most_cells: how many there may be, or None for any number.
-        points: [n, p] of each row, where cells are condensed; otherwise they are those of its cell.
-    """
-
-    corrected: Corrected
-    cells: Cells
-    residuals: Floats
-    most_cells: int | None = None
-    points: Singles | None = None
+    def changed(
+        self, kept: NDArray[np.bool_], new: Rows, base: Base, weight: Floats | None, *, seed: int, threads: int
+    ) -> Member:
+        """Return the member whose memory has the rows that are kept, and new ones."""
+        predictions = base.predict(new.X) if len(new.y) else np.empty((0, self.memory.residuals.shape[1]))
+        if len(new.y):
+            position = self.space.represent(new.X, base, predictions)
+            points = position.points
+            residuals = row_residuals(new.y, predictions, self.settings.temperature, position.trend)
+        else:
+            points, residuals = np.empty((0, self.memory.index.n_columns), np.float32), predictions
+        memory = self.memory.changed(
+            kept,
+            points,
+            residuals,
+            weight,
+            n_neighbors=self.settings.n_neighbors,
+            seed=seed,
+            threads=threads,
+        )
+        return replace(self, memory=memory)
 
 
 @dataclass(frozen=True)
 class ResMem:
-    """Bases with memories of their residuals; a pure function of a batch of rows.
+    """Bases with memories of their residuals.
 
     Attributes:
         bases: the first is the one to beat.
-        members, weights: the corrected models whose weighted mean is the prediction; the weights sum to 1.
+        members: the corrected bases whose weighted mean is the prediction.
+        calibration: what prediction intervals follow from; None if no rows were held out.
     """
 
     bases: tuple[Base, ...]
-    members: tuple[Corrected, ...]
-    weights: tuple[float, ...]
-
-    def predict(self, X: Floats, *, threads: int = 1, with_place: bool = False) -> Prediction:
-        """Predict [n, d] encoded rows; `with_place` says also where they lie among what is remembered."""
-        searches = self.uses_memory or with_place
-        asked = {0, *(member.base for member in self.members)} if searches else {0}
-        of_bases = {i: self.bases[i].predict(X) for i in sorted(asked)}
-        base = of_bases[0]
-        if not searches:
-            return Prediction(base, base)
-        resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
-        has_spread = with_place and base.shape[1] == 1
-        most_neighbors = max(member.settings.n_neighbors for member in self.members)
-        n_rows = max(1, _HELD_RESIDUALS // (most_neighbors * base.shape[1] * len(self.members)))
-        for start in range(0, len(X), n_rows):
-            part = slice(start, start + n_rows)
-            own_bases = {i: each[part] for i, each in of_bases.items()}
-            near = self.near(X[part], own_bases, threads)
-            resmem[part] = self.correct(near, own_bases)
-            distance[part] = near[0].distances[:, 0]
-            if has_spread:
-                spreads = [m.spread(own) for m, own in zip(self.members, near, strict=True)]
-                spread[part] = np.average(spreads, axis=0, weights=self.weights)
-        after = resmem if self.uses_memory else base
-        return Prediction(base, after, spread if has_spread else None, distance if with_place else None)
-
-    def near(self, X: Floats, of_bases: Mapping[int, Floats], threads: int = 1) -> list[Near]:
-        """Return per memory the neighbours of [n, d] encoded rows, of which the bases predict [n, outputs]."""
-        return [m.near(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
-
-    def correct(self, near: Sequence[Near], of_bases: Mapping[int, Floats]) -> Floats:
-        """Return the [n, outputs] weighted mean of the corrected models, from what `near` was asked of."""
-        each = [m.correct(own, of_bases[m.base]) for m, own in zip(self.members, near, strict=True)]
-        return combined(each, np.array(self.weights))
+    members: tuple[Member, ...]
+    calibration: Calibration | None = None
 
     @property
     def uses_memory(self) -> bool:
         """Whether a prediction can differ from the first base's."""
         return any(member.settings.shrinkage > 0 or member.base > 0 for member in self.members)
+
+    @property
+    def weights(self) -> Floats:
+        """[members] of the members in the prediction."""
+        return np.array([member.weight for member in self.members])
+
+    def predict(self, X: Floats, *, threads: int = 1, with_place: bool = False) -> Prediction:
+        """Predict [n, d] encoded rows; `with_place` adds their spread and their distance."""
+        if not (self.uses_memory or with_place):
+            base = self.bases[0].predict(X)
+            return Prediction(base, base)
+        of_bases = self.predict_bases(X)
+        base = of_bases[0]
+        resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
+        has_spread = with_place and base.shape[1] == 1
+        for part in self._parts(len(X), base.shape[1]):
+            near = self.neighbors(X[part], {i: each[part] for i, each in of_bases.items()}, threads)
+            resmem[part] = self._mean([member.predictions(own) for member, own in self._with(near)])
+            distance[part] = near[0].corrections.distances[:, 0]
+            if has_spread:
+                spread[part] = conformal.mean_spread([m.spread(own) for m, own in self._with(near)], self.weights)
+        after = resmem if self.uses_memory else base
+        return Prediction(base, after, spread if has_spread else None, distance if with_place else None)
+
+    def interval(self, prediction: Prediction, coverage: float) -> tuple[Floats, Floats] | NDArray[np.bool_]:
+        """Return the [n] lower and upper ends of prediction intervals, or the [n, classes] of prediction sets.
+
+        Args:
+            prediction: what `predict` returned `with_place`.
+            coverage: the share of new rows whose target is to lie within, between 0 and 1.
+
+        Raises:
+            UsageError: no rows were held out, or too few for this coverage.
+        """
+        calibration = conformal.sufficient(self.calibration, coverage)
+        if prediction.spread is None:
+            return conformal.sets(prediction.resmem, calibration, coverage)
+        return conformal.interval(prediction.resmem[:, 0], prediction.spread, calibration, coverage)
+
+    def explain(self, X: Floats, usual: Floats, *, threads: int = 1) -> Explanation:
+        """Explain the predictions of [n, d] encoded rows, which are few enough to hold all their neighbours.
+
+        Args:
+            X: the rows.
+            usual: what `usual_distances` gives for the first member's memory.
+            threads: how many.
+        """
+        of_bases = self.predict_bases(X)
+        near = self.neighbors(X, of_bases, threads)
+        prediction = of_bases[0]
+        if self.uses_memory:
+            prediction = self._mean([member.predictions(own) for member, own in self._with(near)])
+        shares = tuple(
+            member.shares(own, member.weight if self.uses_memory else 0.0) for member, own in self._with(near)
+        )
+        return Explanation(of_bases[0], prediction, shares, percentiles(near[0].corrections.distances[:, 0], usual))
+
+    def remember(
+        self, rows: Rows, replaced_by: Integers, weight: Floats | None, *, seed: int, threads: int = 1
+    ) -> ResMem:
+        """Return the model that also remembers [a] further rows; the search graphs of this one must not be used again.
+
+        Args:
+            rows: the rows to add.
+            replaced_by: [n] for every remembered row the position among `rows` of the one that replaces it, or -1.
+            weight: [kept + a] of the rows that stay and of those that are added, or None.
+            seed: of the search graphs.
+            threads: how many.
+        """
+        kept = replaced_by < 0
+        moved = np.where(kept, np.cumsum(kept) - 1, np.count_nonzero(kept) + replaced_by)
+        return self._changed(kept, rows, moved, weight, seed=seed, threads=threads)
+
+    def forget(self, which: NDArray[np.bool_], weight: Floats | None, *, seed: int, threads: int = 1) -> ResMem:
+        """Return the model without [n] `which` of the remembered rows; `weight` is [kept] of those that stay, or None.
+
+        Everything is as if the rows had never been remembered, but the choice of bases, spaces and settings.
+        """
+        kept = ~which
+        moved = np.where(kept, np.cumsum(kept) - 1, -1)
+        return self._changed(kept, _NO_ROWS, moved, weight, seed=seed, threads=threads)
+
+    def _changed(
+        self, kept: NDArray[np.bool_], new: Rows, moved: Integers, weight: Floats | None, *, seed: int, threads: int
+    ) -> ResMem:
+        members = [
+            member.changed(kept, new, self.bases[member.base], weight, seed=seed, threads=threads)
+            for member in self.members
+        ]
+        calibration = None if self.calibration is None else self.calibration.moved(moved)
+        return replace(self, members=tuple(members), calibration=calibration)
+
+    def predict_bases(self, X: Floats) -> dict[int, Floats]:
+        """Return the [n, outputs] predictions of the first base and of every other that a member corrects."""
+        return {i: self.bases[i].predict(X) for i in sorted({0, *(member.base for member in self.members)})}
+
+    def neighbors(self, X: Floats, of_bases: Mapping[int, Floats], threads: int = 1) -> list[Neighbors]:
+        """Return per member the neighbours of [n, d] encoded rows, for which the bases predict [n, outputs]."""
+        return [m.neighbors(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
+
+    def _with(self, near: Sequence[Neighbors]) -> zip[tuple[Member, Neighbors]]:
+        return zip(self.members, near, strict=True)
+
+    def _mean(self, predictions: Sequence[Floats]) -> Floats:
+        return combined(predictions, self.weights)
+
+    def _parts(self, n_rows: int, n_outputs: int) -> list[slice]:
+        """Return slices of the rows, of which all neighbours' residuals can be held."""
+        most_neighbors = max(member.settings.n_neighbors for member in self.members)
+        step = max(1, _HELD_RESIDUALS // (most_neighbors * n_outputs * len(self.members)))
+        return [slice(start, start + step) for start in range(0, n_rows, step)]
+
+
+_NO_ROWS = Rows(np.empty((0, 0)), np.empty(0), None, np.empty(0, dtype=np.bool_))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Kind
 from resmem_cli.model import bases
 from resmem_cli.store import manifest, parts, writing
-from resmem_cli.store.memories import MemoryRows, TrainedRows
+from resmem_cli.store.rows import MemoryRows, TrainedRows
 
 # In the place of a category that is erased: no value is the empty text, which every format reads as missing.
 _ERASED = ""

@@ -13,7 +13,7 @@ from typing import Any
 from resmem_cli import __version__
 from resmem_cli.data.replacement import replacing
 from resmem_cli.errors import ModelError, OutputError
-from resmem_cli.store import files
+from resmem_cli.store import files, older_formats
 
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
@@ -22,11 +22,6 @@ FORMAT = 5  # 2 held several bases and memories; 3 bounds a line; 4 boosts sever
 
 BASE = "base.json"
 MEMORY = "memory.json"
-# What format 1 said once, and format 2 says of each base and of each memory.
-_OF_BASE = ("estimator", "params")
-_OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
-# Before format 4.
-_BOOSTED, _BOOSTED_ONCE = ("boosting", "poisson"), {"bags": 1, "max_features": 1.0}
 # What `write` adds to every manifest, and what names its generation.
 DATED = ("format", "resmem", "libraries")
 STAMPED = (*DATED, "id", "parts")
@@ -65,7 +60,7 @@ def read(path: Path) -> dict[str, Any]:
             f"this is resmem {__version__}, which reads formats up to {FORMAT}",
             "upgrade resmem-cli",
         )
-    return _of_present_format(content, written)
+    return older_formats.present_manifest(content, written)
 
 
 def read_any(path: Path) -> dict[str, Any]:
@@ -87,34 +82,6 @@ def read_any(path: Path) -> dict[str, Any]:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
-
-
-def _of_present_format(content: Mapping[str, Any], written: int) -> dict[str, Any]:
-    if written < 2:
-        content = _of_format_2(content)
-    if written < 4 and "bases" in content:
-        content = _of_format_4(content)
-    return dict(content)
-
-
-def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest of format 1, which knew one base and one memory, as one of format 2."""
-    kept = {key: value for key, value in content.items() if key not in (*_OF_BASE, *_OF_MEMORY)}
-    if "schema" in content:
-        return kept | {"bases": [{key: content[key] for key in _OF_BASE} | {"can_refit": True}]}
-    return kept | {
-        "objective": None,
-        "memories": [{"base": 0, "weight": 1.0, "residuals": "in-sample"} | {key: content[key] for key in _OF_MEMORY}],
-    }
-
-
-def _of_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of older bases with the defaults of their time, by which the folds have to fit them again."""
-    of_bases = [
-        {**each, "params": _BOOSTED_ONCE | each["params"]} if each["estimator"] in _BOOSTED else each
-        for each in content["bases"]
-    ]
-    return {**content, "bases": of_bases}
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -149,4 +149,4 @@ def load_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def to_json(parts: Mapping[str, Part]) -> dict[str, dict[str, Any]]:
-    return {name: asdict(part) for name, part in parts.items()}
+    return {name: {"bytes": part.bytes, "sha256": part.sha256} for name, part in parts.items()}

@@ -6,7 +6,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
-from resmem_cli.model import bases, metrics, representation
+from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import FLOAT, HASH, SINGLE, WHOLE
 from resmem_cli.model.arrays import stored as as_stored
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.conformal import Calibration
-from resmem_cli.model.memory import Cells, ExactIndex, HnswIndex, Index, Memory
-from resmem_cli.model.resmem import Corrected, Remembered, ResMem
-from resmem_cli.store import described, estimators, files, graph_file, manifest, parts
-from resmem_cli.store.memories import MemoryPart, MemoryRows, RememberedRows, TrainedRows
+from resmem_cli.model.memory.memory import Contents
+from resmem_cli.model.resmem import ResMem
+from resmem_cli.store import description, estimators, files, manifest, members, parts
+from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
 
 _RETRIES = 5
 
@@ -53,24 +53,19 @@ class StoredBase:
 
 
 class StoredModel(NamedTuple):
-    """The bases, the whole with its memories, the objective that it was chosen by, and what intervals are made of.
+    """A model as it lies in its directory.
 
-    `calibration` is None if nothing was measured, or by an older resmem.
+    Attributes:
+        base: the bases.
+        resmem: the model; its memories have contents if it was loaded for a change.
+        objective: the metric that was chosen by.
+        folds: what memory.json says of the folds.
     """
 
     base: StoredBase
     resmem: ResMem
     objective: str
-    calibration: Calibration | None
-
-
-class StoredMemories(NamedTuple):
-    """The bases, the memories with what they were built of, and what is kept of their rows."""
-
-    base: StoredBase
-    memories: tuple[MemoryPart, ...]
-    rows: MemoryRows
-    calibration: Calibration | None
+    folds: Mapping[str, Any]
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -91,14 +86,14 @@ def load(directory: Path) -> StoredModel:
     return _steadily(directory, lambda: _model(directory))
 
 
-def load_with_rows(directory: Path) -> tuple[StoredModel, RememberedRows]:
+def load_with_rows(directory: Path) -> tuple[StoredModel, RowNames]:
     """Load the whole, and which rows its memories hold.
 
     Raises:
         ModelError: as `load`.
     """
 
-    def read() -> tuple[StoredModel, RememberedRows]:
+    def read() -> tuple[StoredModel, RowNames]:
         _read_base(directory)  # whose absence is told first
         content = _read_memory(directory)
         model = _model(directory)
@@ -109,42 +104,39 @@ def load_with_rows(directory: Path) -> tuple[StoredModel, RememberedRows]:
     return _steadily(directory, read)
 
 
-def load_for_change(directory: Path) -> StoredMemories:
-    """Load the memories with what they were built of. No writer may come between: the directory must be locked.
+def load_for_change(directory: Path) -> tuple[StoredModel, MemoryRows]:
+    """Load the whole with the rows that its memories were built of. The directory must be locked against writers.
 
     Raises:
         ModelError: as `load`; or the memory is of an older resmem, which did not keep the residuals of rows.
     """
 
-    def read() -> StoredMemories:
+    def read() -> tuple[StoredModel, MemoryRows]:
         model = _model(directory)
         content = _read_memory(directory)
-        remembered, rows, of_each = _remembered(directory, content)
-        memories = []
-        for said, member, members, (own, points) in zip(
-            content["memories"], model.resmem.members, remembered.cells, of_each, strict=True
+        names, rows, of_each = _remembered(directory, content)
+        changeable = []
+        for member, said, cells, (own, points) in zip(
+            model.resmem.members, content["memories"], names.cells, of_each, strict=True
         ):
-            if own is None or len(own) != len(members) or (points is None) != (said.get("max_cells") is None):
+            if own is None or len(own) != len(cells) or (points is None) != (said.get("max_cells") is None):
                 raise ModelError(
                     f"the memory of '{directory}' is of an older resmem, which kept no residuals of rows",
                     "run fit-residual again",
                 )
-            memory = member.memory
-            wanted = {"residuals": own} if points is None else {"residuals": own, "points": points}
-            as_stored(wanted, "residuals", FLOAT, len(members), model.base.problem.n_outputs)
+            as_stored({"residuals": own}, "residuals", FLOAT, len(cells), model.base.problem.n_outputs)
             if points is not None:
-                as_stored(wanted, "points", SINGLE, len(members), said["columns"])
-            cells = Cells(memory.index.points_at(np.arange(len(memory.counts))), memory.counts, members)
-            built = Remembered(member, cells, own, said.get("max_cells"), points)
-            memories.append(MemoryPart(built, float(said["weight"]), said["residuals"]))
+                as_stored({"points": points}, "points", SINGLE, len(cells), said["columns"])
+            contents = Contents(cells, own, points)
+            changeable.append(replace(member, memory=replace(member.memory, contents=contents)))
         for codes in (rows.codes, _trained_rows(directory, _read_base(directory)).codes):
             if codes is not None:
                 _check_codes(codes, model.base.schema)
-        if model.calibration is not None and model.calibration.rows is not None:
-            held_out = model.calibration.rows
-            if len(held_out) and not 0 <= held_out.min() <= held_out.max() < len(rows.hashes):
-                raise _other_memory(directory)
-        return StoredMemories(model.base, tuple(memories), rows, model.calibration)
+        calibration = model.resmem.calibration
+        held_out = None if calibration is None else calibration.rows
+        if held_out is not None and not np.isin(held_out, np.arange(len(rows.hashes))).all():
+            raise _other_memory(directory)
+        return model._replace(resmem=replace(model.resmem, members=tuple(changeable))), rows
 
     return _steadily(directory, read)
 
@@ -224,7 +216,7 @@ def _read_base(directory: Path) -> dict[str, Any]:
             f"the directory '{directory}' holds no base model",
             f"fit one: resmem fit-base TRAIN --target COLUMN --model {directory}",
         ) from None
-    described.check_base(content)
+    description.check_base(content)
     return content
 
 
@@ -236,7 +228,7 @@ def _read_memory(directory: Path) -> dict[str, Any]:
             f"the model '{directory}' has no memory yet",
             f"run: resmem fit-residual TRAIN --model {directory} (predict --base-only does without)",
         ) from None
-    described.check_memory(content)
+    description.check_memory(content)
     return content
 
 
@@ -244,8 +236,8 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     schema = Schema.from_json(content["schema"])
     paths = parts.checked(directory, content["id"], content["parts"])
     problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors)
-    members = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
-    specs, fitted = zip(*members, strict=True)
+    pairs = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
+    specs, fitted = zip(*pairs, strict=True)
     for i, base in enumerate(fitted):
         if not base.belongs(problem, schema.width):
             raise ValueError(f"base {i} is of other rows than the schema describes")
@@ -259,7 +251,7 @@ def _one_base(
         raise ModelError(
             f"the base of '{directory}' is of the unknown kind '{content['estimator']}'", "upgrade resmem-cli"
         )
-    spec = described.spec_of(content)
+    spec = description.spec_of(content)
     kind = bases.KINDS[spec.estimator]
     arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
     if kind.stored_as is None:
@@ -286,48 +278,20 @@ def _model(directory: Path) -> StoredModel:
         )
     stored = _base(directory, base_content)
     paths = parts.checked(directory, content["id"], content["parts"])
-    memories = content["memories"]
-    members = tuple(_member(directory, stored, each, paths, i) for i, each in enumerate(memories))
-    resmem = ResMem(stored.bases, members, tuple(float(each["weight"]) for each in memories))
-    objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
+    if any(said["base"] not in range(len(stored.bases)) for said in content["memories"]):
+        raise _other_memory(directory)
+    loaded = [members.load(said, paths, i, stored.problem) for i, said in enumerate(content["memories"])]
     calibration = None
     if parts.CALIBRATION in paths:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
-    return StoredModel(stored, resmem, objective, calibration)
-
-
-def _member(
-    directory: Path, stored: StoredBase, content: Mapping[str, Any], paths: Mapping[str, Path], position: int
-) -> Corrected:
-    arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
-    index = _index(content, paths.get(parts.numbered(parts.GRAPH, position)), arrays)
-    settings = described.settings_of(content)
-    n_cells, problem = content["cells"], stored.problem
-    if len(arrays["residuals"]) != n_cells or content["base"] not in range(len(stored.bases)):
-        raise _other_memory(directory)
-    residuals = as_stored(arrays, "residuals", FLOAT, n_cells, problem.n_outputs, finite=False)
-    memory = Memory(residuals, as_stored(arrays, "counts", FLOAT, n_cells, finite=False), index)
-    arrays = parts.load_arrays(paths[parts.numbered(parts.REPRESENTATION, position)])
-    space = representation.restore(content["representation"], arrays)
-    if not space.belongs(problem, content["columns"]):
-        raise ValueError(f"the space of memory {position} is of other rows, or has not {content['columns']} columns")
-    return Corrected(content["base"], space, memory, settings)
-
-
-def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, NDArray[Any]]) -> Index:
-    if content["search"]["kind"] == "exact":
-        return ExactIndex(as_stored(arrays, "points", SINGLE, content["cells"], content["columns"]))
-    if graph is None:
-        raise KeyError(parts.GRAPH)
-    graph_file.check(graph, content["cells"], content["columns"])
-    search = content["search"]
-    recall = float("nan") if search["recall"] is None else search["recall"]
-    return HnswIndex.load(graph, content["columns"], content["cells"], search["ef"], recall)
+    objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
+    resmem = ResMem(stored.bases, tuple(loaded), calibration)
+    return StoredModel(stored, resmem, objective, content["folds"])
 
 
 def _remembered(
     directory: Path, content: Mapping[str, Any]
-) -> tuple[RememberedRows, MemoryRows, list[tuple[NDArray[Any] | None, NDArray[Any] | None]]]:
+) -> tuple[RowNames, MemoryRows, list[tuple[NDArray[Any] | None, NDArray[Any] | None]]]:
     """Return which rows the cells hold, what is kept of each row, and per memory residuals and points, if kept."""
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
     arrays = parts.load_arrays(paths[parts.ROWS])
@@ -343,7 +307,7 @@ def _remembered(
         (arrays.get(parts.of_memory("residuals", i)), arrays.get(parts.of_memory("points", i)))
         for i in range(len(cells))
     ]
-    return RememberedRows(cells, rows.ids), rows, of_each
+    return RowNames(cells, rows.ids), rows, of_each
 
 
 def _check_codes(codes: NDArray[Any], schema: Schema) -> None:

@@ -91,10 +91,10 @@ def made_rows(stored: StoredBase) -> Floats:
 def _usual(stored: StoredBase) -> Floats:
     """Return [d] the middle of every number, as far as one of the bases knows it."""
     usual = np.zeros(len(stored.problem.n_categories))
-    spaces = (getattr(base, "space", None) for base in stored.bases)
-    space = next((each for each in spaces if each is not None), None)
-    if space is not None:
-        usual[np.array(space.n_categories) == 0] = space.knots[:, space.knots.shape[1] // 2]
+    scalers = (getattr(base, "scaler", None) for base in stored.bases)
+    scaler = next((each for each in scalers if each is not None), None)
+    if scaler is not None:
+        usual[np.array(scaler.n_categories) == 0] = scaler.knots[:, scaler.knots.shape[1] // 2]
     return usual
 
 

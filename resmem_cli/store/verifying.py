@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics
-from resmem_cli.model.resmem import Corrected
-from resmem_cli.store import described, manifest, ownership, parts, reading, trial, using
-from resmem_cli.store.memories import TrainedRows
+from resmem_cli.model.resmem import Member
+from resmem_cli.store import description, manifest, ownership, parts, reading, trial, using
+from resmem_cli.store.rows import TrainedRows
 
 _AGAIN = "fit the model again"
 
@@ -51,7 +51,7 @@ def _verified(directory: Path) -> Verified:
     manifests = [base]
     if (directory / manifest.MEMORY).exists():
         memory = reading.read_manifest(directory, manifest.MEMORY)
-        described.check_folds(memory)
+        description.check_folds(memory)
         manifests.append(memory)
         model, rows = reading.load_with_rows(directory)
         for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
@@ -92,7 +92,7 @@ def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
         raise ModelError(f"'{directory}' has {n_hashes} hashes of {content['rows']} rows", _AGAIN)
 
 
-def _check_cells(member: Corrected, cells: NDArray[np.int64], name: str) -> None:
+def _check_cells(member: Member, cells: NDArray[np.int64], name: str) -> None:
     memory = member.memory
     n_cells = len(memory.counts)
     if not (np.isfinite(memory.residuals).all() and np.isfinite(memory.counts).all() and (memory.counts >= 0).all()):

@@ -8,32 +8,23 @@ house.resmem/
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
-from resmem_cli.model.conformal import Calibration
-from resmem_cli.model.memory import HnswIndex
-from resmem_cli.model.resmem import Remembered
-from resmem_cli.store import estimators, manifest, ownership, parts
-from resmem_cli.store.memories import MemoryPart, MemoryRows, TrainedRows
+from resmem_cli.model.resmem import ResMem
+from resmem_cli.store import description, estimators, manifest, members, ownership, parts
 from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.rows import MemoryRows, TrainedRows
 
 
 def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
     """Write a new generation of the bases and return its id; a memory that is there becomes stale."""
-    content = {
-        "bases": [asdict(spec) for spec in stored.specs],
-        "seed": stored.problem.seed,
-        "rows": stored.n_rows,
-        "schema": stored.schema.to_json(),
-    }
+    schema = stored.schema.to_json()
+    content = description.base_json(stored.specs, seed=stored.problem.seed, n_rows=stored.n_rows, schema=schema)
     with parts.writing(directory) as folder:
         parts.save_arrays(folder / parts.ROWS, rows.to_arrays())
         for i, base in enumerate(stored.bases):
@@ -47,51 +38,53 @@ def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
 def save_memory(
     directory: Path,
     base_id: str,
-    memories: Sequence[MemoryPart],
+    resmem: ResMem,
     rows: MemoryRows,
     *,
     objective: str,
     folds: Mapping[str, Any],
-    calibration: Calibration | None = None,
 ) -> str:
-    """Write a new generation of the memories and return its id."""
-    content = {
-        "base": base_id,
-        "rows": len(rows.hashes),
-        "objective": objective,
-        "memories": [memory.to_json() for memory in memories],
-        "folds": dict(folds),
-    }
+    """Write a new generation of the memories and return its id.
+
+    Args:
+        directory: of the model.
+        base_id: the generation of the bases that the memories belong to.
+        resmem: the model, whose memories have contents.
+        rows: what is kept of the remembered rows beside that.
+        objective: the metric that was chosen by.
+        folds: what they measured, as `description.folds_json` gives it.
+    """
+    content = description.memory_json(
+        resmem.members, base_id=base_id, n_rows=len(rows.hashes), objective=objective, folds=folds
+    )
     with parts.writing(directory) as folder:
-        of_each: dict[str, NDArray[Any]] = {}
-        for i, each in enumerate(memories):
-            of_each[parts.of_memory("cells", i)] = each.remembered.cells.members
-            of_each[parts.of_memory("residuals", i)] = each.remembered.residuals
-            if each.remembered.points is not None:
-                of_each[parts.of_memory("points", i)] = each.remembered.points
-        parts.save_arrays(folder / parts.ROWS, {**rows.to_arrays(), **of_each})
-        if calibration is not None:
-            parts.save_arrays(folder / parts.CALIBRATION, calibration.to_arrays())
-        for i, memory in enumerate(memories):
-            _save_one(folder, memory.remembered, i)
+        parts.save_arrays(folder / parts.ROWS, {**rows.to_arrays(), **_contents(resmem)})
+        if resmem.calibration is not None:
+            parts.save_arrays(folder / parts.CALIBRATION, resmem.calibration.to_arrays())
+        for i, member in enumerate(resmem.members):
+            members.save(folder, member, i)
         return publish(folder, directory / manifest.MEMORY, content)
 
 
-def replace_memory(
-    directory: Path, memories: Sequence[MemoryPart], rows: MemoryRows, calibration: Calibration | None
-) -> str:
-    """Write a new generation of memories that hold other rows, and return its id; what the folds said of them stays."""
-    said = manifest.read(directory / manifest.MEMORY)
+def replace_memory(directory: Path, resmem: ResMem, rows: MemoryRows) -> str:
+    """Write a new generation of memories of other rows, and return its id; what the folds measured stays."""
+    before = manifest.read(directory / manifest.MEMORY)
     base_id = manifest.read(directory / manifest.BASE)["id"]
-    return save_memory(
-        directory,
-        base_id,
-        memories,
-        rows,
-        objective=said["objective"],
-        folds=said["folds"],
-        calibration=calibration,
-    )
+    return save_memory(directory, base_id, resmem, rows, objective=before["objective"], folds=before["folds"])
+
+
+def _contents(resmem: ResMem) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the rows that the memories were built of."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for i, member in enumerate(resmem.members):
+        contents = member.memory.contents
+        if contents is None:
+            raise ValueError("a memory that was loaded without its rows cannot be written")
+        arrays[parts.of_memory("cells", i)] = contents.cells
+        arrays[parts.of_memory("residuals", i)] = contents.residuals
+        if contents.points is not None:
+            arrays[parts.of_memory("points", i)] = contents.points
+    return arrays
 
 
 def sweep(directory: Path) -> None:
@@ -123,23 +116,6 @@ def _named(directory: Path) -> set[str] | None:
         return {manifest.read(path)["id"] for path in paths if path.exists()}
     except (ModelError, KeyError, TypeError):
         return None
-
-
-def _save_one(folder: Path, remembered: Remembered, position: int) -> None:
-    corrected = remembered.corrected
-    index = corrected.memory.index
-    space = corrected.representation.to_arrays()
-    parts.save_arrays(folder / parts.numbered(parts.REPRESENTATION, position), space)
-    arrays: dict[str, NDArray[Any]] = {"residuals": corrected.memory.residuals, "counts": corrected.memory.counts}
-    if isinstance(index, HnswIndex):
-        path = folder / parts.numbered(parts.GRAPH, position)
-        index.save(path)
-        # hnswlib writes without looking whether it could.
-        if path.stat().st_size != index.graph.index_file_size():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    else:
-        arrays["points"] = remembered.cells.points
-    parts.save_arrays(folder / parts.numbered(parts.ARRAYS, position), arrays)
 
 
 def publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:

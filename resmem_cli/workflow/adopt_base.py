@@ -23,8 +23,8 @@ from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.splitting import Rows
 from resmem_cli.store import estimators, locking, ownership, trial, writing
-from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.rows import TrainedRows
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.fit_base import FittedBase
 from resmem_cli.workflow.inputs import Input, Report, silent

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli import spelling
-from resmem_cli.data import encoding
-from resmem_cli.data.kinds import Floats
+from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model import memorising
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.splitting import Rows
 from resmem_cli.store import erasing, locking, reading, using, writing
-from resmem_cli.store.memories import MemoryPart, MemoryRows, TrainedRows, category_codes
-from resmem_cli.store.reading import StoredMemories
+from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -60,20 +58,24 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
     """
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
         report("loading the model")
-        stored = reading.load_for_change(model)
+        stored, known = reading.load_for_change(model)
         report("reading")
         given = labelled.read(source, stored.base.schema)
         new = _last_of_each_id(given)
-        kept = np.ones(len(stored.rows.hashes), dtype=bool)
-        if new.ids is not None and stored.rows.ids is not None:
-            kept = ~_among(stored.rows.ids, [name for name in new.ids if name])
-        report(f"memorising {int(kept.sum()) + len(new.y):,} rows")
+        replaced_by = _replaced_by(known, new)
+        kept = replaced_by < 0
+        rows = _joined(known, kept, new, stored.base.schema)
+        report(f"memorising {len(rows.hashes):,} rows")
         with using.used(model):
-            parts = _rebuilt(stored, kept, new, count)
+            resmem = stored.resmem.remember(
+                Rows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
+                replaced_by,
+                rows.weight,
+                seed=stored.base.problem.seed,
+                threads=count,
+            )
         report("writing")
-        rows = _joined_rows(stored, kept, new)
-        calibration = None if stored.calibration is None else stored.calibration.moved(_moved(stored.rows, kept, new))
-        writing.replace_memory(model, parts, rows, calibration)
+        writing.replace_memory(model, resmem, rows)
     return Changed(
         n_rows=len(rows.hashes),
         n_added=len(new.y),
@@ -81,7 +83,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         n_dropped=given.n_dropped,
         n_unknown_class=given.n_foreign,
         n_repeated=len(given.y) - len(new.y),
-        recall=_recall(parts),
+        recall=_recall(resmem),
     )
 
 
@@ -114,9 +116,8 @@ def forget(
     """
     with locking.alone(model, wait=wait), threading.limited(threads) as count:
         report("loading the model")
-        stored = reading.load_for_change(model)
+        stored, known = reading.load_for_change(model)
         writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
-        known = stored.rows
         if ids and known.ids is None:
             raise UsageError(
                 f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
@@ -124,26 +125,24 @@ def forget(
         trained = reading.trained_rows(model)
         if rows is not None:
             report("reading")
-        found = _named(stored, trained, ids, rows, where)
+        found = _named(stored.base.schema, known, trained, ids=ids, rows=rows, where=where)
         gone = found.remembered
         if gone.all():
             raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
         report(f"memorising {int((~gone).sum()):,} rows")
-        nothing = Labelled(np.empty((0, stored.base.schema.width)), np.empty(0), None, None, 0)
+        left = known.take(~gone)
         with using.used(model):
-            parts = _rebuilt(stored, ~gone, nothing, count)
+            resmem = stored.resmem.forget(gone, left.weight, seed=stored.base.problem.seed, threads=count)
         report("writing")
-        left = _joined_rows(stored, ~gone, nothing)
         n_trained = erasing.forget_in_base(model, found.trained, known.take(gone), left)
-        calibration = None if stored.calibration is None else stored.calibration.moved(_moved(known, ~gone, nothing))
-        writing.replace_memory(model, parts, left, calibration)
+        writing.replace_memory(model, resmem, left)
     return Changed(
         n_rows=len(left.hashes),
         n_added=0,
         n_removed=int(gone.sum()),
         not_found=found.not_found,
         n_trained=n_trained,
-        recall=_recall(parts),
+        recall=_recall(resmem),
     )
 
 
@@ -157,20 +156,21 @@ class _Found:
 
 
 def _named(
-    stored: StoredMemories,
+    schema: Schema,
+    known: MemoryRows,
     trained: TrainedRows,
+    *,
     ids: Sequence[str],
     rows: Input | None,
     where: Sequence[tuple[str, str]],
 ) -> _Found:
     """Return which rows are meant, at least one."""
-    known, schema = stored.rows, stored.base.schema
     if rows is None and not ids:
         raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
     not_found: tuple[str, ...] = ()
     if rows is not None and known.ids is None:
         given = labelled.read(rows, schema, where)
-        meant = np.isin(known.hashes, encoding.hash_rows(given.X, given.y))
+        meant = np.isin(known.hashes, given.hashes)
         found = _Found(meant, _trained_alike(trained, known, meant), ())
     else:
         own, ids = known.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
@@ -207,55 +207,27 @@ def _last_of_each_id(new: Labelled) -> Labelled:
     return new.take(np.flatnonzero(stays))
 
 
-def _rebuilt(stored: StoredMemories, kept: NDArray[np.bool_], new: Labelled, threads: int) -> list[MemoryPart]:
-    weight = _joined_weight(stored.rows.weight, kept, new)
-    rows = Rows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_))
-    return [
-        replace(
-            part,
-            remembered=memorising.changed(
-                part.remembered,
-                kept,
-                stored.base.bases[part.remembered.corrected.base],
-                rows,
-                weight,
-                seed=stored.base.problem.seed,
-                threads=threads,
-            ),
-        )
-        for part in stored.memories
-    ]
+def _replaced_by(known: MemoryRows, new: Labelled) -> NDArray[np.int64]:
+    """Return for every remembered row which of the new ones replaces it, because it has the same id; -1 if none."""
+    if known.ids is None or new.ids is None:
+        return np.full(len(known.hashes), -1)
+    places = {spelling.canonical(name): i for i, name in enumerate(new.ids) if name}
+    return np.array([places.get(spelling.canonical(name), -1) for name in known.ids], dtype=np.int64)
 
 
-def _joined_weight(old: Floats | None, kept: NDArray[np.bool_], new: Labelled) -> Floats | None:
-    if old is None and new.weight is None:
-        return None
-    before = np.ones(int(kept.sum())) if old is None else old[kept]
-    return np.concatenate([before, np.ones(len(new.y)) if new.weight is None else new.weight])
-
-
-def _joined_rows(stored: StoredMemories, kept: NDArray[np.bool_], new: Labelled) -> MemoryRows:
-    known = stored.rows
-    ids = None
-    if known.ids is not None:
-        ids = [known.ids[i] for i in np.flatnonzero(kept).tolist()] + (new.ids or [""] * len(new.y))
-    hashes = np.concatenate([known.hashes[kept], encoding.hash_rows(new.X, new.y)])
-    codes, added = known.codes, category_codes(new.X, stored.base.schema)
+def _joined(known: MemoryRows, kept: NDArray[np.bool_], new: Labelled, schema: Schema) -> MemoryRows:
+    """Return what is kept of the remembered rows that stay, and of the new ones after them."""
+    stays = known.take(kept)
+    ids = None if stays.ids is None else [*stays.ids, *(new.ids or [""] * len(new.y))]
+    codes, added = stays.codes, category_codes(new.X, schema)
     if codes is not None and added is not None:
-        codes = np.concatenate([codes[kept], added])
-    return MemoryRows(hashes, ids, _joined_weight(known.weight, kept, new), codes)
+        codes = np.concatenate([codes, added])
+    weight = None
+    if stays.weight is not None or new.weight is not None:
+        every = (np.ones(len(stays.hashes)) if stays.weight is None else stays.weight, new.weight)
+        weight = np.concatenate([every[0], np.ones(len(new.y)) if every[1] is None else every[1]])
+    return MemoryRows(np.concatenate([stays.hashes, new.hashes]), ids, weight, codes)
 
 
-def _moved(known: MemoryRows, kept: NDArray[np.bool_], new: Labelled) -> NDArray[np.int64]:
-    """Return where every remembered row will be: one that is replaced where the new one of its id is; -1 if it goes."""
-    to = np.where(kept, np.cumsum(kept) - 1, -1)
-    if known.ids is not None and new.ids is not None:
-        places = {spelling.canonical(name): int(kept.sum()) + i for i, name in enumerate(new.ids) if name}
-        for i in np.flatnonzero(~kept).tolist():
-            to[i] = places.get(spelling.canonical(known.ids[i]), -1)
-    return to
-
-
-def _recall(parts: Sequence[MemoryPart]) -> tuple[float | None, ...]:
-    indexes = [part.remembered.corrected.memory.index for part in parts]
-    return tuple(getattr(index, "recall", None) for index in indexes)
+def _recall(resmem: ResMem) -> tuple[float | None, ...]:
+    return tuple(member.memory.recall for member in resmem.members)

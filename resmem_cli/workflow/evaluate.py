@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
-from resmem_cli.model import metrics
+from resmem_cli.model import conformal, metrics
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading, using
 from resmem_cli.workflow import measured
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Foreign, Input, Report, labels, silent, unlabelled
-from resmem_cli.workflow.intervals import Intervals
 
 # With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
 _MOST_SEEN = 0.1
@@ -130,8 +129,9 @@ def evaluate(
     with threading.limited(threads) as count:
         report("loading the model")
         stored = reading.load(model)
-        base, resmem, objective, _ = stored
-        intervals = None if interval is None else Intervals.load(stored, model, interval)
+        base, resmem, objective = stored.base, stored.resmem, stored.objective
+        if interval is not None:
+            conformal.sufficient(resmem.calibration, interval)
         schema = base.schema
         seen = reading.seen_hashes(model, with_memory=True)
         targets, bases, wholes, weights, held = [], [], [], [], []
@@ -147,14 +147,14 @@ def evaluate(
             X, _ = encoding.encode(batch, schema)
             X, y = X[known], found.y[known]
             with using.used(model):
-                prediction = resmem.predict(X, threads=count, with_place=intervals is not None)
+                prediction = resmem.predict(X, threads=count, with_place=interval is not None)
             n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
             targets.append(y)
             bases.append(prediction.base)
             wholes.append(prediction.resmem)
             weights.append(np.ones(len(y)) if weight is None else weight[known])
-            if intervals is not None:
-                held.append(_held(intervals.about(prediction), y))
+            if interval is not None:
+                held.append(_held(resmem.interval(prediction, interval), y))
             report(f"{sum(map(len, targets)):,} rows")
         if not targets:
             raise unlabelled(n_dropped, schema, foreign)

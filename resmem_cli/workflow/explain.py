@@ -16,7 +16,7 @@ from resmem_cli.errors import DataError
 from resmem_cli.model import explanation
 from resmem_cli.model.explanation import Explanation
 from resmem_cli.store import reading, using
-from resmem_cli.store.memories import RememberedRows
+from resmem_cli.store.rows import RowNames
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 
@@ -98,12 +98,12 @@ def explain(
     """
     with threading.limited(threads) as count:
         report("loading the model")
-        stored, remembered = reading.load_with_rows(model)
+        stored, names = reading.load_with_rows(model)
         schema = stored.base.schema
         report("measuring how far memories are from each other")
         with using.used(model):
             usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
-        telling = _Telling(schema, remembered, [member.memory.counts for member in stored.resmem.members], top)
+        telling = _Telling(schema, names, [member.memory.counts for member in stored.resmem.members], top)
         report("explaining")
         n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
         columns = frozenset({*schema.read_columns, *filter(None, [schema.id_column])})
@@ -115,7 +115,7 @@ def explain(
                 part = batch.take(positions)
                 X, _ = encoding.encode(part, schema)
                 with using.used(model):
-                    done = explanation.explain(stored.resmem, X, usual, threads=count)
+                    done = stored.resmem.explain(X, usual, threads=count)
                 numbers = n_before + positions + 1
                 yield from telling.of(part, numbers.tolist(), done)
             n_before += len(batch)
@@ -131,7 +131,7 @@ class _Telling:
     """What rows are told by: the schema, the rows and the counts of each memory's cells, how many to list."""
 
     schema: Schema
-    rows: RememberedRows
+    rows: RowNames
     counts: Sequence[Floats]
     top: int
 

@@ -19,8 +19,8 @@ from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import locking, ownership, writing
-from resmem_cli.store.memories import TrainedRows, category_codes
 from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.rows import TrainedRows, category_codes
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 

@@ -1,66 +1,53 @@
-"""fit-residual: choose how to remember by folds, and memorise the residuals of labelled rows."""
+"""fit-residual: read labelled rows, fit a memory of their residuals, and store it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resmem_cli.data import encoding
-from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model import memorising, metrics, selection
-from resmem_cli.model.bases import Base
-from resmem_cli.model.fitting import Fitting, Place, Represented, Residuals, represent
-from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import HnswIndex
-from resmem_cli.model.neighbourhood import Neighbourhood
-from resmem_cli.model.resmem import Remembered
-from resmem_cli.model.selection import Member, Selection
-from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
-from resmem_cli.store import locking, reading, using, writing
-from resmem_cli.store.memories import MemoryPart, MemoryRows, category_codes
+from resmem_cli.model.choosing.options import MemoryOptions, objective
+from resmem_cli.model.choosing.selection import Selection
+from resmem_cli.model.fit import FittedResMem, fit_memory
+from resmem_cli.model.resmem import Member
+from resmem_cli.model.splitting import Rows
+from resmem_cli.store import description, locking, reading, using, writing
 from resmem_cli.store.reading import StoredBase
-from resmem_cli.workflow import labelled, memory_plan
+from resmem_cli.store.rows import MemoryRows, category_codes
+from resmem_cli.workflow import labelled, measured
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
-from resmem_cli.workflow.memory_plan import EFFORTS, MemoryOptions
+from resmem_cli.workflow.labelled import Labelled
 
 # A base whose metric on the rows to remember is less than this share of that on others was trained on them.
 _OVERFITTED = 0.5
 
 
 @dataclass(frozen=True)
-class BuiltMemory:
-    """One of the memories: on which base, where, how it is used, and its share of the prediction.
-
-    `recall` is None where the search is exact.
-    """
-
-    estimator: str
-    representation: str
-    residuals: Residuals
-    settings: Settings
-    weight: float
-    n_cells: int
-    recall: float | None
-
-
-@dataclass(frozen=True)
 class FittedMemory:
-    """What was chosen and built; `selection` is None if nothing was measured.
+    """What was chosen and built.
 
-    `estimators` names the bases, in the order that the selection counts them by; `is_switched_off` says that the user,
-    and not the folds, set the shrinkage to 0. `n_dropped` rows have no target or weight and `n_unknown_class` a class
-    that training did not have: these are left out. `n_repeated_ids` rows share their id with another one. `own_losses`
-    are the first base's metric on the rows to remember and on the further rows that it was not trained on, if there
-    are any. `too_few` says how many rows could be held out, where they were too few to measure by.
+    Attributes:
+        selection: what the folds measured; None if nothing was measured.
+        members: the members of the model.
+        estimators: of the bases, in the order that candidates and members count them by.
+        objective: the metric that was chosen by.
+        n_rows: how many rows are remembered.
+        n_seen: how many of them trained the base.
+        n_dropped: how many rows had no target or weight, and were left out.
+        n_unknown_class: how many had a class that training did not have, and were left out.
+        n_repeated_ids: how many rows share their id with another one.
+        is_switched_off: whether the user, and not the folds, set the shrinkage to 0.
+        can_refit: whether the bases can be fitted to other rows.
+        base_metrics: the first base's metric on the rows to remember, and on further rows that it was not trained on;
+            None if there are no further ones.
+        too_few: how many rows could be held out, where they were too few to measure by.
     """
 
     selection: Selection | None
-    memories: tuple[BuiltMemory, ...]
+    members: tuple[Member, ...]
     estimators: tuple[str, ...]
     objective: str
     n_rows: int
@@ -70,20 +57,47 @@ class FittedMemory:
     n_repeated_ids: int
     is_switched_off: bool
     can_refit: bool
-    own_losses: tuple[float, float] | None = None
+    base_metrics: tuple[float, float] | None = None
     too_few: int | None = None
 
     @property
     def looks_trained_on(self) -> bool:
         """Whether the base is so much better on the rows to remember that it was probably trained on them."""
-        if self.own_losses is None:
+        if self.base_metrics is None:
             return False
-        own, other = self.own_losses
+        own, other = self.base_metrics
         return (1 - own) < _OVERFITTED * (1 - other) if self.objective == "accuracy" else own < _OVERFITTED * other
 
     @property
     def uses_memory(self) -> bool:
-        return any(memory.settings.shrinkage > 0 for memory in self.memories)
+        return any(member.settings.shrinkage > 0 for member in self.members)
+
+    @property
+    def measured(self) -> dict[str, Any] | None:
+        """What the folds measured, as `measured.measured` gives it."""
+        folds = description.folds_json(self.selection)
+        return measured.measured(folds, self.objective) if folds else None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "rows": self.n_rows,
+            "bases": list(self.estimators),
+            "uses_memory": self.uses_memory,
+            "memories": [
+                {
+                    "base": self.estimators[member.base],
+                    "weight": member.weight,
+                    "cells": member.memory.n_cells,
+                    "representation": member.space.name,
+                    "residuals": member.residuals,
+                    **measured.settings(description.settings_json(member.settings)),
+                    "recall": member.memory.recall,
+                }
+                for member in self.members
+            ],
+            "measured": self.measured,
+        }
 
 
 def fit_residual(
@@ -116,180 +130,50 @@ def fit_residual(
         report("loading the base")
         base = reading.load_base(model)
         using.refuse_unusable(model, base)
-        objective = memory_plan.objective(base, options)
+        objective(base.problem, options)  # a wrong one is told before anything is read
         report("reading")
-        known = labelled.read(source, base.schema)
-        n_first = len(known.y)
-        if valid is not None:
-            known = known.joined(labelled.read(valid, base.schema))
-        hashes = encoding.hash_rows(known.X, known.y)
-        is_new = ~np.isin(hashes, reading.seen_hashes(model, with_memory=False))
-        is_valid = None if valid is None else np.arange(len(hashes)) >= n_first
-        if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
-            is_new &= False if is_valid is None else is_valid
-        rows = Rows(known.X, known.y, known.weight, is_new, is_valid)
-        recipes = _recipes(base, rows)
-        report("planning what to try")
-        too_few = _too_few(rows, recipes[0], options)
-        chosen, members, trained = _choose(
-            rows, base, recipes, options, too_few=too_few, threads=threads, report=report
+        known, rows = _read(source, valid, base, model)
+        fitted = fit_memory(
+            rows,
+            list(zip(base.specs, base.bases, strict=True)),
+            base.problem,
+            options,
+            threads=threads,
+            report=report,
         )
-        fittings = [
-            Fitting(
-                rows,
-                fitted,
-                recipe.within,
-                memory_plan.n_steps(options, len(rows.y)),
-                threads,
-                report,
-                starts={place[1:]: state for place, state in trained.items() if place.base == i},
-            )
-            for i, (fitted, recipe) in enumerate(zip(base.bases, recipes, strict=True))
-        ]
-        report("representing the rows")
-        represented = represent(fittings, [member.place for member in members], threads)
-        report(f"memorising {len(rows.y):,} rows")
-        built = [
-            MemoryPart(_memorised(fittings, member, found, options), member.weight, member.place.residuals)
-            for member, found in zip(members, represented, strict=True)
-        ]
         report("writing")
-        memory_rows = MemoryRows(hashes, known.ids, known.weight, category_codes(known.X, base.schema))
-        writing.save_memory(
-            model,
-            base.id,
-            built,
-            memory_rows,
-            objective=objective,
-            folds=_folds_json(chosen),
-            calibration=None if chosen is None else chosen.calibration,
-        )
-    estimators = tuple(spec.estimator for spec in base.specs)
+        kept = MemoryRows(known.hashes, known.ids, known.weight, category_codes(known.X, base.schema))
+        folds = description.folds_json(fitted.selection)
+        writing.save_memory(model, base.id, fitted.resmem, kept, objective=fitted.objective, folds=folds)
+    return _told(fitted, base, known, rows, options)
+
+
+def _read(source: Input, valid: Input | None, base: StoredBase, model: Path) -> tuple[Labelled, Rows]:
+    """Return the rows to remember, those of `valid` last, and what the method knows of them."""
+    known = labelled.read(source, base.schema)
+    n_first = len(known.y)
+    if valid is not None:
+        known = known.joined(labelled.read(valid, base.schema))
+    is_new = ~np.isin(known.hashes, reading.seen_hashes(model, with_memory=False))
+    is_valid = None if valid is None else np.arange(len(known.y)) >= n_first
+    if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
+        is_new &= False if is_valid is None else is_valid
+    return known, Rows(known.X, known.y, known.weight, is_new, is_valid)
+
+
+def _told(fitted: FittedResMem, base: StoredBase, known: Labelled, rows: Rows, options: MemoryOptions) -> FittedMemory:
     return FittedMemory(
-        selection=chosen,
-        memories=tuple(_described(part, estimators) for part in built),
-        estimators=estimators,
-        objective=objective,
+        selection=fitted.selection,
+        members=fitted.resmem.members,
+        estimators=tuple(spec.estimator for spec in base.specs),
+        objective=fitted.objective,
         n_rows=len(rows.y),
-        n_seen=int((~is_new).sum()),
+        n_seen=int((~rows.is_new).sum()),
         n_dropped=known.n_dropped,
         n_unknown_class=known.n_foreign,
         n_repeated_ids=known.n_repeated_ids,
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
-        own_losses=None if valid is None else _own_losses(base.bases[0], rows, n_first, objective),
-        too_few=too_few,
+        base_metrics=fitted.base_metrics,
+        too_few=fitted.too_few,
     )
-
-
-def _memorised(fittings: Sequence[Fitting], member: Member, found: Represented, options: MemoryOptions) -> Remembered:
-    clip = options.n_neighbors is None
-    fitting = fittings[member.place.base]
-    return memorising.memorise(
-        fitting,
-        member.place,
-        member.settings,
-        options.graph,
-        represented=found,
-        clip_neighbors=clip,
-        most_cells=options.most_cells,
-    )
-
-
-def _described(part: MemoryPart, estimators: Sequence[str]) -> BuiltMemory:
-    corrected, index = part.remembered.corrected, part.remembered.corrected.memory.index
-    return BuiltMemory(
-        estimator=estimators[corrected.base],
-        representation=corrected.representation.name,
-        residuals=part.residuals,
-        settings=corrected.settings,
-        weight=part.weight,
-        n_cells=len(part.remembered.cells.points),
-        recall=index.recall if isinstance(index, HnswIndex) else None,
-    )
-
-
-def _own_losses(base: Base, rows: Rows, n_first: int, objective: str) -> tuple[float, float]:
-    losses = metrics.row_loss(rows.y, base.predict(rows.X), objective)
-    weight = np.ones(len(losses)) if rows.weight is None else rows.weight
-    halves = (slice(0, n_first), slice(n_first, None))
-    own, other = (float(np.average(losses[half], weights=weight[half])) for half in halves)
-    return metrics.as_metric(objective, own), metrics.as_metric(objective, other)
-
-
-def _too_few(rows: Rows, recipe: Recipe, options: MemoryOptions) -> int | None:
-    """Return how many rows can be held out, if that says nothing of a gain; None if it does or nobody asks."""
-    if options.n_folds == 0:
-        return None
-    held_out = recipe.honest(rows)
-    n_different = int(recipe.problem.groups(held_out.X).max(initial=-1)) + 1
-    return len(held_out.y) if len(held_out.y) < selection.LEAST_HELD_OUT or n_different < options.n_folds else None
-
-
-def _choose(
-    rows: Rows,
-    base: StoredBase,
-    recipes: Sequence[Recipe],
-    options: MemoryOptions,
-    *,
-    too_few: int | None,
-    threads: int,
-    report: Report,
-) -> tuple[Selection | None, tuple[Member, ...], Mapping[Place, Neighbourhood]]:
-    plans, grid = memory_plan.plans(rows, base, recipes, options), memory_plan.grid(rows, base, options)
-    if options.n_folds == 0:
-        return None, (memory_plan.only_choice(plans, grid),), {}
-    if options.n_folds == 1:
-        raise UsageError("one fold leaves no other rows to fit on", "let --folds be 2 or more, or 0 to choose nothing")
-    if too_few is not None:
-        if grid.is_forced:
-            raise UsageError(
-                f"{too_few:,} held-out rows are too few to choose settings by",
-                f"give at least {selection.LEAST_HELD_OUT}, or every setting and --folds 0",
-            )
-        return None, (selection.nothing(grid, [Place(0, name) for name in plans[0].representations]),), {}
-    if len(rows.y) < 2 * options.n_folds:
-        raise DataError(
-            f"{len(rows.y)} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds"
-        )
-    chosen, trained = selection.select(
-        rows,
-        plans,
-        grid,
-        objective=memory_plan.objective(base, options),
-        most_members=options.n_memories or EFFORTS[options.effort].most_memories,
-        n_folds=options.n_folds,
-        threads=threads,
-        report=report,
-    )
-    return chosen, chosen.members, trained
-
-
-def _recipes(base: StoredBase, rows: Rows) -> list[Recipe]:
-    """Where enough rows are new to the bases they stay, and are asked about those; otherwise every fold fits anew.
-
-    A base from elsewhere stays always, and where rows were given to decide by every base does.
-
-    Raises:
-        UsageError: none of those rows is new to the base.
-    """
-    came = not all(spec.can_refit for spec in base.specs)
-    if rows.is_valid is not None and not (rows.is_new & rows.is_valid).any():
-        raise UsageError(
-            "the base was trained on every row of --valid", "give labelled rows that the base was not trained on"
-        )
-    to_remember = rows.is_new if rows.is_valid is None else rows.is_new[~rows.is_valid]
-    has_new = came or has_enough_new(to_remember)
-    stays = has_new or rows.is_valid is not None
-    pairs = zip(base.specs, base.bases, strict=True)
-    return [Recipe(spec, base.problem, fitted if stays else None, not has_new) for spec, fitted in pairs]
-
-
-def _folds_json(chosen: Selection | None) -> dict[str, Any]:
-    if chosen is None:
-        return {}
-    named = asdict(replace(chosen, calibration=None))  # which has a file of its own
-    del named["calibration"]
-    for group in ("members", "candidates"):
-        named[group] = [each | {"place": each["place"]._asdict()} for each in named[group]]
-    return named

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ class Labelled:
     ids: list[str] | None
     n_dropped: int
     n_foreign: int = 0
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """[n] of what is in each row."""
+        return encoding.hash_rows(self.X, self.y)
 
     @property
     def n_repeated_ids(self) -> int:

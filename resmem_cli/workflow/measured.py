@@ -13,7 +13,7 @@ def measured(folds: Mapping[str, Any], objective: str) -> dict[str, Any]:
     """Return what the folds say of base and memory, as `evaluate` says it of other rows.
 
     Args:
-        folds: a `Selection`'s fields, or what a manifest keeps of them.
+        folds: what a manifest says of them.
         objective: the metric that they are about.
 
     Returns:
@@ -43,7 +43,7 @@ def measured(folds: Mapping[str, Any], objective: str) -> dict[str, Any]:
 
 
 def settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a memory is used: of a `Settings`' fields, or of what a manifest keeps of them."""
+    """Return how a memory is used, from what a manifest says of it."""
     bandwidth = chosen["bandwidth"]
     return {
         "neighbors": chosen["n_neighbors"],

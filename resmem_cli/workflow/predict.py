@@ -19,14 +19,13 @@ from resmem_cli.data.predictions import Layout, Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
-from resmem_cli.model import explanation
+from resmem_cli.model import conformal, explanation
 from resmem_cli.model.parallel import in_order
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import manifest, reading, using
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
-from resmem_cli.workflow.intervals import Intervals
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class PredictOptions:
         prefix: put before every column that is added.
         with_probabilities: whether every class gets a column.
         with_support: whether it is said how far each row is from what is remembered.
-        interval: how probable it is to be that the truth lies within an interval, or a set of classes; None for none.
+        interval: the coverage of prediction intervals, or of prediction sets of classes; None for none.
         base_only: whether to predict with the base alone.
         batch_rows: how many rows each thread has in hand.
     """
@@ -127,7 +126,7 @@ def predict_each(
 class _Scoring:
     """A loaded model and what to write of its predictions; without `resmem` those of the base alone.
 
-    `usual` are the distances that support is measured against, `intervals` what those are made of, if asked for.
+    `usual` are the distances that support is measured against, if it is asked for.
     """
 
     model: Path
@@ -135,7 +134,6 @@ class _Scoring:
     resmem: ResMem | None
     options: PredictOptions
     usual: Floats | None = None
-    intervals: Intervals | None = None
 
     @classmethod
     def load(cls, model: Path, options: PredictOptions, report: Report) -> _Scoring:
@@ -151,8 +149,9 @@ class _Scoring:
         if options.with_support:
             report("measuring how far memories are from each other")
         usual = explanation.usual_distances(stored.resmem.members[0].memory) if options.with_support else None
-        intervals = None if options.interval is None else Intervals.load(stored, model, options.interval)
-        return cls(model, stored.base, stored.resmem, options, usual, intervals)
+        if options.interval is not None:
+            conformal.sufficient(stored.resmem.calibration, options.interval)
+        return cls(model, stored.base, stored.resmem, options, usual)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
@@ -201,9 +200,10 @@ class _Scoring:
         if self.resmem is None:
             base_only = self.base.bases[0].predict(X)
             return Scored(base_only, base_only)
-        with_place = self.intervals is not None or self.usual is not None
+        coverage = self.options.interval
+        with_place = coverage is not None or self.usual is not None
         predicted = self.resmem.predict(X, threads=threads, with_place=with_place)
-        interval = None if self.intervals is None else self.intervals.about(predicted)
+        interval = None if coverage is None else self.resmem.interval(predicted, coverage)
         support = None
         if self.usual is not None and predicted.distance is not None:
             support = explanation.percentiles(predicted.distance, self.usual)

@@ -33,7 +33,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.rows import Rows
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Singles
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex, Memory
 from resmem_cli.workflow import threads as threading
 from tests.bench import samples
@@ -53,7 +53,7 @@ def diamonds() -> tuple[Singles, Floats, Singles]:
     queries = samples.jittered(table, _QUERIES, rng)
     schema = inference.learn([_rows(table)], Roles("price")).schema
     X, asked = (encoding.encode(_rows(each), schema)[0] for each in (table, queries))
-    space = FeatureSpace.fit(X, schema.n_categories, "normal")
+    space = Scaler.fit(X, schema.n_categories, "normal")
     return space.transform(X), encoding.encode_target(_rows(table), schema), space.transform(asked)
 
 

@@ -17,7 +17,7 @@ from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
 from resmem_cli.model.bases.protocol import softmax, validation_rows
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.metrics import row_loss
 from tests.model.examples import BINARY, INSTALLED, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows, quick_base
 
@@ -570,7 +570,7 @@ def test_the_network_predicts_as_scikit_learns(n_classes, activation):
     y = y * 1e3 + 5e5 if n_classes == 0 else y
     params = {"hidden_layer_sizes": (12, 7), "activation": activation, "max_iter": 12, "early_stopping": False}
     base = Mlp.fit(X, y, None, problem, params | {"n_iter_no_change": 99})
-    features = FeatureSpace.fit(X, problem.n_categories, "normal").transform(X)
+    features = Scaler.fit(X, problem.n_categories, "normal").transform(X)
     kind = MLPRegressor if n_classes == 0 else MLPClassifier
     network = kind(**params, n_iter_no_change=99, alpha=1e-4, learning_rate_init=1e-3, random_state=problem.seed)
     with pytest.warns(match="Maximum iterations"):

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from resmem_cli.model.arrays import Floats, Singles
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.scaling import Scaler
 from tests.model.examples import FEW, make_rows
 
 BOTH_SCALINGS = pytest.mark.parametrize("scaling", ["standard", "normal"])
@@ -30,14 +30,14 @@ def columns_of(elements: st.SearchStrategy[float]) -> st.SearchStrategy[Floats]:
 
 
 def scaled(training: Floats, values: list[float], scaling: str) -> list[float]:
-    space = FeatureSpace.fit(np.array(training)[:, None], (0,), scaling)
+    space = Scaler.fit(np.array(training)[:, None], (0,), scaling)
     return space.transform(np.array(values)[:, None])[:, 0].tolist()
 
 
 @FEW
 @given(X=columns_of(odd_numbers), fresh=columns_of(odd_numbers), scaling=scalings)
 def test_features_are_finite_single_precision_whatever_the_numbers(X, fresh, scaling):
-    space = FeatureSpace.fit(X, (0, 0), scaling)
+    space = Scaler.fit(X, (0, 0), scaling)
     for rows in (X, fresh):
         features = space.transform(rows)
         assert features.dtype == np.float32
@@ -48,7 +48,7 @@ def test_features_are_finite_single_precision_whatever_the_numbers(X, fresh, sca
 @FEW
 @given(X=columns_of(odd_numbers), fresh=columns_of(odd_numbers), scaling=scalings)
 def test_a_larger_number_never_gets_a_smaller_value(X, fresh, scaling):
-    space = FeatureSpace.fit(X, (0, 0), scaling)
+    space = Scaler.fit(X, (0, 0), scaling)
     ascending = np.sort(np.concatenate([X, fresh]), axis=0)
     features = space.transform(ascending)
     for i in range(2):
@@ -59,7 +59,7 @@ def test_a_larger_number_never_gets_a_smaller_value(X, fresh, scaling):
 def test_the_standard_scale_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     X, fresh = rng.normal([3, -1e6, 0], [1, 1e3, 1e-4], (200, 3)), rng.normal(size=(50, 3)) * 10
-    space = FeatureSpace.fit(X, (0, 0, 0), "standard")
+    space = Scaler.fit(X, (0, 0, 0), "standard")
     reference = StandardScaler().fit(X)
     for rows in (X, fresh):
         np.testing.assert_allclose(space.transform(rows), reference.transform(rows), rtol=1e-5, atol=1e-5)
@@ -69,7 +69,7 @@ def test_the_normal_scale_is_that_of_scikit_learn_between_its_edges():
     rng = np.random.default_rng(0)
     X = np.exp(rng.normal(size=(2_000, 2)))
     reference = QuantileTransformer(n_quantiles=1001, output_distribution="normal", subsample=None).fit_transform(X)
-    features = FeatureSpace.fit(X, (0, 0), "normal").transform(X)
+    features = Scaler.fit(X, (0, 0), "normal").transform(X)
     # Scikit-learn goes to 5.2 at the outermost rows, where ours end at 3.1.
     np.testing.assert_allclose(features, np.clip(reference, ndtri(1e-3), ndtri(1 - 1e-3)), atol=0.1)
     inner = np.abs(reference) < 2.8
@@ -121,7 +121,7 @@ def test_a_constant_column_stays_0_on_the_standard_scale_when_a_new_value_comes(
 @BOTH_SCALINGS
 def test_a_missing_number_is_the_middle_and_is_indicated(scaling):
     X = np.array([[1.0, 5.0], [np.nan, 6.0], [3.0, 7.0], [4.0, 8.0]])
-    space = FeatureSpace.fit(X, (0, 0), scaling)
+    space = Scaler.fit(X, (0, 0), scaling)
     features = space.transform(X)
     assert features.shape == (4, 3)
     assert features[1, 0] == 0
@@ -132,26 +132,26 @@ def test_a_missing_number_is_the_middle_and_is_indicated(scaling):
 
 @BOTH_SCALINGS
 def test_a_number_missing_only_at_prediction_is_the_middle_without_a_column_of_its_own(scaling):
-    space = FeatureSpace.fit(np.array([[1.0], [2.0], [4.0]]), (0,), scaling)
+    space = Scaler.fit(np.array([[1.0], [2.0], [4.0]]), (0,), scaling)
     assert space.transform(np.array([[np.nan]])).tolist() == [[0.0]]
 
 
 @BOTH_SCALINGS
 def test_a_column_missing_in_every_training_row_says_only_that_it_is_missing(scaling):
-    space = FeatureSpace.fit(np.full((3, 1), np.nan), (0,), scaling)
+    space = Scaler.fit(np.full((3, 1), np.nan), (0,), scaling)
     assert space.transform(np.array([[np.nan], [7.0]])).tolist() == [[0.0, 1.0], [0.0, 0.0]]
 
 
 @BOTH_SCALINGS
 def test_a_category_has_one_column_per_code_and_an_unknown_one_is_0_in_all(scaling):
     X = np.array([[0.0, 1.0], [2.0, 0.0], [np.nan, 1.0]])
-    space = FeatureSpace.fit(X, (3, 2), scaling)
+    space = Scaler.fit(X, (3, 2), scaling)
     assert space.transform(X).tolist() == [[1, 0, 0, 0, 1], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
 
 
 def test_numbers_come_first_then_indicators_then_categories():
     X = np.array([[1.0, 0.0, np.nan], [0.0, 2.0, 4.0], [1.0, 4.0, 6.0]])
-    features = FeatureSpace.fit(X, (2, 0, 0), "standard").transform(X)
+    features = Scaler.fit(X, (2, 0, 0), "standard").transform(X)
     root = np.sqrt(1.5)
     np.testing.assert_allclose(features, [[-root, 0, 1, 0, 1], [0, -1, 0, 1, 0], [root, 1, 0, 0, 1]], rtol=1e-6)
 
@@ -159,8 +159,8 @@ def test_numbers_come_first_then_indicators_then_categories():
 @BOTH_SCALINGS
 def test_a_space_restored_from_its_arrays_gives_the_same_features(scaling):
     X, _, problem = make_rows(80, 0)
-    space = FeatureSpace.fit(X, problem.n_categories, scaling)
-    restored = FeatureSpace.from_arrays(space.to_arrays())
+    space = Scaler.fit(X, problem.n_categories, scaling)
+    restored = Scaler.from_arrays(space.to_arrays())
     assert restored.n_categories == space.n_categories
     np.testing.assert_array_equal(restored.transform(X), space.transform(X))
 
@@ -168,7 +168,7 @@ def test_a_space_restored_from_its_arrays_gives_the_same_features(scaling):
 @BOTH_SCALINGS
 def test_a_row_has_the_same_features_in_any_batch(scaling):
     X, _, problem = make_rows(80, 0)
-    space = FeatureSpace.fit(X, problem.n_categories, scaling)
+    space = Scaler.fit(X, problem.n_categories, scaling)
     parts: list[Singles] = [space.transform(X[start : start + 7]) for start in range(0, 80, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), space.transform(X))
     assert space.transform(X[:0]).shape == (0, space.n_outputs)
@@ -178,7 +178,7 @@ def test_a_number_is_few_valued_by_its_values_in_the_training_rows() -> None:
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.integers(0, 8, 500), rng.normal(size=500), rng.integers(0, 30, 500), np.full(500, np.nan)])
     X[:5, 0] = np.nan
-    space = FeatureSpace.fit(X.astype(np.float64), (0, 0, 0, 0), "normal")
+    space = Scaler.fit(X.astype(np.float64), (0, 0, 0, 0), "normal")
     assert space.is_few_valued.tolist() == [True, False, False, False]
 
 
@@ -192,7 +192,7 @@ def test_a_number_is_two_valued_if_hardly_a_row_has_a_third(n: int) -> None:
     X[0, 5] = 999
     X[:2, 6] = -1, 1
     X[: n // 20, 1] = 0.5  # a twentieth: a third value
-    found = FeatureSpace.fit(X, (0,) * 8, "normal").is_two_valued
+    found = Scaler.fit(X, (0,) * 8, "normal").is_two_valued
     assert found.tolist() == [True, False, False, False, True, True, True, True]
 
 
@@ -203,9 +203,9 @@ def test_a_number_is_two_valued_if_hardly_a_row_has_a_third(n: int) -> None:
 def test_equal_weights_change_nothing_in_whatever_unit(scaling):
     X = np.random.default_rng(0).lognormal(size=(500, 2))
     X[::7, 1] = np.nan
-    plain = FeatureSpace.fit(X, (0, 0), scaling).transform(X)
+    plain = Scaler.fit(X, (0, 0), scaling).transform(X)
     for unit in (1e-6, 1.0, 1e6):
-        weighted = FeatureSpace.fit(X, (0, 0), scaling, np.full(500, unit)).transform(X)
+        weighted = Scaler.fit(X, (0, 0), scaling, np.full(500, unit)).transform(X)
         np.testing.assert_allclose(weighted, plain, rtol=1e-5, atol=1e-5)
 
 
@@ -215,8 +215,8 @@ def test_a_row_of_weight_0_says_nothing_and_one_of_weight_3_as_much_as_three(sca
     X = rng.normal(size=(2_000, 1))
     weight = rng.integers(0, 4, 2_000) * 1.0
     X[np.flatnonzero(weight == 0)[:3], 0] = [1e9, -1e9, np.nan]
-    weighted = FeatureSpace.fit(X, (0,), scaling, weight)
-    repeated = FeatureSpace.fit(np.repeat(X, weight.astype(int), axis=0), (0,), scaling)
+    weighted = Scaler.fit(X, (0,), scaling, weight)
+    repeated = Scaler.fit(np.repeat(X, weight.astype(int), axis=0), (0,), scaling)
     assert not weighted.indicated.any()
     probe = np.linspace(-2.5, 2.5, 41)[:, None]
     np.testing.assert_allclose(weighted.transform(probe), repeated.transform(probe), atol=0.02)

@@ -12,7 +12,7 @@ from resmem_cli.model import fitting as fitting_module
 from resmem_cli.model import parallel
 from resmem_cli.model.bases import ESTIMATORS
 from resmem_cli.model.encoder import KINDS
-from resmem_cli.model.features import mean_and_spread
+from resmem_cli.model.scaling import mean_and_spread
 from resmem_cli.model.fitting import Fitting
 from resmem_cli.model.kernel import residuals
 from tests.model.examples import (

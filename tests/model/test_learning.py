@@ -236,13 +236,13 @@ def test_the_first_scale_is_the_sensitivity_of_each_features_column_and_then_the
 
 
 def test_the_first_scale_has_a_place_for_every_feature():
-    from resmem_cli.model.features import FeatureSpace
+    from resmem_cli.model.scaling import Scaler
 
     X, y, of = make_rows(80, MULTICLASS)  # numbers, a category, a number that is sometimes missing
-    space = FeatureSpace.fit(X, of.n_categories, "normal")
+    space = Scaler.fit(X, of.n_categories, "normal")
     found = sensitivity(quick_base("linear", X, y, of), X, X.shape[1], np.random.default_rng(0))
     assert len(starting_scale(found, space.sources, 4)) == space.transform(X).shape[1] + 4
-    empty = FeatureSpace.fit(X[:, :0], Problem((), 0, 0).n_categories, "normal")
+    empty = Scaler.fit(X[:, :0], Problem((), 0, 0).n_categories, "normal")
     assert len(starting_scale(np.empty(0), empty.sources, 1)) == 1
 
 

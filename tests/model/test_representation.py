@@ -9,7 +9,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import encoder, learning, representation
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.encoder import KINDS
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.scaling import Scaler
 from tests.model.examples import (
     BINARY,
     MULTICLASS,
@@ -53,7 +53,7 @@ def test_a_name_that_there_is_not_is_refused(name):
 
 def test_features_are_the_normal_scores_whatever_the_base():
     X, y, problem = make_rows(60, BINARY)
-    expected = FeatureSpace.fit(X, problem.n_categories, "normal").transform(X)
+    expected = Scaler.fit(X, problem.n_categories, "normal").transform(X)
     for name in ESTIMATORS:
         base = quick_base(name, X, y, problem)
         space = fit_representation("features", base, X, y, problem)
@@ -74,7 +74,7 @@ def test_sensitivity_is_the_features_in_proportion_to_how_far_their_columns_move
     X, y, problem = make_rows(80, MULTICLASS)
     base = quick_base(estimator, X, y, problem)
     space = fit_representation("sensitivity", base, X, y, problem)
-    features = FeatureSpace.fit(X, problem.n_categories, "normal")
+    features = Scaler.fit(X, problem.n_categories, "normal")
     moved = learning.sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
     expected = features.transform(X) * (moved + 0.1)[features.sources].astype(np.float32)
     np.testing.assert_allclose(space.represent(X, base, base.predict(X)).points, expected, rtol=1e-6)
@@ -115,7 +115,7 @@ def test_a_learned_one_encodes_the_features_and_the_prediction_beside_them(name,
     X, y, problem = make_rows(80, n_classes)
     base = quick_base("linear", X, y, problem)
     space = fit_representation(name, base, X, y, problem)
-    features = FeatureSpace.fit(X, problem.n_categories, "normal").transform(X)
+    features = Scaler.fit(X, problem.n_categories, "normal").transform(X)
     predictions = base.predict(X)
     predictions[0] = 1e9 if n_classes == 0 else [0.0] * (n_classes - 1) + [1.0]  # is kept within bounds
     if n_classes == 0:

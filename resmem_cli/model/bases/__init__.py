@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
 from importlib import metadata
-from typing import TypeVar
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
-
-Kind = TypeVar("Kind")
-
-
-class Registry(Mapping[str, Kind]):
-    """Classes by name; the file of one is loaded when it is first asked for, because predicting needs a single one."""
-
-    def __init__(self, places: dict[str, str]) -> None:
-        """Take "module:class" by name, modules relative to this package."""
-        self.places = places
-
-    def __getitem__(self, name: str) -> Kind:
-        module, kind = self.places[name].split(":")
-        found: Kind = getattr(importlib.import_module(module, __name__), kind)
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
+from resmem_cli.model.registry import Registry
 
 # Those that can be fitted, by the name that the user gives.
 ESTIMATORS = Registry[type[Base]](
+    __name__,
     {
         "boosting": ".boosting:Boosting",
         "poisson": ".poisson:Poisson",
@@ -46,20 +20,21 @@ ESTIMATORS = Registry[type[Base]](
         "linear": ".linear:Linear",
         "mlp": ".mlp:Mlp",
         "constant": ".constant:Constant",
-    }
+    },
 )
 # And those that come from elsewhere.
 IMPORTABLE = Registry[type[Importable]](
+    __name__,
     {
         "lightgbm": ".boosters.lightgbm:Lightgbm",
         "xgboost": ".boosters.xgboost:Xgboost",
         "catboost": ".boosters.catboost:Catboost",
         "onnx": ".onnx.model:Onnx",
         "sklearn": ".sklearn_model:SklearnModel",
-    }
+    },
 )
 COLUMNS = "columns"
-KINDS = Registry[type[Base]]({**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
+KINDS = Registry[type[Base]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
 _MANY_CLASSES = 10
 
 

@@ -19,7 +19,7 @@ from resmem_cli.model.bases.protocol import (
     spread_classes,
     stored_classes,
 )
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.scaling import Scaler
 
 BOUNDED = "bounded"
 
@@ -29,7 +29,7 @@ class Linear(OfArrays, FromSklearn):
     """A linear model.
 
     Attributes:
-        space: the features it is linear in.
+        scaler: the features it is linear in.
         coefficients: [p, outputs].
         intercepts: [outputs].
         limits: [2] between which a bounded model's numbers are held, the ends of its training targets; or [0].
@@ -37,7 +37,7 @@ class Linear(OfArrays, FromSklearn):
         n_classes: 0 for regression.
     """
 
-    space: FeatureSpace
+    scaler: Scaler
     coefficients: Floats
     intercepts: Floats
     limits: Floats
@@ -61,10 +61,10 @@ class Linear(OfArrays, FromSklearn):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        space = FeatureSpace.fit(X, problem.n_categories, "standard", weight)
-        features = space.transform(X).astype(np.float64)
+        scaler = Scaler.fit(X, problem.n_categories, "standard", weight)
+        features = scaler.transform(X).astype(np.float64)
         if not problem.is_regression and np.all(y == y[0]):  # which LogisticRegression refuses
-            return cls(space, np.zeros((features.shape[1], 1)), np.zeros(1), np.empty(0), y[:1], problem.n_classes)
+            return cls(scaler, np.zeros((features.shape[1], 1)), np.zeros(1), np.empty(0), y[:1], problem.n_classes)
         bounded = params.get(BOUNDED, False)
         if not isinstance(bounded, bool):
             raise UsageError(f"{BOUNDED} is {bounded!r}, not true or false", "correct the --param")
@@ -75,15 +75,15 @@ class Linear(OfArrays, FromSklearn):
             coefficients, intercepts = fitted.coef_.reshape(-1, 1), np.atleast_1d(fitted.intercept_)
             known = y if weight is None else y[weight > 0]
             limits = np.array([known.min(), known.max()]) if bounded else np.empty(0)
-            return cls(space, coefficients, intercepts, limits, np.empty(0), 0)
+            return cls(scaler, coefficients, intercepts, limits, np.empty(0), 0)
         coefficients, intercepts = fitted.coef_.T, fitted.intercept_
         if len(fitted.classes_) == 2:  # the binary model has one column, the logit of its second class
             coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
             intercepts = np.array([0.0, intercepts[0]])
-        return cls(space, coefficients, intercepts, np.empty(0), fitted.classes_.astype(np.float64), problem.n_classes)
+        return cls(scaler, coefficients, intercepts, np.empty(0), fitted.classes_.astype(np.float64), problem.n_classes)
 
     def predict(self, X: Floats) -> Floats:
-        linear = self.space.transform(X) @ self.coefficients + self.intercepts
+        linear = self.scaler.transform(X) @ self.coefficients + self.intercepts
         if self.n_classes:
             return spread_classes(softmax(linear), self.classes, self.n_classes)
         return np.clip(linear, *self.limits) if len(self.limits) else linear
@@ -91,11 +91,11 @@ class Linear(OfArrays, FromSklearn):
     def represent(self, X: Floats) -> Singles:
         # Each feature times the size of its coefficients: the terms that the prediction is the sum of.
         sizes: Singles = np.linalg.norm(self.coefficients, axis=1).astype(np.float32)
-        return self.space.transform(X) * sizes
+        return self.scaler.transform(X) * sizes
 
     def to_arrays(self) -> Arrays:
         return {
-            **self.space.to_arrays(),
+            **self.scaler.to_arrays(),
             "coefficients": self.coefficients,
             "intercepts": self.intercepts,
             "limits": self.limits,
@@ -105,13 +105,13 @@ class Linear(OfArrays, FromSklearn):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        space, n_classes, classes = FeatureSpace.from_arrays(arrays), *stored_classes(arrays)
+        scaler, n_classes, classes = Scaler.from_arrays(arrays), *stored_classes(arrays)
         limits = stored({"limits": np.empty(0), **arrays}, "limits", FLOAT, None)  # format 1 and 2 had none
         if len(limits) not in (0, 2) or (limits[1:] < limits[:-1]).any():
             raise ValueError("its limits are not two that rise")
         n_outputs = max(1, len(classes))
-        coefficients = stored(arrays, "coefficients", FLOAT, space.n_outputs, n_outputs)
-        return cls(space, coefficients, stored(arrays, "intercepts", FLOAT, n_outputs), limits, classes, n_classes)
+        coefficients = stored(arrays, "coefficients", FLOAT, scaler.n_outputs, n_outputs)
+        return cls(scaler, coefficients, stored(arrays, "intercepts", FLOAT, n_outputs), limits, classes, n_classes)
 
     def belongs(self, problem: Problem, width: int) -> bool:
-        return (self.space.n_categories, self.n_classes) == (problem.n_categories, problem.n_classes)
+        return (self.scaler.n_categories, self.n_classes) == (problem.n_categories, problem.n_classes)

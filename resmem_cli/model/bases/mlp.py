@@ -21,7 +21,7 @@ from resmem_cli.model.bases.protocol import (
     stored_classes,
     validation_rows,
 )
-from resmem_cli.model.features import FeatureSpace, mean_and_spread
+from resmem_cli.model.scaling import Scaler, mean_and_spread
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "relu": lambda z: np.maximum(z, 0.0),
@@ -66,7 +66,7 @@ class Mlp(OfArrays, FromSklearn):
     """A network on normal scores of the features, its regression target standardised.
 
     Attributes:
-        space: the features it reads.
+        scaler: the features it reads.
         weights, biases: per layer [inputs, outputs] and [outputs].
         activation: of the hidden layers.
         target_scale: [mean, spread] of the regression target in training.
@@ -74,7 +74,7 @@ class Mlp(OfArrays, FromSklearn):
         n_classes: 0 for regression.
     """
 
-    space: FeatureSpace
+    scaler: Scaler
     weights: tuple[Singles, ...]
     biases: tuple[Singles, ...]
     activation: str
@@ -106,7 +106,7 @@ class Mlp(OfArrays, FromSklearn):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        space = FeatureSpace.fit(X, problem.n_categories, "normal", weight)
+        scaler = Scaler.fit(X, problem.n_categories, "normal", weight)
         mean, spread = mean_and_spread(y, weight) if problem.is_regression else (0.0, 1.0)
         scale = np.array([mean, spread or 1.0])
         target = (y - scale[0]) / scale[1] if problem.is_regression else y
@@ -118,13 +118,13 @@ class Mlp(OfArrays, FromSklearn):
         has_equal = groups.max(initial=-1) + 1 < len(groups)
         stops_by_ours = network.early_stopping and network.solver != "lbfgs" and held.any() and has_equal
         with fitting(params):
-            features = space.transform(X)
+            features = scaler.transform(X)
             if stops_by_ours:
                 fitted = _stopped_by(network, features, target, weight, held)
             else:
                 fitted = network.fit(features, target, sample_weight=weight)
         return cls(
-            space,
+            scaler,
             tuple(np.asarray(layer, dtype=np.float32) for layer in fitted.coefs_),
             tuple(np.asarray(layer, dtype=np.float32) for layer in fitted.intercepts_),
             fitted.activation,
@@ -149,7 +149,7 @@ class Mlp(OfArrays, FromSklearn):
     def _hidden(self, X: Floats) -> Floats:
         # In double precision, because equal rows must become equal single-precision representations: a matrix
         # product's last bit depends on where in the batch a row stands.
-        hidden = self.space.transform(X).astype(np.float64)
+        hidden = self.scaler.transform(X).astype(np.float64)
         for weights, biases in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = _ACTIVATIONS[self.activation](hidden @ weights + biases)
         return hidden
@@ -158,7 +158,7 @@ class Mlp(OfArrays, FromSklearn):
         layers = {f"weights_{i}": layer for i, layer in enumerate(self.weights)}
         layers |= {f"biases_{i}": layer for i, layer in enumerate(self.biases)}
         return {
-            **self.space.to_arrays(),
+            **self.scaler.to_arrays(),
             **layers,
             "activation": np.array([_ACTIVATION_CODES.index(self.activation)]),
             "target_scale": self.target_scale,
@@ -168,8 +168,8 @@ class Mlp(OfArrays, FromSklearn):
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        space, n_classes, classes = FeatureSpace.from_arrays(arrays), *stored_classes(arrays)
-        weights, biases, width = [], [], space.n_outputs
+        scaler, n_classes, classes = Scaler.from_arrays(arrays), *stored_classes(arrays)
+        weights, biases, width = [], [], scaler.n_outputs
         for i in range(sum(name.startswith("weights_") for name in arrays)):
             weights.append(stored(arrays, f"weights_{i}", SINGLE, width, None))
             width = weights[-1].shape[1]
@@ -182,7 +182,7 @@ class Mlp(OfArrays, FromSklearn):
         if activation not in range(len(_ACTIVATION_CODES)):
             raise ValueError(f"it has the unknown activation {activation}")
         scale = stored(arrays, "target_scale", FLOAT, 2)
-        return cls(space, tuple(weights), tuple(biases), _ACTIVATION_CODES[activation], scale, classes, n_classes)
+        return cls(scaler, tuple(weights), tuple(biases), _ACTIVATION_CODES[activation], scale, classes, n_classes)
 
     def belongs(self, problem: Problem, width: int) -> bool:
-        return (self.space.n_categories, self.n_classes) == (problem.n_categories, problem.n_classes)
+        return (self.scaler.n_categories, self.n_classes) == (problem.n_categories, problem.n_classes)

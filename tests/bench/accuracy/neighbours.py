@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from resmem_cli.data.kinds import Floats
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.protocol import Problem, spread_classes
-from resmem_cli.model.features import FeatureSpace
+from resmem_cli.model.scaling import Scaler
 from tests.bench.accuracy.data import Encoded
 from tests.bench.accuracy.scores import scores
 
@@ -40,7 +40,7 @@ class Standardised(TransformerMixin, BaseEstimator):
         self.n_categories = n_categories
 
     def fit(self, X: Floats, y: Floats | None = None) -> Self:
-        self.space_ = FeatureSpace.fit(X, self.n_categories, "standard")
+        self.space_ = Scaler.fit(X, self.n_categories, "standard")
         return self
 
     def transform(self, X: Floats) -> Floats:

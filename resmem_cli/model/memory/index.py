@@ -1,8 +1,4 @@
-"""The memory: cells of equal representation with their mean residual, and a search for the nearest ones.
-
-Few cells are searched exactly; many through an HNSW graph (Malkov and Yashunin 2018; hnswlib). Equal
-representations must be one cell: HNSW links duplicates to each other and loses the rest of the graph.
-"""
+"""The search for the nearest points: exact for few, by an HNSW graph for many (Malkov and Yashunin 2018; hnswlib)."""
 
 from __future__ import annotations
 
@@ -22,40 +18,6 @@ _MOST_EF = 4_096
 _EXACT_BLOCK = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Rows grouped by equal representation.
-
-    Attributes:
-        points: [m, p] the distinct representations, in the order in which they first appear.
-        counts: [m] how many rows (or how much weight) each stands for.
-        members: [n] the cell of each row.
-    """
-
-    points: Singles
-    counts: Floats
-    members: Integers
-
-    @classmethod
-    def group(cls, representations: Singles, weight: Floats | None = None) -> Self:
-        """Group [n, p] representations; rows of weight 0 belong to a cell but do not count in it."""
-        rows = np.ascontiguousarray(representations + np.float32(0))  # -0.0 becomes 0.0
-        as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-        _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
-        order = np.argsort(first, kind="stable")
-        position = np.empty_like(order)
-        position[order] = np.arange(len(order))
-        members = position[inverse.ravel()]
-        return cls(rows[first[order]], np.asarray(np.bincount(members, weight, len(order)), dtype=np.float64), members)
-
-    def mean(self, values: Floats, weight: Floats | None = None) -> Floats:
-        """Return [m, outputs] the (weighted) mean of [n, outputs] row values in each cell."""
-        heavy = values if weight is None else values * weight[:, None]
-        sums = np.column_stack([np.bincount(self.members, column, len(self.counts)) for column in heavy.T])
-        means: Floats = sums / np.where(self.counts > 0, self.counts, 1.0)[:, None]
-        return means
-
-
 class Index(Protocol):
     """A search over [m, p] points."""
 
@@ -65,6 +27,11 @@ class Index(Protocol):
 
     def points_at(self, which: Integers) -> Singles:
         """Return some of the points."""
+        ...
+
+    @property
+    def n_columns(self) -> int:
+        """P."""
         ...
 
 
@@ -96,6 +63,10 @@ class ExactIndex:
 
     def points_at(self, which: Integers) -> Singles:
         return self.points[which]
+
+    @property
+    def n_columns(self) -> int:
+        return int(self.points.shape[1])
 
 
 @dataclass(frozen=True)
@@ -152,7 +123,11 @@ class HnswIndex:
 
     def points_at(self, which: Integers) -> Singles:
         points = np.asarray(self.graph.get_items(which, return_type="numpy"), dtype=np.float32)
-        return points.reshape(len(which), self.graph.dim)  # of no points hnswlib gives no columns either
+        return points.reshape(len(which), self.n_columns)  # of no points hnswlib gives no columns either
+
+    @property
+    def n_columns(self) -> int:
+        return int(self.graph.dim)
 
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))
@@ -209,25 +184,6 @@ def new_graph(n_columns: int) -> Any:
             "install a C++ compiler and the Python headers, then: HNSWLIB_NO_NATIVE=1 pip install hnswlib",
         ) from error
     return hnswlib.Index(space="l2", dim=n_columns)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is remembered.
-
-    Attributes:
-        residuals: [m, outputs] the mean residual of each cell.
-        counts: [m] how much each cell counts.
-        index: the search over the cells' representations.
-    """
-
-    residuals: Floats
-    counts: Floats
-    index: Index
-
-    def neighbors(self, queries: Singles, k: int, threads: int) -> tuple[Floats, Integers]:
-        """Return the distances and the cells of the k nearest (all, if there are fewer than k)."""
-        return self.index.search(np.ascontiguousarray(queries), min(k, len(self.counts)), threads)
 
 
 def build_index(points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Index:

@@ -59,11 +59,13 @@ class Encoder:
     """A trained (or starting) encoder.
 
     Attributes:
+        kind: what it is made of.
         weights: "scale" [p]; but for diagonal "out" [h, o] (h is p for linear); for mlp and periodic "layer_i" and
             "bias_i"; for periodic "frequency" [numbers, waves], 0 of the numbers that have no waves, and of the w that
             have "wave" [w, 2 waves, e] and "wave_bias" [w, 1, e]; for numbers "trend" [h, outputs].
     """
 
+    kind: Kind
     weights: Arrays
 
     @classmethod
@@ -102,7 +104,7 @@ class Encoder:
             weights["out"] = normal(0.3 / np.sqrt(width), width, OUTPUTS)
         if n_trends:
             weights["trend"] = np.zeros((width, n_trends), np.float32)
-        return cls(weights)
+        return cls(kind, weights)
 
     def refuse_damaged(self) -> None:
         """Refuse stored weights of which one is missing, or that do not fit together.
@@ -112,9 +114,15 @@ class Encoder:
         """
         weights = self.weights
         width = len(stored(weights, "scale", SINGLE, None))
+        is_network = self.kind in ("mlp", "periodic")
+        has_codes = is_network or self.kind == "linear"
+        if (self.n_layers > 0) != is_network or ("out" in weights) != has_codes:
+            raise ValueError(f"the weights are not those of an encoder of the kind {self.kind}")
+        if "frequency" in weights and self.kind != "periodic":
+            raise ValueError(f"an encoder of the kind {self.kind} has no periodic features")
         if "frequency" in weights:
             n_numbers, n_waves = stored(weights, "frequency", SINGLE, None, None).shape
-            if n_numbers > width or not self.n_layers:
+            if n_numbers > width:
                 raise ValueError("its waves are of other inputs")
             n_wavy, _, n_made = stored(weights, "wave", SINGLE, len(self._wavy), 2 * n_waves, None).shape
             stored(weights, "wave_bias", SINGLE, n_wavy, 1, n_made)
@@ -124,7 +132,7 @@ class Encoder:
         for i in range(self.n_layers):
             width = stored(weights, f"layer_{i}", SINGLE, width, None).shape[1]
             stored(weights, f"bias_{i}", SINGLE, width)
-        if self.n_layers or "out" in weights:
+        if has_codes:
             stored(weights, "out", SINGLE, width, None)
         if "trend" in weights:
             stored(weights, "trend", SINGLE, width, 1)
@@ -134,14 +142,6 @@ class Encoder:
         """How many numbers a row becomes."""
         own = 0 if self.n_layers else self.n_inputs
         return own + (self.weights["out"].shape[1] if "out" in self.weights else 0)
-
-    @property
-    def kind(self) -> Kind:
-        if "frequency" in self.weights:
-            return "periodic"
-        if self.n_layers:
-            return "mlp"
-        return "linear" if "out" in self.weights else "diagonal"
 
     @property
     def n_inputs(self) -> int:

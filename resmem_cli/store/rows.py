@@ -1,11 +1,11 @@
-"""The memories of a directory and the rows that they hold, as they are written and read."""
+"""What a model directory keeps of rows: of those that are remembered, and of those that trained the bases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +13,6 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.model.arrays import BYTE, FLOAT, HASH, WHOLE, Arrays, Floats, stored
-from resmem_cli.model.memory import HnswIndex
-from resmem_cli.model.resmem import Remembered
-
-if TYPE_CHECKING:  # it loads what only fitting needs
-    from resmem_cli.model.fitting import Residuals
-
-
-@dataclass(frozen=True)
-class MemoryPart:
-    """One of the memories, its share of the prediction, and the kind of residuals that it holds."""
-
-    remembered: Remembered
-    weight: float
-    residuals: Residuals
-
-    def to_json(self) -> dict[str, Any]:
-        """What the manifest says of it."""
-        corrected, cells = self.remembered.corrected, self.remembered.cells
-        index = corrected.memory.index
-        return {
-            "base": corrected.base,
-            "weight": self.weight,
-            "residuals": self.residuals,
-            "representation": corrected.representation.name,
-            "settings": asdict(corrected.settings),
-            "cells": len(cells.points),
-            "columns": cells.points.shape[1],
-            "max_cells": self.remembered.most_cells,
-            "search": {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
-            if isinstance(index, HnswIndex)
-            else {"kind": "exact"},
-        }
 
 
 @dataclass(frozen=True)
@@ -131,8 +99,8 @@ def category_codes(X: Floats, schema: Schema) -> NDArray[Any] | None:
 
 
 @dataclass(frozen=True)
-class RememberedRows:
-    """Which rows the cells of each memory hold.
+class RowNames:
+    """Which rows the cells of every memory stand for.
 
     Attributes:
         cells: per memory, [n] the cell of each row.

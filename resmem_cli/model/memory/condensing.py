@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from resmem_cli.model.arrays import Integers
-from resmem_cli.model.memory import Cells, GraphOptions, build_index
+from resmem_cli.model.memory.cells import Cells
+from resmem_cli.model.memory.index import GraphOptions, build_index
 
 _GRAPH = GraphOptions(M=8, ef_construction=64, ef=32)
 
@@ -56,4 +57,4 @@ def _merged(cells: Cells, first: Integers, second: Integers) -> Cells:
     target = np.arange(len(points))
     target[second] = first
     renumbered = np.cumsum(stays) - 1
-    return Cells(points[stays], counts[stays], renumbered[target[cells.members]])
+    return Cells(points[stays], counts[stays], renumbered[target[cells.of_rows]])

@@ -24,7 +24,7 @@ _SMALLEST, _LARGEST, _FARTHEST = 1e-290, 1e150, 1e9
 
 
 @dataclass(frozen=True)
-class FeatureSpace:
+class Scaler:
     """A map from encoded rows to one scale, learned from training rows.
 
     A number becomes its standardised value, or its normal score (the normal quantile of its rank, which outliers

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import SINGLE, Arrays, Floats, Singles, stored
-from resmem_cli.model.encoder import Encoder, Pass
+from resmem_cli.model.spaces.encoder import Encoder, Kind, Pass
 
 # Queries whose distances to every memory are held at once: few enough to stay in the processor's cache.
 _BLOCK = 128
@@ -66,19 +66,23 @@ class Neighbourhood:
     def to_arrays(self) -> Arrays:
         return {**self.encoder.weights, "log_tau": self.log_tau, "log_gamma": self.log_gamma}
 
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        weights = {name: value for name, value in arrays.items() if not name.startswith("log_")}
-        return cls(Encoder(weights), arrays["log_tau"], arrays["log_gamma"])
+    def with_arrays(self, arrays: Arrays) -> Self:
+        """Return an encoder of the same kind with other weights, τ and γ."""
+        return self._of(self.encoder.kind, arrays)
 
     @classmethod
-    def restore(cls, arrays: Arrays) -> Self:
+    def restore(cls, kind: Kind, arrays: Arrays) -> Self:
         """Return what was stored; KeyError or ValueError if the arrays do not fit together."""
-        found = cls.from_arrays(arrays)
-        found.encoder.refuse_damaged()
+        restored = cls._of(kind, arrays)
+        restored.encoder.refuse_damaged()
         for name in ("log_tau", "log_gamma"):
             stored(arrays, name, SINGLE)
-        return found
+        return restored
+
+    @classmethod
+    def _of(cls, kind: Kind, arrays: Arrays) -> Self:
+        weights = {name: value for name, value in arrays.items() if name not in ("log_tau", "log_gamma")}
+        return cls(Encoder(kind, weights), arrays["log_tau"], arrays["log_gamma"])
 
     def loss_and_gradient(self, lesson: Lesson) -> tuple[float, Arrays]:
         """Return the loss and its gradient in every weight, in "log_tau" and in "log_gamma"."""

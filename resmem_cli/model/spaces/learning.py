@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Floats, Integers, Singles
-from resmem_cli.model.bases import Base
-from resmem_cli.model.encoder import Encoder
-from resmem_cli.model.neighbourhood import Lesson, Neighbourhood, distances
+from resmem_cli.model.arrays import Singles
+from resmem_cli.model.spaces.encoder import Encoder
+from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood, distances
 
 _QUERIES = 512  # of one step
 _MEMORIES = 2_048
@@ -24,43 +23,6 @@ _MOMENTUM, _SECOND_MOMENTUM, _TINY = 0.9, 0.999, 1e-8
 _STARTING_NEIGHBORS = 32
 # Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
 _FREQUENCY, _FREQUENCY_OF_FEW = 0.3, 1.0
-_SENSITIVITY_ROWS = 2_000
-_LEAST_SENSITIVITY = 0.1  # of the largest: a column that the base ignores may be what it misses
-
-
-def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator) -> Floats:
-    """Return [d] how far the base's prediction moves (root mean square) when a feature of encoded rows is permuted.
-
-    Relative to the feature that moves it most; all are equal if none does. Labels play no part.
-
-    Args:
-        base: the model.
-        X: [n, columns] the rows, of which the first d columns are features.
-        n_features: d.
-        rng: what the order of the rows is drawn by.
-    """
-    sample = X[rng.permutation(len(X))[:_SENSITIVITY_ROWS]]
-    predictions = base.predict(sample)
-    moved = np.empty(n_features)
-    for j in range(n_features):
-        shuffled = sample.copy()
-        shuffled[:, j] = rng.permutation(shuffled[:, j])
-        moved[j] = np.sqrt(np.square(base.predict(shuffled) - predictions).sum(axis=1).mean())
-    largest = moved.max(initial=0.0)
-    return moved / largest if largest > 0 else np.ones_like(moved)
-
-
-def starting_scale(column_sensitivity: Floats, sources: Integers, n_predictions: int) -> Singles:
-    """Return the encoder's first scale: [p] features by the sensitivity of their columns, then the predictions.
-
-    Args:
-        column_sensitivity: [d] of the encoded columns.
-        sources: [p] the encoded column that each feature comes from.
-        n_predictions: how many predictions follow the features.
-    """
-    of_features = column_sensitivity[sources] + _LEAST_SENSITIVITY
-    of_predictions = np.full(n_predictions, 0.5 if n_predictions == 1 else 0.3)
-    return np.concatenate([of_features, of_predictions]).astype(np.float32)
 
 
 def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArray[np.bool_]) -> Singles:
@@ -95,7 +57,7 @@ def train(
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
         lesson = _drawn(lessons[int(rng.integers(len(lessons)))], rng)
-        _, gradient = Neighbourhood.from_arrays(weights).loss_and_gradient(lesson)
+        _, gradient = start.with_arrays(weights).loss_and_gradient(lesson)
         decay = (1 + np.cos(np.pi * step / n_steps)) / 2
         for name, slope in gradient.items():
             first[name] = _MOMENTUM * first[name] + (1 - _MOMENTUM) * slope
@@ -107,7 +69,7 @@ def train(
             weights[name] = (kept * weights[name] - rate * mean / (spread + _TINY)).astype(np.float32)
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
-    return Neighbourhood.from_arrays(weights)
+    return start.with_arrays(weights)
 
 
 def _is_matrix(name: str) -> bool:

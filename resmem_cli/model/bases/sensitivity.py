@@ -1,0 +1,38 @@
+"""How much a base's predictions depend on every feature: permutation sensitivity, which looks at no label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases.protocol import Base, Problem
+
+_SAMPLE = 2_000  # rows
+_MOST_FEATURES = 200  # of more, such as pixels, one prediction per feature takes longer than fitting the base
+
+
+def has_sensitivity(base: Base, problem: Problem) -> bool:
+    """Whether the sensitivity to every feature is defined, and cheap enough to measure."""
+    return base.reads_features and len(problem.n_categories) <= _MOST_FEATURES
+
+
+def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator) -> Floats:
+    """Return [d] the root mean square change of a base's prediction when a feature is permuted.
+
+    Relative to the feature with the largest change; all ones if no feature changes the prediction.
+
+    Args:
+        base: the model.
+        X: [n, columns] encoded rows, of which the first d columns are features.
+        n_features: d.
+        rng: draws the sample of rows and the permutations.
+    """
+    sample = X[rng.permutation(len(X))[:_SAMPLE]]
+    predictions = base.predict(sample)
+    moved = np.empty(n_features)
+    for j in range(n_features):
+        shuffled = sample.copy()
+        shuffled[:, j] = rng.permutation(shuffled[:, j])
+        moved[j] = np.sqrt(np.square(base.predict(shuffled) - predictions).sum(axis=1).mean())
+    largest = moved.max(initial=0.0)
+    return moved / largest if largest > 0 else np.ones_like(moved)

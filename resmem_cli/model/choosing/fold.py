@@ -1,0 +1,154 @@
+"""One fold: the whole procedure on its training rows, and what its held-out rows are predicted from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.choosing.candidates import Candidate
+from resmem_cli.model.choosing.plan import Plan
+from resmem_cli.model.kernel import row_residuals
+from resmem_cli.model.memory.cells import Cells
+from resmem_cli.model.memory.condensing import condensed
+from resmem_cli.model.memory.index import build_index
+from resmem_cli.model.spaces import Position, Space
+from resmem_cli.model.spaces.fitting import fit_spaces
+from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.splitting import Rows
+
+_FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
+
+
+@dataclass(frozen=True)
+class View:
+    """A candidate's neighbours of a fold's held-out rows.
+
+    Attributes:
+        distances, cells: [q, k] of every held-out row.
+        trend: [q, outputs] of every held-out row, or None where the space has none.
+        counts: [m] of the cells.
+        residuals: by temperature, [m, outputs] what each cell remembers.
+    """
+
+    distances: Floats
+    cells: Integers
+    trend: Floats | None
+    counts: Floats
+    residuals: Mapping[float, Floats]
+
+    def take(self, rows: Integers) -> View:
+        trend = None if self.trend is None else self.trend[rows]
+        return replace(self, distances=self.distances[rows], cells=self.cells[rows], trend=trend)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold's held-out rows, and the memories that they are predicted from.
+
+    Attributes:
+        y, weight, group: [q] targets, weights, and which rows belong together because their features are equal.
+        predictions: per base, [q, outputs].
+        views: per candidate, the neighbours.
+        trained: the fold's trained spaces, per candidate that has one.
+        uncondensed: the views of the memories before they were condensed; empty if they were not.
+        rows: [q] where the rows stand among all that the folds were made of, if that is known.
+    """
+
+    y: Floats
+    weight: Floats
+    group: Integers
+    predictions: tuple[Floats, ...]
+    views: dict[Candidate, View]
+    trained: dict[Candidate, Space]
+    uncondensed: dict[Candidate, View] = field(default_factory=dict)
+    rows: Integers | None = None
+
+    def take(self, rows: Integers) -> Fold:
+        return Fold(
+            self.y[rows],
+            self.weight[rows],
+            self.group[rows],
+            tuple(predictions[rows] for predictions in self.predictions),
+            {candidate: view.take(rows) for candidate, view in self.views.items()},
+            self.trained,
+            {candidate: view.take(rows) for candidate, view in self.uncondensed.items()},
+            None if self.rows is None else self.rows[rows],
+        )
+
+
+class OfBase(NamedTuple):
+    """One base's part of a fold: its [q, outputs] predictions; by space and residuals what `Fold` has by candidate."""
+
+    predictions: Floats
+    views: dict[tuple[str, Residuals], View]
+    trained: dict[tuple[str, Residuals], Space]
+    uncondensed: dict[tuple[str, Residuals], View]
+
+
+def joined(queries: Rows, group: Integers, of_bases: Sequence[OfBase]) -> Fold:
+    """Return the fold of held-out rows, from what was computed for every base."""
+    views: dict[Candidate, View] = {}
+    trained: dict[Candidate, Space] = {}
+    uncondensed: dict[Candidate, View] = {}
+    for base, part in enumerate(of_bases):
+        views |= {Candidate(base, *key): view for key, view in part.views.items()}
+        trained |= {Candidate(base, *key): space for key, space in part.trained.items()}
+        uncondensed |= {Candidate(base, *key): view for key, view in part.uncondensed.items()}
+    weight = np.ones(len(queries.y)) if queries.weight is None else queries.weight
+    predictions = tuple(part.predictions for part in of_bases)
+    return Fold(queries.y, weight, group, predictions, views, trained, uncondensed, queries.positions)
+
+
+def run(rows: Rows, plan: Plan, training: Integers, held_out: Integers, threads: int) -> OfBase:
+    """Fit a base and its spaces to the training rows, remember these, and search the neighbours of the held-out rows.
+
+    Args:
+        rows: all rows.
+        plan: what to try with the base.
+        training: positions of the rows to fit to and to remember.
+        held_out: positions of the others; those that may judge are the queries.
+        threads: how many.
+    """
+    memorised, queries = rows.take(training), plan.recipe.honest(rows.take(held_out))
+    base = plan.recipe.base_for(memorised)
+    of_queries = base.predict(queries.X)
+    fitted = Training(memorised, base, plan.recipe.within, plan.n_steps, threads)
+    keys = plan.tried or [(name, kind) for name in plan.spaces for kind in plan.kinds(name, fitted)]
+    found = OfBase(of_queries, {}, {}, {})
+    spaces = fit_spaces([(name, fitted, kind) for name, kind in keys], threads)
+    for (name, kind), space in zip(keys, spaces, strict=True):
+        predictions = fitted.predictions(kind)
+        here = space.represent(memorised.X, base, predictions)
+        there = space.represent(queries.X, base, of_queries)
+        cells = Cells.group(here.points, memorised.weight)
+        residuals = {t: row_residuals(memorised.y, predictions, t, here.trend) for t in plan.temperatures}
+        if plan.share_of_cells is None:
+            found.views[name, kind] = _view(cells, there, residuals, memorised.weight, plan)
+        else:
+            found.uncondensed[name, kind] = _view(cells, there, residuals, memorised.weight, plan)
+            fewer = _condensed(cells, plan, threads)
+            found.views[name, kind] = _view(fewer, there, residuals, memorised.weight, plan)
+        if space.is_trained:
+            found.trained[name, kind] = space
+    return found
+
+
+def _condensed(cells: Cells, plan: Plan, threads: int) -> Cells:
+    most = round((plan.share_of_cells or 0) * len(cells.of_rows))
+    return condensed(cells, max(most, plan.n_neighbors), seed=plan.recipe.problem.seed, threads=threads)
+
+
+def _view(
+    cells: Cells, queries: Position, residuals: Mapping[float, Floats], weight: Floats | None, plan: Plan
+) -> View:
+    """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
+    k = min(plan.n_neighbors, len(cells.points))
+    graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
+    index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
+    distances, nearest = index.search(queries.points, k, 1)
+    of_cells = {temperature: cells.mean(values, weight) for temperature, values in residuals.items()}
+    return View(distances, nearest, queries.trend, cells.counts, of_cells)

@@ -1,0 +1,139 @@
+"""The folds that settings are chosen by: how rows are split, and in which order the folds are run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from resmem_cli.model.choosing.fold import Fold, OfBase, joined, run
+from resmem_cli.model.choosing.plan import Plan
+from resmem_cli.model.grouping import drawn
+from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.splitting import Recipe, Rows, Split, splits
+
+_SPLIT_SHARE = 5
+_MOST_FOLDS_TO_LEARN = 3  # where encoders are trained anew in every fold, and the gain is not clear
+
+
+@dataclass(frozen=True)
+class FoldSizes:
+    """How many rows the folds have.
+
+    Attributes:
+        most_folded: above this many rows one split of a subsample replaces the folds.
+        most_split: the rows of that subsample; a fifth is held out, the others are remembered.
+        enough_to_learn: as few folds as hold out this many rows come first where encoders are trained.
+    """
+
+    most_folded: int = 200_000
+    most_split: int = 125_000
+    enough_to_learn: int = 1_000
+
+
+def growing_folds(
+    rows: Rows,
+    plans: Sequence[Plan],
+    n_folds: int,
+    *,
+    threads: int,
+    report: Callable[[str], None],
+    sizes: FoldSizes = FoldSizes(),
+) -> Iterator[list[Fold]]:
+    """Run the plan of every base on folds, and yield at least `n_folds` groups of held-out rows; each time of more.
+
+    Of very many rows, there is one split of a subsample. Where encoders are trained, as few folds as hold out enough
+    rows come first, then one more at a time. Otherwise all folds come at once.
+    """
+    recipe = plans[0].recipe
+    rng = np.random.default_rng(recipe.problem.seed)
+    rows, chosen = _chosen_splits(rows, recipe, n_folds, sizes, rng)
+    n_first = n_last = len(chosen)
+    if any(plan.learns for plan in plans):
+        n_held_out = len(recipe.honest(rows.take(chosen[0][1])).y)
+        n_first = min(n_first, -(-sizes.enough_to_learn // n_held_out))
+        n_last = min(n_last, max(n_first, _MOST_FOLDS_TO_LEARN))
+    # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
+    n_alone = 1 if any(plan.is_open for plan in plans) else n_first
+    # A single run has all threads for itself.
+    inner = threads if n_first == len(plans) == 1 else 1
+    runs: list[list[OfBase]] = []
+    for n in sorted({n_alone, *range(n_first, n_last + 1)}):
+        of = f"of {n_first}" if n <= n_first else "because the gain is not clear"
+        names = [f"fold {i + 1} {of}" for i in range(len(runs), n)]
+        further = dict(zip(names, chosen[len(runs) : n], strict=True))
+        runs += _run_all(rows, plans, further, threads=threads, inner=inner, report=report)
+        plans = [replace(plan, tried=tuple(part.views)) for plan, part in zip(plans, runs[0], strict=True)]
+        if n >= n_first:
+            held_out = [recipe.honest(rows.take(positions)) for _, positions in chosen[:n]]
+            groups = [recipe.problem.groups(queries.X) for queries in held_out]
+            n_groups = -(-n_folds // n)
+            yield [part for fold in map(joined, held_out, groups, runs) for part in _grouped(fold, n_groups, rng)]
+
+
+def _chosen_splits(
+    rows: Rows, recipe: Recipe, n_folds: int, sizes: FoldSizes, rng: np.random.Generator
+) -> tuple[Rows, list[Split]]:
+    """Return the rows that take part, and of every split the positions of training rows and of held-out rows."""
+    are_many = len(rows.y) > sizes.most_folded
+    if rows.is_valid is not None or (are_many and recipe.fixed is not None):
+        return rows, [_split_by_honest(rows, recipe, sizes, rng)]
+    if are_many:
+        rows = rows.take(drawn(recipe.problem.groups(rows.X), sizes.most_split, rng))
+        return rows, list(splits(rows.X, rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
+    chosen = splits(rows.X, rows.y, recipe.problem, n_folds, rng)
+    return rows, [split for split in chosen if recipe.is_honest(rows.take(split[1])).any()]
+
+
+def _split_by_honest(rows: Rows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
+    """Hold out the rows that may judge, and remember others: none of --valid, nor one equal to a held-out row.
+
+    Of very many, as many are remembered and held out as suffice.
+    """
+    groups, honest = recipe.problem.groups(rows.X), np.flatnonzero(recipe.is_honest(rows))
+    n_held_out = sizes.most_split // _SPLIT_SHARE
+    held_out = honest if len(honest) <= n_held_out else honest[drawn(groups[honest], n_held_out, rng)]
+    stays = ~np.isin(groups, groups[held_out])
+    if rows.is_valid is not None:
+        stays &= ~rows.is_valid
+    remembered = np.flatnonzero(stays)
+    if len(rows.y) > sizes.most_folded:
+        remembered = remembered[drawn(groups[remembered], sizes.most_split - n_held_out, rng)]
+    return remembered, held_out
+
+
+def _run_all(
+    rows: Rows,
+    plans: Sequence[Plan],
+    chosen: Mapping[str, Split],
+    *,
+    threads: int,
+    inner: int,
+    report: Callable[[str], None],
+) -> list[list[OfBase]]:
+    """Run every plan on some folds, which have names, with `inner` threads each; return per fold those of all bases."""
+    jobs = [(plan, name) for name in chosen for plan in plans]
+    # Those that take longest first, so that none of them runs alone at the end.
+    order = sorted(range(len(jobs)), key=lambda i: -jobs[i][0].n_learned)
+    arguments = [(rows, jobs[i][0], *chosen[jobs[i][1]], inner) for i in order]
+    is_long = any(plan.learns for plan in plans)
+    running = (
+        side_by_side(run, arguments, n_rows=len(rows.y), threads=threads, is_long=is_long)
+        if inner == 1
+        else itertools.starmap(run, arguments)
+    )
+    done: dict[int, OfBase] = {}
+    for i in order:
+        plan, name = jobs[i]
+        report(f"{plan.recipe.spec.estimator}, {name}")
+        done[i] = next(running)
+    return [[done[i + j] for j in range(len(plans))] for i in range(0, len(jobs), len(plans))]
+
+
+def _grouped(fold: Fold, n_groups: int, rng: np.random.Generator) -> list[Fold]:
+    if n_groups == 1:
+        return [fold]
+    parts = np.array_split(rng.permutation(fold.group.max() + 1), n_groups)
+    return [fold.take(np.flatnonzero(np.isin(fold.group, part))) for part in parts if len(part)]

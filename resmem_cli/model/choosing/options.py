@@ -1,0 +1,96 @@
+"""What a user can ask of a memory, and what choosing may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model import metrics
+from resmem_cli.model.bases import Problem
+from resmem_cli.model.memory.index import GraphOptions
+from resmem_cli.model.spaces import encoder
+from resmem_cli.model.spaces.training import Residuals
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What choosing may cost.
+
+    Attributes:
+        encoders: the kinds that are trained on a base.
+        n_steps: how many steps each is trained, at `_ROWS_OF_STEPS` rows or more.
+        most_members: how many corrected models may share the prediction.
+        at_ends: whether, unless the user asks for encoders, they are trained on the first and on the last base only:
+            those on bases between are no gain for the mean.
+    """
+
+    encoders: tuple[encoder.Kind, ...]
+    n_steps: int
+    most_members: int
+    at_ends: bool = False
+
+
+EFFORTS: Mapping[str, Effort] = {
+    "quick": Effort((), 1_000, 4),
+    "default": Effort(("mlp", "periodic"), 1_000, 6, at_ends=True),
+    "high": Effort(("linear", "mlp", "periodic"), 2_000, 6),
+}
+_ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS = 20_000, 0.25  # fewer rows need fewer steps, as the root of their share
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """How to remember; what is None is chosen by the folds.
+
+    Attributes:
+        n_neighbors, bandwidth, shrinkage, temperature: the settings of `kernel.Settings`.
+        is_relative: whether `bandwidth` is a fraction of the distance to the k-th neighbour.
+        space: "features", "sensitivity", "model", "column:NAME" or "learned".
+        encoder: of a learned space, one of `encoder.KINDS`.
+        n_steps: how long an encoder is trained; None leaves it to `effort`.
+        residuals: one of `training.RESIDUALS`; None tries cross-fitted ones where a base overfits.
+        n_members: how many corrected models may share the prediction; None leaves it to `effort`.
+        objective: one of `metrics.objectives`; None is the task's default.
+        effort: one of `EFFORTS`.
+        n_folds: at least 2; or 0 to choose and measure nothing, and then every setting must be given.
+        graph: how the search graphs are built.
+        most_cells: how many cells a memory may have; None for any number.
+        threads: how many may be used; 0 for one per core.
+    """
+
+    n_neighbors: int | None = None
+    bandwidth: float | None = None
+    is_relative: bool = True
+    shrinkage: float | None = None
+    temperature: float | None = None
+    space: str | None = None
+    encoder: encoder.Kind | None = None
+    n_steps: int | None = None
+    residuals: Residuals | None = None
+    n_members: int | None = None
+    objective: str | None = None
+    effort: str = "default"
+    n_folds: int = 5
+    graph: GraphOptions = field(default_factory=GraphOptions)
+    most_cells: int | None = None
+    threads: int = 0
+
+
+def objective(problem: Problem, options: MemoryOptions) -> str:
+    """Return the metric that the folds choose by; UsageError if it is none of the task."""
+    possible = metrics.objectives(problem.is_regression)
+    if options.objective is None:
+        return possible[0]
+    if options.objective not in possible:
+        task = "regression" if problem.is_regression else "classification"
+        raise UsageError(
+            f"a {task} cannot be judged by {options.objective}", f"choose --metric from: {', '.join(possible)}"
+        )
+    return options.objective
+
+
+def n_steps(options: MemoryOptions, n_rows: int) -> int:
+    """Return how long an encoder is trained."""
+    share = min(1.0, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
+    return options.n_steps or round(EFFORTS[options.effort].n_steps * share)

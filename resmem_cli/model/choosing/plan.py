@@ -1,0 +1,150 @@
+"""What the folds do with every base, from what the user asks: which spaces and residuals they try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model import spaces
+from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.choosing.candidates import Candidate, Choice
+from resmem_cli.model.choosing.grid import Grid, grid
+from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps
+from resmem_cli.model.memory.index import GraphOptions
+from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.spaces import encoder, learned
+from resmem_cli.model.spaces.training import RESIDUALS, Residuals, Training
+from resmem_cli.model.splitting import Recipe, Rows
+
+_LEAST_ROWS_TO_LEARN = 500
+_MOST_PERIODIC = 100  # numeric columns: the periodic features of more, such as pixels, would be most of the work
+_ROWS_TO_LOOK_AT = 20_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every fold does with one base.
+
+    Attributes:
+        recipe: how the base comes about.
+        spaces: the names of those to search in.
+        residuals: of which kind; None tries cross-fitted ones too, where encoders are trained and the base overfits.
+        n_neighbors: the largest k that will be asked for.
+        graph: how its graphs are built.
+        n_steps: how long an encoder is trained.
+        share_of_cells: how many cells a memory may have for every row, or None for any number.
+        tried: spaces and kinds of residuals that another fold has tried, which then are those to try.
+        temperatures: those that will be asked for.
+    """
+
+    recipe: Recipe
+    spaces: tuple[str, ...]
+    residuals: Residuals | None
+    n_neighbors: int
+    graph: GraphOptions
+    n_steps: int
+    share_of_cells: float | None = None
+    tried: tuple[tuple[str, Residuals], ...] = ()
+    temperatures: tuple[float, ...] = (1.0,)
+
+    @property
+    def n_learned(self) -> int:
+        """How many spaces are trained, which is most of what it costs."""
+        return sum(spaces.kind_of(name).is_trained for name in self.spaces)
+
+    @property
+    def learns(self) -> bool:
+        return self.n_learned > 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is to be seen which kinds of residuals there are to try."""
+        return self.residuals is None and self.learns and self.recipe.within.fixed is None
+
+    def kinds(self, name: str, training: Training) -> tuple[Residuals, ...]:
+        """Return the kinds of residuals to try: an encoder learns nothing from those of a base that overfits."""
+        if self.residuals is not None:
+            return (self.residuals,)
+        if not self.is_open or not training.overfits:
+            return ("in-sample",)
+        return ("cross-fitted",) if spaces.kind_of(name).is_trained else RESIDUALS
+
+
+def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
+    """Return the one thing that is left to do where nothing is measured: on the first base, what the user fixed."""
+    names = plans[0].spaces
+    if len(names) > 1 or len(grid.settings(names[0])) > 1:
+        raise UsageError(
+            "without folds nothing can be chosen",
+            "give a number for each setting, --representation and, for a learned one, --encoder; or let --folds be 2 "
+            "or more",
+        )
+    return Choice(Candidate(0, names[0], plans[0].residuals or "in-sample"), grid.settings(names[0])[0])
+
+
+def plans(rows: Rows, bases: Sequence[Base], recipes: Sequence[Recipe], options: MemoryOptions) -> list[Plan]:
+    """Return what the folds do with each base; with the first alone where its memory is switched off or alone asked."""
+    if options.residuals == "cross-fitted" and recipes[0].within.fixed is not None:
+        raise UsageError(
+            "the base stays as it is, because enough rows are new to it: their residuals need no cross-fitting",
+            "leave --residuals out",
+        )
+    neighbors = grid(rows, recipes[0].problem, options).neighbors
+    n_bases = 1 if options.shrinkage == 0 or options.n_folds == 0 else len(recipes)
+    kinds = _encoders(options, rows, recipes[0].problem, n_bases)
+    return [
+        Plan(
+            recipe,
+            _spaces(fitted, recipe, rows, options, kinds[i]),
+            options.residuals,
+            max(neighbors),
+            options.graph,
+            n_steps(options, len(rows.y)),
+            None if options.most_cells is None else options.most_cells / len(rows.y),
+        )
+        for i, (recipe, fitted) in enumerate(list(zip(recipes, bases, strict=True))[:n_bases])
+    ]
+
+
+def _encoders(options: MemoryOptions, rows: Rows, problem: Problem, n_bases: int) -> list[tuple[encoder.Kind, ...]]:
+    """Return per base the kinds of encoder that are trained on it."""
+    if options.encoder is not None:
+        return [(options.encoder,)] * n_bases
+    effort = EFFORTS[options.effort]
+    is_asked = options.space == "learned"
+    kinds = effort.encoders or (EFFORTS["default"].encoders if is_asked else ())
+    if (
+        "periodic" in kinds and not 0 < _n_periodic(rows, problem) <= _MOST_PERIODIC
+    ):  # of none it would be the same as mlp
+        kinds = tuple(kind for kind in kinds if kind != "periodic")
+    has_some = [is_asked or not effort.at_ends or i in (0, n_bases - 1) for i in range(n_bases)]
+    return [kinds if each else () for each in has_some]
+
+
+def _n_periodic(rows: Rows, problem: Problem) -> int:
+    """Return how many numeric columns a periodic encoder would make periodic features of, by some of the rows."""
+    step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
+    scaler = Scaler.fit(rows.X[::step], problem.n_categories, "normal")
+    return int(np.count_nonzero(~scaler.is_two_valued))
+
+
+def _spaces(
+    base: Base, recipe: Recipe, rows: Rows, options: MemoryOptions, kinds: Sequence[encoder.Kind]
+) -> tuple[str, ...]:
+    """Return the names of the spaces to choose from."""
+    estimator, problem = recipe.spec.estimator, recipe.problem
+    untrained = spaces.untrained_names(base, rows.X, problem)
+    if options.space == "learned":
+        return tuple(map(learned.name_of, kinds))
+    if options.space is None:
+        too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN or options.shrinkage == 0
+        return untrained if too_few else untrained + tuple(map(learned.name_of, kinds))
+    if options.space not in untrained:
+        raise UsageError(
+            f"the base {estimator} has no representation '{options.space}'",
+            f"choose from: {', '.join(untrained)}, learned",
+        )
+    return (options.space,)

@@ -1,0 +1,274 @@
+"""Choosing bases, spaces, k, h, γ and T honestly: K-fold of the whole procedure.
+
+In each fold every base is fitted anew on the fold's training rows, spaces are fitted to these rows and that base, the
+memory holds those training rows, and the held-out rows are the queries. (Leave-one-out on the rows that trained the
+base is a trap: they look far better than new rows will.) Neighbours are searched once per fold and candidate at the
+largest k; every setting is then scored on those arrays, and the best of every candidate are combined.
+
+What the memory gains is estimated without the optimism of choosing: in each fold the settings and the combination are
+those that are best on the *other* folds. Only if that gain exceeds its standard error is the memory used; otherwise γ
+is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from resmem_cli.model import conformal, kernel
+from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.choosing import scoring
+from resmem_cli.model.choosing.candidates import Candidate, Choice, Score
+from resmem_cli.model.choosing.fold import Fold
+from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
+from resmem_cli.model.choosing.grid import Grid
+from resmem_cli.model.choosing.plan import Plan
+from resmem_cli.model.choosing.selection import Selection
+from resmem_cli.model.combination import combine, combined
+from resmem_cli.model.conformal import Calibration
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.spaces import Space
+from resmem_cli.model.splitting import Rows
+
+_OUTLIER_SHARE = 1_000
+_UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours
+_CLEAR = 2.0  # standard errors
+
+
+def select(
+    rows: Rows,
+    plans: Sequence[Plan],
+    grid: Grid,
+    *,
+    objective: str,
+    most_members: int,
+    n_folds: int,
+    threads: int,
+    report: Callable[[str], None] = lambda _: None,
+    sizes: FoldSizes = FoldSizes(),  # noqa: B008 - it is immutable
+) -> tuple[Selection, Mapping[Candidate, Space]]:
+    """Choose from the grid by folds, in each of which every base's plan is run; the first base is the one to beat.
+
+    Returns:
+        The selection, and the trained spaces of one of the folds.
+    """
+    if grid.shrinkages == (0.0,):  # the base as it is, which has no temperature
+        grid = replace(grid, temperatures=(1.0,))
+    plans = [replace(plan, temperatures=tuple({1.0, *grid.temperatures})) for plan in plans]
+    refitted = plans[0].recipe.fixed is None
+    for folds in growing_folds(rows, plans, n_folds, threads=threads, report=report, sizes=sizes):
+        report(f"scoring settings on {len(folds)} groups of rows")
+        selection = Judge(folds, grid, objective, most_members).selection(refitted=refitted)
+        if selection.is_clear:
+            break
+    return selection, folds[0].trained
+
+
+def switched_off(grid: Grid, candidates: Sequence[Candidate]) -> Choice:
+    """Return the choice that leaves the first base as it is, in the space that costs least."""
+    cheap = [candidate for candidate in candidates if candidate.base == 0 and candidate.space == "features"]
+    candidate = cheap[0] if cheap else candidates[0]
+    return Choice(candidate, replace(grid.settings(candidate.space)[0], shrinkage=0.0, temperature=1.0))
+
+
+class Judge:
+    """The folds with the losses of every candidate and setting on them."""
+
+    def __init__(self, folds: Sequence[Fold], grid: Grid, objective: str, most_members: int) -> None:
+        self._grid, self._objective, self._most_members = grid, objective, most_members
+        self._all_rows = list(folds)
+        self._folds = _without_outliers(folds) if objective == "rmse" else list(folds)
+        self._every_fold = range(len(folds))
+        self._candidates = list(folds[0].views)
+        thinned = [scoring.thinned(fold, len(folds)) for fold in self._folds]
+        # Per candidate [folds, settings].
+        self._losses = {
+            candidate: np.array(
+                [scoring.losses(fold, candidate, grid.settings(candidate.space), objective) for fold in thinned]
+            )
+            for candidate in self._candidates
+        }
+        self._corrected: dict[tuple[Candidate, Settings], list[Floats]] = {}
+
+    def selection(self, *, refitted: bool) -> Selection:
+        """Return the choice and what it gains; `refitted` says whether the folds fitted the bases anew."""
+        folds = self._folds
+        before = [self._loss(fold, fold.predictions[0]) for fold in folds]
+        on_others = [self._chosen(self._others(i)) for i in self._every_fold]
+        after = [self._loss(folds[i], self._predictions(choices, i)) for i, choices in enumerate(on_others)]
+        over_base = gain, standard_error = _paired_gain(folds, before, after)
+        over_temperature = _paired_gain(folds, self._tempered_losses(), after)
+        both = (over_base, over_temperature)
+        helps = all(each > error for each, error in both)
+        is_worse = any(each <= -error for each, error in both)
+        is_better = all(each >= _CLEAR * error for each, error in both)
+        forced = self._grid.is_forced
+        uses_memory = helps or forced
+        weight = np.concatenate([fold.weight for fold in folds])
+        return Selection(
+            choices=self._chosen(self._every_fold) if uses_memory else (switched_off(self._grid, self._candidates),),
+            scores=self._scores(),
+            objective=self._objective,
+            base_loss=float(np.average(np.concatenate(before), weights=weight)),
+            resmem_loss=float(np.average(np.concatenate(after), weights=weight)),
+            gain=gain,
+            standard_error=standard_error,
+            helps=helps,
+            is_clear=is_worse or is_better or forced,
+            n_folds=len(folds),
+            refitted=refitted,
+            n_queries=len(weight),
+            forced=forced,
+            uncondensed_loss=self._uncondensed_loss(on_others, weight) if folds[0].uncondensed else None,
+            calibration=self._calibration(on_others if uses_memory else None),
+        )
+
+    def _others(self, fold: int) -> list[int]:
+        """Return the other folds; of a single one, itself."""
+        return [i for i in self._every_fold if i != fold] or [fold]
+
+    def _calibration(self, on_others: Sequence[Sequence[Choice]] | None) -> Calibration:
+        """Calibrate by what the other folds chose, or by the first base with the spread of the neighbours."""
+        off = (switched_off(self._grid, self._candidates),)
+        predictions, spreads = [], []
+        # Of all rows: outliers are to be covered, too.
+        for i, fold in enumerate(self._all_rows):
+            choices = off if on_others is None else on_others[i]
+            predictions.append(fold.predictions[0] if on_others is None else _mean_prediction(fold, choices))
+            if predictions[-1].shape[1] == 1:
+                each = [scoring.spreads(fold, choice.candidate, choice.settings) for choice in choices]
+                spreads.append(conformal.mean_spread(each, _weights(choices)))
+        y, every = np.concatenate([fold.y for fold in self._all_rows]), np.concatenate(predictions)
+        positions = [fold.rows for fold in self._all_rows if fold.rows is not None]
+        rows = np.concatenate(positions) if len(positions) == len(self._all_rows) else None
+        if every.shape[1] > 1:
+            return conformal.of_classes(every, y, rows)
+        return conformal.of_numbers(np.abs(y - every[:, 0]), np.concatenate(spreads), rows)
+
+    def _uncondensed_loss(self, on_others: Sequence[Sequence[Choice]], weight: Floats) -> float:
+        """Return the mean loss of what the other folds chose, had the memories not been condensed."""
+        losses = [
+            self._loss(fold, _mean_prediction(replace(fold, views=fold.uncondensed), choices))
+            for fold, choices in zip(self._folds, on_others, strict=True)
+        ]
+        return float(np.average(np.concatenate(losses), weights=weight))
+
+    def _loss(self, fold: Fold, predictions: Floats) -> Floats:
+        return row_loss(fold.y, predictions, self._objective)
+
+    def _best(self, candidate: Candidate, on: Sequence[int]) -> Settings:
+        """Return the settings that are best on some of the folds, or nearly so with fewer neighbours."""
+        settings, losses = self._grid.settings(candidate.space), self._losses[candidate][on]
+        return settings[_frugal(losses, np.array([each.n_neighbors for each in settings]))]
+
+    def _chosen(self, on: Sequence[int]) -> tuple[Choice, ...]:
+        """Return the combination that is best on some of the folds."""
+        best = [(candidate, self._best(candidate, on)) for candidate in self._candidates]
+        y = np.concatenate([self._folds[i].y for i in on])
+        weight = np.concatenate([self._folds[i].weight for i in on])
+        predictions = [np.concatenate([self._of(candidate, settings)[i] for i in on]) for candidate, settings in best]
+        shares = combine(predictions, lambda mean: row_loss(y, mean, self._objective), weight, self._most_members)
+        choices = [Choice(*each, float(share)) for each, share in zip(best, shares, strict=True) if share > 0]
+        return tuple(sorted(choices, key=lambda choice: -choice.weight))
+
+    def _predictions(self, choices: Sequence[Choice], fold: int) -> Floats:
+        each = [self._of(choice.candidate, choice.settings)[fold] for choice in choices]
+        return combined(each, _weights(choices))
+
+    def _of(self, candidate: Candidate, settings: Settings) -> list[Floats]:
+        """Return per fold the [q, outputs] predictions of one corrected model."""
+        key = candidate, settings
+        if key not in self._corrected:
+            self._corrected[key] = [scoring.predictions(fold, *key) for fold in self._folds]
+        return self._corrected[key]
+
+    def _scores(self) -> tuple[Score, ...]:
+        scores = []
+        for candidate in self._candidates:
+            settings = self._best(candidate, self._every_fold)
+            predictions = self._of(candidate, settings)
+            losses = [self._loss(fold, each) for fold, each in zip(self._folds, predictions, strict=True)]
+            mean, error = _paired_gain(self._folds, losses, [np.zeros_like(loss) for loss in losses])
+            scores.append(Score(candidate, settings, mean, error))
+        return tuple(sorted(scores, key=lambda score: score.loss))
+
+    def _tempered_losses(self) -> list[Floats]:
+        """Return the held-out losses of the base with its temperature alone chosen on the other folds.
+
+        A temperature needs no memory: what it gains must not be credited to one.
+        """
+        folds = self._folds
+        losses = [
+            [self._loss(fold, kernel.tempered(fold.predictions[0], t)) for t in self._grid.temperatures]
+            for fold in folds
+        ]
+        means = np.array(
+            [
+                [np.average(loss, weights=fold.weight) for loss in of_fold]
+                for of_fold, fold in zip(losses, folds, strict=True)
+            ]
+        )
+        on_others = means.sum(axis=0) - means if len(folds) > 1 else means
+        return [of_fold[best] for of_fold, best in zip(losses, on_others.argmin(axis=1), strict=True)]
+
+
+def _frugal(losses: Floats, n_neighbors: Integers) -> int:
+    """Return which of the settings to use, by their [folds, settings] losses: fewer neighbours are found faster.
+
+    Of those whose loss exceeds the least by no more than the standard error of that difference, nor by a share that
+    anyone would notice, the ones with the fewest neighbours, and of these the best.
+    """
+    mean = losses.mean(axis=0)
+    best = int(np.argmin(mean))
+    if len(losses) < 2:
+        return best
+    worse = losses - losses[:, [best]]
+    error = worse.std(axis=0, ddof=1) / np.sqrt(len(losses))
+    close = np.flatnonzero(worse.mean(axis=0) <= np.minimum(error, _UNNOTICED * mean[best]))
+    fewest = close[n_neighbors[close] == n_neighbors[close].min()]
+    return int(fewest[np.argmin(mean[fewest])])
+
+
+def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
+    """Leave out the thousandth of the held-out rows that a regression's base gets most wrong.
+
+    Squared errors have no bound: one row to which a linear base extrapolates can outweigh all others, and the memory
+    that happens to help it would be chosen. Only the base's errors are looked at, so that no harm is hidden.
+    """
+    losses = [row_loss(fold.y, fold.predictions[0]) for fold in folds]
+    ranked = np.sort(np.concatenate(losses))
+    bound = ranked[-1 - len(ranked) // _OUTLIER_SHARE]
+    return [fold.take(np.flatnonzero(loss <= bound)) for fold, loss in zip(folds, losses, strict=True)]
+
+
+def _paired_gain(folds: Sequence[Fold], before: Sequence[Floats], after: Sequence[Floats]) -> tuple[float, float]:
+    """Return the mean paired improvement, and its standard error: the larger of that over folds and over rows."""
+    weight = np.concatenate([fold.weight for fold in folds])
+    difference = np.concatenate(before) - np.concatenate(after)
+    gain = float(np.average(difference, weights=weight))
+    by_fold = np.array([np.average(b - a, weights=f.weight) for b, a, f in zip(before, after, folds, strict=True)])
+    over_folds = by_fold.std(ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
+    # Rows of equal features are not independent of each other, and count as one.
+    groups = np.concatenate([fold.group + offset for fold, offset in zip(folds, _offsets(folds), strict=True)])
+    by_group = np.bincount(groups, weight * (difference - gain))
+    over_rows = np.linalg.norm(by_group) / weight.sum()
+    return gain, float(max(over_folds, over_rows))
+
+
+def _offsets(folds: Sequence[Fold]) -> Integers:
+    """Return [folds] what is added to each fold's numbers of groups, so that no two folds have the same."""
+    sizes = [int(fold.group.max(initial=-1)) + 1 for fold in folds]
+    return np.cumsum([0, *sizes[:-1]])
+
+
+def _mean_prediction(fold: Fold, choices: Sequence[Choice]) -> Floats:
+    """Return the [q, outputs] weighted mean of several corrected predictions."""
+    each = [scoring.predictions(fold, choice.candidate, choice.settings) for choice in choices]
+    return combined(each, _weights(choices))
+
+
+def _weights(choices: Sequence[Choice]) -> Floats:
+    return np.array([choice.weight for choice in choices])

@@ -1,0 +1,224 @@
+"""Fitting a memory to labelled rows, from the bases to a model that predicts.
+
+1. bases      Rows that a base has not seen are its honest queries; where there are too few, folds fit it anew.
+2. choice     Folds run everything that follows on a part of the rows, and choose bases, spaces and settings by the
+              loss of the held-out rows; the memory is switched off if its gain does not exceed its standard error.
+3. spaces     The chosen spaces are fitted to all rows: φ.
+4. residuals  What each base leaves unexplained of every row: r = y - f_T(x).
+5. memory     Rows of equal points are one cell, which remembers their mean residual; a search finds the nearest.
+6. sum        A prediction is the weighted mean of the members' f_T(x) + γ g(x), and its interval follows from the
+              errors of the held-out rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model import metrics
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.bases import Base, BaseSpec, Problem
+from resmem_cli.model.choosing.candidates import Candidate, Choice
+from resmem_cli.model.choosing.folds import FoldSizes
+from resmem_cli.model.choosing.grid import grid
+from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps, objective
+from resmem_cli.model.choosing.plan import only_choice, plans
+from resmem_cli.model.choosing.selecting import select, switched_off
+from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
+from resmem_cli.model.kernel import row_residuals
+from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.spaces import Space
+from resmem_cli.model.spaces.fitting import fit_spaces
+from resmem_cli.model.spaces.training import Training, silent
+from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
+
+
+@dataclass(frozen=True)
+class FittedResMem:
+    """A fitted model, and what the folds measured.
+
+    Attributes:
+        resmem: the model.
+        objective: the metric that was chosen by.
+        selection: what the folds chose and measured; None if nothing was measured.
+        too_few: how many rows could be held out, where they were too few to measure by; None where they were enough.
+        base_metrics: the first base's metric on the rows to remember and on those of `Rows.is_valid`; None if there
+            are no such rows.
+    """
+
+    resmem: ResMem
+    objective: str
+    selection: Selection | None
+    too_few: int | None
+    base_metrics: tuple[float, float] | None
+
+
+def fit_memory(
+    rows: Rows,
+    bases: Sequence[tuple[BaseSpec, Base]],
+    problem: Problem,
+    options: MemoryOptions,
+    *,
+    threads: int = 1,
+    report: Callable[[str], None] = silent,
+    sizes: FoldSizes = FoldSizes(),  # noqa: B008 - it is immutable
+) -> FittedResMem:
+    """Choose how to remember, and memorise the residuals of labelled rows under fitted bases.
+
+    Args:
+        rows: the rows, with whether each is new to the bases.
+        bases: how each came about, and the fitted base; the first is the one to beat.
+        problem: what they have learned.
+        options: what is not left to the folds.
+        threads: how many may be used.
+        report: is told what is being done.
+        sizes: how many rows the folds have.
+
+    Raises:
+        DataError: there are too few rows for the folds.
+        UsageError: the options contradict each other, the task or the number of rows.
+    """
+    metric = objective(problem, options)
+    recipes = _recipes(bases, problem, rows)
+    report("planning what to try")
+    too_few = _too_few(rows, recipes[0], options)
+    selection, choices, trained = _choose(
+        rows, bases, recipes, options, too_few=too_few, threads=threads, report=report, sizes=sizes
+    )
+    trainings = [
+        Training(
+            rows,
+            base,
+            recipe.within,
+            n_steps(options, len(rows.y)),
+            threads,
+            report,
+            starts={key[1:]: space for key, space in trained.items() if key.base == i},
+        )
+        for i, ((_, base), recipe) in enumerate(zip(bases, recipes, strict=True))
+    ]
+    report("representing the rows")
+    candidates = [choice.candidate for choice in choices]
+    spaces = fit_spaces([(each.space, trainings[each.base], each.residuals) for each in candidates], threads)
+    report(f"memorising {len(rows.y):,} rows")
+    members = [
+        build_member(trainings[choice.candidate.base], choice, space, options)
+        for choice, space in zip(choices, spaces, strict=True)
+    ]
+    calibration = None if selection is None else selection.calibration
+    resmem = ResMem(tuple(base for _, base in bases), tuple(members), calibration)
+    return FittedResMem(resmem, metric, selection, too_few, _base_metrics(bases[0][1], rows, metric))
+
+
+def build_member(training: Training, choice: Choice, space: Space, options: MemoryOptions) -> Member:
+    """Build the memory of the rows and the base that a space is fitted to.
+
+    Raises:
+        UsageError: the user asks for more neighbours than there are cells.
+    """
+    candidate, settings, rows = choice.candidate, choice.settings, training.rows
+    predictions = training.predictions(candidate.residuals)
+    position = space.represent(rows.X, training.base, predictions)
+    residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    training.report(f"indexing {len(rows.y):,} rows in the space {space.name}")
+    memory = Memory.build(
+        position.points,
+        residuals,
+        rows.weight,
+        n_neighbors=settings.n_neighbors,
+        graph=options.graph,
+        most_cells=options.most_cells,
+        clip_neighbors=options.n_neighbors is None,
+        seed=training.problem.seed,
+        threads=training.threads,
+    )
+    settings = replace(settings, n_neighbors=min(settings.n_neighbors, memory.n_cells))
+    return Member(candidate.base, space, memory, settings, choice.weight, candidate.residuals)
+
+
+def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Rows) -> list[Recipe]:
+    """Return how each base of a part of the rows comes about.
+
+    Where enough rows are new to the bases they stay as they are, and those rows are the queries; otherwise every fold
+    fits them anew. A base that cannot be refitted always stays, and where rows were given to decide by every base does.
+
+    Raises:
+        UsageError: none of those rows is new to the base.
+    """
+    cannot_refit = not all(spec.can_refit for spec, _ in bases)
+    if rows.is_valid is not None and not (rows.is_new & rows.is_valid).any():
+        raise UsageError(
+            "the base was trained on every row of --valid", "give labelled rows that the base was not trained on"
+        )
+    to_remember = rows.is_new if rows.is_valid is None else rows.is_new[~rows.is_valid]
+    has_new = cannot_refit or has_enough_new(to_remember)
+    stays = has_new or rows.is_valid is not None
+    return [Recipe(spec, problem, base if stays else None, not has_new) for spec, base in bases]
+
+
+def _too_few(rows: Rows, recipe: Recipe, options: MemoryOptions) -> int | None:
+    """Return how many rows can be held out, if they say nothing of a gain; None if they do or nothing is measured."""
+    if options.n_folds == 0:
+        return None
+    held_out = recipe.honest(rows)
+    n_different = int(recipe.problem.groups(held_out.X).max(initial=-1)) + 1
+    return len(held_out.y) if len(held_out.y) < LEAST_HELD_OUT or n_different < options.n_folds else None
+
+
+def _choose(
+    rows: Rows,
+    bases: Sequence[tuple[BaseSpec, Base]],
+    recipes: Sequence[Recipe],
+    options: MemoryOptions,
+    *,
+    too_few: int | None,
+    threads: int,
+    report: Callable[[str], None],
+    sizes: FoldSizes,
+) -> tuple[Selection | None, tuple[Choice, ...], Mapping[Candidate, Space]]:
+    """Return what the folds measured, what to build, and spaces that the folds have trained."""
+    planned = plans(rows, [base for _, base in bases], recipes, options)
+    settings = grid(rows, recipes[0].problem, options)
+    if options.n_folds == 0:
+        return None, (only_choice(planned, settings),), {}
+    if options.n_folds == 1:
+        raise UsageError("one fold leaves no other rows to fit on", "let --folds be 2 or more, or 0 to choose nothing")
+    if too_few is not None:
+        if settings.is_forced:
+            raise UsageError(
+                f"{too_few:,} held-out rows are too few to choose settings by",
+                f"give at least {LEAST_HELD_OUT}, or every setting and --folds 0",
+            )
+        return None, (switched_off(settings, [Candidate(0, name) for name in planned[0].spaces]),), {}
+    if len(rows.y) < 2 * options.n_folds:
+        raise DataError(
+            f"{len(rows.y)} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds"
+        )
+    selection, trained = select(
+        rows,
+        planned,
+        settings,
+        objective=objective(recipes[0].problem, options),
+        most_members=options.n_members or EFFORTS[options.effort].most_members,
+        n_folds=options.n_folds,
+        threads=threads,
+        report=report,
+        sizes=sizes,
+    )
+    return selection, selection.choices, trained
+
+
+def _base_metrics(base: Base, rows: Rows, metric: str) -> tuple[float, float] | None:
+    if rows.is_valid is None:
+        return None
+    losses = metrics.row_loss(rows.y, base.predict(rows.X), metric)
+    weight: Floats = np.ones(len(losses)) if rows.weight is None else rows.weight
+    remembered, valid = (
+        metrics.as_metric(metric, float(np.average(losses[part], weights=weight[part])))
+        for part in (~rows.is_valid, rows.is_valid)
+    )
+    return remembered, valid

@@ -1,0 +1,156 @@
+"""Distances between the codes of a trained encoder: a space in which neighbours explain the residual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import FLOAT, Arrays, Floats, Singles, stored
+from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.kernel import residuals as residuals_of
+from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.spaces import learning
+from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
+from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood
+from resmem_cli.model.spaces.protocol import Position
+from resmem_cli.model.spaces.training import InnerFold, Residuals, Training
+
+# An encoder that starts from the one of a fold has most of the way behind it.
+_SHARE_OF_STEPS_TO_RESUME = 3
+_PREFIX = "encoder_"  # of the encoder's arrays among the space's
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained encoder of the features and the base's prediction.
+
+    Attributes:
+        scaler: of the features.
+        unit: [mean, standard deviation] of a numeric target.
+        trained: the encoder; distances are in units of its τ.
+    """
+
+    is_trained: ClassVar[bool] = True
+    own_bandwidths: ClassVar[tuple[float, ...]] = (0.4, 0.7, 1.0)
+    scaler: Scaler
+    unit: Floats
+    trained: Neighbourhood
+
+    @property
+    def name(self) -> str:
+        return name_of(self.trained.encoder.kind)
+
+    @classmethod
+    def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+        """Train an encoder; one that a fold has trained is trained further, and keeps its periodic features.
+
+        Raises:
+            UsageError: all rows have equal features, so that no fold has both training and held-out rows.
+        """
+        kind = _kind(variant)
+        folds = lessons(training, residuals)
+        if not folds:
+            raise UsageError("an encoder has nothing to learn from rows that are all equal", "leave --encoder out")
+        rng = np.random.default_rng(training.problem.seed)
+        n_steps, scale = training.n_steps, _starting_scale(training)
+        start = training.starts.get((name_of(kind), residuals))
+        if isinstance(start, Learned) and start.trained.encoder.n_inputs == len(scale):
+            first, n_steps = start.trained, -(-n_steps // _SHARE_OF_STEPS_TO_RESUME)
+        else:
+            scaler = training.scaler
+            frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
+            n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
+            first = learning.started(folds[0], Encoder.start(kind, scale, frequencies, n_trends, rng), rng)
+        return cls(training.scaler, training.unit, learning.train(folds, first, n_steps, rng, training.report))
+
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        # In double precision, because equal rows must become equal single-precision points: the last bit of a matrix
+        # product depends on where in the batch a row stands.
+        inputs: NDArray[Any] = encoder_inputs(self.scaler, self.unit, X, predictions).astype(np.float64)
+        done = self.trained.encoder.forward(inputs)
+        codes = done.codes / np.exp(self.trained.log_tau.astype(np.float64))
+        # Training took the target in units of its standard deviation.
+        trend = None if done.trend is None else np.asarray(done.trend * self.unit[1], dtype=np.float64)
+        return Position(codes.astype(np.float32), trend)
+
+    def to_arrays(self) -> Arrays:
+        encoder = {_PREFIX + name: value for name, value in self.trained.to_arrays().items()}
+        return {**self.scaler.to_arrays(), "unit": self.unit, **encoder}
+
+    @classmethod
+    def restore(cls, variant: str, arrays: Arrays) -> Self:
+        encoder = {name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)}
+        unit = stored(arrays, "unit", FLOAT, 2)
+        if not unit[1] > 0:
+            raise ValueError(f"the standard deviation of the target is {unit[1]}")
+        return cls(Scaler.from_arrays(arrays), unit, Neighbourhood.restore(_kind(variant), encoder))
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        encoder, has_trend = self.trained.encoder, "trend" in self.trained.encoder.weights
+        return (
+            self.scaler.n_categories == problem.n_categories
+            and encoder.n_inputs == self.scaler.n_outputs + problem.n_outputs
+            and encoder.n_codes == n_columns
+            and (problem.is_regression or not has_trend)
+        )
+
+
+def name_of(kind: Kind) -> str:
+    """Return the name of the space of a kind of encoder."""
+    return f"learned:{kind}"
+
+
+def encoder_inputs(scaler: Scaler, unit: Floats, X: Floats, predictions: Floats) -> Singles:
+    """Return what an encoder reads: [n, p] scaled features, and the predictions on a similar scale."""
+    if predictions.shape[1] == 1:
+        beside = np.clip((predictions - unit[0]) / unit[1], -4, 4)
+    else:
+        beside = np.log(np.maximum(predictions, 1e-3)) / 2
+    return np.hstack([scaler.transform(X), beside.astype(np.float32)])
+
+
+def lessons(training: Training, residuals: Residuals) -> list[Lesson]:
+    """Return what an encoder learns from: of every inner fold, its held-out queries and its memory."""
+    every = (_lesson(training, fold, residuals) for fold in training.folds)
+    return [lesson for lesson in every if len(lesson.queries)]
+
+
+def _lesson(training: Training, fold: InnerFold, residuals: Residuals) -> Lesson:
+    rows = training.rows
+    # A base that stays as it is has seen some of the rows; only its errors on the others are honest.
+    held_out = fold.held_out[rows.is_new[fold.held_out]] if training.recipe.fixed is not None else fold.held_out
+    remembered, queries = rows.take(fold.training), rows.take(held_out)
+    of_remembered = (training.out_of_fold if residuals == "cross-fitted" else fold.predictions)[fold.training]
+    of_queries = fold.predictions[held_out]
+    length = training.unit[1] if training.problem.is_regression else 1.0
+    targets = residuals_of(queries.y, np.zeros_like(of_queries))  # what a prediction of 0 leaves: the target
+    return Lesson(
+        memory=encoder_inputs(training.scaler, training.unit, remembered.X, of_remembered),
+        residuals=(residuals_of(remembered.y, of_remembered) / length).astype(np.float32),
+        queries=encoder_inputs(training.scaler, training.unit, queries.X, of_queries),
+        predictions=(of_queries / length).astype(np.float32),
+        targets=(targets / length).astype(np.float32),
+        weight=None if queries.weight is None else queries.weight / queries.weight.sum(),
+    )
+
+
+def _starting_scale(training: Training) -> Singles:
+    """Return [p] the encoder's first scale: of the features by sensitivity, then of the predictions."""
+    n_predictions = training.problem.n_outputs
+    of_predictions = np.full(n_predictions, 0.5 if n_predictions == 1 else 0.3, np.float32)
+    return np.concatenate([training.feature_scale, of_predictions])
+
+
+def _kind(variant: str) -> Kind:
+    for kind in KINDS:
+        if kind == variant:
+            return kind
+    raise ValueError(f"there is no encoder '{variant}'")

@@ -1,0 +1,46 @@
+"""Distances between what the base computes: a network's last hidden layer, a boosting's groups of trees.
+
+This is the paper's choice of φ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import Arrays, Floats
+from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.spaces.protocol import Position, Untrained
+from resmem_cli.model.spaces.training import Residuals, Training
+
+
+@dataclass(frozen=True)
+class OfModel(Untrained):
+    """The base's own representation."""
+
+    name: ClassVar[str] = "model"
+
+    @classmethod
+    def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
+        return () if base.represent(X[:1]) is None else (cls.name,)
+
+    @classmethod
+    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+        return cls()
+
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        points = base.represent(X)
+        if points is None:
+            raise UsageError("this base has no representation", "choose another --representation, for example features")
+        return Position(points)
+
+    def to_arrays(self) -> Arrays:
+        return {}
+
+    @classmethod
+    def restore(cls, variant: str, arrays: Arrays) -> Self:
+        return cls()
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        return True  # how many columns a base computes is known when it has computed them

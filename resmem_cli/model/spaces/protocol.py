@@ -1,0 +1,83 @@
+"""What a space is to the rest: fitted to training rows, asked for the points of rows, stored, restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
+
+from resmem_cli.model.arrays import Arrays, Floats, Singles
+from resmem_cli.model.bases import Base, Problem
+
+if TYPE_CHECKING:  # which fits spaces, and so imports them
+    from resmem_cli.model.spaces.training import Residuals, Training
+
+
+class Position(NamedTuple):
+    """Where rows are in a space: [n, p] points, and in some trained spaces the [n, outputs] trend there, or None."""
+
+    points: Singles
+    trend: Floats | None = None
+
+
+class Space(Protocol):
+    """A space that distances between rows are taken in: the paper's representation φ.
+
+    The name of a space is that of its kind in the registry; of a kind with variants, "kind:variant".
+
+    Attributes:
+        is_trained: whether fitting looks at targets and takes long, as an encoder's training does.
+        own_bandwidths: absolute bandwidths that are worth trying, because distances have a unit here.
+    """
+
+    is_trained: ClassVar[bool]
+    own_bandwidths: ClassVar[tuple[float, ...]]
+
+    @property
+    def name(self) -> str: ...
+
+    @classmethod
+    def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
+        """Return the names of the spaces of this kind that need no training and that a base allows.
+
+        Args:
+            base: the fitted base.
+            X: [n, d] encoded rows, at least one.
+            problem: what the base has learned.
+        """
+        ...
+
+    @classmethod
+    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+        """Fit the space to training rows and their base.
+
+        Args:
+            variant: what follows the kind in the name, or "".
+            training: the rows and the base, with what can be computed of both.
+            residuals: which residuals will be remembered in it.
+        """
+        ...
+
+    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
+        """Return the positions of [n, d] encoded rows, for which the base predicts [n, outputs]."""
+        ...
+
+    def to_arrays(self) -> Arrays: ...
+
+    @classmethod
+    def restore(cls, variant: str, arrays: Arrays) -> Self:
+        """Return the space whose `to_arrays` was stored.
+
+        Raises:
+            KeyError, ValueError: the arrays are not those of such a space.
+        """
+        ...
+
+    def belongs(self, problem: Problem, n_columns: int) -> bool:
+        """Whether it reads encoded rows of a problem, and its points have so many columns."""
+        ...
+
+
+class Untrained:
+    """What the spaces have in common that are not trained."""
+
+    is_trained: ClassVar[bool] = False
+    own_bandwidths: ClassVar[tuple[float, ...]] = ()

@@ -1,0 +1,154 @@
+"""Training rows with the base that was fitted to them, and what spaces and residuals need of both.
+
+A base is fitted to all but a quarter of the rows, four times. Encoders learn from what each leaves unexplained of the
+held-out quarter; and where a base fits its training rows so well that nothing is left to remember, its predictions of
+held-out rows give residuals that are worth remembering (cross-fitted residuals).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.bases.sensitivity import has_sensitivity, sensitivity
+from resmem_cli.model.grouping import drawn
+from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.scaling import Scaler, mean_and_spread
+from resmem_cli.model.splitting import Recipe, Rows, splits
+
+if TYPE_CHECKING:  # spaces are fitted to what is here
+    from resmem_cli.model.spaces.protocol import Space
+
+# Of the base that remembers the row (the paper's), or of a base that was fitted without it.
+Residuals = Literal["in-sample", "cross-fitted"]
+RESIDUALS: tuple[Residuals, ...] = ("in-sample", "cross-fitted")
+
+_N_FOLDS = 4
+_MOST_ROWS_IN_FOLDS = 100_000
+# A base that loses less than this share on its training rows of what it loses on others has fitted them too well.
+_OVERFITTED = 0.5
+_LEAST_SCALE = 0.1  # of the largest: a feature that the base ignores may be what it misses
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """One fold within the training rows.
+
+    Attributes:
+        training, held_out: positions of the rows that its base was fitted to, and of those that it has not seen.
+        predictions: [n, outputs] its base's, of all rows.
+    """
+
+    training: Integers
+    held_out: Integers
+    predictions: Floats
+
+
+def silent(_: str) -> None:
+    """Report nothing; a function of a module, so that it can be sent to another process."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training rows and their base; what follows from both is computed when it is first used.
+
+    Attributes:
+        rows, base: the rows, and the base whose residuals will be remembered.
+        recipe: how the base of a part of the rows comes about.
+        n_steps: how many steps an encoder is trained.
+        threads: how many may be used.
+        report: is told what is being done.
+        starts: by name and residuals, trained spaces of other rows of the same kind, which are trained further.
+        shared_folds: the folds, if another object of the same rows has computed them.
+    """
+
+    rows: Rows
+    base: Base
+    recipe: Recipe
+    n_steps: int
+    threads: int
+    report: Callable[[str], None] = silent
+    starts: Mapping[tuple[str, Residuals], Space] = field(default_factory=dict)
+    shared_folds: tuple[InnerFold, ...] | None = None
+
+    @property
+    def problem(self) -> Problem:
+        return self.recipe.problem
+
+    def for_one_thread(self) -> Training:
+        """Return what another process needs to fit a trained space; the folds are computed here, once for all."""
+        return replace(self, threads=1, report=silent, shared_folds=self.folds)
+
+    def predictions(self, residuals: Residuals = "in-sample") -> Floats:
+        """Return the [n, outputs] predictions of the rows that residuals are taken from."""
+        return self.out_of_fold if residuals == "cross-fitted" else self.in_sample
+
+    @cached_property
+    def in_sample(self) -> Floats:
+        return self.base.predict(self.rows.X)
+
+    @cached_property
+    def out_of_fold(self) -> Floats:
+        """[n, outputs] predictions of each row by a base that was fitted without it."""
+        predictions = self.folds[0].predictions.copy()  # rows in no fold, where there are very many, keep these
+        for fold in self.folds:
+            predictions[fold.held_out] = fold.predictions[fold.held_out]
+        return predictions
+
+    @property
+    def overfits(self) -> bool:
+        """Whether the base fits its training rows so well that their residuals say little of its errors."""
+        if self.recipe.fixed is not None:  # its residuals of rows that are new to it are honest
+            return False
+        losses = (row_loss(self.rows.y, predictions) for predictions in (self.in_sample, self.out_of_fold))
+        seen, unseen = (np.average(loss, weights=self.rows.weight) for loss in losses)
+        return bool(seen < _OVERFITTED * unseen)
+
+    @cached_property
+    def scaler(self) -> Scaler:
+        return Scaler.fit(self.rows.X, self.problem.n_categories, "normal", self.rows.weight)
+
+    @cached_property
+    def unit(self) -> Floats:
+        """[mean, standard deviation] of the targets; 1 for a standard deviation of 0."""
+        mean, spread = mean_and_spread(self.rows.y, self.rows.weight)
+        return np.array([mean, spread or 1.0])
+
+    @cached_property
+    def feature_scale(self) -> Singles:
+        """[p] a factor of every scaled feature, by how much the base's predictions depend on its column."""
+        return (self._sensitivity[self.scaler.sources] + _LEAST_SCALE).astype(np.float32)
+
+    @cached_property
+    def _sensitivity(self) -> Floats:
+        n_features, rng = len(self.problem.n_categories), np.random.default_rng(self.problem.seed)
+        if not has_sensitivity(self.base, self.problem):
+            return np.ones(n_features)
+        return sensitivity(self.base, self.rows.X, n_features, rng)
+
+    @cached_property
+    def folds(self) -> tuple[InnerFold, ...]:
+        """Folds within the training rows: nothing that is learned from them has seen any other row."""
+        if self.shared_folds is not None:
+            return self.shared_folds
+        rng = np.random.default_rng(self.problem.seed)
+        X, y = self.rows.X, self.rows.y
+        some = drawn(self.problem.groups(X), _MOST_ROWS_IN_FOLDS, rng)
+        chosen = [
+            (some[seen], some[held_out]) for seen, held_out in splits(X[some], y[some], self.problem, _N_FOLDS, rng)
+        ]
+        self.report(f"fitting {_N_FOLDS} bases to learn from")
+        jobs = [(self.rows, seen, self.recipe) for seen, _ in chosen]
+        predictions = side_by_side(_predictions_without, jobs, n_rows=len(y), threads=self.threads)
+        return tuple(InnerFold(*split, each) for split, each in zip(chosen, predictions, strict=True))
+
+
+def _predictions_without(rows: Rows, training: Integers, recipe: Recipe) -> Floats:
+    return recipe.base_for(rows.take(training)).predict(rows.X)

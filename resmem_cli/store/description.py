@@ -1,0 +1,239 @@
+"""What base.json and memory.json say: every field of the present format, written, read and checked in one place."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resmem_cli import fields
+from resmem_cli.errors import ModelError
+from resmem_cli.fields import Fields
+from resmem_cli.model.bases import BaseSpec
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memory.index import HnswIndex
+from resmem_cli.model.resmem import Member
+from resmem_cli.model.spaces.training import RESIDUALS
+from resmem_cli.store import ownership
+
+if TYPE_CHECKING:  # they load what only fitting needs
+    from resmem_cli.model.choosing.candidates import Candidate
+    from resmem_cli.model.choosing.selection import Selection
+
+_AGAIN = "fit the model again"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_MEMORIES = 1_000  # and bases
+_MOST_SEED = (1 << 32) - 1
+_LARGEST_SETTING = 1e300
+_MEASURED = ("base_loss", "resmem_loss", "gain", "standard_error")
+
+
+def base_json(specs: Sequence[BaseSpec], *, seed: int, n_rows: int, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what base.json says of bases; a schema as its `to_json` gives it."""
+    return {"bases": [_spec_json(spec) for spec in specs], "seed": seed, "rows": n_rows, "schema": schema}
+
+
+def memory_json(
+    members: Sequence[Member], *, base_id: str, n_rows: int, objective: str, folds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what memory.json says of a model's members; `folds` as `folds_json` gives it, or empty."""
+    return {
+        "base": base_id,
+        "rows": n_rows,
+        "objective": objective,
+        "memories": [_member_json(member) for member in members],
+        "folds": dict(folds),
+    }
+
+
+def folds_json(selection: Selection | None) -> dict[str, Any]:
+    """Return what memory.json says of the folds; nothing if there were none. The calibration has a file of its own."""
+    if selection is None:
+        return {}
+    return {
+        "members": [
+            {**_candidate_json(each.candidate), "settings": settings_json(each.settings), "weight": each.weight}
+            for each in selection.choices
+        ],
+        "candidates": [
+            {
+                **_candidate_json(each.candidate),
+                "settings": settings_json(each.settings),
+                "loss": each.loss,
+                "standard_error": each.standard_error,
+            }
+            for each in selection.scores
+        ],
+        "objective": selection.objective,
+        "base_loss": selection.base_loss,
+        "resmem_loss": selection.resmem_loss,
+        "gain": selection.gain,
+        "standard_error": selection.standard_error,
+        "helps": selection.helps,
+        "is_clear": selection.is_clear,
+        "n_folds": selection.n_folds,
+        "refitted": selection.refitted,
+        "n_queries": selection.n_queries,
+        "forced": selection.forced,
+        "whole_loss": selection.uncondensed_loss,
+    }
+
+
+def settings_json(settings: Settings) -> dict[str, Any]:
+    """Return what memory.json says of a member's settings."""
+    return {
+        "n_neighbors": settings.n_neighbors,
+        "bandwidth": settings.bandwidth,
+        "is_relative": settings.is_relative,
+        "shrinkage": settings.shrinkage,
+        "temperature": settings.temperature,
+    }
+
+
+def spec_of(content: Fields) -> BaseSpec:
+    """Return how one of the bases came about."""
+    params = fields.group(content, "params")
+    return BaseSpec(fields.text(content, "estimator"), params, fields.flag(content, "can_refit"))
+
+
+def settings_of(content: Fields) -> Settings:
+    """Return how one of the memories is used."""
+    own = fields.group(content, "settings")
+    bandwidth = fields.maybe_infinite(own, "bandwidth", least=0)
+    if math.isnan(bandwidth):
+        raise ValueError("bandwidth is unknown")
+    return Settings(
+        n_neighbors=fields.whole(own, "n_neighbors", least=1),
+        bandwidth=bandwidth,
+        is_relative=fields.flag(own, "is_relative"),
+        shrinkage=fields.number(own, "shrinkage", least=0, most=_LARGEST_SETTING),
+        temperature=fields.number(own, "temperature", least=math.ulp(0.0), most=_LARGEST_SETTING),
+    )
+
+
+def check_base(content: Fields) -> None:
+    """Refuse a base.json of which a field is missing, or is not what it must be.
+
+    Raises:
+        KeyError, ValueError: one is.
+        ModelError: a name of parts leads elsewhere.
+    """
+    _check_generation(content)
+    each = _several(content, "bases", "base")
+    for one in each:
+        spec_of(one)
+    n_rows = fields.whole(content, "rows")
+    fields.whole(content, "seed", most=_MOST_SEED)
+    fields.group(content, "schema")
+    if "forgotten" in content:
+        fields.whole(content, "forgotten", most=n_rows)
+    if "was" in content:
+        fields.texts(content, "was")
+
+
+def check_memory(content: Fields) -> None:
+    """Refuse a memory.json of which a field is missing, or is not what it must be.
+
+    Raises:
+        KeyError, ValueError: one is.
+        ModelError: a name of parts leads elsewhere.
+    """
+    _check_generation(content)
+    fields.text(content, "base")
+    fields.whole(content, "rows", least=1)
+    fields.maybe_text(content, "objective")
+    for one in _several(content, "memories", "memory"):
+        _check_one(one)
+    fields.group(content, "folds")
+
+
+def check_folds(content: Fields) -> None:
+    """Refuse a memory.json whose folds say something else than they measure; nothing is predicted by them.
+
+    Raises:
+        KeyError, ValueError: a field is missing, or is not what it must be.
+    """
+    folds = fields.group(content, "folds")
+    if not folds:
+        return
+    for name in _MEASURED:
+        fields.number(folds, name)
+    if folds.get("whole_loss") is not None:
+        fields.number(folds, "whole_loss")
+    for name in folds.keys() & {"n_queries", "n_folds"}:  # which older ones may lack
+        fields.whole(folds, name)
+    for name in {"helps", *(folds.keys() & {"refitted"})}:
+        fields.flag(folds, name)
+
+
+def _spec_json(spec: BaseSpec) -> dict[str, Any]:
+    return {"estimator": spec.estimator, "params": dict(spec.params), "can_refit": spec.can_refit}
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    index = member.memory.index
+    search: dict[str, Any] = {"kind": "exact"}
+    if isinstance(index, HnswIndex):
+        search = {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
+    return {
+        "base": member.base,
+        "weight": member.weight,
+        "residuals": member.residuals,
+        "representation": member.space.name,
+        "settings": settings_json(member.settings),
+        "cells": member.memory.n_cells,
+        "columns": index.n_columns,
+        "max_cells": member.memory.most_cells,
+        "search": search,
+    }
+
+
+def _candidate_json(candidate: Candidate) -> dict[str, Any]:
+    place = {"base": candidate.base, "representation": candidate.space, "residuals": candidate.residuals}
+    return {"place": place}
+
+
+def _check_generation(content: Fields) -> None:
+    """Check what every manifest says: who wrote it, and its parts."""
+    fields.text(content, "resmem")
+    fields.group(content, "libraries")
+    identity = fields.text(content, "id")
+    if not ownership.GENERATION.fullmatch(identity):
+        raise ModelError(f"'{identity[:60]}' is not a name of parts", _AGAIN)
+    parts = fields.group(content, "parts")
+    for name in parts:
+        part = fields.group(parts, name)
+        if not ownership.FILE_NAME.fullmatch(name):
+            raise ModelError(f"'{name[:60]}' is not a name of a part", _AGAIN)
+        fields.whole(part, "bytes")
+        if not _SHA256.fullmatch(fields.text(part, "sha256")):
+            raise ValueError(f"the SHA-256 of {name} is none")
+
+
+def _several(content: Fields, name: str, what: str) -> list[dict[str, Any]]:
+    each = fields.groups(content, name)
+    if not each:
+        raise ValueError(f"it names no {what}")
+    if len(each) > _MOST_MEMORIES:
+        raise ValueError(f"it names {len(each)} times a {what}")
+    return each
+
+
+def _check_one(content: Fields) -> None:
+    """Check what is said of one of the memories; whether it fits its base is for whoever loads both."""
+    fields.number(content, "weight", least=0, most=1 + 1e-6)
+    fields.text(content, "residuals", RESIDUALS)
+    fields.text(content, "representation")
+    settings_of(content)
+    fields.whole(content, "cells", least=1)
+    fields.whole(content, "columns", least=1)
+    if content.get("max_cells") is not None:
+        fields.whole(content, "max_cells", least=1)
+    if type(content["base"]) is not int:
+        raise ValueError("base is not a whole number")
+    search = fields.group(content, "search")
+    if fields.text(search, "kind", ("exact", "hnsw")) == "hnsw":
+        fields.whole(search, "ef", least=1, most=(1 << 31) - 1)
+        if search["recall"] is not None:
+            fields.number(search, "recall", least=0, most=1)

@@ -1,0 +1,59 @@
+"""What directories of older formats lack or say otherwise: all that keeps them readable is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from resmem_cli.errors import ModelError
+from resmem_cli.model.arrays import Arrays
+
+# What format 1 said once, and format 2 says of each base and of each memory.
+_OF_BASE = ("estimator", "params")
+_OF_MEMORY = ("representation", "settings", "cells", "columns", "search")
+# Before format 4.
+_BOOSTED, _BOOSTED_ONCE = ("boosting", "poisson"), {"bags": 1, "max_features": 1.0}
+
+
+def present_manifest(content: Mapping[str, Any], written: int) -> dict[str, Any]:
+    """Return a manifest that was written in a format up to the present one as the present one has it."""
+    if written < 2:
+        content = _of_format_2(content)
+    if written < 4 and "bases" in content:
+        content = _of_format_4(content)
+    return dict(content)
+
+
+def present_space(name: str, arrays: Arrays) -> Arrays:
+    """Return the stored arrays of a space as the present format has them.
+
+    Raises:
+        ModelError: it is a network of format 1, which had one layer.
+    """
+    if "encoder_in" in arrays:
+        raise ModelError(f"the {name} encoder is of an older resmem", "run fit-residual again")
+    if "encoder_scale" in arrays and "encoder_log_tau" not in arrays:  # format 1 had codes in units of τ
+        return {**arrays, **{f"encoder_{each}": np.zeros((), np.float32) for each in ("log_tau", "log_gamma")}}
+    return arrays
+
+
+def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest of format 1, which had one base and one memory, as one of format 2."""
+    kept = {key: value for key, value in content.items() if key not in (*_OF_BASE, *_OF_MEMORY)}
+    if "schema" in content:
+        return kept | {"bases": [{key: content[key] for key in _OF_BASE} | {"can_refit": True}]}
+    return kept | {
+        "objective": None,
+        "memories": [{"base": 0, "weight": 1.0, "residuals": "in-sample"} | {key: content[key] for key in _OF_MEMORY}],
+    }
+
+
+def _of_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of older bases with the defaults of their time, by which the folds have to fit them again."""
+    of_bases = [
+        {**each, "params": _BOOSTED_ONCE | each["params"]} if each["estimator"] in _BOOSTED else each
+        for each in content["bases"]
+    ]
+    return {**content, "bases": of_bases}
