@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from resmem_cli import __version__
 from resmem_cli.cli.change import forget, remember
 from resmem_cli.cli.evaluate import evaluate
 from resmem_cli.cli.explain import explain
@@ -15,6 +14,7 @@ from resmem_cli.cli.fit_base import fit_base
 from resmem_cli.cli.fit_residual import fit_residual
 from resmem_cli.cli.inspect import inspect, verify
 from resmem_cli.cli.predict import predict
+from resmem_cli.version import __version__
 
 app = typer.Typer(
     name="resmem",

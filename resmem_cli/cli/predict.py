@@ -67,16 +67,19 @@ def predict(
     from resmem_cli.data.rows import leave_pandas_out
     from resmem_cli.workflow.predict import PredictOptions, predict_each
     from resmem_cli.workflow.predict import predict as run
+    from resmem_cli.workflow.scoring import ScoreOptions
 
     chosen = PredictOptions(
         output=output,
         format=output_format,
-        keep=keep if keep in ("all", "none", "id") else options.names([keep]),
-        prefix=prefix,
-        with_probabilities=probabilities,
-        with_support=support,
-        interval=options.level(interval),
-        base_only=base_only,
+        score=ScoreOptions(
+            keep=keep if keep in ("all", "none", "id") else options.names([keep]),
+            prefix=prefix,
+            with_probabilities=probabilities,
+            with_support=support,
+            interval=options.level(interval),
+            base_only=base_only,
+        ),
         batch_rows=batch_rows,
         threads=threads,
     )

@@ -7,7 +7,7 @@ import enum
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -178,7 +178,32 @@ class Schema:
             )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the schema as JSON can hold it."""
+        given = self.given
+        return {
+            "columns": [
+                {
+                    "name": column.name,
+                    "kind": column.kind.value,
+                    "arrow_type": column.arrow_type,
+                    "categories": list(column.categories),
+                    "has_rest": column.has_rest,
+                    "length": column.length,
+                }
+                for column in self.columns
+            ],
+            "target": {
+                "name": self.target.name,
+                "task": self.target.task.value,
+                "arrow_type": self.target.arrow_type,
+                "classes": list(self.target.classes),
+            },
+            "id_column": self.id_column,
+            "weight_column": self.weight_column,
+            "given": None
+            if given is None
+            else {"columns": list(given.columns), "is_vector": given.is_vector, "width": given.width},
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Schema:

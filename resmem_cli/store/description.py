@@ -29,9 +29,12 @@ _LARGEST_SETTING = 1e300
 _MEASURED = ("base_loss", "resmem_loss", "gain", "standard_error")
 
 
-def base_json(specs: Sequence[BaseSpec], *, seed: int, n_rows: int, schema: Mapping[str, Any]) -> dict[str, Any]:
+def base_json(
+    specs: Sequence[BaseSpec], *, seed: int, n_rows: int, n_forgotten: int, schema: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what base.json says of bases; a schema as its `to_json` gives it."""
-    return {"bases": [_spec_json(spec) for spec in specs], "seed": seed, "rows": n_rows, "schema": schema}
+    forgotten = {"forgotten": n_forgotten} if n_forgotten else {}
+    return {"bases": [_spec_json(spec) for spec in specs], "seed": seed, "rows": n_rows, **forgotten, "schema": schema}
 
 
 def memory_json(

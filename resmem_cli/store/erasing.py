@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Kind
+from resmem_cli.data.schema import Schema
 from resmem_cli.model import bases
-from resmem_cli.store import manifest, parts, writing
+from resmem_cli.store import description, manifest, parts, writing
+from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
 
 # In the place of a category that is erased: no value is the empty text, which every format reads as missing.
@@ -47,6 +50,27 @@ def forget_in_base(directory: Path, goes: NDArray[np.bool_], gone: MemoryRows, l
             kept["schema"] = _without(content["schema"], erased)
             writing.publish(folder, directory / manifest.BASE, kept)
     return n_gone
+
+
+def forgotten(
+    stored: StoredBase, known: TrainedRows, goes: NDArray[np.bool_], *, gone: MemoryRows, left: MemoryRows
+) -> tuple[StoredBase, TrainedRows]:
+    """Return bases that know nothing of some rows, and what is kept of the others that trained them.
+
+    Args:
+        stored: the bases.
+        known: what is kept of the rows that trained them.
+        goes: [n] which of these are forgotten.
+        gone: the rows that the memories forget.
+        left: those that they keep.
+    """
+    stays = known.take(~goes)
+    content = description.base_json(
+        stored.specs, seed=stored.problem.seed, n_rows=stored.n_rows, n_forgotten=0, schema=stored.schema.to_json()
+    )
+    erased = _only_in(known.take(goes), gone, others=(stays, left)) if _may_be_erased(content, known, left) else []
+    schema = Schema.from_json(_without(content["schema"], erased))
+    return replace(stored, schema=schema, n_forgotten=stored.n_forgotten + int(goes.sum())), stays
 
 
 def _may_be_erased(content: Mapping[str, Any], known: TrainedRows, left: MemoryRows) -> bool:

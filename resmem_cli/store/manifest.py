@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from resmem_cli import __version__
 from resmem_cli.data.replacement import replacing
 from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.store import files, older_formats
+from resmem_cli.version import __version__
 
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.

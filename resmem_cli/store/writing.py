@@ -23,8 +23,13 @@ from resmem_cli.store.rows import MemoryRows, TrainedRows
 
 def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
     """Write a new generation of the bases and return its id; a memory that is there becomes stale."""
-    schema = stored.schema.to_json()
-    content = description.base_json(stored.specs, seed=stored.problem.seed, n_rows=stored.n_rows, schema=schema)
+    content = description.base_json(
+        stored.specs,
+        seed=stored.problem.seed,
+        n_rows=stored.n_rows,
+        n_forgotten=stored.n_forgotten,
+        schema=stored.schema.to_json(),
+    )
     with parts.writing(directory) as folder:
         parts.save_arrays(folder / parts.ROWS, rows.to_arrays())
         for i, base in enumerate(stored.bases):

@@ -52,6 +52,19 @@ class FromColumns:
 
 
 @dataclass(frozen=True)
+class FromObject:
+    """A base that another library has fitted in this process.
+
+    Attributes:
+        kind: of the registry's importable ones.
+        model: what `Importable.imported` takes.
+    """
+
+    kind: str
+    model: Any
+
+
+@dataclass(frozen=True)
 class FromFile:
     """A base in a file of its library's own format.
 
@@ -86,25 +99,46 @@ def adopt_base(
     ownership.refuse_foreign(model)
     with locking.alone(model, wait=wait, create=True), threading.limited(threads):
         report("reading")
-        parts = source.wholes()
-        report("taking the base over")
-        if isinstance(origin, FromColumns):
-            schema, table, learned_notes, base, what = _from_columns(parts, roles, origin)
-        else:
-            schema, table, learned_notes, base, what = _from_file(parts, roles, origin, report)
-        X, _ = encoding.encode(table, schema)
-        y = encoding.encode_target(table, schema)
-        report("checking its predictions")
-        predicted = _predicted(base, X)
-        _refuse_improbable(base, X, predicted, table)
-        rows = Rows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
-        notes = (*learned_notes, *_worse_than_nothing(predicted, rows, schema))
+        stored, rows, adopted = adopt(source.wholes(), roles, origin, report=report)
         report("writing")
-        problem = Problem(schema.n_categories, len(schema.target.classes), 0, schema.vectors)
-        stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
-        writing.save_base(model, stored, _NOT_SEEN)
+        writing.save_base(model, stored, rows)
+    return adopted
+
+
+def adopt(
+    parts: Sequence[Table],
+    roles: Roles,
+    origin: FromColumns | FromFile | FromObject,
+    *,
+    seed: int = 0,
+    report: Report = silent,
+) -> tuple[StoredBase, TrainedRows, FittedBase]:
+    """Learn the schema of labelled rows, and take a base over that came from elsewhere.
+
+    Returns:
+        What is to be stored of the base and of its rows, and what the user should know.
+
+    Raises:
+        DataError, UsageError: as `adopt_base`.
+    """
+    report("taking the base over")
+    if isinstance(origin, FromColumns):
+        schema, table, learned_notes, base, what = _from_columns(parts, roles, origin)
+    elif isinstance(origin, FromFile):
+        schema, table, learned_notes, base, what = _from_file(parts, roles, origin, report)
+    else:
+        schema, table, learned_notes, base, what = _from_object(parts, roles, origin)
+    X, _ = encoding.encode(table, schema)
+    y = encoding.encode_target(table, schema)
+    report("checking its predictions")
+    predicted = _predicted(base, X)
+    _refuse_improbable(base, X, predicted, table)
+    rows = Rows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
+    notes = (*learned_notes, *_worse_than_nothing(predicted, rows, schema))
+    problem = Problem(schema.n_categories, len(schema.target.classes), seed, schema.vectors)
+    stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
     objective = metrics.objectives(problem.is_regression)[0]
-    return FittedBase(schema, (what,), objective, (), 0, len(y), notes)
+    return stored, _NOT_SEEN, FittedBase(schema, (what,), objective, (), 0, len(y), notes)
 
 
 _Adopted = tuple[Schema, Table, tuple[str, ...], Base, str]
@@ -215,6 +249,12 @@ def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile, report: R
     except ValueError as error:
         raise DataError(f"{name} cannot be read as a model ({error})", "check the file") from error
     return learned.schema, learned.rows, (*learned.notes, *said), base, kind
+
+
+def _from_object(parts: Sequence[Table], roles: Roles, origin: FromObject) -> _Adopted:
+    learned = inference.learn(parts, replace(roles, rarest_category=1))
+    base = bases.IMPORTABLE[origin.kind].imported(origin.model, _fields(learned.schema), {})
+    return learned.schema, learned.rows, (*learned.notes, *base.notes), base, origin.kind
 
 
 def _sample(rows: Table) -> Table:

@@ -15,10 +15,11 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.splitting import Rows
 from resmem_cli.store import erasing, locking, reading, using, writing
+from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow import threads as threading
-from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
 
 
@@ -61,29 +62,41 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         stored, known = reading.load_for_change(model)
         report("reading")
         given = labelled.read(source, stored.base.schema)
-        new = _last_of_each_id(given)
-        replaced_by = _replaced_by(known, new)
-        kept = replaced_by < 0
-        rows = _joined(known, kept, new, stored.base.schema)
-        report(f"memorising {len(rows.hashes):,} rows")
+        report(f"memorising {len(given.y):,} more rows")
         with using.used(model):
-            resmem = stored.resmem.remember(
-                Rows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
-                replaced_by,
-                rows.weight,
-                seed=stored.base.problem.seed,
-                threads=count,
-            )
+            resmem, rows, changed = with_rows(stored, known, given, threads=count)
         report("writing")
         writing.replace_memory(model, resmem, rows)
-    return Changed(
-        n_rows=len(rows.hashes),
-        n_added=len(new.y),
-        n_removed=int((~kept).sum()),
-        n_dropped=given.n_dropped,
-        n_unknown_class=given.n_foreign,
-        n_repeated=len(given.y) - len(new.y),
-        recall=_recall(resmem),
+    return changed
+
+
+def with_rows(
+    stored: StoredModel, known: MemoryRows, given: Labelled, *, threads: int = 1
+) -> tuple[ResMem, MemoryRows, Changed]:
+    """Return a model that also remembers some rows, and what is kept of all; the old model must not be used again."""
+    new = _last_of_each_id(given)
+    replaced_by = _replaced_by(known, new)
+    kept = replaced_by < 0
+    rows = _joined(known, kept, new, stored.base.schema)
+    resmem = stored.resmem.remember(
+        Rows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
+        replaced_by,
+        rows.weight,
+        seed=stored.base.problem.seed,
+        threads=threads,
+    )
+    return (
+        resmem,
+        rows,
+        Changed(
+            n_rows=len(rows.hashes),
+            n_added=len(new.y),
+            n_removed=int((~kept).sum()),
+            n_dropped=given.n_dropped,
+            n_unknown_class=given.n_foreign,
+            n_repeated=len(given.y) - len(new.y),
+            recall=_recall(resmem),
+        ),
     )
 
 
@@ -125,29 +138,40 @@ def forget(
         trained = reading.trained_rows(model)
         if rows is not None:
             report("reading")
-        found = _named(stored.base.schema, known, trained, ids=ids, rows=rows, where=where)
-        gone = found.remembered
-        if gone.all():
-            raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
-        report(f"memorising {int((~gone).sum()):,} rows")
-        left = known.take(~gone)
+        meant = find(stored.base.schema, known, trained, ids=ids, rows=rows, where=where)
+        report(f"memorising {int((~meant.remembered).sum()):,} rows")
         with using.used(model):
-            resmem = stored.resmem.forget(gone, left.weight, seed=stored.base.problem.seed, threads=count)
+            resmem, left, changed = without_rows(stored, known, meant, threads=count)
         report("writing")
-        n_trained = erasing.forget_in_base(model, found.trained, known.take(gone), left)
+        erasing.forget_in_base(model, meant.trained, known.take(meant.remembered), left)
         writing.replace_memory(model, resmem, left)
-    return Changed(
+    return changed
+
+
+def without_rows(
+    stored: StoredModel, known: MemoryRows, meant: Meant, *, threads: int = 1
+) -> tuple[ResMem, MemoryRows, Changed]:
+    """Return a model that does not remember some rows, and what is kept of the others.
+
+    Raises:
+        UsageError: nothing else is remembered.
+    """
+    gone = meant.remembered
+    left = known.take(~gone)
+    resmem = stored.resmem.forget(gone, left.weight, seed=stored.base.problem.seed, threads=threads)
+    changed = Changed(
         n_rows=len(left.hashes),
         n_added=0,
         n_removed=int(gone.sum()),
-        not_found=found.not_found,
-        n_trained=n_trained,
+        not_found=meant.not_found,
+        n_trained=int(meant.trained.sum()),
         recall=_recall(resmem),
     )
+    return resmem, left, changed
 
 
 @dataclass(frozen=True)
-class _Found:
+class Meant:
     """Which rows are meant: [n] of those remembered, [m] of those that trained the bases, and ids that none has."""
 
     remembered: NDArray[np.bool_]
@@ -155,23 +179,35 @@ class _Found:
     not_found: tuple[str, ...]
 
 
-def _named(
+def find(
     schema: Schema,
     known: MemoryRows,
     trained: TrainedRows,
     *,
     ids: Sequence[str],
-    rows: Input | None,
-    where: Sequence[tuple[str, str]],
-) -> _Found:
-    """Return which rows are meant, at least one."""
+    rows: Batches | None,
+    where: Sequence[tuple[str, str]] = (),
+) -> Meant:
+    """Return which rows are meant: at least one, and not all that are remembered.
+
+    Args:
+        schema: of the model.
+        known: what is kept of the remembered rows.
+        trained: what is kept of the rows that trained the bases.
+        ids: of the rows that are meant.
+        rows: or the rows themselves.
+        where: columns and their values: of `rows`, only those that have them all.
+
+    Raises:
+        DataError, UsageError: as `forget`.
+    """
     if rows is None and not ids:
         raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
     not_found: tuple[str, ...] = ()
     if rows is not None and known.ids is None:
         given = labelled.read(rows, schema, where)
         meant = np.isin(known.hashes, given.hashes)
-        found = _Found(meant, _trained_alike(trained, known, meant), ())
+        meant_rows = Meant(meant, _trained_alike(trained, known, meant), ())
     else:
         own, ids = known.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
         meant = _among(own, ids)
@@ -179,11 +215,13 @@ def _named(
         by_id = _trained_alike(trained, known, meant) if trained.ids is None else _among(trained.ids, ids)
         seen = set(map(spelling.canonical, [*own, *(trained.ids or [])]))
         not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in seen))
-        found = _Found(meant, by_id, not_found)
-    if not (found.remembered.any() or found.trained.any()):
+        meant_rows = Meant(meant, by_id, not_found)
+    if not (meant_rows.remembered.any() or meant_rows.trained.any()):
         shown = "none of these rows" if not not_found else "no row of " + ", ".join(f"'{n}'" for n in not_found[:5])
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
-    return found
+    if meant_rows.remembered.all():
+        raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
+    return meant_rows
 
 
 def _trained_alike(trained: TrainedRows, known: MemoryRows, meant: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -16,11 +16,12 @@ from resmem_cli.errors import DataError
 from resmem_cli.model import explanation
 from resmem_cli.model.explanation import Explanation
 from resmem_cli.store import reading, using
+from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import RowNames
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, silent
 
-_ROWS_AT_ONCE = 1_024
+ROWS_AT_ONCE = 1_024
 _MOST_NAMED = 5  # rows of one cell
 _ROUNDING = 1e-12  # relative: less than this is no adjustment
 
@@ -103,27 +104,51 @@ def explain(
         report("measuring how far memories are from each other")
         with using.used(model):
             usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
-        telling = _Telling(schema, names, [member.memory.counts for member in stored.resmem.members], top)
         report("explaining")
         n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
         columns = frozenset({*schema.read_columns, *filter(None, [schema.id_column])})
-        for batch in source.batches(_ROWS_AT_ONCE, columns):
+        for batch in source.batches(ROWS_AT_ONCE, columns):
             positions = np.arange(len(batch))
             if wanted is not None:
                 positions = wanted[(wanted >= n_before) & (wanted < n_before + len(batch))] - n_before
             if len(positions):
-                part = batch.take(positions)
-                X, _ = encoding.encode(part, schema)
+                part, numbers = batch.take(positions), (n_before + positions + 1).tolist()
                 with using.used(model):
-                    done = stored.resmem.explain(X, usual, threads=count)
-                numbers = n_before + positions + 1
-                yield from telling.of(part, numbers.tolist(), done)
+                    explained = explain_rows(part, stored, names, usual, numbers=numbers, top=top, threads=count)
+                yield from explained
             n_before += len(batch)
             report(f"explaining: {n_before:,} rows read")
             if wanted is not None and n_before > wanted[-1]:
                 return
         if wanted is not None and wanted[-1] >= n_before:
             raise DataError(f"there is no row {wanted[-1] + 1:,}: the input has {n_before:,}", "correct --rows")
+
+
+def explain_rows(
+    rows: Rows,
+    stored: StoredModel,
+    names: RowNames,
+    usual: Floats,
+    *,
+    numbers: Sequence[int],
+    top: int,
+    threads: int,
+) -> list[Explained]:
+    """Return why each of a few rows is predicted as it is.
+
+    Args:
+        rows: so few that all their neighbours can be held.
+        stored: the model.
+        names: of the remembered rows.
+        usual: what `explanation.usual_distances` gives for the first member's memory.
+        numbers: of the rows in their input.
+        top: how many neighbours to list for each.
+        threads: how many.
+    """
+    X, _ = encoding.encode(rows, stored.base.schema)
+    done = stored.resmem.explain(X, usual, threads=threads)
+    telling = _Telling(stored.base.schema, names, [member.memory.counts for member in stored.resmem.members], top)
+    return list(telling.of(rows, numbers, done))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
+from resmem_cli.data.rows import Rows as Table
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
@@ -86,33 +87,49 @@ def fit_base(
         UsageError: the roles, an estimator or a parameter are wrong, or the directory is not a model's.
     """
     ownership.refuse_foreign(model)
-    asked = _names(options.estimator)
+    _names(options.estimator)  # a wrong one is told before anything is read
     with locking.alone(model, wait=wait, create=True), threading.limited(options.threads):
         report("reading")
         parts = source.wholes()
-        report("learning the columns")
-        learned = inference.learn(parts, roles)
-        schema, table = learned.schema, learned.rows
-        X, _ = encoding.encode(table, schema)
-        y = encoding.encode_target(table, schema)
-        rows = Rows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
-        problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
-        _refuse_negative(asked, schema, y)
-        names = dict.fromkeys(each for name in asked for each in _meant(name, problem, y))
-        recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
-        recipes, losses, n_held_out = _best_first(recipes, rows, report)
-        recipes = [recipes[0], *map(_bounded, recipes[1:])]
-        fitted = []
-        for recipe in recipes:
-            report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
-            fitted.append(recipe.base_for(rows))
+        stored, rows, fitted = fit(parts, roles, options, report)
         report("writing")
-        specs = tuple(recipe.spec for recipe in recipes)
-        stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y))
-        ids = encoding.as_ids(table, schema) if schema.id_column is not None else None
-        writing.save_base(model, stored, TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema)))
+        writing.save_base(model, stored, rows)
+    return fitted
+
+
+def fit(
+    parts: Sequence[Table], roles: Roles, options: BaseOptions, report: Report = silent
+) -> tuple[StoredBase, TrainedRows, FittedBase]:
+    """Learn the schema of labelled rows and fit bases, the best first.
+
+    Returns:
+        What is to be stored of the bases and of their rows, and what the user should know.
+
+    Raises:
+        DataError, UsageError: as `fit_base`.
+    """
+    asked = _names(options.estimator)
+    report("learning the columns")
+    learned = inference.learn(parts, roles)
+    schema, table = learned.schema, learned.rows
+    X, _ = encoding.encode(table, schema)
+    y = encoding.encode_target(table, schema)
+    rows = Rows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
+    problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
+    _refuse_negative(asked, schema, y)
+    names = dict.fromkeys(each for name in asked for each in _meant(name, problem, y))
+    recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
+    recipes, losses, n_held_out = _best_first(recipes, rows, report)
+    recipes = [recipes[0], *map(_bounded, recipes[1:])]
+    fitted = []
+    for recipe in recipes:
+        report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
+        fitted.append(recipe.base_for(rows))
+    specs = tuple(recipe.spec for recipe in recipes)
+    stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y))
+    ids = encoding.as_ids(table, schema) if schema.id_column is not None else None
     objective = metrics.objectives(problem.is_regression)[0]
-    return FittedBase(
+    summary = FittedBase(
         schema=schema,
         estimators=tuple(spec.estimator for spec in specs),
         objective=objective,
@@ -121,6 +138,7 @@ def fit_base(
         n_rows=len(y),
         notes=learned.notes,
     )
+    return stored, TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema)), summary
 
 
 def _names(estimator: str) -> tuple[str, ...]:

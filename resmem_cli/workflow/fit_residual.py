@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.fit import FittedResMem, fit_memory
-from resmem_cli.model.resmem import Member
+from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.splitting import Rows
 from resmem_cli.store import description, locking, reading, using, writing
 from resmem_cli.store.reading import StoredBase
@@ -132,43 +133,68 @@ def fit_residual(
         using.refuse_unusable(model, base)
         objective(base.problem, options)  # a wrong one is told before anything is read
         report("reading")
-        known, rows = _read(source, valid, base, model)
-        fitted = fit_memory(
-            rows,
-            list(zip(base.specs, base.bases, strict=True)),
-            base.problem,
-            options,
-            threads=threads,
-            report=report,
-        )
+        known = labelled.read(source, base.schema)
+        further = None if valid is None else labelled.read(valid, base.schema)
+        seen = reading.seen_hashes(model, with_memory=False)
+        resmem, rows, fitted = fit(known, further, base, seen, options, threads=threads, report=report)
         report("writing")
-        kept = MemoryRows(known.hashes, known.ids, known.weight, category_codes(known.X, base.schema))
         folds = description.folds_json(fitted.selection)
-        writing.save_memory(model, base.id, fitted.resmem, kept, objective=fitted.objective, folds=folds)
-    return _told(fitted, base, known, rows, options)
+        writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds)
+    return fitted
 
 
-def _read(source: Input, valid: Input | None, base: StoredBase, model: Path) -> tuple[Labelled, Rows]:
-    """Return the rows to remember, those of `valid` last, and what the method knows of them."""
-    known = labelled.read(source, base.schema)
+def fit(
+    known: Labelled,
+    valid: Labelled | None,
+    base: StoredBase,
+    seen: NDArray[np.uint64],
+    options: MemoryOptions,
+    *,
+    threads: int = 1,
+    report: Report = silent,
+) -> tuple[ResMem, MemoryRows, FittedMemory]:
+    """Fit a memory to labelled rows, and to those of `valid`, by which alone the settings are then chosen.
+
+    Args:
+        known: the rows.
+        valid: further rows.
+        base: the bases.
+        seen: hashes of the rows that trained the bases.
+        options: how to remember.
+        threads: how many may be used.
+        report: is told what is being done.
+
+    Returns:
+        The model, what is kept of its rows, and what the user should know.
+
+    Raises:
+        UsageError: as `fit_residual`.
+    """
     n_first = len(known.y)
+    is_valid = None
     if valid is not None:
-        known = known.joined(labelled.read(valid, base.schema))
-    is_new = ~np.isin(known.hashes, reading.seen_hashes(model, with_memory=False))
-    is_valid = None if valid is None else np.arange(len(known.y)) >= n_first
+        known = known.joined(valid)
+        is_valid = np.arange(len(known.y)) >= n_first
+    is_new = ~np.isin(known.hashes, seen)
     if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
         is_new &= False if is_valid is None else is_valid
-    return known, Rows(known.X, known.y, known.weight, is_new, is_valid)
+    rows = Rows(known.X, known.y, known.weight, is_new, is_valid)
+    bases = list(zip(base.specs, base.bases, strict=True))
+    fitted = fit_memory(rows, bases, base.problem, options, threads=threads, report=report)
+    kept = MemoryRows(known.hashes, known.ids, known.weight, category_codes(known.X, base.schema))
+    return fitted.resmem, kept, _summary(fitted, base, known, is_new, options)
 
 
-def _told(fitted: FittedResMem, base: StoredBase, known: Labelled, rows: Rows, options: MemoryOptions) -> FittedMemory:
+def _summary(
+    fitted: FittedResMem, base: StoredBase, known: Labelled, is_new: NDArray[np.bool_], options: MemoryOptions
+) -> FittedMemory:
     return FittedMemory(
         selection=fitted.selection,
         members=fitted.resmem.members,
         estimators=tuple(spec.estimator for spec in base.specs),
         objective=fitted.objective,
-        n_rows=len(rows.y),
-        n_seen=int((~rows.is_new).sum()),
+        n_rows=len(known.y),
+        n_seen=int((~is_new).sum()),
         n_dropped=known.n_dropped,
         n_unknown_class=known.n_foreign,
         n_repeated_ids=known.n_repeated_ids,

@@ -28,6 +28,23 @@ def silent(_: str, /, share: float | None = None) -> None:
     """Report nothing."""
 
 
+class Batches(Protocol):
+    """Rows that can be read in batches, and again from the beginning."""
+
+    def batches(self, rows: int = ..., columns: frozenset[str] | None = None) -> Iterator[Rows]: ...
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Rows that have been read already."""
+
+    rows: Rows
+
+    def batches(self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None) -> Iterator[Rows]:
+        """Yield them as they are."""
+        yield self.rows
+
+
 @dataclass(frozen=True)
 class Input:
     """Files, directories, globs or "-", and how to read them where their names do not tell.

@@ -16,7 +16,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
-from resmem_cli.workflow.inputs import Foreign, Input, labels, unlabelled
+from resmem_cli.workflow.inputs import Batches, Foreign, labels, unlabelled
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Labelled:
         )
 
 
-def read(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> Labelled:
+def read(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> Labelled:
     """Read an input, and leave out the rows that cannot be remembered; only those `where` all columns have a value.
 
     Raises:
@@ -99,7 +99,7 @@ def read(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -
     return Labelled(np.concatenate(encoded), y, joined, named, n_dropped, foreign.n_rows)
 
 
-def read_ids(source: Input, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:
+def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Return the ids of the rows `where` all columns have a value, without missing ones.
 
     Raises:

@@ -6,52 +6,37 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from resmem_cli.data import encoding, output, predictions
+from resmem_cli.data import output
 from resmem_cli.data.encoding import Surprises
-from resmem_cli.data.kinds import Floats
-from resmem_cli.data.predictions import Layout, Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
-from resmem_cli.model import conformal, explanation
 from resmem_cli.model.parallel import in_order
-from resmem_cli.model.resmem import ResMem
-from resmem_cli.store import manifest, reading, using
-from resmem_cli.store.reading import StoredBase
+from resmem_cli.store import manifest, reading
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
+from resmem_cli.workflow.scoring import ScoreOptions, Scorer
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What to write, and where.
+    """Where to write, and what.
 
     Attributes:
         output: a file, or "-" for standard output.
         format: of the output, where its name does not tell.
-        keep: "all", "none", "id", or the names of the input's columns to pass on.
-        prefix: put before every column that is added.
-        with_probabilities: whether every class gets a column.
-        with_support: whether it is said how far each row is from what is remembered.
-        interval: the coverage of prediction intervals, or of prediction sets of classes; None for none.
-        base_only: whether to predict with the base alone.
+        score: what is written of the predictions.
         batch_rows: how many rows each thread has in hand.
+        threads: how many may be used; 0 for one per core.
     """
 
     output: str = output.STDOUT
     format: Format | None = None
-    keep: str | Sequence[str] = "all"
-    prefix: str = ""
-    with_probabilities: bool = False
-    with_support: bool = False
-    interval: float | None = None
-    base_only: bool = False
+    score: ScoreOptions = field(default_factory=ScoreOptions)
     batch_rows: int = 32_768
     threads: int = 0
 
@@ -80,11 +65,11 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
         UsageError: a column of the output would be there twice.
     """
     output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
-    refuse_overwriting(source, options.output, model, holds_input=options.keep == "all")
+    refuse_overwriting(source, options.output, model, holds_input=options.score.keep == "all")
     with threading.limited(options.threads) as threads:
-        scoring = _Scoring.load(model, options, report)
+        writer = _Writer.load(model, options, report)
         started = time.perf_counter()
-        n_rows, surprises = scoring.write(source, options.output, options.format, threads, report)
+        n_rows, surprises = writer.write(source, options.output, options.format, threads, report)
     return Predicted(n_rows, time.perf_counter() - started, surprises)
 
 
@@ -101,17 +86,17 @@ def predict_each(
     """
     pairs = _pairs(source.sources(), directory, options.format)
     with threading.limited(options.threads) as threads:
-        scoring = _Scoring.load(model, options, report)
+        writer = _Writer.load(model, options, report)
         started = time.perf_counter()
         todo = [pair for pair in pairs if not (resume and _is_newer(pair[1], pair[0], model))]
         # Many files are done side by side, each by one thread; of few, each has all threads.
-        are_beside = len(todo) >= 2 * threads and scoring.is_thread_safe
+        are_beside = len(todo) >= 2 * threads and writer.scorer.is_thread_safe
         inner = 1 if are_beside else threads
 
         def write(pair: tuple[Path, Path]) -> tuple[int, Surprises]:
             pair[1].parent.mkdir(parents=True, exist_ok=True)
             own = replace(source, words=(str(pair[0]),))
-            return scoring.write(own, str(pair[1]), options.format, inner, silent)
+            return writer.write(own, str(pair[1]), options.format, inner, silent)
 
         report(f"predicting {len(todo):,} files")
         surprises, n_rows = Surprises(), 0
@@ -123,66 +108,39 @@ def predict_each(
 
 
 @dataclass(frozen=True)
-class _Scoring:
-    """A loaded model and what to write of its predictions; without `resmem` those of the base alone.
+class _Writer:
+    """A loaded model that writes the predictions of inputs."""
 
-    `usual` are the distances that support is measured against, if it is asked for.
-    """
-
-    model: Path
-    base: StoredBase
-    resmem: ResMem | None
-    options: PredictOptions
-    usual: Floats | None = None
+    scorer: Scorer
+    batch_rows: int
 
     @classmethod
-    def load(cls, model: Path, options: PredictOptions, report: Report) -> _Scoring:
+    def load(cls, model: Path, options: PredictOptions, report: Report) -> _Writer:
         report("loading the model")
-        if options.base_only:
-            if options.with_support or options.interval is not None:
-                raise UsageError(
-                    "the base alone has no memory to tell support or intervals by",
-                    "leave --support and --interval out, or --base-only",
-                )
-            return cls(model, reading.load_base(model), None, options)
+        if options.score.base_only:
+            return cls(Scorer.of_base(reading.load_base(model), options.score, model), options.batch_rows)
         stored = reading.load(model)
-        if options.with_support:
+        if options.score.with_support:
             report("measuring how far memories are from each other")
-        usual = explanation.usual_distances(stored.resmem.members[0].memory) if options.with_support else None
-        if options.interval is not None:
-            conformal.sufficient(stored.resmem.calibration, options.interval)
-        return cls(model, stored.base, stored.resmem, options, usual)
+        return cls(Scorer.of(stored.base, stored.resmem, options.score, model), options.batch_rows)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
     ) -> tuple[int, Surprises]:
         """Write the predictions of an input, and return how many rows it had and what was odd in them."""
-        options = self.options
         typed = not output.output_format(target, form)[0].is_text
-        layout = Layout(
-            self.base.schema,
-            options.keep,
-            options.prefix,
-            options.with_probabilities,
-            options.base_only,
-            typed=typed,
-            with_support=options.with_support,
-            with_interval=options.interval is not None,
-        )
+        layout = self.scorer.layout(typed=typed)
+        beside = threads if self.scorer.is_thread_safe else 1
+        inner = 1 if beside > 1 else threads
 
         def score(batch: Rows) -> tuple[Any, Surprises, str]:
-            X, odd = encoding.encode(batch, self.base.schema)
-            own_threads = 1 if beside > 1 else threads
-            with using.used(self.model):
-                scored = self._scored(X, own_threads)
-            odd.not_finite = int((~np.isfinite(scored.resmem).all(axis=1)).sum())
-            return predictions.lay_out(batch, layout, scored), odd, batch.source
+            return (*self.scorer.score(batch, layout, inner), batch.source)
 
         report("predicting")
-        beside = threads if self.is_thread_safe else 1
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
-        batches = source.batches(options.batch_rows, layout.columns_to_read)
-        with output.writer(target, form, may_change=typed and options.keep != "none" and source.may_change()) as table:
+        batches = source.batches(self.batch_rows, layout.columns_to_read)
+        may_change = typed and self.scorer.options.keep != "none" and source.may_change()
+        with output.writer(target, form, may_change=may_change) as table:
             for scored, odd, name in in_order(score, batches, beside):
                 table.write(scored, name)
                 surprises.add(odd)
@@ -190,24 +148,6 @@ class _Scoring:
                 rate = n_rows / (time.perf_counter() - started)
                 report(f"{n_rows:,} rows ({rate:,.0f} rows/s)", n_rows / n_all if n_all else None)
         return n_rows, surprises
-
-    @property
-    def is_thread_safe(self) -> bool:
-        """Whether batches may be scored side by side."""
-        return all(base.is_thread_safe for base in self.base.bases)
-
-    def _scored(self, X: Floats, threads: int) -> Scored:
-        if self.resmem is None:
-            base_only = self.base.bases[0].predict(X)
-            return Scored(base_only, base_only)
-        coverage = self.options.interval
-        with_place = coverage is not None or self.usual is not None
-        predicted = self.resmem.predict(X, threads=threads, with_place=with_place)
-        interval = None if coverage is None else self.resmem.interval(predicted, coverage)
-        support = None
-        if self.usual is not None and predicted.distance is not None:
-            support = explanation.percentiles(predicted.distance, self.usual)
-        return Scored(predicted.base, predicted.resmem, interval, support)
 
 
 def _pairs(sources: Sequence[Source], directory: Path, form: Format | None) -> list[tuple[Path, Path]]:

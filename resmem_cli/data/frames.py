@@ -1,0 +1,86 @@
+"""Tables and columns that are in memory already: NumPy arrays, pandas, polars and anything else that speaks Arrow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from resmem_cli.data.rows import Rows
+from resmem_cli.errors import DataError
+
+
+def is_frame(X: Any) -> bool:
+    """Whether it has columns with names and types: a DataFrame of pandas or polars, a table or batch of Arrow."""
+    return isinstance(X, (pa.Table, pa.RecordBatch)) or _is_pandas(X) or hasattr(X, "__arrow_c_stream__")
+
+
+def names(X: Any) -> list[str]:
+    """Return the names of the columns of a frame or of an array, as `to_rows` has them."""
+    return list(_table(X, None).column_names)
+
+
+def to_rows(X: Any, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None) -> Rows:
+    """Return rows of a frame, or of an [n, d] array whose columns get names.
+
+    Args:
+        X: the features.
+        columns: names of the columns of an array, x0, x1, … if none are given.
+        more: further columns by name: the target, weights, ids.
+
+    Raises:
+        DataError: a column has values of several types, or two columns have one name.
+    """
+    table = _table(X, columns)
+    for name, values in (more or {}).items():
+        if name in table.column_names:
+            raise DataError(f"X has a column '{name}', and another one is to have this name", "rename one of them")
+        table = table.append_column(name, _column(name, values))
+    repeated = [name for name in table.column_names if table.column_names.count(name) > 1]
+    if repeated:
+        raise DataError(f"X names the column '{repeated[0]}' twice", "rename or remove one of them")
+    return Rows(table, ((0, "X", 1),), is_text=False)
+
+
+def from_batch(batch: pa.RecordBatch | pa.Table) -> Rows:
+    """Return the rows of a record batch or table of Arrow."""
+    table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    return Rows(table, ((0, "the batch", 1),), is_text=False)
+
+
+def _table(X: Any, columns: Sequence[str] | None) -> pa.Table:
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if _is_pandas(X):
+        renamed = X.set_axis([str(name) for name in X.columns], axis=1)
+        try:
+            return pa.Table.from_pandas(renamed, preserve_index=False).replace_schema_metadata(None)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"a column of X has values of several types ({error})", "give every column one type"
+            ) from error
+    if hasattr(X, "__arrow_c_stream__"):
+        return pa.table(X)
+    values = np.asarray(X)
+    named = columns or [f"x{i}" for i in range(values.shape[1])]
+    return pa.table({name: _column(name, np.ascontiguousarray(values[:, i])) for i, name in enumerate(named)})
+
+
+def _column(name: str, values: Any) -> pa.ChunkedArray:
+    if isinstance(values, pa.ChunkedArray):
+        return values
+    try:
+        made = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"{name} has values of several types ({error})", "give them one type") from error
+    return made if isinstance(made, pa.ChunkedArray) else pa.chunked_array([made])
+
+
+def _is_pandas(X: Any) -> bool:
+    pandas = sys.modules.get("pandas")  # what is not loaded has made nothing
+    return pandas is not None and isinstance(X, pandas.DataFrame)

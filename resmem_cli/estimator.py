@@ -1,0 +1,389 @@
+"""ResMem as estimators of scikit-learn's: the Python door to what the commands do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from resmem_cli.data import frames
+from resmem_cli.data.inference import Roles
+from resmem_cli.data.schema import Task
+from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.workflow.fit_base import BaseOptions
+from resmem_cli.workflow.foreign import from_fitted
+from resmem_cli.workflow.model import Model
+
+if TYPE_CHECKING:
+    from resmem_cli.model.choosing.selection import Selection
+    from resmem_cli.workflow.change import Changed
+    from resmem_cli.workflow.explain import Explained
+
+_TARGET, _WEIGHT, _ID = "target", "sample_weight", "id"
+# What the options of the commands, which messages name, are called here.
+_PARAMETERS = {
+    "folds": "n_folds",
+    "neighbors": "n_neighbors",
+    "memories": "n_members",
+    "param": "base_params",
+    "estimator": "base",
+    "interval": "coverage",
+}
+
+
+class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no types
+    """What the regressor and the classifier have in common."""
+
+    _task: ClassVar[Task]
+
+    def __init__(
+        self,
+        base: Any = "auto",
+        *,
+        base_params: Mapping[str, Any] | None = None,
+        effort: str = "default",
+        representation: str | None = None,
+        encoder: str | None = None,
+        n_neighbors: int | None = None,
+        bandwidth: float | None = None,
+        relative_bandwidth: bool = True,
+        shrinkage: float | None = None,
+        temperature: float | None = None,
+        n_members: int | None = None,
+        n_folds: int = 5,
+        metric: str | None = None,
+        max_cells: int | None = None,
+        categories: Sequence[str] = (),
+        random_state: Any = 0,
+        threads: int = 0,
+    ) -> None:
+        self.base = base
+        self.base_params = base_params
+        self.effort = effort
+        self.representation = representation
+        self.encoder = encoder
+        self.n_neighbors = n_neighbors
+        self.bandwidth = bandwidth
+        self.relative_bandwidth = relative_bandwidth
+        self.shrinkage = shrinkage
+        self.temperature = temperature
+        self.n_members = n_members
+        self.n_folds = n_folds
+        self.metric = metric
+        self.max_cells = max_cells
+        self.categories = categories
+        self.random_state = random_state
+        self.threads = threads
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Self:
+        """Fit bases, choose by folds how to remember, and memorise what the bases leave unexplained.
+
+        Args:
+            X: [n, d] array of numbers (NaN where missing); or a DataFrame of pandas or polars, or a table of Arrow,
+                whose columns may be numbers, booleans, text (categories), timestamps or vectors.
+            y: [n] targets.
+            sample_weight: [n] weights of 0 or more.
+            ids: [n] by which rows can be replaced and forgotten later.
+
+        Raises:
+            ValueError: the data or the parameters are not what they should be; the message says what to do.
+        """
+        X, y = self._checked(X, y)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        if self._task is Task.CLASSIFICATION:
+            _refuse_one_class(y[1] if weight is None else y[1][weight > 0])
+        with _as_value_errors():
+            names = frames.names(X)
+            target = _free(_name_of(y[0]), names)
+            more = {target: y[1]}
+            roles = Roles(target, task=self._task, categories=tuple(self.categories))
+            if weight is not None:
+                roles = replace(roles, weight_column=_free(_WEIGHT, [*names, target]))
+                more[str(roles.weight_column)] = weight
+            if ids is not None:
+                roles = replace(roles, id_column=_free(_ID, [*names, target]))
+                more[str(roles.id_column)] = column_or_1d(ids)
+            rows = frames.to_rows(X, more=more)
+            seed = self._seed()
+            base = from_fitted(self.base, self.base_params) or BaseOptions(
+                self.base if isinstance(self.base, str) else ",".join(self.base), self.base_params or {}, seed
+            )
+            self.model_ = Model.fit(rows, roles, base, self._options(), seed=seed)
+        self._learned()
+        return self
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
+        """Return [n, 2] prediction intervals; of classes, [n, classes] which of them are in the prediction set.
+
+        Args:
+            X: as `fit`.
+            coverage: the share of new rows whose target is to lie within, between 0 and 1.
+
+        Raises:
+            ValueError: no rows were held out in fitting, or too few for this coverage.
+        """
+        table = self._table(X)
+        with _as_value_errors():
+            return self.model_.predict_interval(table, coverage, threads=self.threads)
+
+    def explain(self, X: Any, *, top: int = 10) -> list[Explained]:
+        """Return why each row is predicted as it is: the `top` remembered rows that moved its prediction most."""
+        table = self._table(X)
+        with _as_value_errors():
+            return self.model_.explain(table, top=top, threads=self.threads)
+
+    def remember(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Changed:
+        """Add labelled rows to the memory, without fitting anything again.
+
+        Rows replace those with the same ids. Returns what became of the memory.
+        """
+        check_is_fitted(self)
+        with _as_value_errors():
+            rows = self.model_.labelled_rows(self._table(X), column_or_1d(y), sample_weight, ids)
+            return self.model_.remember(rows, threads=self.threads)
+
+    def forget(self, *, ids: Any = None, X: Any = None, y: Any = None) -> Changed:
+        """Remove rows from the memory: by their ids, or rows without ids by their features and targets."""
+        check_is_fitted(self)
+        with _as_value_errors():
+            if ids is not None:
+                return self.model_.forget(ids=[str(name) for name in column_or_1d(ids)], threads=self.threads)
+            rows = self.model_.labelled_rows(self._table(X), column_or_1d(y))
+            return self.model_.forget(rows=rows, threads=self.threads)
+
+    def save(self, directory: str | Path) -> None:
+        """Write a model directory, which the commands and `load` read; a model that is there is replaced."""
+        check_is_fitted(self)
+        with _as_value_errors():
+            self.model_.save(directory)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Return a fitted estimator of a model directory that `save` or the commands have written.
+
+        Raises:
+            ValueError: the model predicts numbers and this is the classifier, or the other way round.
+        """
+        model = Model.load(directory)
+        if model.schema.target.task is not cls._task:
+            raise ValueError(f"the model '{directory}' is of a {model.schema.target.task}, not a {cls._task}")
+        estimator = cls()
+        estimator.model_ = model
+        names = model.schema.names
+        estimator.n_features_in_ = len(names)
+        if names != tuple(f"x{i}" for i in range(len(names))):
+            estimator.feature_names_in_ = np.array(names, dtype=object)
+        estimator._learned()
+        return estimator
+
+    @property
+    def selection_(self) -> Selection | None:
+        """What the folds chose and measured; None if they measured nothing, or of a loaded model."""
+        return self.model_.selection
+
+    @property
+    def gain_(self) -> float | None:
+        """How much the memory improves the metric on held-out rows, in percent of the base's; None if not measured."""
+        measured = self.model_.measured
+        return None if measured is None else measured["gain_percent"]
+
+    @property
+    def notes_(self) -> tuple[str, ...]:
+        """Sentences on what was found in the training rows."""
+        return self.model_.notes
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an unfitted copy; a fitted base stays as it is, which scikit-learn's own clone would unfit."""
+        return type(self)(**self.get_params(deep=False))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _learned(self) -> None:
+        """Set what a task has beyond the model."""
+
+    def _checked(self, X: Any, y: Any) -> tuple[Any, tuple[Any, NDArray[Any]]]:
+        """Return the features, and the target with what it was given as."""
+        given = y
+        if frames.is_frame(X):
+            if y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            validate_data(self, X, skip_check_array=True)
+            X = self._named(X)
+            y = column_or_1d(y, warn=True)
+            if y.dtype.kind == "f":
+                assert_all_finite(y, input_name="y")
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype="numeric",
+                ensure_all_finite="allow-nan",
+                ensure_min_samples=2,
+                y_numeric=self._task is Task.REGRESSION,
+            )
+        if self._task is Task.CLASSIFICATION:
+            check_classification_targets(y)
+        return X, (given, y)
+
+    def _table(self, X: Any) -> Any:
+        """Return features to predict as a frame with the model's columns."""
+        check_is_fitted(self)
+        if frames.is_frame(X):
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return self._named(X)
+        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite="allow-nan")
+        names = getattr(self, "feature_names_in_", None)
+        return frames.to_rows(X, None if names is None else names.tolist()).table
+
+    def _named(self, X: Any) -> Any:
+        """Return a frame whose columns have names: where they had none, or numbers, those of an array."""
+        if hasattr(self, "feature_names_in_"):
+            return X
+        return frames.to_rows(X).table.rename_columns([f"x{i}" for i in range(self.n_features_in_)])
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _options(self) -> MemoryOptions:
+        return MemoryOptions(
+            n_neighbors=self.n_neighbors,
+            bandwidth=self.bandwidth,
+            is_relative=self.relative_bandwidth,
+            shrinkage=self.shrinkage,
+            temperature=self.temperature,
+            space=self.representation,
+            encoder=cast(Any, self.encoder),  # another name is refused when it is trained
+            n_members=self.n_members,
+            objective=self.metric,
+            effort=self.effort,
+            n_folds=self.n_folds,
+            most_cells=self.max_cells,
+            threads=self.threads,
+        )
+
+
+class ResMemRegressor(RegressorMixin, _ResMem):  # type: ignore[misc]
+    """A regression model with a memory of its residuals (ResMem, Yang et al. 2023).
+
+    Args:
+        base: what is fitted first: "auto", a name ("boosting", "linear", "mlp", "lightgbm", …), a list of names; or a
+            fitted estimator or pipeline of scikit-learn's, or a fitted booster of LightGBM, XGBoost or CatBoost, which
+            is taken as it is: then give `fit` rows that it was not trained on.
+        base_params: parameters of the bases by name.
+        effort: how long to look for the best memory: "quick", "default" or "high".
+        representation: where distances are taken: "features", "sensitivity", "model", "learned" or "column:NAME"; None
+            leaves this and the following settings to the folds.
+        encoder: of a learned representation: "diagonal", "linear", "mlp" or "periodic".
+        n_neighbors: k.
+        bandwidth: h of the kernel.
+        relative_bandwidth: whether `bandwidth` is a fraction of the distance to the k-th neighbour.
+        shrinkage: γ, how much of the correction is added; 0 switches the memory off.
+        temperature: T of a classifier's probabilities.
+        n_members: how many corrected models may share the prediction.
+        n_folds: how many folds choose and measure; 0 for none, and then every setting must be given.
+        metric: that is chosen by: "rmse" or "mae"; "log_loss" or "accuracy".
+        max_cells: how many cells a memory may have; None for any number.
+        categories: names of columns of numbers that are categories.
+        random_state: seed of every random step.
+        threads: how many may be used; 0 for one per core. With 1 the same data give the same model.
+
+    Attributes:
+        model_: the fitted `Model`.
+        gain_: how much the memory improves the metric on held-out rows, in percent; None if nothing was measured.
+        selection_: what the folds chose and measured.
+        notes_: sentences on what was found in the training rows.
+        n_features_in_, feature_names_in_: the columns of `X`.
+    """
+
+    _task = Task.REGRESSION
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Return [n] predicted numbers."""
+        table = self._table(X)
+        with _as_value_errors():
+            return self.model_.predict(table, threads=self.threads)[:, 0]
+
+
+class ResMemClassifier(ClassifierMixin, _ResMem):  # type: ignore[misc]
+    """A classifier with a memory of its residuals (ResMem, Yang et al. 2023).
+
+    Parameters and attributes are those of `ResMemRegressor`; `classes_` are the class labels, sorted.
+    """
+
+    _task = Task.CLASSIFICATION
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return [n] the most probable class of each row."""
+        winners = self.predict_proba(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[winners]
+        return labels
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return [n, classes] probabilities, in the order of `classes_`."""
+        table = self._table(X)
+        with _as_value_errors():
+            return self.model_.predict(table, threads=self.threads)
+
+    def _learned(self) -> None:
+        self.classes_ = self.model_.classes
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """Raise what is wrong with data and parameters as ValueError, as scikit-learn's users expect it."""
+    try:
+        yield
+    except (DataError, UsageError) as error:
+        options = re.sub(r"--([a-z-]+)", lambda found: _parameter(found[1]), str(error))
+        raise ValueError(options) from error
+
+
+def _parameter(option: str) -> str:
+    return _PARAMETERS.get(option, option.replace("-", "_"))
+
+
+def _refuse_one_class(y: NDArray[Any]) -> None:
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(f"y has one class only ({', '.join(map(str, classes))}): give rows of at least two classes")
+
+
+def _name_of(y: Any) -> str:
+    """Return the name that the target was given with, if it has one."""
+    name = getattr(y, "name", None)
+    return name if isinstance(name, str) and name else _TARGET
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """Return a name that no column has."""
+    while name in taken:
+        name += "_"
+    return name

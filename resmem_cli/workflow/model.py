@@ -1,0 +1,264 @@
+"""A fitted model in memory: all that a model directory holds, and all that the commands do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data import encoding, frames
+from resmem_cli.data.inference import Roles
+from resmem_cli.data.kinds import Floats
+from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Schema, Task
+from resmem_cli.errors import UsageError
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.choosing.selection import Selection
+from resmem_cli.model.explanation import usual_distances
+from resmem_cli.store import description, erasing, locking, ownership, reading, writing
+from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
+from resmem_cli.workflow import adopt_base, change, explain, fit_base, fit_residual, labelled, measured
+from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow.adopt_base import FromObject
+from resmem_cli.workflow.change import Changed
+from resmem_cli.workflow.explain import Explained
+from resmem_cli.workflow.fit_base import BaseOptions
+from resmem_cli.workflow.inputs import InMemory
+from resmem_cli.workflow.scoring import ScoreOptions, Scorer
+
+
+class Model:
+    """A fitted model: bases, their memory, and how to read rows for it.
+
+    Made by `Model.fit` or `load`. `X` is an [n, d] array whose columns are the model's in order, or a frame: a
+    DataFrame of pandas or polars, or a table of Arrow, with the model's columns by name. `threads` is how many a
+    method may use, 0 for one per core.
+
+    Attributes:
+        notes: sentences on what was found in the training rows.
+        selection: what the folds chose and measured; None of a loaded model, or if nothing was measured.
+    """
+
+    def __init__(self, stored: StoredModel, rows: MemoryRows | None, trained: TrainedRows | None) -> None:
+        """Take what a directory holds; without `rows` and `trained` those are read from it when they are needed."""
+        self._stored, self._rows, self._trained = stored, rows, trained
+        self._directory: Path | None = None
+        self.notes: tuple[str, ...] = ()
+        self.selection: Selection | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Rows,
+        roles: Roles,
+        base: BaseOptions | FromObject,
+        options: MemoryOptions,
+        *,
+        seed: int = 0,
+    ) -> Model:
+        """Fit bases (or take one over), and a memory of the same labelled rows.
+
+        Raises:
+            DataError, UsageError: as `fit_base` and `fit_residual`.
+        """
+        with threading.limited(options.threads) as threads:
+            if isinstance(base, FromObject):
+                stored, trained, summary = adopt_base.adopt([rows], roles, base, seed=seed)
+            else:
+                stored, trained, summary = fit_base.fit([rows], roles, base)
+            known = labelled.read(InMemory(rows), stored.schema)
+            resmem, kept, fitted = fit_residual.fit(known, None, stored, trained.hashes, options, threads=threads)
+        folds = description.folds_json(fitted.selection)
+        model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
+        model.notes, model.selection = summary.notes, fitted.selection
+        return model
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Model:
+        """Load a model that the commands or `save` have written.
+
+        Raises:
+            ModelError: it is missing, stale or damaged, or has no memory yet.
+        """
+        model = cls(reading.load(Path(directory)), None, None)
+        model._directory = Path(directory)
+        return model
+
+    def save(self, directory: Path | str) -> None:
+        """Write the model to a directory, which the commands read; a model that is there is replaced.
+
+        Raises:
+            OutputError: the directory cannot be written, or another writer is at work.
+            UsageError: the directory holds other things than a model.
+        """
+        path = Path(directory)
+        stored, rows, trained = self._complete()
+        ownership.refuse_foreign(path)
+        with locking.alone(path, wait=False, create=True):
+            base_id = writing.save_base(path, stored.base, trained)
+            writing.save_memory(path, base_id, stored.resmem, rows, objective=stored.objective, folds=stored.folds)
+
+    @property
+    def schema(self) -> Schema:
+        """How the model reads rows."""
+        return self._stored.base.schema
+
+    @property
+    def measured(self) -> dict[str, Any] | None:
+        """What the folds measured, as `fit-residual --json` says it; None if nothing was measured."""
+        folds: Mapping[str, Any] = self._stored.folds
+        return measured.measured(folds, self._stored.objective) if folds else None
+
+    @property
+    def uses_memory(self) -> bool:
+        """Whether a prediction can differ from the first base's."""
+        return self._stored.resmem.uses_memory
+
+    def score(self, batches: Iterable[Any], options: ScoreOptions | None = None) -> Iterator[Any]:
+        """Yield for every Arrow record batch the batch with the model's predictions beside its columns.
+
+        It depends on the batch alone, so that any engine may call it for any part of a table.
+
+        Raises:
+            DataError: a batch does not fit the schema.
+            UsageError: intervals cannot be made, or an added column has a name that is there already.
+        """
+        scorer = Scorer.of(self._stored.base, self._stored.resmem, options or ScoreOptions())
+        layout = scorer.layout(typed=True)
+        for batch in batches:
+            table, _ = scorer.score(frames.from_batch(batch), layout)
+            yield from table.combine_chunks().to_batches()
+
+    def predict(self, X: Any, *, threads: int = 0, base_only: bool = False) -> Floats:
+        """Return [n, 1] predicted numbers, or [n, classes] probabilities; of the first base alone if that is asked.
+
+        Raises:
+            DataError: the rows do not fit the schema.
+        """
+        with threading.limited(threads) as count:
+            prediction = self._stored.resmem.predict(self._encoded(X), threads=count)
+        return prediction.base if base_only else prediction.resmem
+
+    def predict_interval(self, X: Any, coverage: float = 0.9, *, threads: int = 0) -> NDArray[Any]:
+        """Return [n, 2] lower and upper ends of prediction intervals, or [n, classes] which are in prediction sets.
+
+        Args:
+            X: the rows.
+            coverage: the share of new rows whose target is to lie within, between 0 and 1.
+            threads: how many may be used.
+
+        Raises:
+            DataError: the rows do not fit the schema.
+            UsageError: no rows were held out when the model was fitted, or too few for this coverage.
+        """
+        resmem = self._stored.resmem
+        with threading.limited(threads) as count:
+            prediction = resmem.predict(self._encoded(X), threads=count, with_place=True)
+        ends = resmem.interval(prediction, coverage)
+        return np.column_stack(ends) if isinstance(ends, tuple) else ends
+
+    def explain(self, X: Any, *, top: int = 10, threads: int = 0) -> list[Explained]:
+        """Return why each row is predicted as it is: the remembered rows that moved it most.
+
+        Raises:
+            DataError: the rows do not fit the schema.
+        """
+        stored, rows, _ = self._complete()
+        resmem = stored.resmem
+        names = RowNames(tuple(m.memory.contents.cells for m in resmem.members if m.memory.contents), rows.ids)
+        with threading.limited(threads) as count:
+            usual = usual_distances(resmem.members[0].memory, threads=count)
+            every, explained = self._rows_of(X), list[Explained]()
+            for start in range(0, len(every), explain.ROWS_AT_ONCE):
+                positions = np.arange(start, min(start + explain.ROWS_AT_ONCE, len(every)))
+                numbers = (positions + 1).tolist()
+                explained += explain.explain_rows(
+                    every.take(positions), stored, names, usual, numbers=numbers, top=top, threads=count
+                )
+        return explained
+
+    def remember(self, rows: Rows, *, threads: int = 0) -> Changed:
+        """Add labelled rows to the memory; where rows have ids, those replace remembered rows of the same id.
+
+        Raises:
+            DataError: the rows do not fit the schema.
+        """
+        stored, known, trained = self._complete()
+        given = labelled.read(InMemory(rows), self.schema)
+        with threading.limited(threads) as count:
+            resmem, kept, changed = change.with_rows(stored, known, given, threads=count)
+        self._keep(stored._replace(resmem=resmem), kept, trained)
+        return changed
+
+    def forget(self, *, ids: Sequence[str] = (), rows: Rows | None = None, threads: int = 0) -> Changed:
+        """Remove rows from the memory and from all that is known of the rows that trained the base.
+
+        Args:
+            ids: of the rows.
+            rows: or the labelled rows themselves.
+            threads: how many may be used.
+
+        Raises:
+            DataError: none of them is remembered.
+            UsageError: rows have no ids, or nothing else is remembered.
+        """
+        stored, known, trained = self._complete()
+        if ids and known.ids is None:
+            raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
+        source = None if rows is None else InMemory(rows)
+        meant = change.find(self.schema, known, trained, ids=ids, rows=source)
+        with threading.limited(threads) as count:
+            resmem, left, changed = change.without_rows(stored, known, meant, threads=count)
+        base, trained = erasing.forgotten(
+            stored.base, trained, meant.trained, gone=known.take(meant.remembered), left=left
+        )
+        self._keep(stored._replace(base=base, resmem=resmem), left, trained)
+        return changed
+
+    def labelled_rows(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Rows:
+        """Return labelled rows as the model reads them.
+
+        Raises:
+            UsageError: ids or weights are given and the model was fitted without, or the other way round.
+        """
+        schema = self.schema
+        for what, values, name in (("ids", ids, schema.id_column), ("weights", sample_weight, schema.weight_column)):
+            if (values is None) != (name is None):
+                given, other = ("with", "without") if name else ("without", "with")
+                raise UsageError(
+                    f"the model was fitted {given} {what}, and these rows come {other}", f"fit {other} them"
+                )
+        more = {schema.target.name: y, schema.id_column: ids, schema.weight_column: sample_weight}
+        return frames.to_rows(X, schema.names, {name: values for name, values in more.items() if name is not None})
+
+    @cached_property
+    def classes(self) -> NDArray[Any]:
+        """[classes] the class labels, sorted; empty of a regression."""
+        target = self.schema.target
+        return np.array(target.labels.to_pylist()) if target.task is Task.CLASSIFICATION else np.empty(0)
+
+    def _rows_of(self, X: Any) -> Rows:
+        return frames.to_rows(X, self.schema.names)
+
+    def _encoded(self, X: Any) -> Floats:
+        return encoding.encode(self._rows_of(X), self.schema)[0]
+
+    def _complete(self) -> tuple[StoredModel, MemoryRows, TrainedRows]:
+        """Return the model with what is kept of its rows, which is read now if it was loaded without."""
+        if self._rows is not None and self._trained is not None:
+            return self._stored, self._rows, self._trained
+        if self._directory is None:
+            raise ValueError("a model that was not loaded has its rows")
+        with locking.alone(self._directory, wait=True):
+            stored, rows = reading.load_for_change(self._directory)
+            trained = reading.trained_rows(self._directory)
+        self._keep(stored, rows, trained)
+        return stored, rows, trained
+
+    def _keep(self, stored: StoredModel, rows: MemoryRows, trained: TrainedRows) -> None:
+        self._stored, self._rows, self._trained = stored, rows, trained

@@ -1,0 +1,172 @@
+"""What Python saves the commands score to the same digits, and the other way round: of every kind of base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from resmem_cli import ResMemClassifier, ResMemRegressor, load
+from resmem_cli.cli.main import main
+from resmem_cli.model.bases import ESTIMATORS
+from tests.model.examples import QUICK as PARAMS
+from tests.model.examples import skip_if_absent
+
+FAST: dict[str, Any] = {"effort": "quick", "n_folds": 2, "threads": 1}
+
+
+def frame(n: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "kind": rng.choice(["red", "green"], n)})
+    value = X["a"] + np.sin(3 * X["b"]) + (X["kind"] == "red")
+    return X.assign(y=np.abs(value), size=np.where(value > 0.5, "large", "small"), id=[f"r{i}" for i in range(n)])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Training rows, and rows to predict without a target."""
+    pq.write_table(pa.Table.from_pandas(frame(200), preserve_index=False), tmp_path / "train.parquet")
+    new = frame(60, seed=1).drop(columns=["y", "size"])
+    pq.write_table(pa.Table.from_pandas(new, preserve_index=False), tmp_path / "new.parquet")
+    return tmp_path
+
+
+def command(*words: object) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def predicted(model: Path, rows: Path, *options: str) -> pd.DataFrame:
+    command("predict", rows, "--model", model, "--output", rows.parent / "out.parquet", "--threads", 1, *options)
+    return pq.read_table(rows.parent / "out.parquet").to_pandas()
+
+
+FEATURES = ["a", "b", "kind"]
+TRAIN = frame(200)
+NEW = frame(60, seed=1)[FEATURES]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("target", ["y", "size"])
+def test_the_commands_score_what_python_has_saved(name, target, files):
+    skip_if_absent(name)
+    if name == "poisson" and target == "size":
+        pytest.skip("poisson is for numbers")
+    kind = ResMemRegressor if target == "y" else ResMemClassifier
+    model = kind(name, base_params=PARAMS[name], **FAST).fit(TRAIN[FEATURES], TRAIN[target])
+    model.save(files / "model")
+    command("verify", "--model", files / "model")
+    out = predicted(files / "model", files / "new.parquet", *(["--probabilities"] if target == "size" else []))
+    np.testing.assert_array_equal(out["prediction"], model.predict(NEW))
+    if target == "size":
+        np.testing.assert_array_equal(out[["probability_large", "probability_small"]], model.predict_proba(NEW))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_python_scores_what_the_commands_have_saved(name, files):
+    skip_if_absent(name)
+    params = [word for key, value in PARAMS[name].items() for word in ("--param", f"{key}={_word(value)}")]
+    where = ("--model", files / "model", "--threads", 1)
+    drop = ("--target", "y", "--drop", "size", "--id", "id")
+    command("fit-base", files / "train.parquet", *drop, "--estimator", name, *params, *where)
+    command("fit-residual", files / "train.parquet", *where, "--effort", "quick", "--folds", 2)
+    out = predicted(files / "model", files / "new.parquet", "--interval", "0.8")
+    model = ResMemRegressor.load(files / "model")
+    np.testing.assert_array_equal(model.predict(NEW), out["prediction"])
+    np.testing.assert_array_equal(model.predict_interval(NEW, 0.8), out[["lower", "upper"]])
+    np.testing.assert_array_equal(load(files / "model").predict(NEW, base_only=True)[:, 0], out["prediction_base"])
+
+
+def _word(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize("name", ["linear", "boosting"])
+def test_both_doors_fit_the_same_model(name, files):
+    where = ("--model", files / "model", "--threads", 1)
+    drop = ("--target", "y", "--drop", "size", "--drop", "id")
+    command("fit-base", files / "train.parquet", *drop, "--estimator", name, *where)
+    command("fit-residual", files / "train.parquet", *where, "--effort", "quick", "--folds", 2)
+    model = ResMemRegressor(name, **FAST).fit(TRAIN[FEATURES], TRAIN["y"])
+    np.testing.assert_array_equal(model.predict(NEW), predicted(files / "model", files / "new.parquet")["prediction"])
+
+
+@pytest.mark.parametrize("door", ["python", "commands"])
+def test_rows_are_remembered_and_forgotten_through_either_door(door, files):
+    ids = TRAIN["id"]
+    model = ResMemRegressor("linear", **FAST).fit(TRAIN[FEATURES][:150], TRAIN["y"][:150], ids=ids[:150])
+    model.save(files / "model")
+    pq.write_table(pa.Table.from_pandas(TRAIN[150:].drop(columns="size"), preserve_index=False), files / "more.parquet")
+    if door == "python":
+        opened = ResMemRegressor.load(files / "model")
+        opened.remember(TRAIN[FEATURES][150:], TRAIN["y"][150:], ids=ids[150:])
+        opened.forget(ids=["r3", "r4"])
+        opened.save(files / "model")
+    else:
+        command("remember", files / "more.parquet", "--model", files / "model", "--threads", 1)
+        command("forget", "--ids", "r3,r4", "--model", files / "model", "--threads", 1)
+    command("verify", "--model", files / "model")
+    model.remember(TRAIN[FEATURES][150:], TRAIN["y"][150:], ids=ids[150:])
+    assert model.forget(ids=["r3", "r4"]).n_rows == 198
+    new = pq.read_table(files / "new.parquet").to_pandas()
+    out = predicted(files / "model", files / "new.parquet")
+    np.testing.assert_array_equal(out["prediction"], model.predict(new[FEATURES]))
+    assert b"r3" not in b"".join(path.read_bytes() for path in (files / "model").rglob("rows.npz"))
+
+
+def test_a_fitted_pipeline_of_scikit_learn_is_the_base(files):
+    encode = make_column_transformer((OneHotEncoder(), ["kind"]), (StandardScaler(), ["a", "b"]))
+    base = make_pipeline(encode, Ridge()).fit(TRAIN[FEATURES], TRAIN["y"])
+    model = ResMemRegressor(base, **FAST).fit(TRAIN[FEATURES], TRAIN["y"])
+    model.save(files / "model")
+    out = predicted(files / "model", files / "new.parquet")
+    np.testing.assert_allclose(out["prediction_base"], base.predict(NEW))
+    np.testing.assert_array_equal(out["prediction"], model.predict(NEW))
+
+
+def test_a_fitted_classifier_of_scikit_learn_is_the_base(files):
+    base = LogisticRegression().fit(TRAIN[["a", "b"]], TRAIN["size"])
+    model = ResMemClassifier(base, **FAST).fit(TRAIN[FEATURES], TRAIN["size"])
+    model.save(files / "model")
+    out = predicted(files / "model", files / "new.parquet", "--probabilities")
+    np.testing.assert_array_equal(out["probability_large"], model.predict_proba(NEW)[:, 0])
+    before = load(files / "model").predict(NEW, base_only=True)
+    np.testing.assert_allclose(before, base.predict_proba(NEW[["a", "b"]]))
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost", "catboost"])
+@pytest.mark.parametrize("wrapped", [True, False], ids=["estimator", "booster"])
+def test_a_fitted_booster_is_the_base(library, wrapped, files):
+    pytest.importorskip(library)
+    X, new = TRAIN[["a", "b"]], NEW[["a", "b"]]
+    fitted = _booster(library).fit(X, TRAIN["y"])
+    inner = {"lightgbm": lambda: fitted.booster_, "xgboost": lambda: fitted.get_booster(), "catboost": lambda: fitted}  # noqa: PLW0108 - one of them has it
+    model = ResMemRegressor(fitted if wrapped else inner[library](), **FAST).fit(X, TRAIN["y"])
+    model.save(files / "model")
+    out = predicted(files / "model", files / "new.parquet")
+    np.testing.assert_allclose(out["prediction_base"], fitted.predict(new), rtol=1e-6)
+    np.testing.assert_array_equal(out["prediction"], model.predict(new))
+
+
+def _booster(library: str) -> Any:
+    if library == "lightgbm":
+        import lightgbm
+
+        return lightgbm.LGBMRegressor(n_estimators=10, verbose=-1, n_jobs=1)
+    if library == "xgboost":
+        import xgboost
+
+        return xgboost.XGBRegressor(n_estimators=10, n_jobs=1)
+    import catboost
+
+    return catboost.CatBoostRegressor(
+        n_estimators=10, verbose=False, allow_writing_files=False, allow_const_label=True, thread_count=1
+    )
