@@ -27,8 +27,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"resmem {__version__}")
         raise typer.Exit
 
@@ -48,12 +48,14 @@ def _root(
 
 def show_help(
     context: typer.Context,
-    command: Annotated[str | None, typer.Argument(metavar="COMMAND", help="Of this one; of all if not given.")] = None,
+    command: Annotated[
+        str | None, typer.Argument(metavar="COMMAND", help="The command; all commands if not given.")
+    ] = None,
 ) -> None:
-    """Show what a command does, as COMMAND --help does."""
-    commands = context.find_root()
+    """Show the help of a command, as COMMAND --help does."""
+    root = context.find_root()
     if command is None:
-        print(commands.get_help())
+        print(root.get_help())
         return
     app([command, "--help"], prog_name="resmem", standalone_mode=False)
 

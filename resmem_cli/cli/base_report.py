@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 # Those that can be fitted, for completion and help, which must not load them.
 ESTIMATORS = {
-    "auto": "boosting,linear, and poisson where no number is negative; of more than 10 classes linear alone",
-    "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping",
-    "poisson": "boosting of numbers that are never negative, whose effects multiply",
+    "auto": "boosting,linear; also poisson if no target is negative; with more than 10 classes linear alone",
+    "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping (--param bags=1 for 1)",
+    "poisson": "boosting with Poisson loss and log link, for targets that are never negative",
     "lightgbm": "LightGBM with early stopping",
     "xgboost": "XGBoost with early stopping",
     "catboost": "CatBoost with early stopping",
     "linear": "ridge or logistic regression",
-    "mlp": "a network with early stopping",
-    "constant": "the mean, or the class frequencies",
+    "mlp": "a neural network with early stopping",
+    "constant": "the mean or the class frequencies",
 }
 _IMPORTED = {
-    "onnx": "a network or pipeline exported to ONNX (--import)",
-    "sklearn": "an estimator or pipeline of scikit-learn (--import)",
+    "onnx": "a neural network or pipeline exported to ONNX (--import)",
+    "sklearn": "a scikit-learn estimator or pipeline (--import)",
 }
 
 

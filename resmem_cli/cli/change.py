@@ -29,9 +29,9 @@ def remember(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Add labelled rows to the memory: what the base leaves unexplained of them, without fitting anything again.
+    """Add the residuals of labelled rows to the memory, without fitting anything again.
 
-    Where rows have ids, those replace remembered rows of the same id.
+    A row with the id of a remembered row replaces it.
     """
     source = options.input_of(inputs, input_format, delimiter)
 
@@ -61,7 +61,7 @@ def forget(
         list[str] | None,
         typer.Argument(
             metavar="INPUT...",
-            help="Rows to forget, found again by their ids or, where rows have none, by what is in them.",
+            help="Rows to forget, matched by their ids or, where rows have none, by their values.",
         ),
     ] = None,
     ids: Annotated[
@@ -75,7 +75,7 @@ def forget(
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="Of INPUT, only the rows that have this value in this column; repeated, that have them all.",
+            help="Only the rows of INPUT with this value in this column; if repeated, rows that match all.",
         ),
     ] = None,
     threads: options.Threads = 0,
@@ -88,7 +88,7 @@ def forget(
 ) -> None:
     """Erase rows from the memory, and every trace of them from the model directory.
 
-    What the base, scales and encoders learned from them stays until both are fitted again.
+    What the base, the scaling and the encoders learned from them stays until base and memory are fitted again.
     """
     if (ids is None) == (not inputs):
         raise typer.BadParameter("give either --ids, or the rows themselves", param_hint="'--ids'")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def evaluate(
     inputs: options.Inputs,
     model: options.Model,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     interval: options.Interval = None,
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
@@ -25,7 +25,7 @@ def evaluate(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Compare the base and the whole on labelled rows: every metric, the gain, and its 95 % interval."""
+    """Compare the base with and without the memory on labelled rows: metrics, gains and their 95 % intervals."""
     source = options.input_of(inputs, input_format, delimiter)
 
     from resmem_cli.workflow.evaluate import evaluate as run

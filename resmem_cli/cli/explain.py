@@ -24,16 +24,16 @@ def explain(
     model: options.Model,
     rows: Annotated[
         str | None,
-        typer.Option(metavar="N,M,...", help="The numbers of the rows to explain, from 1; all if not given."),
+        typer.Option(metavar="N,M,...", help="Numbers of the rows to explain, counted from 1; all if not given."),
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="How many neighbours to list per row.")] = 10,
+    top: Annotated[int, typer.Option(min=0, help="Number of neighbours to list per row.")] = 10,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The output file; - is standard output.")
     ] = "-",
     output_format: Annotated[
         Format | None,
         typer.Option(
-            help="jsonl: a line per row. csv and others: a line per row and neighbour. On a terminal: a table."
+            help="jsonl: one record per row; other formats: one per row and neighbour. On a terminal: a table."
         ),
     ] = None,
     threads: options.Threads = 0,
@@ -42,7 +42,7 @@ def explain(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Say why rows are predicted as they are: the remembered rows that moved each prediction, and by how much."""
+    """Explain predictions: the remembered rows that moved each of them, and by how much."""
     source = options.input_of(inputs, input_format, delimiter)
     numbers = None if rows is None else _numbers(rows)
     options.refuse_terminal(output, output_format)

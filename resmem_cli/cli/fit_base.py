@@ -40,18 +40,13 @@ def fit_base(
     inputs: options.Inputs,
     target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.")],
     model: options.Model,
-    task: Annotated[TaskName, typer.Option(help="What the target is; auto tells it from its values.")] = TaskName.AUTO,
+    task: Annotated[TaskName, typer.Option(help="Kind of target; auto infers it from its values.")] = TaskName.AUTO,
     estimator: Annotated[
         str,
         typer.Option(
             metavar="NAME,...|auto",
             autocompletion=_estimators,
-            help="boosting: the mean of 3 histogram gradient boostings (--param bags=1 for one). poisson: the same of "
-            "numbers that are never negative, whose effects multiply. lightgbm, xgboost, catboost: those libraries, "
-            "where they are installed. linear: ridge or logistic regression. mlp: a network with early stopping. "
-            "constant: the mean or the class frequencies. Of several, the one that is best on a held-out fifth is the "
-            "base, and fit-residual may use the others as well. auto: boosting,linear, and poisson where no number is "
-            "negative; of more than 10 classes linear alone.",
+            help="Base models to fit (see --list-estimators). Of several, the best on held-out rows is the base.",
         ),
     ] = "auto",
     list_estimators: Annotated[
@@ -60,7 +55,7 @@ def fit_base(
             "--list-estimators",
             is_eager=True,
             callback=_list_estimators,
-            help="Show the estimators, which are installed, and how to install the others.",
+            help="List the estimators, which of them are installed, and how to install the others.",
         ),
     ] = False,
     param: Annotated[
@@ -68,29 +63,30 @@ def fit_base(
         typer.Option(
             "--param",
             metavar="NAME=VALUE",
-            help="A parameter of the estimators' own, for each that has it; may be repeated.",
+            help="A hyperparameter, set in every estimator that has it; may be repeated.",
         ),
     ] = None,
     predictions: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The base is another model, whose predicted numbers this column holds."),
+        typer.Option(
+            metavar="COLUMN", help="The base is another model (regression), whose predictions are this column."
+        ),
     ] = None,
     probabilities: Annotated[
         str | None,
         typer.Option(
             metavar="PREFIX|COLUMN,...",
-            help="The base is another model, whose probabilities are in these columns: one per class, one column of "
-            "lists, or of two classes that of the second. A prefix is followed by the class.",
+            help="The same for classification: a PREFIX of one column per class, column names, or one list column.",
         ),
     ] = None,
     logits: Annotated[
-        str | None, typer.Option(metavar="PREFIX|COLUMN,...", help="The same with logits, before the softmax.")
+        str | None, typer.Option(metavar="PREFIX|COLUMN,...", help="Like --probabilities, with logits.")
     ] = None,
     embedding: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="With one of the three above: the column of lists of numbers that is that model's representation.",
+            help="With one of the three options above: the list column that holds that model's embedding.",
         ),
     ] = None,
     import_file: Annotated[
@@ -98,39 +94,41 @@ def fit_base(
         typer.Option(
             "--import",
             metavar="FILE",
-            help="The base is this model: LightGBM text, XGBoost JSON or UBJ, CatBoost cbm, ONNX, or scikit-learn "
-            "saved with skops.",
+            help="The base is the model in this file: LightGBM text, XGBoost JSON or UBJ, CatBoost cbm, ONNX, or "
+            "scikit-learn saved with skops.",
         ),
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             metavar="prediction=NAME,embedding=NAME",
-            help="Which outputs of an ONNX model are which; probabilities=NAME or logits=NAME says it more exactly.",
+            help="Names of an ONNX model's outputs; probabilities=NAME or logits=NAME for a classifier.",
         ),
     ] = None,
     trust_pickle: Annotated[
         bool,
         typer.Option(
             "--trust-pickle",
-            help="Let --import load a pickle or joblib file once. A pickle runs whatever code is in it.",
+            help="Allow --import to load a pickle or joblib file. A pickle can run any code.",
         ),
     ] = False,
     features: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN,...", help="Use only these columns as features.")
     ] = None,
-    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN,...", help="Leave these columns out.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN,...", help="Do not use these columns as features.")
+    ] = None,
     category: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN,...", help="Take these columns as categories, whatever they look like."),
+        typer.Option(metavar="COLUMN,...", help="Treat these columns as categorical, whatever their values are."),
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option("--id", metavar="COLUMN", help="The column that names each row; not a feature.")
+        str | None, typer.Option("--id", metavar="COLUMN", help="The column that identifies each row; not a feature.")
     ] = None,
     weight: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column of row weights, 0 or more; not a feature.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="What every random step starts from.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
     threads: options.Threads = 0,
     wait: options.Wait = False,
     input_format: options.InputFormat = None,
@@ -139,7 +137,7 @@ def fit_base(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Learn the schema and base models from labelled rows; replaces what is there."""
+    """Fit a base model, or several, to labelled rows; replaces the base that is there."""
     source = options.input_of(inputs, input_format, delimiter)
     params = options.parameters(param)
     named = {"predictions": predictions, "probabilities": probabilities, "logits": logits}

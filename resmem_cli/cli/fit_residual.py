@@ -18,7 +18,7 @@ def _representations(incomplete: str) -> list[str]:
 
 
 class EncoderName(enum.StrEnum):
-    """What a learned representation is computed by."""
+    """The encoder of a learned representation."""
 
     AUTO = "auto"
     DIAGONAL = "diagonal"
@@ -28,7 +28,7 @@ class EncoderName(enum.StrEnum):
 
 
 class ResidualsName(enum.StrEnum):
-    """Whose residuals are remembered."""
+    """Which residuals are remembered."""
 
     AUTO = "auto"
     IN_SAMPLE = "in-sample"
@@ -36,7 +36,7 @@ class ResidualsName(enum.StrEnum):
 
 
 class MetricName(enum.StrEnum):
-    """What the folds make best."""
+    """The metric that settings are chosen by."""
 
     AUTO = "auto"
     RMSE = "rmse"
@@ -46,7 +46,7 @@ class MetricName(enum.StrEnum):
 
 
 class EffortName(enum.StrEnum):
-    """How much time choosing may take."""
+    """How many candidates are tried."""
 
     QUICK = "quick"
     DEFAULT = "default"
@@ -54,121 +54,104 @@ class EffortName(enum.StrEnum):
 
 
 class BandwidthKind(enum.StrEnum):
-    """What a bandwidth is a number of."""
+    """The unit of a bandwidth."""
 
     RELATIVE = "relative"
     ABSOLUTE = "absolute"
-
-
-Setting = Annotated[str, typer.Option(metavar="X|auto")]
 
 
 def fit_residual(
     inputs: options.Inputs,
     model: options.Model,
     neighbors: Annotated[
-        str, typer.Option(metavar="K|auto", help="How many neighbours correct a prediction.")
+        str, typer.Option(metavar="K|auto", help="Number of nearest neighbours that correct a prediction.")
     ] = "auto",
     bandwidth: Annotated[
-        str, typer.Option(metavar="H|auto", help="How fast a neighbour's weight falls with its distance d: exp(-d/H).")
+        str,
+        typer.Option(metavar="H|auto", help="Kernel bandwidth: a neighbour at distance d has the weight exp(-d/H)."),
     ] = "auto",
     bandwidth_kind: Annotated[
         BandwidthKind,
-        typer.Option(help="Whether H is a fraction of the distance to the last neighbour, or a distance."),
+        typer.Option(help="relative: H is a fraction of the distance to the k-th neighbour. absolute: a distance."),
     ] = BandwidthKind.RELATIVE,
     shrinkage: Annotated[
-        str, typer.Option(metavar="G|auto", help="How much of the correction is added; 0 is the base alone.")
+        str, typer.Option(metavar="G|auto", help="Factor of the correction; 0 is the base alone.")
     ] = "auto",
     temperature: Annotated[
-        str, typer.Option(metavar="T|auto", help="Temperature of the base's probabilities (classes only).")
+        str,
+        typer.Option(metavar="T|auto", help="Softmax temperature of the base's probabilities (classification only)."),
     ] = "auto",
     representation: Annotated[
         str,
         typer.Option(
             metavar="|".join(_REPRESENTATIONS) + "|column:NAME",
             autocompletion=_representations,
-            help="Where distances are taken. features: the columns, on one scale. sensitivity: the same, each in "
-            "proportion to how far it moves the base's prediction. model: what the base computes (a network's last "
-            "hidden layer, groups of trees, a linear model's terms). learned: an encoder trained so that neighbours "
-            "explain the residual. column:NAME: a column of lists of numbers, such as an embedding.",
+            help="Space in which neighbours are searched; column:NAME is a list column, such as an embedding.",
         ),
     ] = "auto",
     encoder: Annotated[
         EncoderName,
-        typer.Option(
-            help="Of a learned representation: a scale per input (diagonal), a linear map beside it (linear), a "
-            "network (mlp), or one that also reads waves of numbers (periodic), which those of two values have not. "
-            "auto: as --effort says; periodic only where 1 to 100 numbers have waves."
-        ),
+        typer.Option(help="Encoder of a learned representation; periodic is mlp with periodic features."),
     ] = EncoderName.AUTO,
     encoder_steps: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, help="How long an encoder is trained; --effort says otherwise.")
+        int | None, typer.Option(min=1, max=1_000_000, help="Training steps of an encoder; by default set by --effort.")
     ] = None,
     residuals: Annotated[
         ResidualsName,
-        typer.Option(
-            help="Of the base as it is (in-sample), or of bases that were fitted without the row (cross-fitted), which "
-            "leave something to remember where a base fits its own rows perfectly. auto: the latter are tried where "
-            "it does."
-        ),
+        typer.Option(help="Residuals of the fitted base (in-sample) or out-of-fold residuals (cross-fitted)."),
     ] = ResidualsName.AUTO,
     memories: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=16,
-            help="How many corrected models may share the prediction; --effort says otherwise.",
+            help="Largest number of corrected models that are averaged; by default set by --effort.",
         ),
     ] = None,
     metric: Annotated[
-        MetricName, typer.Option(help="What the folds make best. auto: rmse of numbers, log_loss of classes.")
+        MetricName, typer.Option(help="Metric to optimise. auto: rmse for regression, log_loss for classification.")
     ] = MetricName.AUTO,
     effort: Annotated[
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders, at most four memories. default: mlp and periodic encoders on the first base and "
-            "on the last, trained for 1,000 steps (fewer below 20,000 rows), at most six memories. high: linear, mlp "
-            "and periodic encoders on every base, 2,000 steps, six memories.",
+            help="How many candidates are tried; quick (seconds) trains no encoder.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Further labelled rows, which the base was not trained on: the settings are chosen by these alone, "
-            "and by a memory that holds none of them; then they are remembered too. For a base from elsewhere, whose "
-            "training rows are not known, and for rows that are held out in whole groups or in time.",
+            help="Labelled rows that the base was not trained on: they alone choose the settings, and are remembered.",
         ),
     ] = None,
     folds: Annotated[
-        int, typer.Option(min=0, max=50, help="How many folds choose the settings; 0 to choose nothing.")
+        int, typer.Option(min=0, max=50, help="Cross-validation folds that choose the settings; 0 if all are given.")
     ] = 5,
     max_cells: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="How many cells (rows of distinct representation) a memory may have: the nearest are merged until no "
-            "more are left, and it is said what that costs.",
+            help="Largest number of cells (distinct points) of a memory; the nearest are merged until it is reached.",
         ),
     ] = None,
-    m: Annotated[int, typer.Option("--M", min=2, max=128, help="Links per point of the search graph.")] = 16,
+    m: Annotated[int, typer.Option("--M", min=2, max=128, help="Links per point of the HNSW graph.")] = 16,
     ef_construction: Annotated[
-        int, typer.Option(min=8, max=4096, help="Candidates considered while building the graph.")
+        int, typer.Option(min=8, max=4096, help="Candidates considered while building the HNSW graph.")
     ] = 200,
     ef: Annotated[
         int | None,
-        typer.Option(min=1, max=1_000_000, help="Candidates considered while searching; raised until --recall holds."),
+        typer.Option(min=1, max=1_000_000, help="Candidates considered while searching; raised until --recall is met."),
     ] = None,
     recall: Annotated[
-        float, typer.Option(min=0, max=1, help="The share of true neighbours that the search must find.")
+        float, typer.Option(min=0, max=1, help="Share of the true nearest neighbours that the search must find.")
     ] = 0.99,
     threads: options.Threads = 0,
     wait: options.Wait = False,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print what the folds said of every representation.")
+        bool, typer.Option("--verbose", "-v", help="Print the held-out metric of every candidate.")
     ] = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -176,8 +159,8 @@ def fit_residual(
 ) -> None:
     """Memorise the residuals of labelled rows; replaces the memory that is there.
 
-    What is "auto" is chosen by folds of the whole procedure: also which of several bases, and the mean of which
-    corrected models. A memory that does not help is switched off.
+    Settings that are "auto" are chosen by cross-validation of the whole procedure, and so is which corrected models
+    are averaged. A memory that does not help is switched off.
     """
     source = options.input_of(inputs, input_format, delimiter)
     k = options.number_or_auto(neighbors, "--neighbors")

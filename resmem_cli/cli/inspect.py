@@ -9,7 +9,7 @@ from resmem_cli.cli import console, options
 
 
 def inspect(model: options.Model, as_json: options.AsJson = False, traceback: options.Traceback = False) -> None:
-    """Say what a model is: task, columns, bases, memories, settings, what the folds said, sizes and versions."""
+    """Describe a model: task, columns, bases, memories, settings, cross-validation results, size and versions."""
     from resmem_cli.workflow.inspect import inspect as run
 
     found = run(model)
@@ -25,7 +25,7 @@ def verify(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Check every size, hash, field and link of a model directory, that its parts fit together and that it predicts."""
+    """Check a model directory: every size, hash, field and link, that its parts fit together, and that it predicts."""
     from resmem_cli.workflow.inspect import verify as run
 
     with console.progress(quiet) as report:

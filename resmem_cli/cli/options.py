@@ -33,27 +33,27 @@ Model = Annotated[
     Path, typer.Option("--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", help="The model directory.")
 ]
 Threads = Annotated[
-    int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="How many threads; 0 is every core.")
+    int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="Number of threads; 0 uses every core.")
 ]
 InputFormat = Annotated[
-    Format | None, typer.Option("--input-format", help="The input's format, where its name does not tell.")
+    Format | None, typer.Option("--input-format", help="Format of the input; by default from its file name.")
 ]
 Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", metavar="CHAR", help="What separates the values of a CSV, if not a comma.")
+    str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a CSV input, if it is not a comma.")
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait until another resmem has written to the model, instead of giving up.")
+    bool, typer.Option("--wait", help="If another resmem is writing to the model: wait for it instead of failing.")
 ]
 Interval = Annotated[
     float | None,
     typer.Option(
         "--interval",
         metavar="LEVEL",
-        help="Intervals that hold the truth with this probability, such as 0.9; of classes, sets.",
+        help="Coverage level of prediction intervals, such as 0.9; for classification, of prediction sets.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Print the Python traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

@@ -15,23 +15,25 @@ def predict(
     inputs: options.Inputs,
     model: options.Model,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The output file; - is standard output.")
     ] = "-",
     output_format: Annotated[
-        Format | None, typer.Option(help="The output's format, where its name does not tell.")
+        Format | None, typer.Option(help="Format of the output; by default from its file name.")
     ] = None,
     output_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write every input file to a file of the same name in this directory."),
+        typer.Option(metavar="DIR", help="Write one output per input file, of the same name, in this directory."),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="With --output-dir: keep outputs that are newer than their input and the model."),
+        typer.Option(
+            "--resume", help="With --output-dir: skip inputs whose output is newer than the input and the model."
+        ),
     ] = False,
     keep: Annotated[
-        str, typer.Option(metavar="all|none|id|COLUMN,...", help="Which columns of the input to pass on.")
+        str, typer.Option(metavar="all|none|id|COLUMN,...", help="Input columns to copy to the output.")
     ] = "all",
-    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Put before the name of every added column.")] = "",
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Prefix of the names of the added columns.")] = "",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add one column probability_<class> per class.")
     ] = False,
@@ -39,22 +41,19 @@ def predict(
         bool,
         typer.Option(
             "--support",
-            help="Add distance_percentile: how far the nearest remembered row is, as the percentage of remembered rows "
-            "that are no farther from their own nearest other; near 100, a row is unlike anything remembered.",
+            help="Add distance_percentile: how far the nearest remembered row is; near 100, it is unlike all of them.",
         ),
     ] = False,
     interval: options.Interval = None,
     base_only: Annotated[bool, typer.Option("--base-only", help="Predict with the base alone.")] = False,
-    batch_rows: Annotated[
-        int, typer.Option(min=1, max=1 << 24, help="How many rows each thread has in hand.")
-    ] = 32_768,
+    batch_rows: Annotated[int, typer.Option(min=1, max=1 << 24, help="Rows per batch and thread.")] = 32_768,
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Predict rows: the input's columns, then prediction, prediction_base and, for classes, probability."""
+    """Predict rows: adds prediction, prediction_base and, for classification, probability to the input's columns."""
     source = options.input_of(inputs, input_format, delimiter)
 
     if output_dir is not None and output != "-":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def test_help_of_a_command(run: Run, command: str) -> None:
     ended = run("help", command)
     assert ended == run(command, "--help")
     assert ended.out.startswith(f"Usage: resmem {command} ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_an_option_fits_two_lines(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    options = run(command, "--help").out.split("Options:\n")[1]
+    n_lines = Counter[str]()
+    for line in options.splitlines():
+        if line.startswith("  -"):
+            name = line.split()[0]
+        n_lines[name] += line[:30].isspace() or "  " in line.strip()
+    assert len(n_lines) > 2
+    assert {name: n for name, n in n_lines.items() if n > 2} == {}
 
 
 def test_help_of_what_there_is_not(run: Run) -> None:
