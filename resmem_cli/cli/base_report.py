@@ -1,4 +1,4 @@
-"""What `resmem fit-base` says: of bases that were fitted or taken from elsewhere, and of those that there are."""
+"""What `resmem fit-base` prints of fitted and imported bases, and the list of estimators."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def describe(fitted: FittedBase, model: Path, *, is_adopted: bool, quiet: bool) 
     schema = fitted.schema
     console.say(*(f"note: {note}" for note in fitted.notes), quiet=quiet)
     kinds = ", ".join(
-        f"{sum(column.kind == kind for column in schema.columns)} {kind}"
+        f"{sum(column.kind == kind for column in schema.columns)} {console.adjective(kind)}"
         for kind in dict.fromkeys(column.kind for column in schema.columns)
     )
     if fitted.held_out:
         compared = ", ".join(
             f"{name} {value:.5g}" for name, value in zip(fitted.estimators, fitted.held_out, strict=True)
         )
-        console.say(f"{fitted.objective} of {fitted.n_held_out:,} held-out rows: {compared}", quiet=quiet)
+        console.say(f"{fitted.objective} on {fitted.n_held_out:,} held-out rows: {compared}", quiet=quiet)
     what = f" of {len(schema.target.classes)} classes" if schema.target.classes else ""
     console.say(
         f"{_how(fitted.estimators, is_adopted)} {fitted.n_rows:,} rows and {len(schema.columns)} features "
@@ -64,8 +64,9 @@ def _how(estimators: Sequence[str], is_adopted: bool) -> str:
     if not is_adopted:
         *others, last = estimators
         return f"fitted {', '.join(others)} and {last} on" if others else f"fitted {last} on"
-    whose = "the predictions in columns" if estimators[0] == "columns" else f"the {estimators[0]} model"
-    return f"took {whose} as the base, with the schema of"
+    if estimators[0] == "columns":
+        return "took the prediction columns as the base, with the schema of"
+    return f"imported the {estimators[0]} model as the base, with the schema of"
 
 
 def as_json(fitted: FittedBase) -> dict[str, object]:

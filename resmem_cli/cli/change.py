@@ -44,9 +44,9 @@ def remember(
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_repeated:
         console.say(
-            f"note: {console.count(done.n_repeated, 'row')} left out, because a later one has the same id", quiet=quiet
+            f"note: {console.count(done.n_repeated, 'row')} left out, because a later row has the same id", quiet=quiet
         )
-    replaced = f" in place of {console.count(done.n_removed, 'row')} of the same ids" if done.n_removed else ""
+    replaced = f", replacing {console.count(done.n_removed, 'row')} of the same ids" if done.n_removed else ""
     console.say(
         f"remembered {console.count(done.n_added, 'row')}{replaced}: {done.n_rows:,} now{_recall(done)} -> "
         f"{model}/memory.json",
@@ -91,13 +91,13 @@ def forget(
     What the base, the scaling and the encoders learned from them stays until base and memory are fitted again.
     """
     if (ids is None) == (not inputs):
-        raise typer.BadParameter("give either --ids, or the rows themselves", param_hint="'--ids'")
+        raise typer.BadParameter("give either --ids or INPUT", param_hint="'--ids'")
     pairs = [word.partition("=") for word in where or ()]
     for column, separator, value in pairs:
         if not separator or not column:
             raise typer.BadParameter(f"'{column}{separator}{value}' is not COLUMN=VALUE", param_hint="'--where'")
     if pairs and not inputs:
-        raise typer.BadParameter("the memory keeps no columns: give the rows with it", param_hint="'--where'")
+        raise typer.BadParameter("it needs INPUT, because the memory does not store columns", param_hint="'--where'")
     rows = None if not inputs else options.input_of(inputs, input_format, delimiter)
     named = [] if ids is None else _ids(ids)
 
@@ -116,17 +116,19 @@ def forget(
 
     console.say(*(() if rows is None else rows.told), quiet=quiet)
     if done.not_found:
-        shown = ", ".join(f"'{each}'" for each in done.not_found[:5])
+        shown = ", ".join(f"'{name}'" for name in done.not_found[:5])
         more = f" and {len(done.not_found) - 5:,} more" if len(done.not_found) > 5 else ""
-        console.say(f"note: no row is remembered of {shown}{more}", quiet=quiet)
-    console.say(
-        f"forgot {console.count(done.n_removed, 'row')}: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json",
-        quiet=quiet,
+        console.say(f"note: no row has the id {shown}{more}", quiet=quiet)
+    what = (
+        console.count(done.n_removed, "row")
+        if done.n_removed
+        else f"{console.count(done.n_trained, 'training row')} of the base, not remembered"
     )
+    console.say(f"forgot {what}: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json", quiet=quiet)
     if done.n_trained:
         console.say(
-            f"note: the base was fitted on {done.n_trained:,} of them and still knows them; to undo that, run fit-base "
-            "and fit-residual with the other rows",
+            f"note: the base was trained on {console.count(done.n_trained, 'forgotten row')} and is not changed; to "
+            "undo that, run fit-base and fit-residual without them",
             quiet=quiet,
         )
     _print_json(done, as_json=as_json)

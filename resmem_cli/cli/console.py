@@ -1,4 +1,4 @@
-"""What a person sees: sentences on standard error or, where they are the result, on standard output."""
+"""What a user reads: sentences on standard error or, if they are the result, on standard output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from resmem_cli.cli.progress import progress
 from resmem_cli.cli.sentences import sentence
 from resmem_cli.cli.tables import table
 
-__all__ = ["count", "number", "progress", "say", "table", "tell"]
+__all__ = ["adjective", "count", "number", "progress", "say", "say_left_out", "table", "tell"]
+
+_ADJECTIVES = {"number": "numeric", "category": "categorical"}
 
 
 def say(*lines: str, quiet: bool) -> None:
@@ -26,7 +28,7 @@ def tell(*lines: str) -> None:
 
 
 def number(value: float) -> str:
-    """Return a figure with five significant digits, or a dash if it is not known."""
+    """Return a number with five significant digits, or a dash for NaN."""
     return "-" if math.isnan(value) else f"{value:.5g}"
 
 
@@ -35,10 +37,14 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
+def adjective(kind: str) -> str:
+    """Return what columns of a kind are called: numeric, categorical; the others by their kind."""
+    return _ADJECTIVES.get(kind, kind)
+
+
 def say_left_out(n_dropped: int, n_unknown_class: int, *, quiet: bool) -> None:
-    """Say how many labelled rows do not count, and why."""
+    """Say how many rows are left out for want of a target or weight, or for a class that training did not have."""
     if n_dropped:
-        say(f"note: {n_dropped:,} rows have no target (or no weight) and are left out", quiet=quiet)
+        say(f"note: {count(n_dropped, 'row')} without a target (or weight) left out", quiet=quiet)
     if n_unknown_class:
-        are = "is" if n_unknown_class == 1 else "are"
-        say(f"note: {count(n_unknown_class, 'row')} of a class that training did not have {are} left out", quiet=quiet)
+        say(f"note: {count(n_unknown_class, 'row')} of a class not in the training data left out", quiet=quiet)

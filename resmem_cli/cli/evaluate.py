@@ -37,8 +37,8 @@ def evaluate(
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_seen:
         console.say(
-            f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal rows that the model was fitted on, which "
-            "flatters it; evaluate on rows that it has not seen",
+            f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal training rows, so the metrics are too "
+            "optimistic; evaluate on rows that the model was not trained on",
             quiet=quiet,
         )
     if as_json:
@@ -62,9 +62,9 @@ def _print_table(done: Evaluation) -> None:
     console.table(("metric", "base", "resmem", "gain", "gain %", "95 % interval"), rows)
     console.tell("", f"{done.n_rows:,} rows. {done.verdict}")
     if done.intervals is not None:
-        found = done.intervals
-        size = "mean width" if done.task == "regression" else "classes in a set on average:"
+        intervals = done.intervals
+        what, size = ("intervals", "width") if done.task == "regression" else ("sets", "number of classes")
         console.tell(
-            f"Intervals of {100 * found.level:g} % hold the truth of {100 * found.coverage:.1f} % of the rows, "
-            f"{size} {console.number(found.size)}."
+            f"Prediction {what} of level {100 * intervals.level:g} % cover {100 * intervals.coverage:.1f} % of the "
+            f"rows; mean {size} {console.number(intervals.size)}."
         )

@@ -102,13 +102,11 @@ def _print(each: Explained) -> None:
     what = "prediction" if each.label is None else f"probability of {each.label}"
     console.tell(
         f"{name}: {what} {console.number(each.prediction)} = base {console.number(each.base)} "
-        f"{each.correction:+.5g} of {len(each.neighbors) + each.n_others} neighbours"
-        + (f" {each.adjustment:+.5g} of other bases, temperatures and bounds" if abs(each.adjustment) > 1e-9 else "")
+        f"{each.correction:+.5g} from {len(each.neighbors) + each.n_others} neighbours"
+        + (f" {each.adjustment:+.5g} from other bases, temperature and clipping" if abs(each.adjustment) > 1e-9 else "")
     )
-    far = " - unlike anything remembered" if each.percentile > _FAR else ""
-    console.tell(
-        f"the nearest memory is farther than {each.percentile:.0f} % of the memories are from their nearest{far}", ""
-    )
+    far = ": unlike all remembered rows" if each.percentile > _FAR else ""
+    console.tell(f"nearest remembered row at distance percentile {each.percentile:.0f}{far}", "")
     several = len({neighbor.memory for neighbor in each.neighbors}) > 1
     rows = [
         (

@@ -144,7 +144,7 @@ def fit_base(
     origin = _origin(named, embedding, import_file, output, trust_pickle)
     if origin is not None and (estimator != "auto" or params):
         raise typer.BadParameter(
-            "a base from elsewhere is not fitted: leave --estimator and --param out", param_hint="'--estimator'"
+            "an imported base is not fitted: leave --estimator and --param out", param_hint="'--estimator'"
         )
 
     from resmem_cli.data.inference import Roles
@@ -181,10 +181,12 @@ def _origin(
     chosen = [form for form, columns in named.items() if columns is not None]
     if len(chosen) + (file is not None) > 1:
         several = [f"--{form}" for form in chosen] + ["--import"] * (file is not None)
-        raise typer.BadParameter(f"{' and '.join(several)} exclude each other: name one base", param_hint="'--import'")
+        raise typer.BadParameter(
+            f"{' and '.join(several)} exclude each other: choose one base", param_hint="'--import'"
+        )
     if embedding is not None and not chosen:
         raise typer.BadParameter(
-            "say with it what the model predicts: --predictions, --probabilities or --logits",
+            "it needs --predictions, --probabilities or --logits",
             param_hint="'--embedding'",
         )
     if file is None and (output is not None or trust_pickle):

@@ -37,18 +37,18 @@ def verify(
     console.say(f"{what}: {found.n_files} files, {_mebibytes(found.n_bytes)}", quiet=quiet)
     if found.leftovers:
         console.say(
-            f"note: {console.count(len(found.leftovers), 'folder')} in parts/ without a manifest: of a writer that is "
-            "at work, or of one that died, whose leavings the next one removes",
+            f"note: {console.count(len(found.leftovers), 'folder')} in parts/ not named by a manifest: another resmem "
+            "is writing, or one was killed; the next one that writes removes them",
             quiet=quiet,
         )
 
 
 def _lines(said: dict[str, Any]) -> list[str]:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in said["features"]["kinds"].items())
+    kinds = ", ".join(f"{count} {console.adjective(kind)}" for kind, count in said["features"]["kinds"].items())
     classes = f" of {len(said['classes'])} classes" if said["classes"] else ""
     roles = "".join(f", {role} '{said[role]}'" for role in ("id", "weight") if said[role])
     lines = [
-        f"{said['task']} of '{said['target']}'{classes} by {said['features']['count']} features ({kinds}){roles}",
+        f"{said['task']} of '{said['target']}'{classes} from {said['features']['count']} features ({kinds}){roles}",
         "bases: " + ", ".join(_base(each) for each in said["bases"]) + f"; fitted on {said['base_rows']:,} rows",
     ]
     if said["memory"] is None:
@@ -62,7 +62,7 @@ def _lines(said: dict[str, Any]) -> list[str]:
 
 def _base(said: dict[str, Any]) -> str:
     own = ", ".join(f"{name}={value}" for name, value in said["params"].items())
-    return str(said["estimator"]) + (f" ({own})" if own else "") + ("" if said["can_refit"] else ", from elsewhere")
+    return str(said["estimator"]) + (f" ({own})" if own else "") + ("" if said["can_refit"] else ", imported")
 
 
 def _memory_lines(said: dict[str, Any]) -> list[str]:
@@ -74,8 +74,9 @@ def _memory_lines(said: dict[str, Any]) -> list[str]:
         how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {each['recall']:.3f}"
         most = f" (at most {each['max_cells']:,})" if each["max_cells"] else ""
         lines.append(
-            f"  {100 * each['weight']:.3g} %: on {each['base']}, {each['representation']} ({each['columns']} columns), "
-            f"{each['residuals']} residuals, {each['cells']:,} cells{most}, k {each['neighbors']}, "
+            f"  weight {100 * each['weight']:.3g} %: base {each['base']}, representation {each['representation']} "
+            f"({each['columns']} columns), {each['residuals']} residuals, {each['cells']:,} cells{most}, "
+            f"k {each['neighbors']}, "
             f"bandwidth {each['bandwidth']} ({each['bandwidth_kind']}), shrinkage {each['shrinkage']:g}, "
             f"temperature {each['temperature']:g}, search {how}"
         )
@@ -83,8 +84,8 @@ def _memory_lines(said: dict[str, Any]) -> list[str]:
     if measured is not None:
         verdict = "helps" if measured["helps"] else "does not help"
         lines.append(
-            f"  folds: {measured['metric']} {measured['base']:.5g} -> {measured['resmem']:.5g} of "
-            f"{measured['rows']:,} rows; it {verdict}"
+            f"  {measured['metric']} on {measured['rows']:,} held-out rows: base {measured['base']:.5g}, with memory "
+            f"{measured['resmem']:.5g}; the memory {verdict}"
         )
     return lines
 

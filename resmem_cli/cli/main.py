@@ -158,7 +158,7 @@ def _unforeseen(error: BaseException) -> str:
         where = f"'{error.filename}'" if error.filename else "standard output"
         return f"{where} cannot be used ({error.strerror}); check its permissions and the space left"
     if isinstance(error, MemoryError):
-        return "there is not enough memory; give fewer rows or columns"
+        return "there is not enough RAM; give fewer rows or columns"
     text = " ".join(str(error).split())
     return f"unexpected {type(error).__name__}: {text}; please report it, with --traceback"
 

@@ -1,4 +1,4 @@
-"""What `resmem fit-residual` says of memories: in sentences, and as a table of candidates."""
+"""What `resmem fit-residual` prints of memories: in sentences, and as a table of candidates."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from resmem_cli.workflow.fit_residual import FittedMemory
 
 
-def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
-    """Say what the folds measured, what was chosen and what was built, on standard error."""
+def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
+    """Print the held-out gain, and the memories that were built, on standard error."""
     selection = fitted.selection
     console.say_left_out(fitted.n_dropped, fitted.n_unknown_class, quiet=False)
     if fitted.n_repeated_ids:
         console.say(
-            f"note: {fitted.n_repeated_ids:,} rows have the same id as another one; all are remembered, and remember "
-            "and forget will replace and erase all rows of an id together",
+            f"note: {fitted.n_repeated_ids:,} rows share their id with another row; all are remembered, and remember "
+            "and forget replace or erase all rows of an id together",
             quiet=False,
         )
     if fitted.too_few is not None and not fitted.is_switched_off:
         from resmem_cli.model.choosing.selection import LEAST_HELD_OUT
 
         console.say(
-            f"note: only {console.count(fitted.too_few, 'row')} could be held out, which says nothing of a gain; give "
-            f"at least {LEAST_HELD_OUT} labelled rows with different features, that are new to the base if they are "
-            "given with --valid",
+            f"note: only {console.count(fitted.too_few, 'row')} could be held out, too few to measure a gain; give at "
+            f"least {LEAST_HELD_OUT} labelled rows with distinct features (with --valid: rows that the base was not "
+            "trained on)",
             quiet=False,
         )
     if selection is not None and not fitted.is_switched_off:
@@ -39,45 +39,43 @@ def describe(fitted: FittedMemory, asked_recall: float, model: str) -> None:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
     for member in fitted.members:
-        console.say(_sentence(member, fitted, asked_recall) + f" -> {model}/memory.json", quiet=False)
+        console.say(_sentence(member, fitted, wanted_recall) + f" -> {model}/memory.json", quiet=False)
 
 
 def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
     if fitted.base_metrics is not None and fitted.looks_trained_on:
         own, other = fitted.base_metrics
         console.say(
-            f"note: the base's {fitted.objective} is {own:.4g} on the rows to remember and {other:.4g} on those of "
-            "--valid: it was probably trained on the former, whose residuals then say little; remember other rows",
+            f"note: the base's {fitted.objective} is {own:.4g} on the rows to remember and {other:.4g} on the rows of "
+            "--valid: it was probably trained on the former, so their residuals are too small; remember other rows",
             quiet=False,
         )
     elif not fitted.can_refit and fitted.base_metrics is None and fitted.selection is not None:
         console.say(
-            "note: which rows trained the base is not known: if it was these, the gain is not to be believed; "
-            "remember rows that are new to it, or give some with --valid",
+            "note: the base's training rows are not known: if they are these, the gain is overestimated; remember "
+            "rows that it was not trained on, or give some with --valid",
             quiet=False,
         )
 
 
-def _sentence(member: Member, fitted: FittedMemory, asked_recall: float) -> str:
-    recall = member.memory.recall
-    found = ", exact search" if recall is None else f", recall {recall:.3f} of its neighbours"
-    if recall is not None and recall < asked_recall:
-        found += f" (below the {asked_recall:g} asked for: raise --M or --ef-construction)"
-    several = len(fitted.members) > 1
-    share = f"{100 * member.weight:.3g} % of the prediction: " if several else ""
-    whose = f"base {fitted.estimators[member.base]}, " if len(fitted.estimators) > 1 else ""
+def _sentence(member: Member, fitted: FittedMemory, wanted_recall: float) -> str:
+    recall, settings = member.memory.recall, member.settings
+    search = ", exact search" if recall is None else f", recall {recall:.3f}"
+    if recall is not None and recall < wanted_recall:
+        search += f" (below --recall {wanted_recall:g}: raise --M or --ef-construction)"
+    weight = f"weight {100 * member.weight:.3g} %: " if len(fitted.members) > 1 else ""
+    base = f"base {fitted.estimators[member.base]}, " if len(fitted.estimators) > 1 else ""
     crossed = ", cross-fitted residuals" if member.residuals == "cross-fitted" else ""
-    settings = member.settings
     return (
-        f"{share}memorised {fitted.n_rows:,} rows in {member.memory.n_cells:,} cells: {whose}"
+        f"{weight}memorised {fitted.n_rows:,} rows in {member.memory.n_cells:,} cells: {base}"
         f"representation {member.space.name}{crossed}, k {settings.n_neighbors}, "
         f"bandwidth {settings.bandwidth:g} ({_bandwidth_kind(settings)}), "
-        f"shrinkage {settings.shrinkage:g}, temperature {settings.temperature:g}{found}"
+        f"shrinkage {settings.shrinkage:g}, temperature {settings.temperature:g}{search}"
     )
 
 
 def print_candidates(fitted: FittedMemory) -> None:
-    """Print, best first, the best settings of every candidate and the held-out loss they had."""
+    """Print every candidate with its best settings and their held-out metric, best first."""
     from resmem_cli.model.metrics import as_metric, error_of_metric
 
     selection = fitted.selection
@@ -121,26 +119,26 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
     figures = fitted.measured
     if figures is None:
         return
-    how = "the base fitted anew without them" if selection.refitted else "new to the base"
+    how = "base refitted without them" if selection.refitted else "new to the base"
     if not fitted.can_refit and fitted.base_metrics is None:
-        how = "taken as new to the base"
-    which = f"base ({fitted.estimators[0]})" if len(fitted.estimators) > 1 else "base"
+        how = "assumed new to the base"
+    base = f"base ({fitted.estimators[0]})" if len(fitted.estimators) > 1 else "base"
     console.say(
-        f"{figures['metric']} of {selection.n_queries:,} held-out rows ({how}): "
-        f"{which} {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
+        f"{figures['metric']} on {selection.n_queries:,} held-out rows ({how}): "
+        f"{base} {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "
         f"gain {_percent(figures['gain_percent'], '+')} (standard error {_percent(figures['standard_error_percent'])})",
         quiet=False,
     )
-    whole = figures["resmem_not_condensed"]
-    if whole is not None:
+    not_condensed = figures["resmem_not_condensed"]
+    if not_condensed is not None:
         console.say(
-            f"condensed by --max-cells: {figures['metric']} {figures['resmem']:.5g}, without {whole:.5g}", quiet=False
+            f"{figures['metric']} with --max-cells {figures['resmem']:.5g}, without it {not_condensed:.5g}", quiet=False
         )
     if not selection.helps:
         forced = selection.forced and fitted.uses_memory
         console.say(
-            "memory does not help here: the gain does not exceed its standard error"
-            + ("; it is used because --shrinkage says so" if forced else ""),
+            "the memory does not help: the gain does not exceed its standard error"
+            + ("; it is used because --shrinkage is given" if forced else ""),
             quiet=False,
         )
 

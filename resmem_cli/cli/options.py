@@ -76,8 +76,8 @@ def refuse_terminal(output: str, output_format: Format | None) -> None:
     """
     if output_format in (Format.PARQUET, Format.ARROW) and _is_terminal(output):
         raise UsageError(
-            f"{output_format} is not text, and would garble the terminal",
-            "name a file with --output, or send it on with | or >",
+            f"{output_format} is a binary format, which a terminal cannot show",
+            "name a file with --output, or redirect it with | or >",
         )
 
 

@@ -97,9 +97,9 @@ def predict(
             console.say(f"{what}: {listed}{more}", quiet=quiet)
     if done.surprises.not_finite:
         rows = console.count(done.surprises.not_finite, "row")
-        console.say(f"note: the prediction of {rows} is no finite number", quiet=quiet)
+        console.say(f"note: the prediction of {rows} is not finite", quiet=quiet)
     files = "" if output_dir is None else f" of {done.n_files:,} files"
-    kept = f"; {done.n_kept:,} files were there already" if done.n_kept else ""
+    kept = f"; {console.count(done.n_kept, 'file')} skipped, already up to date" if done.n_kept else ""
     rate = done.n_rows / max(done.seconds, 1e-9)
     console.say(
         f"predicted {done.n_rows:,} rows{files} in {done.seconds:.2f} s ({rate:,.0f} rows/s){kept}", quiet=quiet

@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def verdict(self) -> str:
-        """One sentence: whether to believe in the memory."""
+        """One sentence: whether the memory helps."""
         name = self.objective
         low, high = self.metrics[name].ci95
         percent = self.metrics[name].gain_percent
@@ -77,19 +77,19 @@ class Evaluation:
             return "The memory is off (its shrinkage is 0): predictions are exactly the base's."
         if self.n_seen > _MOST_SEEN * self.n_rows:
             return (
-                f"The memory changes {name} by {percent:+.2f} % {interval}, but {self.n_seen:,} of these rows were "
-                "seen in fitting: do not believe it, and evaluate on other rows."
+                f"The memory changes {name} by {percent:+.2f} % {interval}, but {self.n_seen:,} of these rows equal "
+                "training rows: do not rely on it; evaluate on other rows."
             )
         if self.n_forgotten and low > 0:
             return (
-                f"The memory improves {name} by {percent:.2f} % {interval}: believe it only if none of these rows is "
-                f"among the {self.n_forgotten:,} that trained the base and were forgotten."
+                f"The memory improves {name} by {percent:.2f} % {interval}: valid only if none of these rows is among "
+                f"the {self.n_forgotten:,} training rows of the base that were forgotten."
             )
         if low > 0:
             return f"The memory improves {name} by {percent:.2f} % {interval}: the gain is more than chance."
         if high < 0:
             return f"The memory makes {name} worse by {-percent:.2f} % {interval}: do not use it on rows like these."
-        return f"The memory changes {name} by {percent:+.2f} % {interval}: these rows cannot tell whether it helps."
+        return f"The memory changes {name} by {percent:+.2f} % {interval}: no evidence that it helps or harms."
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints; numbers that are not known are null."""

@@ -139,10 +139,10 @@ def test_csv_and_parquet_give_the_same_predictions_of_vectors(data: Path, run: R
 def test_what_trained_the_base_is_not_known_and_is_said(data: Path, run: Run) -> None:
     fit(run, *NUMBER)
     ended = run("fit-residual", "train.parquet", "--model", "m", "--effort", "quick")
-    assert "(taken as new to the base)" in ended.lines[0]
+    assert "(assumed new to the base)" in ended.lines[0]
     assert ended.lines[1] == (
-        "note: which rows trained the base is not known: if it was these, the gain is not to be believed; remember "
-        "rows that are new to it, or give some with --valid"
+        "note: the base's training rows are not known: if they are these, the gain is overestimated; remember rows "
+        "that it was not trained on, or give some with --valid"
     )
 
 
@@ -153,10 +153,10 @@ def test_rows_that_the_base_was_not_trained_on_are_what_the_folds_ask_about(data
     pq.write_table(rows(200, seed=2), data / "valid.parquet")
     fit(run, *NUMBER)
     ended = run("fit-residual", "train.parquet", "--valid", "valid.parquet", "--model", "m", "--effort", "quick")
-    assert "of 200 held-out rows (new to the base)" in ended.lines[0] or "of 199 held-out rows" in ended.lines[0]
-    assert "it was probably trained on the former, whose residuals then say little" in ended.err
+    assert "on 200 held-out rows (new to the base)" in ended.lines[0] or "on 199 held-out rows" in ended.lines[0]
+    assert "it was probably trained on the former, so their residuals are too small" in ended.err
     assert "memorised 600 rows" in ended.err
-    assert "seen in fitting" in run("evaluate", "valid.parquet", "--model", "m").out
+    assert "equal training rows" in run("evaluate", "valid.parquet", "--model", "m").out
 
 
 def test_rows_to_decide_by_are_no_memory_of_each_other(data: Path, run: Run) -> None:
@@ -173,7 +173,7 @@ def test_rows_to_decide_by_are_no_memory_of_each_other(data: Path, run: Run) -> 
     groups("valid.parquet", 1)
     run("fit-base", "first.parquet", "--target", "y", "--model", "m", "--estimator", "linear")
     ended = run("fit-residual", "first.parquet", "--valid", "valid.parquet", "--model", "m", "--effort", "quick")
-    assert "rmse of 600 held-out rows (new to the base)" in ended.lines[0]
+    assert "rmse on 600 held-out rows (new to the base)" in ended.lines[0]
     found = re.search(r"gain ([+-][0-9.]+) %", ended.lines[0])
     assert found is not None
     assert abs(float(found[1])) < 5  # it was 83
@@ -205,7 +205,7 @@ class TestFiles:
             "note: the model was fitted to a matrix without names: its columns are taken to be, in order, 'a', 'b'"
         )
         assert ended.lines[1].startswith(
-            "took the sklearn model as the base, with the schema of 400 rows and 2 features"
+            "imported the sklearn model as the base, with the schema of 400 rows and 2 features"
         )
         assert run("fit-residual", "train.parquet", "--model", "m", "--effort", "quick").code == 0
         found = json.loads(run("evaluate", "test.parquet", "--model", "m", "--json").out)
@@ -233,7 +233,7 @@ class TestFiles:
             "note: the model predicts with all 5 rounds of its trees",
             "note: its predictions of 400 of these rows are those of lightgbm's own predict",
         ]
-        assert "took the lightgbm model as the base" in ended.err
+        assert "imported the lightgbm model as the base" in ended.err
         assert run(*self.WORDS, "--import", "trees.txt", "--quiet").err == ""
         assert run("predict", "test.parquet", "--model", "m", "--base-only", "--quiet").err == ""
         words = ("fit-base", "train.parquet", "--target", "size", "--features", "a,b", "--model", "m")
@@ -377,8 +377,8 @@ class TestErrors:
         [
             (("--predictions", "guess", "--logits", "logits"), "--predictions and --logits exclude each other"),
             (("--predictions", "guess", "--import", "x.txt"), "--predictions and --import exclude each other"),
-            (("--embedding", "embedding"), "say with it what the model predicts"),
-            (("--predictions", "guess", "--estimator", "linear"), "a base from elsewhere is not fitted"),
+            (("--embedding", "embedding"), "it needs --predictions, --probabilities or --logits"),
+            (("--predictions", "guess", "--estimator", "linear"), "an imported base is not fitted"),
             (("--predictions", ""), "no column is named"),
             (("--output", "prediction=x"), "it needs --import"),
             (("--trust-pickle",), "it needs --import"),

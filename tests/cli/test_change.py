@@ -78,7 +78,7 @@ class TestRemember:
         ended = run("remember", write("again.csv", rows[:20]), "--model", "mended", "--json", "--threads", 1)
         found = json.loads(ended.out)
         assert (found["rows"], found["added"], found["removed"]) == (240, 20, 20)
-        assert "remembered 20 rows in place of 20 rows of the same ids: 240 now" in ended.err
+        assert "remembered 20 rows, replacing 20 rows of the same ids: 240 now" in ended.err
         np.testing.assert_allclose(predictions("mended"), predictions("right"), rtol=1e-12)
 
     def test_of_rows_of_one_id_the_last_counts(self, run, fit, predictions) -> None:
@@ -88,7 +88,7 @@ class TestRemember:
         twice = [row | {"price": "5"} for row in rows[200:]] + rows[200:]
         ended = run("remember", write("t.csv", twice), "--model", "mended", "--json")
         assert (json.loads(ended.out)["added"], json.loads(ended.out)["repeated"]) == (40, 40)
-        assert "note: 40 rows left out, because a later one has the same id" in ended.err
+        assert "note: 40 rows left out, because a later row has the same id" in ended.err
         np.testing.assert_allclose(predictions("mended"), predictions("right"), rtol=1e-12)
 
     def test_without_ids_an_equal_row_counts_twice(self, run, fit) -> None:
@@ -132,7 +132,7 @@ class TestRemember:
         fit("m2", "train.csv")
         some = write("some.csv", [row | {"price": ""} if i < 5 else row for i, row in enumerate(rows)])
         ended = run("remember", some, "--model", "m2")
-        assert "note: 5 rows have no target (or no weight) and are left out" in ended.err
+        assert "note: 5 rows without a target (or weight) left out" in ended.err
         assert "remembered 75 rows" in ended.err
 
     def test_a_model_without_memory_says_what_to_run(self, run, fit) -> None:
@@ -199,7 +199,7 @@ class TestForget:
         ended = run("forget", "--model", "m2", *words[how]) if how != "rows" else run("forget", some, "--model", "m2")
         assert ended.code == 0
         assert "forgot 3 rows: 237 left" in ended.err
-        assert "the base was fitted on 3 of them and still knows them" in ended.err
+        assert "note: the base was trained on 3 forgotten rows and is not changed; to undo that" in ended.err
         left = snapshot(Path("m2"))
         for trace in traces:
             assert not any(trace in data for data in left.values()), trace
@@ -249,7 +249,7 @@ class TestForget:
         fit("m2", "train.csv")
         name = rows_of("train.csv")[0]["id"]
         ended = run("forget", "--ids", f"{name},x,y", "--model", "m2")
-        assert "note: no row is remembered of 'x', 'y'" in ended.err
+        assert "note: no row has the id 'x', 'y'" in ended.err
         assert "forgot 1 row: 239 left" in ended.err
 
     @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ class TestForget:
             (("--ids", "x,y"), 3, "no row of 'x', 'y' is remembered; check the ids, the rows or --where"),
             (("--ids", "missing.txt"), 3, "no row of 'missing.txt' is remembered"),
             (("--ids", "latin.txt"), 3, "'latin.txt', line 2 is not UTF-8 text; write the ids as UTF-8"),
-            ((), 2, "give either --ids, or the rows themselves"),
-            (("train.csv", "--ids", "x"), 2, "give either --ids, or the rows themselves"),
+            ((), 2, "give either --ids or INPUT"),
+            (("train.csv", "--ids", "x"), 2, "give either --ids or INPUT"),
             (("train.csv",), 2, "these are all the rows that are remembered; run fit-residual with other rows"),
             (("train.csv", "--where", "cut"), 2, "'cut' is not COLUMN=VALUE"),
             (("train.csv", "--where", "=E"), 2, "'=E' is not COLUMN=VALUE"),
@@ -267,7 +267,7 @@ class TestForget:
             (("train.csv", "--where", "cut=Good", "--where", "cut=Fair"), 3, "has cut = 'Good' and cut = 'Fair'"),
             (("nameless.csv",), 3, "none of the 5 rows has an id 'id'; give rows with ids"),
             (("train.csv", "--where", "colour=E"), 3, "lacks the column 'colour'"),
-            (("--ids", "x", "--where", "cut=Ideal"), 2, "the memory keeps no columns: give the rows with it"),
+            (("--ids", "x", "--where", "cut=Ideal"), 2, "it needs INPUT, because the memory does not store columns"),
             (("--ids", ","), 2, "names no id"),
         ],
     )
@@ -288,7 +288,7 @@ class TestForget:
         other = write("other.csv", [rows[0] | {"price": "1"}, rows[1], rows[1] | {"id": "unknown"}])
         ended = run("forget", other, "--model", "m2")
         assert "forgot 2 rows: 239 left" in ended.err
-        assert "note: no row is remembered of 'unknown'" in ended.err
+        assert "note: no row has the id 'unknown'" in ended.err
         ids = reading.load_for_change(Path("m2")).rows.ids
         assert set(ids) == {row["id"] for row in twins[2:]}
 

@@ -71,7 +71,7 @@ def test_no_version_of_a_replaced_row_is_left(run: Run, fitted: Callable[..., Pa
     assert mentions(model, first)
     ended = run("forget", "--ids", GONE[0], "--model", model, "--threads", 1)
     assert "forgot 1 row: 239 left" in ended.err
-    assert "the base was fitted on 1 of them" in ended.err
+    assert "note: the base was trained on 1 forgotten row and is not changed; to undo that" in ended.err
     for each in hashes:
         assert not mentions(model, each)
     assert not mentions(model, GONE[0])
@@ -87,6 +87,12 @@ def test_a_row_that_trained_the_base_and_is_not_remembered_is_forgotten_too(
     ended = run("forget", "--ids", f"{GONE[0]},nobody", "--model", model, "--json")
     found = json.loads(ended.out)
     assert (found["removed"], found["rows"], found["n_trained"], found["not_found"]) == (0, 140, 1, ["nobody"])
+    assert ended.lines == [
+        "note: no row has the id 'nobody'",
+        f"forgot 1 training row of the base, not remembered: 140 left -> {model}/memory.json",
+        "note: the base was trained on 1 forgotten row and is not changed; to undo that, run fit-base and fit-residual "
+        "without them",
+    ]
     assert not mentions(model, GONE[0])
     assert run("verify", "--model", model).code == 0
     assert run("forget", "--ids", GONE[0], "--model", model).code == 3

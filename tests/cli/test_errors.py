@@ -788,7 +788,7 @@ def test_the_traceback_is_shown_only_when_it_is_asked_for(run: Run) -> None:
     ("error", "code", "sentence"),
     [
         (RuntimeError("odd"), 1, "unexpected RuntimeError: odd; please report it, with --traceback"),
-        (MemoryError(), 1, "there is not enough memory; give fewer rows or columns"),
+        (MemoryError(), 1, "there is not enough RAM; give fewer rows or columns"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (
             OSError(28, "No space left on device"),

@@ -80,8 +80,8 @@ def test_rows_that_were_fitted_on_are_counted_and_warned_about(model: Model, run
     ended = run("evaluate", "train.csv", "--model", "m", "--json")
     assert json.loads(ended.out)["seen_rows"] == 240
     assert ended.err == (
-        "warning: 240 of the 240 rows equal rows that the model was fitted on, which flatters it; evaluate on rows "
-        "that it has not seen\n"
+        "warning: 240 of the 240 rows equal training rows, so the metrics are too optimistic; evaluate on rows that "
+        "the model was not trained on\n"
     )
     assert evaluated(run, "test.csv", "train.csv", "--model", "m")["seen_rows"] == 240
 
@@ -89,9 +89,7 @@ def test_rows_that_were_fitted_on_are_counted_and_warned_about(model: Model, run
 def test_the_verdict_does_not_believe_rows_that_were_seen_in_fitting(model: Model, run: Run) -> None:
     model()
     verdict = evaluated(run, "train.csv", "--model", "m")["verdict"]
-    assert verdict.endswith(
-        "but 240 of these rows were seen in fitting: do not believe it, and evaluate on other rows."
-    )
+    assert verdict.endswith("but 240 of these rows equal training rows: do not rely on it; evaluate on other rows.")
 
 
 def test_rows_that_only_the_memory_has_seen_are_counted_too(model: Model, run: Run) -> None:
@@ -118,7 +116,7 @@ def test_rows_without_a_target_are_left_out_and_counted(model: Model, run: Run) 
     ended = run("evaluate", "gaps.csv", "--model", "m", "--json")
     found = json.loads(ended.out)
     assert (found["rows"], found["dropped_rows"]) == (78, 2)
-    assert ended.err == "note: 2 rows have no target (or no weight) and are left out\n"
+    assert ended.err == "note: 2 rows without a target (or weight) left out\n"
 
 
 def test_one_class_alone_has_no_area_under_a_curve(model: Model, run: Run) -> None:

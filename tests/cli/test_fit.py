@@ -39,7 +39,8 @@ class TestBase:
     def test_it_says_what_was_fitted_and_where_it_is(self, run: Run) -> None:
         ended = run(*TRAIN, "--estimator", "linear", "--id", "id")
         assert ended.err == (
-            "fitted linear on 240 rows and 9 features (6 number, 3 category): regression of 'price' -> m/base.json\n"
+            "fitted linear on 240 rows and 9 features (6 numeric, 3 categorical): regression of 'price' -> "
+            "m/base.json\n"
         )
         assert (ended.code, ended.out) == (0, "")
 
@@ -148,7 +149,7 @@ class TestResidual:
     def test_it_says_what_the_folds_measured_and_what_was_chosen(self, run: Run, model: Model) -> None:
         ended = run("fit-residual", "train.csv", "--model", model(), "--memories", 1)
         assert re.fullmatch(
-            r"rmse of 240 held-out rows \(the base fitted anew without them\): base [\d.]+, with memory [\d.]+, "
+            r"rmse on 240 held-out rows \(base refitted without them\): base [\d.]+, with memory [\d.]+, "
             r"gain \+[\d.]+ % \(standard error [\d.]+ %\)",
             ended.lines[0],
         )
@@ -161,7 +162,7 @@ class TestResidual:
 
     def test_a_model_of_classes_is_measured_by_its_log_loss(self, run: Run, model: Model) -> None:
         ended = run("fit-residual", "train.csv", "--model", model("chess"), "--representation", "features")
-        assert ended.lines[0].startswith("log_loss of 240 held-out rows (the base fitted anew without them): base ")
+        assert ended.lines[0].startswith("log_loss on 240 held-out rows (base refitted without them): base ")
 
     def test_rows_that_are_new_to_the_base_are_asked_about_without_fitting_it_anew(
         self, run: Run, model: Model
@@ -171,7 +172,7 @@ class TestResidual:
         rows = pyarrow.parquet.read_table(Path(__file__).parents[2] / "sample_data/diamonds_test.parquet").slice(0, 200)
         write_csv(rows, Path("fresh.csv"))
         ended = run("fit-residual", "fresh.csv", "--model", "m")
-        assert ended.lines[0].startswith("rmse of 200 held-out rows (new to the base): base ")
+        assert ended.lines[0].startswith("rmse on 200 held-out rows (new to the base): base ")
         ended = run("fit-residual", "train.csv", "fresh.csv", "--model", "m", "--json", "--quiet")
         assert json.loads(ended.out)["rows"] == 440
         assert json.loads(ended.out)["measured"]["refitted"] is False
@@ -206,9 +207,7 @@ class TestResidual:
         assert found["memories"][0]["cells"] == 60
         measured = found["measured"]
         assert measured["base"] == whole["base"]
-        said = (
-            f"condensed by --max-cells: rmse {measured['resmem']:.5g}, without {measured['resmem_not_condensed']:.5g}"
-        )
+        said = f"rmse with --max-cells {measured['resmem']:.5g}, without it {measured['resmem_not_condensed']:.5g}"
         assert said in done.err.splitlines()
         assert measured["resmem"] > measured["resmem_not_condensed"]
         assert int(run("predict", "train.csv", "--model", "m", "--output", "p.csv").code) == 0
@@ -264,7 +263,7 @@ class TestResidual:
         assert run("fit-base", "noise.csv", "--target", "y", "--model", "m", "--estimator", "linear").code == 0
         ended = run("fit-residual", "noise.csv", "--model", "m")
         assert ended.lines[1:3] == [
-            "memory does not help here: the gain does not exceed its standard error",
+            "the memory does not help: the gain does not exceed its standard error",
             "the memory is off: predictions are the base's",
         ]
         assert "shrinkage 0, " in ended.lines[3]
@@ -279,8 +278,8 @@ class TestResidual:
         assert run("fit-base", "noise.csv", "--target", "y", "--model", "m", "--estimator", "linear").code == 0
         ended = run("fit-residual", "noise.csv", "--model", "m", "--shrinkage", 0.5)
         assert ended.lines[1] == (
-            "memory does not help here: the gain does not exceed its standard error; "
-            "it is used because --shrinkage says so"
+            "the memory does not help: the gain does not exceed its standard error; "
+            "it is used because --shrinkage is given"
         )
         assert "shrinkage 0.5, " in ended.lines[-1]
         found = pyarrow.parquet.read_table(self.predicted(run, "noise.csv"))
@@ -306,7 +305,7 @@ class TestResidual:
             "note: 1 of 238 rows have no target 'price' and are left out",
         ]
         ended = run("fit-residual", "gaps.csv", "--model", "m", *FIXED)
-        assert ended.lines[0] == "note: 3 rows have no target (or no weight) and are left out"
+        assert ended.lines[0] == "note: 3 rows without a target (or weight) left out"
         assert "memorised 237 rows" in ended.lines[1]
 
     def test_equal_rows_become_one_cell(self, run: Run, model: Model) -> None:
@@ -327,12 +326,12 @@ class TestResidual:
         )
         assert run("fit-base", "many.csv", "--target", "y", "--model", "m", "--estimator", "constant").code == 0
         ended = run("fit-residual", "many.csv", "--model", "m", *FIXED, "--json", "--M", 8, "--ef-construction", 60)
-        assert re.search(r", recall (1\.000|0\.99\d) of its neighbours -> m/memory.json$", ended.lines[-1])
+        assert re.search(r", recall (1\.000|0\.99\d) -> m/memory.json$", ended.lines[-1])
         assert json.loads(ended.out)["memories"][0]["recall"] >= 0.99
         assert isinstance(only(Path("m")).memory.index, HnswIndex)
         ended = run("fit-residual", "many.csv", "--model", "m", *FIXED, "--M", 2, "--ef-construction", 8, "--ef", 1)
         assert re.search(
-            r"\(below the 0\.99 asked for: raise --M or --ef-construction\) -> m/memory\.json$", ended.lines[-1]
+            r"\(below --recall 0\.99: raise --M or --ef-construction\) -> m/memory\.json$", ended.lines[-1]
         )
 
     @staticmethod

@@ -33,11 +33,11 @@ def rewrite(model: Path, which: str, name: str, **arrays: Any) -> None:
 class TestInspect:
     def test_a_model_is_described_in_sentences(self, run: Run, model: Model) -> None:
         lines = run("inspect", "--model", model("both")).out.splitlines()
-        assert lines[0] == "regression of 'price' by 9 features (6 number, 3 category), id 'id'"
+        assert lines[0] == "regression of 'price' from 9 features (6 numeric, 3 categorical), id 'id'"
         assert lines[1].startswith("bases: ")
         assert "fitted on 240 rows" in lines[1]
         assert lines[2] == "memory: 240 rows"
-        assert any(line.strip().startswith("folds: rmse") for line in lines)
+        assert any(line.strip().startswith("rmse on ") for line in lines)
         assert f"format {manifest.FORMAT}, by resmem" in lines[-1]
 
     def test_json_for_machines(self, run: Run, model: Model) -> None:
@@ -88,7 +88,7 @@ class TestVerify:
         ended = run("verify", "--model", path)
         assert ended.code == 0
         assert "the base is sound, and there is no memory" in ended.err
-        assert "note: 1 folder in parts/ without a manifest" in ended.err
+        assert "note: 1 folder in parts/ not named by a manifest" in ended.err
 
     @pytest.mark.parametrize("name", ["house", "both"])
     def test_a_changed_byte_anywhere_is_found(self, run: Run, model: Model, name: str) -> None:
@@ -161,18 +161,22 @@ class TestMeasured:
         ended = run("fit-residual", "train.csv", "--model", model(), "--effort", "quick")
         found = json.loads(run("inspect", "--model", "m", "--json").out)["memory"]["measured"]
         assert ended.lines[0] == (
-            f"rmse of {found['rows']} held-out rows (the base fitted anew without them): base {found['base']:.5g}, "
+            f"rmse on {found['rows']} held-out rows (base refitted without them): base {found['base']:.5g}, "
             f"with memory {found['resmem']:.5g}, gain {found['gain_percent']:+.2f} % "
             f"(standard error {found['standard_error_percent']:.2f} %)"
         )
         assert found["standard_error_percent"] == pytest.approx(100 * found["standard_error"] / found["base"])
-        shown = f"folds: rmse {found['base']:.5g} -> {found['resmem']:.5g} of {found['rows']} rows; it "
+        shown = (
+            f"rmse on {found['rows']} held-out rows: base {found['base']:.5g}, with memory {found['resmem']:.5g}; the "
+            "memory "
+        )
         assert shown in run("inspect", "--model", "m").out
 
     def test_an_accuracy_is_told_as_one(self, run: Run, model: Model) -> None:
         assert run("fit-residual", "train.csv", "--model", model("chess"), "--metric", "accuracy", "--quiet").code == 0
         found = json.loads(run("inspect", "--model", "m", "--json").out)["memory"]["measured"]
-        assert f"folds: accuracy {found['base']:.5g} -> {found['resmem']:.5g}" in run("inspect", "--model", "m").out
+        shown = f"held-out rows: base {found['base']:.5g}, with memory {found['resmem']:.5g}"
+        assert shown in run("inspect", "--model", "m").out
 
     @pytest.mark.parametrize("path", sorted(STORED.glob("format_*/*/model/memory.json")), ids=lambda p: p.parts[-4])
     def test_models_of_every_format_are_told(self, run: Run, path: Path) -> None:
@@ -188,4 +192,4 @@ class TestMeasured:
         assert memory["measured"]["base"] == pytest.approx(base)
         assert (memory["measured"]["rows"], memory["measured"]["helps"]) == (folds["n_queries"], folds["helps"])
         assert set(self.SETTINGS) <= set(memory["memories"][0])
-        assert "folds: " in run("inspect", "--model", path.parent).out
+        assert " held-out rows: base " in run("inspect", "--model", path.parent).out

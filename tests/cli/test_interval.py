@@ -48,7 +48,9 @@ class TestNumbers:
         }
         assert 0.75 <= found["coverage"] <= 1
         said = run("evaluate", "test.csv", "--model", fitted, "--interval", 0.9).out
-        assert f"Intervals of 90 % hold the truth of {100 * found['coverage']:.1f} % of the rows, mean width" in said
+        assert (
+            f"Prediction intervals of level 90 % cover {100 * found['coverage']:.1f} % of the rows; mean width" in said
+        )
 
     def test_intervals_stay_where_rows_come_and_go(self, run: Run, fitted: Path) -> None:
         assert run("remember", "test.csv", "--model", fitted).code == 0

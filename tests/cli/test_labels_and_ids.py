@@ -108,8 +108,8 @@ def test_repeated_ids_are_told_by_fit_residual(run: Run) -> None:
     run("fit-base", "t.csv", "--target", "y", "--id", "id", "--estimator", "linear", "--model", "m")
     said = run("fit-residual", "t.csv", "--model", "m", *PLAIN).err
     assert said.startswith(
-        "note: 4 rows have the same id as another one; all are remembered, and remember and forget will replace and "
-        "erase all rows of an id together\n"
+        "note: 4 rows share their id with another row; all are remembered, and remember and forget replace or erase "
+        "all rows of an id together\n"
     )
     assert json.loads(run("forget", "--ids", "1", "--model", "m", "--json").out)["removed"] == 2
 
@@ -119,10 +119,10 @@ def test_rows_of_a_class_of_one_row_are_left_out_by_every_command_with_a_count(r
     write_csv("t.csv", x=X, y=y)
     said = run("fit-base", "t.csv", "--target", "y", "--estimator", "linear", "--model", "m")
     assert "note: the target 'y' has the class 'rare' in one row only, which is left out\n" in said.err
-    note = "note: 1 row of a class that training did not have is left out\n"
+    note = "note: 1 row of a class not in the training data left out\n"
     assert note in run("fit-residual", "t.csv", "--model", "m", *OF_CLASSES).err
     write_csv("new.csv", x=X, y=["new" if i % 3 == 0 else each for i, each in enumerate(y)])
-    note = "note: 21 rows of a class that training did not have are left out\n"
+    note = "note: 21 rows of a class not in the training data left out\n"
     for verb in ("evaluate", "remember"):
         done = run(verb, "new.csv", "--model", "m", "--json")
         assert (done.code, note in done.err) == (0, True)

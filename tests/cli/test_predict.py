@@ -295,7 +295,7 @@ def test_rows_whose_prediction_is_no_number_are_counted_and_told(model: Model, r
     (path / manifest.MEMORY).write_text(json.dumps(content | {"parts": parts.to_json(parts.record(file.parent))}))
     ended = run("predict", "new.csv", "--model", path, "--output", "out.csv")
     assert ended.code == 0
-    assert "note: the prediction of 40 rows is no finite number\n" in ended.err
+    assert "note: the prediction of 40 rows is not finite\n" in ended.err
     assert run("verify", "--model", path).code == 4
     assert run("predict", "new.csv", "--model", path, "--base-only", "--output", "out.csv").err.count("note") == 0
 

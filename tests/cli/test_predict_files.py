@@ -56,7 +56,7 @@ def test_what_is_newer_than_its_input_and_the_model_is_kept(inputs: list[str], r
     before = {name: Path("out", name).stat().st_mtime_ns for name in ("a.csv", "d.csv")}
     ended = run(*words)
     assert "predicted 16 rows of 2 files" in ended.err
-    assert ended.err.endswith("; 2 files were there already\n")
+    assert ended.err.endswith("; 2 files skipped, already up to date\n")
     assert {name: Path("out", name).stat().st_mtime_ns for name in before} == before
     os.utime("m/memory.json", (later, later))
     assert "of 4 files" in run(*words).err

@@ -31,9 +31,9 @@ def _train(tmp_path: Path) -> None:
 class TestBases:
     def test_it_says_how_they_compare_and_which_is_first(self, run: Run) -> None:
         ended = run(*TRAIN, "--estimator", "constant,linear")
-        assert re.fullmatch(r"rmse of 48 held-out rows: linear [\d.]+, constant [\d.]+", ended.lines[0])
+        assert re.fullmatch(r"rmse on 48 held-out rows: linear [\d.]+, constant [\d.]+", ended.lines[0])
         assert ended.lines[1:] == [
-            "fitted linear and constant on 240 rows and 9 features (6 number, 3 category): regression of 'price' "
+            "fitted linear and constant on 240 rows and 9 features (6 numeric, 3 categorical): regression of 'price' "
             "-> m/base.json"
         ]
         assert (ended.code, ended.out) == (0, "")
@@ -53,7 +53,7 @@ class TestBases:
         write_csv(table("chess", "train"), Path("chess.csv"))
         words = ("--target", "depth", "--id", "id", "--estimator", "linear,constant", "--model", "m")
         said = run("fit-base", "chess.csv", *words).lines[0]
-        assert re.fullmatch(r"log_loss of 48 held-out rows: (linear|constant) [\d.]+, (linear|constant) [\d.]+", said)
+        assert re.fullmatch(r"log_loss on 48 held-out rows: (linear|constant) [\d.]+, (linear|constant) [\d.]+", said)
 
     @pytest.mark.parametrize(
         ("asked", "fitted"),
@@ -95,13 +95,13 @@ class TestMemories:
         with shared():
             ended = run("fit-residual", "train.csv", "--model", "m", *words)
         assert re.match(
-            r"rmse of 240 held-out rows \(the base fitted anew without them\): base \(linear\) [\d.]+, with memory ",
+            r"rmse on 240 held-out rows \(base refitted without them\): base \(linear\) [\d.]+, with memory ",
             ended.lines[0],
         )
-        what = "of the prediction: memorised 240 rows in 240 cells: base"
+        what = "memorised 240 rows in 240 cells: base"
         assert ended.lines[-2:] == [
-            f"70 % {what} linear, representation features, cross-fitted residuals, {OF_SETTINGS}",
-            f"30 % {what} constant, representation features, cross-fitted residuals, {OF_SETTINGS}",
+            f"weight 70 %: {what} linear, representation features, cross-fitted residuals, {OF_SETTINGS}",
+            f"weight 30 %: {what} constant, representation features, cross-fitted residuals, {OF_SETTINGS}",
         ]
         assert ended.code == 0
 
@@ -192,7 +192,7 @@ class TestMetric:
     def test_of_numbers(self, run: Run, model: Model, metric: str) -> None:
         name = "rmse" if metric == "auto" else metric
         ended = run("fit-residual", "train.csv", "--model", model(), "--metric", metric, "--json")
-        assert ended.lines[0].startswith(f"{name} of 240 held-out rows (the base fitted anew without them): base ")
+        assert ended.lines[0].startswith(f"{name} on 240 held-out rows (base refitted without them): base ")
         measured = json.loads(ended.out)["measured"]
         assert measured["metric"] == name
         assert measured["gain_percent"] == pytest.approx(100 * (1 - measured["resmem"] / measured["base"]))
@@ -203,7 +203,7 @@ class TestMetric:
         """Of an accuracy more is better: the gain is positive where the memory is."""
         name = "log_loss" if metric == "auto" else metric
         ended = run("fit-residual", "train.csv", "--model", model("chess"), "--metric", metric, "--json")
-        assert ended.lines[0].startswith(f"{name} of 240 held-out rows (the base fitted anew without them): base ")
+        assert ended.lines[0].startswith(f"{name} on 240 held-out rows (base refitted without them): base ")
         measured = json.loads(ended.out)["measured"]
         sign = 1 if name == "accuracy" else -1
         assert measured["metric"] == name

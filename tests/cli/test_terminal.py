@@ -121,8 +121,8 @@ def test_what_is_no_text_is_not_written_to_a_terminal(
     model()
     ended = Terminal("resmem", command, "new.csv", "--model", "m", "--output-format", form, *where).ended()
     assert ended.out == (
-        f"resmem: {form} is not text, and would garble the terminal; name a file with --output, or send it on with | "
-        "or >\r\n"
+        f"resmem: {form} is a binary format, which a terminal cannot show; name a file with --output, or redirect it "
+        "with | or >\r\n"
     )
     assert ended.code == 2
 
@@ -155,7 +155,7 @@ def test_what_explain_shows_fits_the_terminal(model: Model, width: int) -> None:
     model("both")
     ended = Terminal("resmem", "explain", "new.csv", "-m", "m", "--rows", "1,2", "--top", 3, width=width).ended()
     assert ended.code == 0
-    tables = [line.rstrip() for line in ended.err.splitlines() if not line.startswith(("row ", "the nearest"))]
+    tables = [line.rstrip() for line in ended.err.splitlines() if not line.startswith(("row ", "nearest"))]
     assert max(map(len, tables)) <= width
     assert "others" in ended.err
 
