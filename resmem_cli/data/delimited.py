@@ -139,7 +139,7 @@ class _Parser:
     def _too_long(self, n_rows: int, why: str = "") -> DataError:
         return DataError(
             f"{self._source.name}, row {n_rows + 1:,} is longer than {MAX_ROW_BYTES >> 20} MB",
-            f"{why}the file is no table of lines: correct it, or give such rows as Parquet",
+            f"{why}the file is not a text table: correct it, or give such rows as Parquet",
         )
 
 
@@ -151,7 +151,7 @@ def _ragged(source: Source, found: re.Match[str], rows_before: int) -> DataError
     return DataError(
         f"{source.name}{where} has {actual} value{'s' * (actual != '1')} where the header has {expected} "
         f"column{'s' * (expected != '1')} ('{shown}')",
-        "correct the line, or name the separator with --delimiter",
+        "correct the line, or set the separator with --delimiter",
     )
 
 
@@ -184,7 +184,7 @@ def _refuse_swallowed(source: Source, record: bytes, quotes: Quotes) -> None:
     scanned = quotes.scan(record, is_last=True)
     found = scanned.wrong or scanned.told
     if found is not None and (scanned.wrong or found.looks_like_rows):
-        what = found.message if scanned.wrong else f"opens a quote that swallows rows: {found.message}"
+        what = found.message if scanned.wrong else f"opens a quote that spans rows: {found.message}"
         raise DataError(f"the header of {source.name} {what}", found.hint if scanned.wrong else _CLOSE_QUOTE)
 
 

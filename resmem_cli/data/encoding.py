@@ -101,7 +101,7 @@ def unknown_class(rows: Rows, schema: Schema, position: int) -> DataError:
     name = schema.target.name
     return DataError(
         f"{rows.locate(position)}: the target '{name}' holds the class '{rows.column(name)[position].as_py()}', which "
-        "training did not have",
+        "is not in the training data",
         "remove such rows, or fit again with rows of this class",
     )
 
@@ -181,8 +181,8 @@ def _encode_given(rows: Rows, given: Given) -> Floats:
     if len(missing):
         row, column = missing[0].tolist()
         raise DataError(
-            f"{rows.locate(row)}: column '{given.columns[column]}' is empty, which holds the base's prediction",
-            "write a prediction for every row, or remove the row",
+            f"{rows.locate(row)}: column '{given.columns[column]}' holds the base's prediction and is empty",
+            "give a prediction for every row, or remove the row",
         )
     return values
 

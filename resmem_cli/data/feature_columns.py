@@ -50,8 +50,8 @@ class Wrong:
         n_more = len(self._errors) - len(told)
         named = ",".join(self._errors)
         raise DataError(
-            "; ".join(told) + (f"; and so {n_more:,} more columns" if n_more else ""),
-            f"correct these, say --category '{named}' if they hold names, or leave them out with --drop '{named}'",
+            "; ".join(told) + (f"; and {n_more:,} more columns" if n_more else ""),
+            f"correct these, use --category '{named}' if they are categorical, or leave them out with --drop '{named}'",
         )
 
 
@@ -157,7 +157,7 @@ def _unused(name: str, n_rows: int, n_distinct: int, mixture: Mixture | None, ra
     """Return why a column of text is no feature; `rarest` where no value is in as many rows."""
     if mixture is not None:
         return (
-            f"the column '{name}' holds {mixture} and is not used as a feature (leave '{mixture.other}' empty to have "
+            f"the column '{name}' holds {mixture} and is not used as a feature (leave '{mixture.other}' empty to get "
             f"{mixture.what}, or --category '{name}' to use it as it is)"
         )
     if rarest is not None:
@@ -172,13 +172,13 @@ def _taken(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[st
     """Return what is to be said of text that is taken for names and looks like something else."""
     if mixture is not None:
         return [
-            f"the column '{name}' holds {mixture} and is taken as a category (leave '{mixture.other}' empty to have "
-            f"{mixture.what}; --category '{name}' to take it so without a word)"
+            f"the column '{name}' holds {mixture} and is used as categorical (leave '{mixture.other}' empty to get "
+            f"{mixture.what}; --category '{name}' to do so without this note)"
         ]
     zero = text_kinds.leading_zero(kinds.without_missing_words(kinds.trimmed(text)))
     if zero is None:
         return []
     return [
-        f"the column '{name}' has numbers with leading zeros ('{zero}') and is taken as a category "
-        "(write them without to have numbers)"
+        f"the column '{name}' has numbers with leading zeros ('{zero}') and is used as categorical "
+        "(write them without these zeros to get numbers)"
     ]

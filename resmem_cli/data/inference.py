@@ -164,7 +164,7 @@ def _target(
     name, values = roles.target, rows.column(roles.target)
     kind = kinds.kind_of(values.type)
     if kind in (None, Kind.TIMESTAMP, Kind.VECTOR):
-        raise DataError(f"the target '{name}' has the type {values.type}", "choose a number or a class")
+        raise DataError(f"the target '{name}' has the type {values.type}", "choose a numeric or categorical column")
     if kind is Kind.NUMBER:
         kinds.as_number(rows, name)  # an infinite one is refused before it is taken for a class
     if pc.count_distinct(values).as_py() < 2 and (text is None or len(pc.unique(kinds.canonical(text))) < 2):
@@ -193,7 +193,7 @@ def _with_weight(parts: Sequence[Rows], name: str | None) -> tuple[Sequence[Rows
     n_rows, n_kept = sum(map(len, parts)), sum(map(len, keep))
     if n_kept == 0:
         raise DataError(
-            f"{parts[0].source}: the weight '{name}' is 0 in every row", "give at least one row some weight"
+            f"{parts[0].source}: the weight '{name}' is 0 in every row", "give at least one row a positive weight"
         )
     if n_kept == n_rows:
         return parts, []
@@ -211,7 +211,7 @@ def _guessed_task(name: str, kind: Kind | None, text: pa.ChunkedArray | None) ->
     counts = pc.value_counts(kinds.canonical(text)).field("counts").to_numpy()
     if len(counts) == 2 or (len(counts) <= MAX_INTEGER_CLASSES and counts.min() >= _MIN_INTEGER_CLASS_ROWS):
         return Task.CLASSIFICATION, (
-            f"the target '{name}' has {len(counts)} distinct whole numbers, taken as classes "
-            "(--task regression to take them as numbers)",
+            f"the target '{name}' has {len(counts)} distinct integers, used as class labels "
+            "(--task regression to predict numbers)",
         )
     return Task.REGRESSION, ()

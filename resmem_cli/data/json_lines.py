@@ -61,7 +61,7 @@ def _refuse_long_and_deep(source: Source, block: bytes, rows_before: int) -> Non
         if longest:
             raise DataError(
                 f"{source.name}, row {rows_before + before + 1:,} is longer than {MAX_ROW_BYTES >> 20} MB",
-                "write one object a line",
+                "write one object per line",
             )
     brackets = block.translate(None, _NOT_BRACKETS)
     if max(map(len, brackets.split(b"\n"))) <= MAX_DEPTH:  # that many brackets cannot lie deeper
@@ -114,7 +114,7 @@ def _typed(source: Source, block: bytes, rows_before: int, schema: pa.Schema | N
     where = f", row {rows_before + int(row) + 1:,}" if row.isdigit() else ""
     raise DataError(
         f"{source.name}{where} is not a line of JSON like those before it ({reason or what})",
-        "write one object a line, each column of one type",
+        "write one object per line, each column of one type",
     )
 
 

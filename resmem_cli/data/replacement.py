@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from resmem_cli.errors import OutputError
 
-_HINTS = {errno.ENOSPC: "free some space", errno.ENOENT: "make the folder first"}
+_HINTS = {errno.ENOSPC: "free some space", errno.ENOENT: "create the directory first"}
 
 
 @contextmanager

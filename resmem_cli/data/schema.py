@@ -273,5 +273,5 @@ def _given(stored: fields.Fields) -> Given:
     columns, is_vector = fields.texts(stored, "columns"), fields.flag(stored, "is_vector")
     width = fields.whole(stored, "width", least=1, most=_MOST_WIDTH)
     if not columns or len(columns) != (1 if is_vector else width):
-        raise ValueError("what is given of another model's predictions are other columns than it says")
+        raise ValueError("the columns of another model's predictions do not match")
     return Given(columns, is_vector, width)

@@ -70,7 +70,7 @@ def format_of(path: Path, *, hint: str) -> tuple[Format, str | None]:
     found = _SUFFIXES.get(Path(stem).suffix.lower())
     if found is None:
         known = ", ".join(sorted(_SUFFIXES))
-        raise UsageError(f"the format of '{path}' cannot be told from its name (known endings: {known})", hint)
+        raise UsageError(f"the format of '{path}' is not recognised by its name (known endings: {known})", hint)
     return found, compression_of(path, found)
 
 
@@ -83,8 +83,8 @@ def compression_of(path: Path, form: Format) -> str | None:
     compression = _COMPRESSIONS.get(path.suffix.lower())
     if compression and form in (Format.PARQUET, Format.ARROW):
         raise UsageError(
-            f"'{path}' is a {form} file compressed a second time",
-            f"leave that away: {form} files carry their own compression",
+            f"'{path}' is a {form} file that is compressed once more",
+            f"decompress it: {form} files have a compression of their own",
         )
     return compression
 
@@ -116,7 +116,7 @@ def _expand(word: str, forced: Format | None) -> list[Source]:
         return [_source(path, forced) for path in _paths(word)]
     except OSError as error:
         raise DataError(
-            f"'{word}' cannot be looked for ({error.strerror})", "check the path and its permissions"
+            f"'{word}' cannot be searched for ({error.strerror})", "check the path and its permissions"
         ) from error
 
 
@@ -127,10 +127,10 @@ def _paths(word: str) -> list[Path]:
     if word and path.exists():
         return [path]
     if not _GLOB_CHARACTERS & set(word):
-        raise DataError(f"there is no file '{word}'", "check the path and the folder you are in")
+        raise DataError(f"there is no file '{word}'", "check the path and the current directory")
     matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
     if not matches:
-        raise DataError(f"no file matches '{word}'", "check the pattern and the folder you are in")
+        raise DataError(f"no file matches '{word}'", "check the pattern and the current directory")
     # "day=*" matches folders: each stands for the Parquet files below it, as if it had been named.
     return [file for match in matches for file in (_parquet_below(match) if match.is_dir() else [match])]
 
@@ -146,7 +146,7 @@ def _parquet_below(directory: Path) -> list[Path]:
     )
     if not files:
         raise DataError(
-            f"the directory '{directory}' holds no Parquet file", "name the files themselves, or quote a glob"
+            f"the directory '{directory}' contains no Parquet file", "name the files themselves, or quote a glob"
         )
     return files
 

@@ -204,7 +204,9 @@ def _unreadable(source: Source, error: Exception) -> DataError:
         )
     if isinstance(error, PermissionError):
         return DataError(f"{source.name} may not be read", "check its permissions")
-    return DataError(f"{source.name} cannot be read ({text:.160})", "check that the file is whole and of the format")
+    return DataError(
+        f"{source.name} cannot be read ({text:.160})", "check that the file is complete and of this format"
+    )
 
 
 def _without_rows(sources: Sequence[Source]) -> DataError:

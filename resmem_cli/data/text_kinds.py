@@ -146,7 +146,7 @@ def _refuse_nearly(rows: Rows, name: str, text: pa.ChunkedArray, whats: tuple[st
 
 
 def _way_out(name: str) -> str:
-    return f"correct it, or say --category '{name}' if these are names"
+    return f"correct it, or use --category '{name}' if the column is categorical"
 
 
 def _share(looks: pa.ChunkedArray) -> float:

@@ -57,7 +57,7 @@ def from_bytes(data: bytes, name: str) -> Any:
         foreign = _foreign_types(data)
         if foreign:
             raise ModelError(
-                f"{name} asks for the type {foreign[0]}, which is not one that resmem stores",
+                f"{name} contains the type {foreign[0]}, which resmem does not store",
                 "do not use this model unless you know who made it",
             )
         return _loaded(data)
@@ -83,7 +83,7 @@ def from_foreign(data: bytes, name: str) -> Any:
             raise DataError(f"{name} would become larger than 2 GiB", _WRITE_COLUMNS)
         foreign = _foreign_types(data)
         if foreign:
-            raise UsageError(f"{name} asks for types that resmem does not trust: {_listed(foreign)}", _WRITE_COLUMNS)
+            raise UsageError(f"{name} contains types that resmem does not trust: {_listed(foreign)}", _WRITE_COLUMNS)
         return _loaded(data)
     except ResmemError:
         raise

@@ -74,7 +74,7 @@ def _problem(data: bytes, n_elements: int, n_columns: int) -> str:
     if found != expected or header.n_slots < n_elements or header.max_links_level0 != 2 * header.max_links:
         return "its header does not fit its model"
     if not 0 <= header.top_level < _MOST_LEVELS or header.entry >= n_elements or header.m != header.max_links:
-        return "its entry point is outside"
+        return "its entry point is out of range"
     if len(data) < _HEADER.size + n_elements * header.element_bytes:
         return "it is cut short"
     return _level0_problem(data, header) or _upper_problem(data, header)
@@ -90,7 +90,7 @@ def _level0_problem(data: bytes, header: _Header) -> str:
     links = blocks[:, 4 : header.vector_offset].copy().view(_LINK)
     used = np.arange(header.max_links_level0) < counts[:, None]
     if (links[used] >= header.n_elements).any():
-        return "a link leads outside"
+        return "a link is out of range"
     labels = blocks[:, header.label_offset :].copy().view("<u8").ravel()
     if not np.array_equal(np.sort(labels), np.arange(header.n_elements, dtype=np.uint64)):
         return "its labels are not its points"
@@ -111,7 +111,7 @@ def _upper_problem(data: bytes, header: _Header) -> str:
         levels[i], starts[i] = size // block, at
         at += size
     if at != len(data):
-        return "it has bytes that belong to nothing"
+        return "it has extra bytes"
     if levels[header.entry] != header.top_level:
         return "its entry point is not on its top level"
     for i in np.flatnonzero(levels).tolist():
@@ -127,5 +127,5 @@ def _links_problem(upper: NDArray[np.uint32], levels: NDArray[np.int64], header:
             return "a point has more links than fit"
         for link in links[:count]:
             if link >= header.n_elements or levels[link] < level:
-                return "a link leads outside its level"
+                return "a link leaves its level"
     return ""

@@ -47,7 +47,9 @@ def refuse_foreign(directory: Path) -> None:
     refuse_links(directory)
     foreign = next(iter(_foreign(directory)), None)
     if foreign is not None:
-        raise UsageError(f"the directory '{directory}' holds other things than a model ('{foreign}')", _ANOTHER)
+        raise UsageError(
+            f"the directory '{directory}' contains files that do not belong to a model ('{foreign}')", _ANOTHER
+        )
 
 
 def refuse_links(directory: Path) -> None:
@@ -62,7 +64,7 @@ def refuse_links(directory: Path) -> None:
         own += [path for path in sorted(folder.iterdir()) if GENERATION.fullmatch(path.name)]
     for path in own:
         if path.is_symlink():
-            raise UsageError(f"'{path}' is a link, which nothing is written through", _ANOTHER)
+            raise UsageError(f"'{path}' is a symbolic link, through which resmem does not write", _ANOTHER)
 
 
 def sweep(directory: Path, keep: set[str]) -> None:

@@ -131,4 +131,4 @@ def _refuse_nodes(n_nodes: int, inner: Any, left: Any, right: Any) -> None:
 
 def _require(held: Any) -> None:
     if not np.all(held):
-        raise ValueError("one of its trees leads where there is nothing")
+        raise ValueError("one of its trees refers to a node that does not exist")

@@ -113,7 +113,7 @@ def _answer(job: Any, limits: Limits, kind: type[ResmemError], what: str, hint: 
     try:
         out, _ = child.communicate(sent, timeout=limits.waiting)
     except subprocess.TimeoutExpired:
-        raise kind(f"{what} is not loaded and asked within {limits.waiting} seconds", hint) from None
+        raise kind(f"{what} takes more than {limits.waiting} seconds to load and to predict a few rows", hint) from None
     finally:
         child.kill()
         child.wait()
@@ -130,6 +130,6 @@ def _answer(job: Any, limits: Limits, kind: type[ResmemError], what: str, hint: 
 
 def _ending(code: int, limits: Limits) -> str:
     if code == -signal.SIGXCPU:
-        return f"takes more than {limits.computing} seconds to be loaded and asked for a few rows"
+        return f"takes more than {limits.computing} seconds of CPU time to load and to predict a few rows"
     how = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-    return f"ends the process that reads it ({how}): it is damaged, or made to do so"
+    return f"crashes the process that loads it ({how}): it is damaged or malicious"

@@ -79,10 +79,10 @@ def _import_file(file: File, limits: Limits) -> list[str]:
         agrees = base.agrees(given, file.X[:n_rows])
     if agrees is False:
         raise DataError(
-            f"{name} predicts other numbers where {kind.package}'s own predict reads it",
+            f"the predictions of {name} differ from those of {kind.package}'s own predict",
             "write the model's predictions as columns instead (--predictions or --probabilities)",
         )
-    said = f"its predictions of {n_rows:,} of these rows are those of {kind.package}'s own predict"
+    said = f"its predictions on {n_rows:,} of these rows equal those of {kind.package}'s own predict"
     return [*base.notes, *([said] if agrees else [])]
 
 
@@ -107,7 +107,7 @@ def _refused_as(kind: type[ResmemError], what: str, hint: str) -> Iterator[None]
     try:
         yield
     except MemoryError as error:
-        raise kind(f"{what} (it needs more memory than it may have)", hint) from error
+        raise kind(f"{what} (it needs more RAM than the limit)", hint) from error
     except ModelError as error:
         raise kind(error.message, hint) from error
     except ResmemError:

@@ -62,7 +62,9 @@ def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None =
             done = resmem.predict(X, with_place=True)
             found = [each for each in (done.resmem, done.spread, done.distance) if each is not None]
             if done.resmem.shape != (len(X), stored.problem.n_outputs) or not all(np.isfinite(e).all() for e in found):
-                raise ModelError(f"the memory of '{directory}' predicts what is no number", "run fit-residual again")
+                raise ModelError(
+                    f"the memory of '{directory}' predicts values that are not finite", "run fit-residual again"
+                )
 
 
 def _refuse_other_params(directory: Path, stored: StoredBase) -> None:
@@ -72,7 +74,7 @@ def _refuse_other_params(directory: Path, stored: StoredBase) -> None:
         known = () if kind is None or not spec.can_refit else kind.parameters(stored.problem)
         unknown = set(spec.params) - set(known)
         if unknown or (kind is None and spec.can_refit):
-            what = f"the unknown parameter '{min(unknown)}'" if unknown else "no estimator that can be fitted again"
+            what = f"the unknown parameter '{min(unknown)}'" if unknown else "an estimator that cannot be fitted again"
             raise ModelError(f"a base of '{directory}' of the kind {spec.estimator} has {what}", _AGAIN)
 
 
@@ -114,7 +116,7 @@ def _usable(name: str, predict: Callable[[Floats], Floats], X: Floats, n_outputs
             raise ModelError(f"{name} predicts {predicted.shape[-1]} numbers per row, not {n_outputs}", _AGAIN)
         usable.append(bool(np.isfinite(predicted).all()))
         if not usable[-1] and not np.isnan(row).any():
-            raise ModelError(f"{name} predicts what is no finite number", _AGAIN)
+            raise ModelError(f"{name} predicts values that are not finite", _AGAIN)
     if refusal is not None and not any(usable):
         raise ModelError(f"{name} predicts no row: {refusal.message}", _AGAIN)
     return usable

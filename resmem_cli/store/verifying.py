@@ -89,15 +89,15 @@ def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
     paths = parts.checked(directory, content["id"], content["parts"])
     n_hashes = len(TrainedRows.from_arrays(parts.load_arrays(paths[parts.ROWS])).hashes)
     if n_hashes + content.get("forgotten", 0) != content["rows"]:
-        raise ModelError(f"'{directory}' has {n_hashes} hashes of {content['rows']} rows", _AGAIN)
+        raise ModelError(f"'{directory}' has {n_hashes} hashes for {content['rows']} rows", _AGAIN)
 
 
 def _check_cells(member: Member, cells: NDArray[np.int64], name: str) -> None:
     memory = member.memory
     n_cells = len(memory.counts)
     if not (np.isfinite(memory.residuals).all() and np.isfinite(memory.counts).all() and (memory.counts >= 0).all()):
-        raise ModelError(f"{name} holds residuals or counts that are no numbers", _AGAIN)
+        raise ModelError(f"{name} holds residuals or counts that are not finite", _AGAIN)
     if len(np.unique(cells)) != n_cells:
         raise ModelError(f"{name} has cells without rows", _AGAIN)
     if not np.isfinite(memory.index.points_at(np.arange(min(n_cells, 1)))).all():
-        raise ModelError(f"{name} holds points that are no numbers", _AGAIN)
+        raise ModelError(f"{name} holds points that are not finite", _AGAIN)

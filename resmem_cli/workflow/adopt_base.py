@@ -121,7 +121,7 @@ def adopt(
     Raises:
         DataError, UsageError: as `adopt_base`.
     """
-    report("taking the base over")
+    report("importing the base")
     if isinstance(origin, FromColumns):
         schema, table, learned_notes, base, what = _from_columns(parts, roles, origin)
     elif isinstance(origin, FromFile):
@@ -148,20 +148,20 @@ def _from_columns(parts: Sequence[Table], roles: Roles, origin: FromColumns) -> 
     names = parts[0].table.column_names
     task = Task.REGRESSION if origin.form == "predictions" else Task.CLASSIFICATION
     if roles.task not in (None, task):
-        raise UsageError(f"--{origin.form} is of a {task.value}", "leave --task out")
+        raise UsageError(f"--{origin.form} is for {task.value}", "leave --task out")
     begun = origin.columns[0]
     starts = len(origin.columns) == 1 and begun not in names and origin.form != "predictions"
     columns = tuple(name for name in names if name.startswith(begun)) if starts else origin.columns
     if not columns:
         raise DataError(
-            f"{parts[0].source} has no column '{begun}', and none whose name begins with it",
+            f"{parts[0].source} has no column '{begun}', and none with this prefix",
             did_you_mean([begun], names, "its columns are: " + ", ".join(names[:20])),
         )
     learned = inference.learn(parts, replace(roles, task=task, given=columns))
     schema, notes = learned.schema, learned.notes
     if origin.embedding is not None and origin.embedding not in schema.vectors:
         raise DataError(
-            f"{parts[0].source}: the embedding '{origin.embedding}' is not a column of vectors of one length",
+            f"{parts[0].source}: the embedding '{origin.embedding}' is not a column of vectors of equal length",
             "name a column of lists of numbers with --embedding",
         )
     given, said = _given(learned.rows, columns, schema, begun=begun if starts else None)
@@ -189,7 +189,7 @@ def _given(
         if missing:
             raise DataError(
                 f"{rows.source} has no column '{missing[0]}' for one of the classes {', '.join(classes[:10])}",
-                "give every class a column of this beginning, or name the columns with commas between",
+                "add a column with this prefix for every class, or list the columns, separated by commas",
             )
         return Given(tuple(found[0] for found in named), is_vector=False, width=len(named)), ()
     _require_count(len(columns), classes, f"{len(columns)} columns are named")
@@ -221,7 +221,7 @@ def _require_count(count: int, classes: Sequence[str], what: str) -> None:
 
 def _in_order(classes: Sequence[str]) -> tuple[str, ...]:
     several = len(classes) > 1
-    return (f"the base's numbers are taken as those of the classes {', '.join(classes[:20])}, in this order",) * several
+    return (f"the base's numbers are assigned to the classes {', '.join(classes[:20])}, in this order",) * several
 
 
 def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile, report: Report) -> _Adopted:
@@ -234,12 +234,12 @@ def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile, report: R
     try:
         if kind == importing.PICKLE and not origin.trust_pickle:
             raise UsageError(
-                f"{name} is a pickle, and loading one runs whatever code is in it",
-                "if you know who made it, say --trust-pickle; or save the model with skops",
+                f"{name} is a pickle, and loading a pickle can run any code",
+                "if you trust its source, add --trust-pickle; or save the model with skops",
             )
         if kind == importing.PICKLE:  # from here on it is what will be stored of it
             kind, data = importing.SKOPS, estimators.to_bytes(estimators.from_pickle(data, str(origin.path)))
-        report("trying the model in a process of its own")
+        report("testing the model in a separate process")
         X, _ = encoding.encode(_sample(learned.rows), learned.schema)
         said = trial.import_file(trial.File(kind, data, str(origin.path), fields, origin.outputs, X))
         given: Any = data
@@ -302,7 +302,8 @@ def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Table) -
     wrong = np.flatnonzero(~np.isfinite(predicted).all(axis=1))
     if len(wrong):
         raise DataError(
-            f"{table.locate(int(wrong[0]))}: the base predicts no finite number", "check the model and its columns"
+            f"{table.locate(int(wrong[0]))}: the prediction of the base is not finite",
+            "check the model and its columns",
         )
 
 
@@ -321,4 +322,4 @@ def _worse_than_nothing(predicted: Floats, rows: Rows, schema: Schema) -> tuple[
     what = (
         "its units" if problem.is_regression else f"the order of its classes ({', '.join(schema.target.class_names)})"
     )
-    return (f"the base's {objective} of these rows is {own:.4g}, and {without:.4g} without any model: check {what}",)
+    return (f"the base's {objective} on these rows is {own:.4g}, worse than {without:.4g} of a constant: check {what}",)

@@ -133,7 +133,8 @@ def forget(
         writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
         if ids and known.ids is None:
             raise UsageError(
-                f"the rows of '{model}' have no ids", "give the rows themselves, or fit both again with --id"
+                f"the rows of '{model}' have no ids",
+                "give the rows as INPUT, or run fit-base with --id, and fit-residual, again",
             )
         trained = reading.trained_rows(model)
         if rows is not None:
@@ -202,7 +203,7 @@ def find(
         DataError, UsageError: as `forget`.
     """
     if rows is None and not ids:
-        raise UsageError("it is not said which rows to forget", "give --ids, or the rows themselves")
+        raise UsageError("no rows to forget are given", "give --ids or INPUT")
     not_found: tuple[str, ...] = ()
     if rows is not None and known.ids is None:
         given = labelled.read(rows, schema, where)
@@ -220,7 +221,7 @@ def find(
         shown = "none of these rows" if not not_found else "no row of " + ", ".join(f"'{n}'" for n in not_found[:5])
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
     if meant_rows.remembered.all():
-        raise UsageError("these are all the rows that are remembered", "run fit-residual with other rows")
+        raise UsageError("this would forget every remembered row", "run fit-residual with other rows")
     return meant_rows
 
 

@@ -101,7 +101,7 @@ def explain(
         report("loading the model")
         stored, names = reading.load_with_rows(model)
         schema = stored.base.schema
-        report("measuring how far memories are from each other")
+        report("measuring distances among remembered rows")
         with using.used(model):
             usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
         report("explaining")

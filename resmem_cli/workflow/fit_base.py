@@ -109,7 +109,7 @@ def fit(
         DataError, UsageError: as `fit_base`.
     """
     asked = _names(options.estimator)
-    report("learning the columns")
+    report("inferring the schema")
     learned = inference.learn(parts, roles)
     schema, table = learned.schema, learned.rows
     X, _ = encoding.encode(table, schema)
@@ -156,11 +156,11 @@ def _refuse_negative(asked: Sequence[str], schema: Schema, y: Floats) -> None:
     if POISSON not in asked:
         return
     if schema.target.classes:
-        raise UsageError(f"the estimator {POISSON} is for numbers, and '{schema.target.name}' has classes", _ANOTHER)
+        raise UsageError(f"the estimator {POISSON} is for regression, and '{schema.target.name}' has classes", _ANOTHER)
     if y.min() < 0:
         raise UsageError(
-            f"the estimator {POISSON} is for numbers that are never negative, and '{schema.target.name}' goes down to "
-            f"{y.min():.6g}",
+            f"the estimator {POISSON} is for targets that are never negative, and the minimum of "
+            f"'{schema.target.name}' is {y.min():.6g}",
             _ANOTHER,
         )
 

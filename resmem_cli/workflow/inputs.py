@@ -87,7 +87,7 @@ class Input:
         unread = [name for name in sources.partition_columns(found) if name not in parts[0].table.column_names]
         if unread:
             listed = ", ".join(f"'{name}'" for name in unread)
-            self.notes.append(f"what the folders say of {listed} is not read: write it into the files to learn from it")
+            self.notes.append(f"the partition columns {listed} are not read: write them into the files to use them")
         return parts
 
 

@@ -96,7 +96,7 @@ def verify(model: Path, report: Report = silent) -> Verified:
     Raises:
         ModelError: something is missing, damaged, or does not fit the rest.
     """
-    report("checking every part")
+    report("checking every file")
     return verifying.verify(model)
 
 

@@ -121,7 +121,7 @@ class _Writer:
             return cls(Scorer.of_base(reading.load_base(model), options.score, model), options.batch_rows)
         stored = reading.load(model)
         if options.score.with_support:
-            report("measuring how far memories are from each other")
+            report("measuring distances among remembered rows")
         return cls(Scorer.of(stored.base, stored.resmem, options.score, model), options.batch_rows)
 
     def write(
@@ -154,7 +154,7 @@ def _pairs(sources: Sequence[Source], directory: Path, form: Format | None) -> l
     """Return every input file with its output file."""
     paths = [source.path for source in sources]
     if None in paths:
-        raise UsageError("standard input has no name to write to", "name files, or use --output")
+        raise UsageError("standard input has no file name to use in --output-dir", "name files, or use --output")
     files = [path for path in paths if path is not None]
     common = Path(os.path.commonpath([path.absolute().parent for path in files]))
     pairs = []

@@ -82,8 +82,8 @@ class Scorer:
         """
         if options.with_support or options.interval is not None:
             raise UsageError(
-                "the base alone has no memory to tell support or intervals by",
-                "leave --support and --interval out, or --base-only",
+                "--support and --interval need the memory, which --base-only leaves out",
+                "leave them out, or --base-only",
             )
         return cls(base, None, options, None, directory)
 

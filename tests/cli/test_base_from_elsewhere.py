@@ -202,7 +202,7 @@ class TestFiles:
         self.saved(data / "line.skops", as_pickle=False)
         ended = run(*self.WORDS, "--import", "line.skops")
         assert ended.lines[0] == (
-            "note: the model was fitted to a matrix without names: its columns are taken to be, in order, 'a', 'b'"
+            "note: the model was fitted without column names: its columns are, in order, 'a', 'b'"
         )
         assert ended.lines[1].startswith(
             "imported the sklearn model as the base, with the schema of 400 rows and 2 features"
@@ -215,7 +215,7 @@ class TestFiles:
         self.saved(data / "line.pkl", as_pickle=True)
         ended = run(*self.WORDS, "--import", "line.pkl")
         assert ended.err == (
-            "resmem: 'line.pkl' is a pickle, and loading one runs whatever code is in it; if you know who made it, say "
+            "resmem: 'line.pkl' is a pickle, and loading a pickle can run any code; if you trust its source, add "
             "--trust-pickle; or save the model with skops\n"
         )
         assert ended.code == USAGE
@@ -230,8 +230,8 @@ class TestFiles:
         lightgbm.train({"verbosity": -1, "num_threads": 1}, dataset, 5).save_model(data / "trees.txt")
         ended = run(*self.WORDS, "--import", "trees.txt")
         assert ended.lines[:2] == [
-            "note: the model predicts with all 5 rounds of its trees",
-            "note: its predictions of 400 of these rows are those of lightgbm's own predict",
+            "note: the model predicts with all its 5 boosting rounds",
+            "note: its predictions on 400 of these rows equal those of lightgbm's own predict",
         ]
         assert "imported the lightgbm model as the base" in ended.err
         assert run(*self.WORDS, "--import", "trees.txt", "--quiet").err == ""
@@ -255,8 +255,8 @@ class TestFiles:
         assert json.loads(ended.out)["notes"] == [
             f"the model predicts with the first {model.best_iteration + 1} of its {n_rounds} rounds of trees, as "
             f"XGBoost's own estimators do with a model that was stopped early (best_iteration {model.best_iteration})",
-            "the model numbers its features and does not name them: they are taken in order, f0 is 'a', f1 is 'b'",
-            "its predictions of 400 of these rows are those of xgboost's own predict",
+            "the model has no feature names: the columns are used in order, f0 is 'a', f1 is 'b'",
+            "its predictions on 400 of these rows equal those of xgboost's own predict",
         ]
         assert run("predict", "test.parquet", "--model", "m", "--base-only", "--output", "out.parquet").code == 0
         test = rows(N_NEW, seed=1)
@@ -276,7 +276,7 @@ class TestFiles:
         assert (ended.code, len(ended.lines)) == (DATA, 1)
         # Should a newer CatBoost look before it follows, it says so itself.
         assert ended.err.startswith(
-            ("resmem: 'm.cbm' ends the process that reads it (SIG", "resmem: 'm.cbm' cannot be read as a model (")
+            ("resmem: 'm.cbm' crashes the process that loads it (SIG", "resmem: 'm.cbm' cannot be read as a model (")
         )
         assert snapshot(data) == before
 
@@ -284,7 +284,7 @@ class TestFiles:
         ("name", "content", "code", "said"),
         [
             ("none.onnx", None, DATA, "'none.onnx' cannot be read (No such file or directory)"),
-            ("text.txt", b"no model", USAGE, "'text.txt' is not a model of a kind that can be imported"),
+            ("text.txt", b"no model", USAGE, "'text.txt' is not a model file that can be imported"),
             ("trees.txt", b"tree\nversion=v4\n", DATA, "'trees.txt' cannot be read as a model"),
             ("trees.cbm", b"CBM1 and nothing else", DATA, "'trees.cbm' cannot be read as a model"),
             ("net.onnx", b"\x08\x08\x12\x00", DATA, "'net.onnx' cannot be read as a model"),
@@ -317,14 +317,14 @@ class TestErrors:
             (
                 (*OF_CLASS, "--probabilities", "q_"),
                 DATA,
-                "train.parquet has no column 'q_', and none whose name begins with it; its columns are: a, b, guess, "
+                "train.parquet has no column 'q_', and none with this prefix; its columns are: a, b, guess, "
                 "p_high, p_low, p_middle, logits, embedding, y, size, is_high, p",
             ),
             (
                 (*OF_CLASS, "--probabilities", "p_h"),
                 DATA,
-                "train.parquet has no column 'p_hhigh' for one of the classes high, low, middle; give every class a "
-                "column of this beginning, or name the columns with commas between",
+                "train.parquet has no column 'p_hhigh' for one of the classes high, low, middle; add a column with "
+                "this prefix for every class, or list the columns, separated by commas",
             ),
             (
                 (*OF_CLASS, "--probabilities", "p_high,p_low"),
@@ -344,13 +344,13 @@ class TestErrors:
             (
                 ("--target", "y", "--task", "classification", "--predictions", "guess"),
                 USAGE,
-                "--predictions is of a regression; leave --task out",
+                "--predictions is for regression; leave --task out",
             ),
             (
                 ("--target", "y", "--predictions", "guess", "--embedding", "a"),
                 DATA,
-                "train.parquet: the embedding 'a' is not a column of vectors of one length; name a column of lists of "
-                "numbers with --embedding",
+                "train.parquet: the embedding 'a' is not a column of vectors of equal length; name a column of lists "
+                "of numbers with --embedding",
             ),
             (
                 ("--target", "y", "--predictions", "y"),
@@ -415,7 +415,7 @@ class TestErrors:
         ended = run("predict", "new.csv", "--model", "m")
         assert ended.code == DATA
         assert ended.err == (
-            "resmem: new.csv, row 2: column 'guess' is empty, which holds the base's prediction; write a prediction "
+            "resmem: new.csv, row 2: column 'guess' holds the base's prediction and is empty; write a prediction "
             "for every row, or remove the row\n"
         )
 
@@ -428,6 +428,6 @@ class TestErrors:
         ended = run("fit-base", "train.parquet", *OF_CLASS, "--probabilities", "q0,q1,q2", "--model", "m")
         assert ended.code == 0
         assert ended.lines[0] == (
-            "note: the base's numbers are taken as those of the classes high, low, middle, in this order"
+            "note: the base's numbers are assigned to the classes high, low, middle, in this order"
         )
-        assert "without any model: check the order of its classes (high, low, middle)" in ended.lines[1]
+        assert "of a constant: check the order of its classes (high, low, middle)" in ended.lines[1]

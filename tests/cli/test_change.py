@@ -260,7 +260,7 @@ class TestForget:
             (("--ids", "latin.txt"), 3, "'latin.txt', line 2 is not UTF-8 text; write the ids as UTF-8"),
             ((), 2, "give either --ids or INPUT"),
             (("train.csv", "--ids", "x"), 2, "give either --ids or INPUT"),
-            (("train.csv",), 2, "these are all the rows that are remembered; run fit-residual with other rows"),
+            (("train.csv",), 2, "this would forget every remembered row; run fit-residual with other rows"),
             (("train.csv", "--where", "cut"), 2, "'cut' is not COLUMN=VALUE"),
             (("train.csv", "--where", "=E"), 2, "'=E' is not COLUMN=VALUE"),
             (("train.csv", "--where", "cut=No"), 3, "none of the 240 rows has cut = 'No'; check --where"),
@@ -332,7 +332,7 @@ class TestForget:
         fit("m2", "train.csv", base=("--drop", "id"))
         ended = run("forget", "--ids", "d00001", "--model", "m2")
         assert ended.code == 2
-        assert "the rows of 'm2' have no ids; give the rows themselves" in ended.err
+        assert "the rows of 'm2' have no ids; give the rows as INPUT" in ended.err
 
     def test_between_the_two_steps_readers_find_a_whole_model(self, run, fit, monkeypatch) -> None:
         """The base forgets first: should the writer die then, the memory still belongs to it, and all can be redone."""

@@ -40,7 +40,7 @@ class TestFiles:
         model()
         fails(
             DATA,
-            "there is no file 'none.csv'; check the path and the folder you are in",
+            "there is no file 'none.csv'; check the path and the current directory",
             verb[0],
             "none.csv",
             *verb[1:],
@@ -50,11 +50,11 @@ class TestFiles:
     def test_a_file_without_a_name(self, model: Model, fails: Fails, verb: tuple[str, ...]) -> None:
         """As an unset variable of the shell gives it: not the Parquet files of the present folder."""
         model()
-        fails(DATA, "there is no file ''; check the path and the folder you are in", verb[0], "", *verb[1:])
+        fails(DATA, "there is no file ''; check the path and the current directory", verb[0], "", *verb[1:])
 
     def test_a_pattern_without_match(self, model: Model, fails: Fails) -> None:
         model()
-        sentence = "no file matches 'day=*/*.csv'; check the pattern and the folder you are in"
+        sentence = "no file matches 'day=*/*.csv'; check the pattern and the current directory"
         fails(DATA, sentence, "predict", "day=*/*.csv", "--model", "m")
 
     def test_an_empty_file(self, model: Model, csv: Csv, fails: Fails) -> None:
@@ -105,7 +105,7 @@ class TestFiles:
         (tmp_path / "cut.parquet").write_bytes(data[: int(len(data) * share)])
         ended = run("fit-base", "cut.parquet", *TRAIN)
         assert ended.err.startswith("resmem: cut.parquet cannot be read (Parquet magic bytes not found in footer.")
-        assert ended.err.endswith("); check that the file is whole and of the format\n")
+        assert ended.err.endswith("); check that the file is complete and of this format\n")
         assert ended.err.count("\n") == 1
         assert (ended.code, ended.out) == (DATA, "")
         assert not (tmp_path / "m").exists()
@@ -124,7 +124,7 @@ class TestFiles:
         shutil.copy("new.csv", "new.xlsx")
         fails(
             USAGE,
-            "the format of 'new.xlsx' cannot be told from its name (known endings: .arrow, .csv, .feather, .ipc, "
+            "the format of 'new.xlsx' is not recognised by its name (known endings: .arrow, .csv, .feather, .ipc, "
             ".jsonl, .ndjson, .parquet, .pq, .tab, .tsv); name the format with --input-format",
             *("predict", "new.xlsx", "--model", "m"),
         )
@@ -179,8 +179,8 @@ class TestTraining:
         rows = "".join(f"{i},2024-01-{1 + i % 20:02},{i / 7}\n" for i in range(20))
         sentence = (
             "t.csv, row 21: column 'a' holds 'x' where 95.2% of the values are numbers; t.csv, row 21: column 'b' "
-            "holds 'soon' where 95.2% of the values are dates or times; correct these, say --category 'a,b' if they "
-            "hold names, or leave them out with --drop 'a,b'"
+            "holds 'soon' where 95.2% of the values are dates or times; correct these, use --category 'a,b' if they "
+            "are categorical, or leave them out with --drop 'a,b'"
         )
         self.fitted(csv, fails, f"a,b,y\n{rows}x,soon,1.5\n", sentence)
 
@@ -203,8 +203,8 @@ class TestTraining:
             csv,
             fails,
             f"a,y\n{rows}",
-            "t.csv, row 13: column 'a' holds 'n.a.' where 97.5% of the values are numbers; correct it, or say "
-            "--category 'a' if these are names",
+            "t.csv, row 13: column 'a' holds 'n.a.' where 97.5% of the values are numbers; correct it, or use "
+            "--category 'a' if the column is categorical",
         )
 
     def test_no_feature_at_all(self, csv: Csv, fails: Fails) -> None:
@@ -276,8 +276,8 @@ class TestRows:
         other = pa.array(["forty"] * rows.num_rows)
         write_csv(rows.set_column(rows.column_names.index("depth"), "depth", other), Path("test.csv"))
         sentence = (
-            "test.csv, row 1: the target 'depth' holds the class 'forty', which training did not have; remove such "
-            "rows, or fit again with rows of this class"
+            "test.csv, row 1: the target 'depth' holds the class 'forty', which is not in the training data; remove "
+            "such rows, or fit again with rows of this class"
         )
         fails(DATA, sentence, verb, "test.csv", "--model", "m")
 
@@ -409,7 +409,7 @@ class TestPlaces:
     def test_a_model_directory_that_holds_other_things(self, model: Model, fails: Fails) -> None:
         model()
         Path("m/notes.txt").touch()
-        sentence = "the directory 'm' holds other things than a model ('notes.txt'); " + (
+        sentence = "the directory 'm' contains files that do not belong to a model ('notes.txt'); " + (
             "name an empty or new directory with --model"
         )
         fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN)
@@ -465,7 +465,7 @@ class TestPlaces:
 
     def test_an_output_in_a_folder_that_is_not_there(self, model: Model, fails: Fails) -> None:
         sentence = (
-            "'none/out.csv' cannot be written (No such file or directory); make the folder first, or choose another "
+            "'none/out.csv' cannot be written (No such file or directory); create the directory first, or choose another "
             "with --output"
         )
         fails(UNEXPECTED, sentence, "predict", "new.csv", "--model", model(), "--output", "none/out.csv")
@@ -487,7 +487,7 @@ class TestPlaces:
     def test_an_output_of_no_known_format(self, model: Model, fails: Fails) -> None:
         fails(
             USAGE,
-            "the format of 'out.xlsx' cannot be told from its name (known endings: .arrow, .csv, .feather, .ipc, "
+            "the format of 'out.xlsx' is not recognised by its name (known endings: .arrow, .csv, .feather, .ipc, "
             ".jsonl, .ndjson, .parquet, .pq, .tab, .tsv); name the format with --output-format",
             *("predict", "new.csv", "--model", model(), "--output", "out.xlsx"),
         )
@@ -613,13 +613,13 @@ class TestUsage:
         negative.to_csv("negative.csv", index=False)
         fails(
             USAGE,
-            "the estimator poisson is for numbers that are never negative, and 'price' goes down to -12; choose "
-            "another --estimator",
+            "the estimator poisson is for targets that are never negative, and the minimum of 'price' is -12; "
+            "choose another --estimator",
             *("fit-base", "negative.csv", *TRAIN, "--estimator", "linear,poisson"),
         )
         fails(
             USAGE,
-            "the estimator poisson is for numbers, and 'cut' has classes; choose another --estimator",
+            "the estimator poisson is for regression, and 'cut' has classes; choose another --estimator",
             *("fit-base", "train.csv", "--target", "cut", "--model", "new", "--estimator", "poisson"),
         )
 

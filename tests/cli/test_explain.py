@@ -144,7 +144,7 @@ class TestExplain:
     def test_the_base_alone_has_no_support(self, run: Run) -> None:
         ended = run("predict", "test.csv", "--model", "m", "--support", "--base-only")
         assert ended.code == 2
-        said = "the base alone has no memory to tell support or intervals by; leave --support and --interval out"
+        said = "--support and --interval need the memory, which --base-only leaves out; leave them out, or --base-only"
         assert said in ended.err
 
 

@@ -139,10 +139,7 @@ class TestFolders:
             Path(f"by/region={region}").mkdir(parents=True)
             pq.write_table(table("diamonds", "train").slice(0, 60), Path(f"by/region={region}/0.parquet"))
         ended = run("fit-base", "by", "--target", "price", "--model", "m", "--estimator", "linear")
-        assert (
-            "note: what the folders say of 'region' is not read: write it into the files to learn from it"
-            in ended.lines
-        )
+        assert "note: the partition columns 'region' are not read: write them into the files to use them" in ended.lines
 
 
 class TestResidual:

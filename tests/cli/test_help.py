@@ -77,7 +77,7 @@ def test_a_file_without_an_ending_is_still_refused(model: Model, run: Run) -> No
     model()
     ended = run("predict", "new.csv", "--model", "m", "-o", "out")
     assert ended.code == 2
-    assert "the format of 'out' cannot be told from its name" in ended.err
+    assert "the format of 'out' is not recognised by its name" in ended.err
 
 
 class TestWarnings:

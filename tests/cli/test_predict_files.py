@@ -76,7 +76,13 @@ def test_nothing_of_the_users_is_replaced(inputs: list[str], fails: Fails) -> No
     fails(
         USAGE, "two inputs would be written to 'out/a.csv'; name each file once", "predict", *["in/a.csv"] * 2, *words
     )
-    fails(USAGE, "standard input has no name to write to; name files, or use --output", "predict", "-", *words)
+    fails(
+        USAGE,
+        "standard input has no file name to use in --output-dir; name files, or use --output",
+        "predict",
+        "-",
+        *words,
+    )
     said = "Invalid value for '--output-dir': --output and --output-dir exclude each other; see resmem predict --help"
     fails(USAGE, said, "predict", "in/a.csv", *words, "--output", "x.csv")
     said = "Invalid value for '--resume': it needs --output-dir; see resmem predict --help"

@@ -101,7 +101,7 @@ class TestCommands:
         model()
         name = "a\nb\x1bc.csv"
         said = self.is_clean(run, "predict", name, "--model", "m", code=3)
-        assert said == "resmem: there is no file 'a\\nb\\x1bc.csv'; check the path and the folder you are in\n"
+        assert said == "resmem: there is no file 'a\\nb\\x1bc.csv'; check the path and the current directory\n"
         Path(name).write_text("a\n\xff\n", "latin-1")
         assert r"a\nb\x1bc.csv" in self.is_clean(run, "predict", name, "--model", "m", code=3)
 

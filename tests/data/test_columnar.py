@@ -9,7 +9,7 @@ import pytest
 
 from resmem_cli.errors import DataError
 
-DAMAGED = "; check that the file is whole and of the format"
+DAMAGED = "; check that the file is complete and of this format"
 TABLE = pa.table({"n": [1, None, 3], "f": [0.1, None, -2.5], "b": [True, None, False], "ünï": ["漢", "🙂", None]})
 
 

@@ -140,7 +140,7 @@ def test_a_ragged_line_is_named_with_its_row(file, read, monkeypatch, *, content
     path = file("a.csv", content)
     with pytest.raises(DataError) as caught:
         read(path)
-    assert str(caught.value) == (f"{path}, {sentence}; correct the line, or name the separator with --delimiter")
+    assert str(caught.value) == (f"{path}, {sentence}; correct the line, or set the separator with --delimiter")
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_class_that_training_did_not_have_is_named(schema, rows, place, shown)
     codes = encode_target(rows, schema)
     (at,) = np.flatnonzero(codes == encoding.NO_CLASS)
     assert str(encoding.unknown_class(rows, schema, int(at))) == (
-        f"{place}: the target 'y' holds the class '{shown}', which training did not have; "
+        f"{place}: the target 'y' holds the class '{shown}', which is not in the training data; "
         "remove such rows, or fit again with rows of this class"
     )
 

@@ -111,7 +111,7 @@ def test_a_word_after_a_hundred_thousand_numbers_is_named_with_its_row(file):
         learn(tables.read_all(sources.resolve([path])), Roles("y"))
     assert str(caught.value) == (
         f"{path}, row 100,000: column 'x' holds 'oops' where 99.9% of the values are numbers; "
-        "correct it, or say --category 'x' if these are names"
+        "correct it, or use --category 'x' if the column is categorical"
     )
 
 
@@ -152,8 +152,8 @@ def test_the_task_is_guessed_from_the_target(values, task, classes, is_text):
     guessed = task is Task.CLASSIFICATION and not isinstance(values[0], str | bool)
     assert found.notes == (
         (
-            f"the target 'y' has {len(classes)} distinct whole numbers, taken as classes "
-            "(--task regression to take them as numbers)",
+            f"the target 'y' has {len(classes)} distinct integers, used as class labels "
+            "(--task regression to predict numbers)",
         )
         if guessed
         else ()
@@ -246,7 +246,7 @@ def test_a_target_that_is_missing_everywhere_is_refused(values):
 )
 def test_a_target_that_is_neither_number_nor_class_is_refused(values, arrow_type):
     rows = text(x=["1", "2"], y=values) if isinstance(values[0], str) else typed(x=[1, 2], y=values)
-    assert message(rows) == f"the target 'y' has the type {arrow_type}; choose a number or a class"
+    assert message(rows) == f"the target 'y' has the type {arrow_type}; choose a numeric or categorical column"
 
 
 @pytest.mark.parametrize("values", [[0.5, float("inf")] * 3, [0.0, float("inf")] * 6])
@@ -342,8 +342,8 @@ def test_codes_with_leading_zeros_are_a_category_from_csv_as_from_parquet():
     found = learned(written)
     assert found.schema.columns[0] == Column("zip", Kind.CATEGORY, "string", ("00501", "01010", "10001"))
     assert found.notes == (
-        "the column 'zip' has numbers with leading zeros ('00501') and is taken as a category "
-        "(write them without to have numbers)",
+        "the column 'zip' has numbers with leading zeros ('00501') and is used as categorical "
+        "(write them without these zeros to get numbers)",
     )
     parquet = typed(zip=codes, x=range(12), y=[i / 2 for i in range(12)])
     assert learned(parquet).schema.columns[0] == found.schema.columns[0]
@@ -361,10 +361,10 @@ def test_text_that_is_mostly_numbers_is_left_out_or_taken_with_the_true_reason()
         ("x", Kind.NUMBER),
     ]
     assert found.notes == (
-        "the column 'n' holds 88 % numbers, 12 % '-' and is not used as a feature (leave '-' empty to have numbers, or "
+        "the column 'n' holds 88 % numbers, 12 % '-' and is not used as a feature (leave '-' empty to get numbers, or "
         "--category 'n' to use it as it is)",
-        "the column 'few' holds 85.7 % numbers, 14.3 % '-' and is taken as a category (leave '-' empty to have "
-        "numbers; --category 'few' to take it so without a word)",
+        "the column 'few' holds 85.7 % numbers, 14.3 % '-' and is used as categorical (leave '-' empty to get "
+        "numbers; --category 'few' to do so without this note)",
     )
 
 
@@ -381,13 +381,13 @@ def test_columns_that_are_wrong_in_several_ways_are_told_at_once():
     )
     assert found == (
         "t.csv, row 20: column 'a' holds 'x' where 95.0% of the values are numbers; t.csv, row 20: column 'b' holds "
-        "'y' where 95.0% of the values are true or false; correct these, say --category 'a,b' if they hold names, or "
-        "leave them out with --drop 'a,b'"
+        "'y' where 95.0% of the values are true or false; correct these, use --category 'a,b' if they are categorical, "
+        "or leave them out with --drop 'a,b'"
     )
     many = {f"c{i}": [1.0, float("inf"), 2.0] for i in range(8)}
     found = message(typed(**many, y=[0.5, 1.5, 2.5]))
     assert found.count("an infinite value") == 5
-    assert "; and so 3 more columns; " in found
+    assert "; and 3 more columns; " in found
 
 
 @pytest.mark.parametrize("value", [1.797e308, -1e200, 1e38])
@@ -614,7 +614,7 @@ def test_parquet_from_standard_input_is_learned(stdin, as_bytes):
 
 def test_weights_of_zero_everywhere_are_refused():
     assert message(typed(x=Y, y=Y, w=[0.0] * 6), weight_column="w") == (
-        "t.parquet: the weight 'w' is 0 in every row; give at least one row some weight"
+        "t.parquet: the weight 'w' is 0 in every row; give at least one row a positive weight"
     )
 
 

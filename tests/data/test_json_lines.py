@@ -50,7 +50,7 @@ def test_json_that_does_not_fit_is_named_with_its_row(file, read, lines, row, wh
         read(path)
     assert str(caught.value) == (
         f"{path}, row {row} is not a line of JSON like those before it ({what}); "
-        "write one object a line, each column of one type"
+        "write one object per line, each column of one type"
     )
 
 
@@ -68,7 +68,7 @@ def test_json_that_changes_its_type_in_a_later_block_is_named_with_its_row(
     assert str(caught.value) == (
         f"{path}, row {bad} is not a line of JSON like those before it "
         "(JSON parse error: Column(/a) changed from number to string); "
-        "write one object a line, each column of one type"
+        "write one object per line, each column of one type"
     )
 
 
@@ -220,7 +220,7 @@ def test_a_line_has_a_greatest_length(file, read, monkeypatch):
     path = file("a.jsonl", good * 2 + "\n" + '{"a": "' + "x" * 2000 + '"}\n' + good)
     with pytest.raises(DataError) as caught:
         read(path)
-    assert str(caught.value) == f"{path}, row 3 is longer than 0 MB; write one object a line"
+    assert str(caught.value) == f"{path}, row 3 is longer than 0 MB; write one object per line"
 
 
 class _Endless:

@@ -415,7 +415,7 @@ def test_nearly_all_numbers_are_more_likely_a_mistake_than_names(values, row, va
         text_kinds.infer(rows(values, pa.string()), "x")
     assert str(caught.value) == (
         f"t.csv, row {row}: column 'x' holds '{value}' where {share} of the values are numbers; "
-        "correct it, or say --category 'x' if these are names"
+        "correct it, or use --category 'x' if the column is categorical"
     )
 
 
@@ -438,7 +438,7 @@ def test_of_every_kind_one_wrong_value_among_many_is_named(values, wrong, what):
         text_kinds.infer(rows([*values, "NA", wrong]), "x")
     assert str(caught.value) == (
         f"t.csv, row 21: column 'x' holds '{wrong}' where 95.0% of the values are {what}; "
-        "correct it, or say --category 'x' if these are names"
+        "correct it, or use --category 'x' if the column is categorical"
     )
 
 
@@ -447,7 +447,7 @@ def test_a_day_that_is_none_among_days_is_named():
         text_kinds.infer(rows([*DAYS, "2024-02-30"]), "x")
     assert str(caught.value) == (
         "t.csv, row 20: column 'x' holds '2024-02-30', which is not an ISO 8601 date or time; "
-        "correct it, or say --category 'x' if these are names"
+        "correct it, or use --category 'x' if the column is categorical"
     )
 
 

@@ -113,7 +113,7 @@ def test_the_format_is_the_forced_one_or_that_of_the_name_or_csv_on_standard_out
     ("name", "forced"), [("a.parquet.gz", None), ("a.gz", Format.PARQUET), ("a.zst", Format.ARROW)]
 )
 def test_parquet_and_arrow_are_not_compressed_again(name, forced):
-    with pytest.raises(UsageError, match=f"^'{name}' is a (parquet|arrow) file compressed a second time; "):
+    with pytest.raises(UsageError, match=f"^'{name}' is a (parquet|arrow) file that is compressed once more; "):
         output.output_format(name, forced)
 
 
@@ -242,5 +242,5 @@ def test_a_place_that_cannot_be_written_to_is_answered_with_the_option_to_use(wr
         write(tmp_path / "no" / "a.csv", TABLE)
     assert str(caught.value) == (
         f"'{tmp_path / 'no' / 'a.csv'}' cannot be written (No such file or directory); "
-        "make the folder first, or choose another with --output"
+        "create the directory first, or choose another with --output"
     )

@@ -157,7 +157,7 @@ def test_text_of_several_lines_is_read_without_a_word(file, read, values, conten
     ("content", "sentence"),
     [
         ('"a,b\n1,2\n"3,4\n', "closes a quote in the middle of a value 2 lines further down ('\"a,b 1,2 \"3,4')"),
-        ('"a,b\n1",2\n', "opens a quote that swallows rows: a quoted value spans 2 lines ('\"a,b 1\",2')"),
+        ('"a,b\n1",2\n', "opens a quote that spans rows: a quoted value spans 2 lines ('\"a,b 1\",2')"),
         ('a,"b" c\n1,2\n', "closes a quote in the middle of a value ('\"b\" c')"),
     ],
 )
@@ -247,4 +247,4 @@ def test_a_row_has_a_greatest_length(file, read, monkeypatch, content, hint):
     with pytest.raises(DataError) as caught:
         read(path)
     assert caught.value.message == f"{path}, row 20,001 is longer than 0 MB"
-    assert caught.value.hint == f"{hint}the file is no table of lines: correct it, or give such rows as Parquet"
+    assert caught.value.hint == f"{hint}the file is not a text table: correct it, or give such rows as Parquet"

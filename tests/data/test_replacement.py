@@ -88,7 +88,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path, is_there):
 @pytest.mark.parametrize(
     ("place", "reason", "hint"),
     [
-        ("no/a.csv", "No such file or directory", "make the folder first"),
+        ("no/a.csv", "No such file or directory", "create the directory first"),
         ("file/a.csv", "Not a directory", "check the path"),
         ("folder.csv", "Is a directory", "check the path"),
         ("x" * 300 + ".csv", "File name too long", "check the path"),
@@ -149,7 +149,7 @@ def test_a_named_pipe_is_written_to_and_stays_a_pipe(tmp_path):
 def test_the_option_that_names_the_path_is_a_part_of_the_hint(tmp_path):
     with pytest.raises(OutputError) as caught, replacing(tmp_path / "no" / "a.json", option="--model"):
         pass
-    assert caught.value.hint == "make the folder first, or choose another with --model"
+    assert caught.value.hint == "create the directory first, or choose another with --model"
 
 
 def test_a_reader_that_has_gone_is_no_error_of_the_output(tmp_path):

@@ -47,14 +47,15 @@ def test_a_name_that_tells_no_format_is_refused_with_the_known_endings(name):
     with pytest.raises(UsageError) as caught:
         format_of(Path(name), hint="name it")
     assert str(caught.value) == (
-        f"the format of '{name}' cannot be told from its name (known endings: {ENDINGS}); name it"
+        f"the format of '{name}' is not recognised by its name (known endings: {ENDINGS}); name it"
     )
 
 
 @pytest.mark.parametrize(("name", "form"), [("a.parquet.gz", "parquet"), ("a.feather.zst", "arrow")])
 def test_a_format_that_compresses_itself_is_not_compressed_again(name, form):
     sentence = (
-        f"'{name}' is a {form} file compressed a second time; leave that away: {form} files carry their own compression"
+        f"'{name}' is a {form} file that is compressed once more; decompress it: {form} files have a compression of "
+        "their own"
     )
     with pytest.raises(UsageError, match=re.escape(sentence)):
         format_of(Path(name), hint="")
@@ -77,7 +78,7 @@ def test_a_forced_format_replaces_the_one_that_the_name_tells(file):
 
 def test_a_forced_format_does_not_take_a_second_compression_either(file):
     path = file("a.gz", b"")
-    with pytest.raises(UsageError, match=re.escape(f"'{path}' is a parquet file compressed a second time")):
+    with pytest.raises(UsageError, match=re.escape(f"'{path}' is a parquet file that is compressed once more")):
         resolve([path], Format.PARQUET)
 
 
@@ -108,7 +109,7 @@ def test_a_missing_file_is_named(tmp_path):
     path = str(tmp_path / "no.csv")
     with pytest.raises(DataError) as caught:
         resolve([path])
-    assert str(caught.value) == f"there is no file '{path}'; check the path and the folder you are in"
+    assert str(caught.value) == f"there is no file '{path}'; check the path and the current directory"
 
 
 def test_a_name_that_the_system_refuses_is_an_error_of_the_data():
@@ -116,7 +117,7 @@ def test_a_name_that_the_system_refuses_is_an_error_of_the_data():
     with pytest.raises(DataError) as caught:
         resolve([name])
     assert str(caught.value) == (
-        f"'{name}' cannot be looked for (File name too long); check the path and its permissions"
+        f"'{name}' cannot be searched for (File name too long); check the path and its permissions"
     )
 
 
@@ -149,7 +150,7 @@ def test_a_directory_without_parquet_is_refused(file, tmp_path):
     with pytest.raises(DataError) as caught:
         resolve([str(tmp_path / "d")])
     assert str(caught.value) == (
-        f"the directory '{tmp_path / 'd'}' holds no Parquet file; name the files themselves, or quote a glob"
+        f"the directory '{tmp_path / 'd'}' contains no Parquet file; name the files themselves, or quote a glob"
     )
 
 
@@ -168,7 +169,7 @@ def test_a_glob_that_matches_nothing_is_refused(tmp_path):
     pattern = str(tmp_path / "*.csv")
     with pytest.raises(DataError) as caught:
         resolve([pattern])
-    assert str(caught.value) == f"no file matches '{pattern}'; check the pattern and the folder you are in"
+    assert str(caught.value) == f"no file matches '{pattern}'; check the pattern and the current directory"
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_a_file(file):

@@ -16,7 +16,7 @@ from resmem_cli.errors import DataError
 TABLE = pa.table({"n": [1, 2, 3, 4, 5, 6, 7], "word": ["a", "b", "ü", "漢", "e f", "g", "7"]})
 TEXTS = [{name: str(value) for name, value in row.items()} for row in TABLE.to_pylist()]
 EMPTY = "is empty; give a table with a header and at least one row"
-DAMAGED = "; check that the file is whole and of the format"
+DAMAGED = "; check that the file is complete and of this format"
 
 
 class Dribble(io.RawIOBase):

@@ -246,7 +246,7 @@ def test_without_its_library_a_base_says_how_to_install_it(name, monkeypatch):
     monkeypatch.setattr(protocol, "is_installed", lambda package: False)
     with pytest.raises(UsageError) as refused:
         ESTIMATORS[name].parameters(Problem((0,), 0, 0))
-    assert refused.value.message == f"the package {name} is not installed, and this base needs it"
+    assert refused.value.message == f"this base needs the package {name}, which is not installed"
     assert refused.value.hint == f"install it: pip install 'resmem-cli[{name}]'"
 
 
@@ -486,7 +486,7 @@ def test_a_model_without_names_reads_the_columns_in_order_and_vectors_as_several
     np.testing.assert_allclose(imported(name, data, Table(fields)).predict(X)[:, 0], expected, atol=1e-6)
     with pytest.raises(UsageError) as refused:
         IMPORTABLE[name].imported(data, Table(fields[:2]), {})
-    assert refused.value.message == "the model reads 5 columns that it has no names for, and the features make 4"
+    assert refused.value.message == "the model reads 5 unnamed features, and the columns given make 4"
 
 
 def test_codes_that_lightgbm_and_xgboost_were_trained_on_may_be_numbers_but_not_categories():
@@ -602,14 +602,14 @@ def test_a_model_of_catboosts_that_reads_texts_is_refused():
     frame = pd.DataFrame({"size": np.arange(40.0), "colour": ["a blue one", "the red one"] * 20})
     own = {"iterations": 2, "verbose": False, "allow_writing_files": False}
     model = catboost.CatBoostRegressor(**own, text_features=["colour"]).fit(frame, np.arange(40.0))
-    with pytest.raises(UsageError, match="the model reads texts or embeddings"):
+    with pytest.raises(UsageError, match="the model has text or embedding features"):
         IMPORTABLE["catboost"].imported(as_cbm(model), TABLE, {})
 
 
 @EVERY_LIBRARY
 def test_outputs_by_name_are_refused(name):
     frame, _, y, _ = rows_from_elsewhere()
-    with pytest.raises(UsageError, match="has no outputs by name"):
+    with pytest.raises(UsageError, match="has no named outputs"):
         IMPORTABLE[name].imported(trained(name, frame, y)[0], TABLE, {"embedding": "last"})
 
 
@@ -962,7 +962,7 @@ def test_what_is_said_of_an_import_are_its_trees_and_columns_that_are_known_by_t
     frame, X, y, _ = rows_from_elsewhere()
     data, _ = trained(name, frame, y)
     base = IMPORTABLE[name].imported(data, TABLE, {})
-    assert base.notes == (f"the model predicts with all {base.n_rounds()} rounds of its trees",)
+    assert base.notes == (f"the model predicts with all its {base.n_rounds()} boosting rounds",)
     library = pytest.importorskip(name)
     if name == "lightgbm":
         numbered = library.train({"verbose": -1, "num_threads": 1}, library.Dataset(X[:, 1:], y), 2)
@@ -975,8 +975,7 @@ def test_what_is_said_of_an_import_are_its_trees_and_columns_that_are_known_by_t
         data, first, second = as_cbm(library.CatBoostRegressor(**own).fit(X[:, 1:], y)), "0", "1"
     base = IMPORTABLE[name].imported(data, replace(TABLE, fields=TABLE.fields[1:]), {})
     assert base.notes[1:] == (
-        "the model numbers its features and does not name them: they are taken in order, "
-        f"{first} is 'size', {second} is 'new'",
+        f"the model has no feature names: the columns are used in order, {first} is 'size', {second} is 'new'",
     )
 
 

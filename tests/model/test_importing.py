@@ -91,8 +91,8 @@ def test_anything_else_is_refused_with_what_there_is(data, name):
     with pytest.raises(UsageError) as refused:
         recognise(data, name)
     assert str(refused.value) == (
-        f"'{name}' is not a model of a kind that can be imported; give LightGBM's text, XGBoost's JSON or UBJSON, "
-        "CatBoost's cbm, ONNX, or an estimator of scikit-learn's that skops or pickle has saved"
+        f"'{name}' is not a model file that can be imported; give LightGBM's text, XGBoost's JSON or UBJSON, "
+        "CatBoost's cbm, ONNX, or a scikit-learn estimator saved with skops or pickle"
     )
 
 

@@ -248,7 +248,7 @@ def test_a_text_matrix_takes_categories():
     X[:, 2], X[:, 3] = [0, 1, np.nan], [1, 0, 1]
     assert imported(model, fields).predict(X)[:, 0].tolist() == [41, 32, 40]
     assert refused(model, (C, A)) == (
-        "the model's input 'X' takes text, and the column 'a' is a number; say --category 'a' if its values are names, "
+        "the model's input 'X' takes text, and the column 'a' is a number; say --category 'a' if it is categorical, "
         "or leave it out with --drop 'a'"
     )
 
@@ -355,11 +355,14 @@ def test_inputs_that_are_no_rows_are_refused():
     assert refused(nothing) == "the ONNX model has no input; export it with the features as inputs"
     inputs = [tensor("a", 2, 1), tensor("b", 3, 1)]
     several = file([node("Concat", "a b", "Y", axis=0)], inputs, [tensor("Y", 5, 1)])
-    assert refused(several) == "the inputs of the ONNX model take 2 and 3 rows at once; export it with one batch size"
+    assert (
+        refused(several)
+        == "the inputs of the ONNX model have the fixed batch sizes 2 and 3; export it with one batch size"
+    )
     listed = [helper.make_tensor_sequence_value_info("X", FLOAT, None)]
     sequence = file([node("ConcatFromSequence", "X", "Y", axis=0)], listed, [tensor("Y", None, 1)])
     assert refused(sequence) == (
-        "the model's input 'X' is a seq(tensor(float)), which no column is; export it with plain tensors"
+        "the model's input 'X' has the unsupported type seq(tensor(float)); export it with plain tensors"
     )
 
 
@@ -385,14 +388,14 @@ def test_a_prediction_that_is_no_finite_number_is_refused():
         with pytest.raises(DataError) as raised:
             ask(np.array([[1.0, np.nan]]))
         assert str(raised.value) == (
-            "the ONNX model gives no finite number for a row; fill missing values in as in its training, or leave the "
-            "row out"
+            "the ONNX model predicts a value that is not finite; impute missing values as in its training, or leave "
+            "the row out"
         )
 
 
 def test_outputs_that_are_not_the_target_are_refused():
     several = linear(WEIGHTS, node("Add", "Y Y", "Z"), outputs=[tensor("Y", None, 3), tensor("Z", None, 3)])
-    listed = "say which with --output prediction=NAME; there are: Y (3 numbers per row), Z (3 numbers per row)"
+    listed = "choose one with --output prediction=NAME from:  Y (3 numbers per row), Z (3 numbers per row)"
     assert refused(several) == f"no output of the ONNX model is one number per row; {listed}"
     assert (
         refused(several, prediction="Z")
@@ -452,8 +455,7 @@ def test_the_user_may_say_what_an_output_holds():
 def test_what_cannot_be_told_is_asked():
     model = classification(node("Sigmoid", "Y", "P"), outputs=[tensor("P", None, 3)])
     assert refused(model, NUMBERS, CLASSES) == (
-        "whether the output 'P' holds probabilities or logits cannot be told; "
-        "say --output probabilities=P or --output logits=P"
+        "the output 'P' may hold probabilities or logits; add --output probabilities=P or --output logits=P"
     )
     assert imported(model, NUMBERS, CLASSES, probabilities="P").answer.form == "probabilities"
 
@@ -522,7 +524,7 @@ def test_labels_that_contradict_the_columns_are_refused():
         names=np.array(["low", "high", "high"], object),
     )
     assert refused(model, NUMBERS, CLASSES) == (
-        "which column of the output 'Y' is which class cannot be told from the labels of the model; "
+        "the labels of the model do not tell which column of the output 'Y' belongs to which class; "
         "export it with the probabilities as a map (zipmap), or without the labels"
     )
 
@@ -536,7 +538,7 @@ def test_other_classes_are_refused_and_both_listed(zipmap):
 
 
 def test_another_number_of_classes_is_told_with_both_numbers():
-    hint = "give a model of the same classes that gives probabilities or logits, or say prediction=NAME"
+    hint = "give a model of the same classes that gives probabilities or logits, or use prediction=NAME"
     assert refused(classification(), NUMBERS, ("a", "b")) == (
         f"the output 'Y' is 3 numbers per row, and the target has 2 classes; {hint}"
     )
@@ -553,7 +555,7 @@ def test_a_column_per_class_in_outputs_of_their_own_is_not_guessed_at():
     model = linear(WEIGHTS[:, :1], node("Sigmoid", "Y", "i1"), node("Sub", "one i1", "i0"), outputs=outputs,
                    one=np.ones(1, np.float32))  # fmt: skip
     assert refused(model, NUMBERS, ("no", "yes")) == (
-        "no output of the ONNX model is a number per class of 2; say which with --output prediction=NAME; there are: "
+        "no output of the ONNX model is a number per class of 2; choose one with --output prediction=NAME from:  "
         "i0 (one number per row), i1 (one number per row)"
     )
     assert imported(model, NUMBERS, ("no", "yes"), prediction="i1").predict(rows()).shape == (7, 2)
@@ -584,12 +586,15 @@ def test_names_that_are_not_there_are_refused_with_those_that_are():
     assert refused(regression(), prediction="Q") == said
     assert refused(regression(), embedding="Q") == said
     assert refused(regression(), answer="Y") == (
-        "an output cannot be 'answer'; say one of prediction, probabilities, logits, and embedding"
+        "'answer' is not a role of an output; use one of prediction, probabilities, logits, and embedding"
     )
     assert "prediction and logits exclude each other" in refused(classification(), prediction="Y", logits="Y")
-    assert refused(regression(), logits="Y") == "logits are of classes, and the target is a number; say prediction=NAME"
+    assert (
+        refused(regression(), logits="Y")
+        == "logits are for classification, and the target is a number; use prediction=NAME"
+    )
     assert refused(labelled(CLASSES), NUMBERS, CLASSES, embedding="label") == (
-        "the output 'label' has no numbers for every row; name another as the embedding"
+        "the output 'label' is not numeric for every row; choose another output as the embedding"
     )
 
 
@@ -618,7 +623,7 @@ def test_damaged_bytes_are_a_value_error(data):
 def test_a_stored_answer_that_does_not_fit_its_model_is_a_value_error(changes):
     base = imported(classification(), NUMBERS, CLASSES)
     base = replace(base, answer=replace(base.answer, **changes))
-    said = "the model does not have what it was imported for"
+    said = "the model lacks an output that it was imported with"
     if "form" in changes:
         said = "^form is 'guess', not one of predictions, probabilities, logits$"
     with pytest.raises(ValueError, match=said):
@@ -673,7 +678,7 @@ def test_weights_in_other_files_are_refused_and_not_read(tmp_path: Path, monkeyp
 def test_without_onnxruntime_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("resmem_cli.model.bases.protocol.is_installed", lambda package: False)
     assert refused(regression()) == (
-        "the package onnxruntime is not installed, and this base needs it; install it: pip install 'resmem-cli[onnx]'"
+        "this base needs the package onnxruntime, which is not installed; install it: pip install 'resmem-cli[onnx]'"
     )
 
 
@@ -717,5 +722,5 @@ def test_numbers_are_those_that_columns_make_of_them():
 
 def test_an_output_that_is_no_tensor_is_no_number(monkeypatch):
     given = SimpleNamespace(name="X", type="tensor(bfloat16)", shape=[None, 2])
-    with pytest.raises(UsageError, match=r"the model's input 'X' is a tensor\(bfloat16\), which no column is"):
+    with pytest.raises(UsageError, match=r"the model's input 'X' has the unsupported type tensor\(bfloat16\)"):
         inputs.fill([given], Table(NUMBERS))

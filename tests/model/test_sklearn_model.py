@@ -262,7 +262,7 @@ def test_a_matrix_holds_no_categories_and_no_times():
 def test_a_model_that_does_not_say_what_it_reads_is_refused():
     model = make_pipeline(CountVectorizer(), Ridge()).fit(["some text", "other text"], [1, 2])
     assert refused(model, (A, B)) == (
-        "the model does not say which columns it reads; fit it to a DataFrame or to a matrix"
+        "the model does not store which columns it reads; fit it to a DataFrame or to a matrix"
     )
 
 
@@ -306,14 +306,14 @@ def test_a_model_of_something_else_is_refused():
             f"the model, a {type(model).__name__}, does not predict numbers; give a regressor, or --task classification"
         )
     assert refused({"model": numbers}, (A, B)) == (
-        "a dict is not a model of scikit-learn's; save the fitted estimator or pipeline itself"
+        "a dict is not a scikit-learn model; save the fitted estimator or pipeline itself"
     )
     assert refused(BaseEstimator(), (A, B)) == (
         "the model, a BaseEstimator, does not predict numbers; give a regressor, or --task classification"
     )
     assert refused(Ridge(), (A, B)) == "the model, a Ridge, is not fitted; fit it before it is saved"
     assert refused(numbers, (A, B), prediction="y") == (
-        "a model of scikit-learn's has no outputs by name; leave --output out"
+        "a scikit-learn model has no outputs by name; leave --output out"
     )
 
 
@@ -352,7 +352,7 @@ def test_rows_that_the_model_refuses_are_told_with_its_reason():
     with pytest.raises(DataError) as raised:
         base.predict(X)
     assert str(raised.value) == (
-        "the model refuses the rows (Input X contains NaN); give it rows as it was fitted to, without what it refuses"
+        "the model refuses the rows (Input X contains NaN); give rows like those that it was fitted to"
     )
 
 
@@ -485,7 +485,7 @@ def test_what_an_older_resmem_stored_predicts_as_it_did() -> None:
 def test_which_columns_a_matrix_is_taken_to_hold_is_said() -> None:
     X = rows()
     assert imported(Ridge().fit(X[:, :2], X[:, 0]), (A, B)).notes == (
-        "the model was fitted to a matrix without names: its columns are taken to be, in order, 'a', 'b'",
+        "the model was fitted without column names: its columns are, in order, 'a', 'b'",
     )
     assert imported(Ridge().fit(frame(X)[["a", "b"]], X[:, 0])).notes == ()
 
@@ -499,5 +499,5 @@ def test_a_model_that_fails_in_another_way_is_damaged(error: type[Exception], mo
         raise error("inside")
 
     monkeypatch.setattr(type(base.model), "predict", lambda _, rows: fail(rows))
-    with pytest.raises(ModelError, match=r"^the model of scikit-learn's fails \(\w+: '?inside'?\); save it again$"):
+    with pytest.raises(ModelError, match=r"^the scikit-learn model fails \(\w+: '?inside'?\); save it again$"):
         base.predict(X)

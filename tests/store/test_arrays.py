@@ -147,7 +147,7 @@ def test_what_is_not_finite_is_found_by_verifying(copied: Callable[..., Path]) -
     model = copied("linear")
     arrays = parts.load_arrays(part(model, "arrays.npz"))
     replace_part(model, "arrays.npz", archive({**arrays, "coefficients": np.full_like(arrays["coefficients"], 1e308)}))
-    with pytest.raises(ModelError, match="predicts what is no finite number"):
+    with pytest.raises(ModelError, match="predicts values that are not finite"):
         verifying.verify(model)
 
 

@@ -320,7 +320,7 @@ def test_a_foreign_type_in_an_estimator_is_refused_and_named(copied: Copied) -> 
     path = replace_part(directory, "estimator.skops", skops.io.dumps({"estimator": _Foreign()}))
     refused(
         directory,
-        f"{path} asks for the type {_Foreign.__module__}._Foreign, which is not one that resmem stores; "
+        f"{path} contains the type {_Foreign.__module__}._Foreign, which resmem does not store; "
         "do not use this model unless you know who made it",
     )
 
@@ -336,7 +336,7 @@ def test_a_function_that_runs_commands_is_refused_and_never_called(copied: Copie
         bad.writestr("schema.json", text.replace('"len"', '"system"').replace('"builtins"', '"os"'))
     directory = copied("boosting")
     replace_part(directory, "estimator.skops", data.getvalue())
-    with pytest.raises(ModelError, match=r"asks for the type (os|posix)\.system"):
+    with pytest.raises(ModelError, match=r"contains the type (os|posix)\.system"):
         reading.load(directory)
 
 
@@ -440,14 +440,14 @@ def _of_others(n_features: int, *, fitted: bool = True) -> HistGradientBoostingR
     [
         ([], "it holds 0 boostings"),
         ([_of_others(3)] * 11, "it holds 11 boostings"),
-        (["x"], "what it holds is no fitted boosting of its kind"),
-        ("x", "what it holds is no fitted boosting of its kind"),
-        ([_of_others(3, fitted=False)], "what it holds is no fitted boosting of its kind"),
+        (["x"], "it does not hold a fitted boosting model of its kind"),
+        ("x", "it does not hold a fitted boosting model of its kind"),
+        ([_of_others(3, fitted=False)], "it does not hold a fitted boosting model of its kind"),
         (
             [HistGradientBoostingClassifier().fit(np.ones((4, 3)), [0, 1] * 2)],
-            "what it holds is no fitted boosting of its kind",
+            "it does not hold a fitted boosting model of its kind",
         ),
-        ([_of_others(3), _of_others(2)], "its boostings read different columns"),
+        ([_of_others(3), _of_others(2)], "its boosting models read different columns"),
     ],
 )
 def test_what_is_no_list_of_boostings_is_refused(copied: Copied, models: object, why: str) -> None:

@@ -96,7 +96,7 @@ def test_equal_pipelines_have_equal_bytes() -> None:
 def test_a_foreign_type_is_refused_and_named() -> None:
     own = f"{Own.__module__}.Own"
     assert refused(UsageError, estimators.from_foreign, skops.io.dumps(Own())) == (
-        f"model.file asks for types that resmem does not trust: {own}; {COLUMNS}"
+        f"model.file contains types that resmem does not trust: {own}; {COLUMNS}"
     )
     assert refused(UsageError, estimators.from_pickle, pickle.dumps(Own())) == (
         f"model.file holds types that resmem does not store: {own}; {COLUMNS}"
@@ -111,7 +111,7 @@ def test_a_function_of_the_users_own_in_a_pipeline_is_refused_and_named() -> Non
 def test_of_many_foreign_types_three_are_named() -> None:
     several = [io.BytesIO, io.StringIO, pickle.Pickler, pickle.Unpickler]
     assert refused(UsageError, estimators.from_foreign, skops.io.dumps(several)) == (
-        "model.file asks for types that resmem does not trust: _io.BytesIO, _io.StringIO, _pickle.Pickler, …; "
+        "model.file contains types that resmem does not trust: _io.BytesIO, _io.StringIO, _pickle.Pickler, …; "
         + COLUMNS
     )
 

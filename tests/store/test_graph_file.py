@@ -136,7 +136,7 @@ def test_upper_links_cut_short_are_refused(tmp_path: Path) -> None:
 
 
 def test_bytes_that_belong_to_nothing_are_refused(tmp_path: Path) -> None:
-    refused(tmp_path, good() + b"\0", "it has bytes that belong to nothing")
+    refused(tmp_path, good() + b"\0", "it has extra bytes")
 
 
 @pytest.mark.parametrize("value", [1, 8, 2**63, 2**64 - 1])
@@ -156,17 +156,17 @@ def test_room_for_fewer_points_than_there_are_is_refused(tmp_path: Path, value: 
 @pytest.mark.parametrize("value", [0, M - 1, M + 1, 2**32, 2**64 - 1])
 def test_another_number_of_links_is_refused(tmp_path: Path, value: int) -> None:
     refused(tmp_path, changed((*FIELDS["max_links"], value)), "its header does not fit its model")
-    refused(tmp_path, changed((*FIELDS["m"], value)), "its entry point is outside")
+    refused(tmp_path, changed((*FIELDS["m"], value)), "its entry point is out of range")
 
 
 @pytest.mark.parametrize("value", [N, N + 1, 2**32 - 1])
 def test_an_entry_point_outside_is_refused(tmp_path: Path, value: int) -> None:
-    refused(tmp_path, changed((*FIELDS["entry"], value)), "its entry point is outside")
+    refused(tmp_path, changed((*FIELDS["entry"], value)), "its entry point is out of range")
 
 
 @pytest.mark.parametrize("value", [-1, 64, 2**31 - 1, -(2**31)])
 def test_a_top_level_that_no_graph_has_is_refused(tmp_path: Path, value: int) -> None:
-    refused(tmp_path, changed((*FIELDS["top_level"], value)), "its entry point is outside")
+    refused(tmp_path, changed((*FIELDS["top_level"], value)), "its entry point is out of range")
 
 
 def test_a_top_level_above_that_of_the_entry_point_is_refused(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_more_links_than_fit_on_level_0_are_refused(tmp_path: Path, point: int, 
 @pytest.mark.parametrize("value", [N, 2**31, 2**32 - 1])
 @pytest.mark.parametrize("point", [0, N - 1])
 def test_a_link_on_level_0_that_leads_outside_is_refused(tmp_path: Path, point: int, value: int) -> None:
-    refused(tmp_path, changed((HEADER + point * ELEMENT + 4, "<I", value)), "a link leads outside")
+    refused(tmp_path, changed((HEADER + point * ELEMENT + 4, "<I", value)), "a link is out of range")
 
 
 def test_a_link_outside_in_a_place_that_is_not_used_does_no_harm(tmp_path: Path) -> None:
@@ -226,17 +226,17 @@ def test_more_upper_links_than_fit_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", [N, 2**32 - 1])
 def test_an_upper_link_that_leads_outside_is_refused(tmp_path: Path, link: int) -> None:
     start, _ = next(iter(upper_blocks().values()))
-    refused(tmp_path, changed((start, "<I", 1), (start + 4, "<I", link)), "a link leads outside its level")
+    refused(tmp_path, changed((start, "<I", 1), (start + 4, "<I", link)), "a link leaves its level")
 
 
 def test_an_upper_link_to_a_point_that_is_not_on_that_level_is_refused(tmp_path: Path) -> None:
     """hnswlib would read that point's links from no memory at all."""
     low = next(i for i in range(N) if i not in upper_blocks())
     start, _ = next(iter(upper_blocks().values()))
-    refused(tmp_path, changed((start, "<I", 1), (start + 4, "<I", low)), "a link leads outside its level")
+    refused(tmp_path, changed((start, "<I", 1), (start + 4, "<I", low)), "a link leaves its level")
     one = next(i for i, (_, levels) in upper_blocks().items() if levels == 1)
     start = next(start for start, levels in upper_blocks().values() if levels > 1) + UPPER
-    refused(tmp_path, changed((start, "<I", 1), (start + 4, "<I", one)), "a link leads outside its level")
+    refused(tmp_path, changed((start, "<I", 1), (start + 4, "<I", one)), "a link leaves its level")
 
 
 @cache

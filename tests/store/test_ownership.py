@@ -50,7 +50,7 @@ def test_what_is_not_ours_is_refused_and_stays(tmp_path: Path, paths: tuple[str,
     with pytest.raises(UsageError) as raised:
         ownership.refuse_foreign(tmp_path)
     assert str(raised.value) == (
-        f"the directory '{tmp_path}' holds other things than a model ('{foreign}'); "
+        f"the directory '{tmp_path}' contains files that do not belong to a model ('{foreign}'); "
         "name an empty or new directory with --model"
     )
     assert contents(tmp_path) == before
@@ -141,7 +141,7 @@ def test_a_link_is_refused_by_every_writer_and_nothing_changes(copied: Copied, l
     directory = copied("linear")
     path = linked(directory, link)
     before = contents(directory.parent)
-    sentence = f"^'{path}' is a link, which nothing is written through; name an empty or new directory"
+    sentence = f"^'{path}' is a symbolic link, through which resmem does not write; name an empty or new directory"
     with pytest.raises(UsageError, match=sentence), locking.alone(directory, wait=False):
         raise AssertionError("it is not to be written to")
     with pytest.raises(UsageError, match=sentence):

@@ -63,7 +63,9 @@ def change_nodes(tree: Any, field: str, value: int | None) -> None:
 def assert_refused(estimator: Any) -> None:
     data = estimators.to_bytes(estimator)
     for read, error in ((estimators.from_bytes, ModelError), (estimators.from_foreign, DataError)):
-        with pytest.raises(error, match=r"^x\.skops cannot be read .*one of its trees leads where there is nothing"):
+        with pytest.raises(
+            error, match=r"^x\.skops cannot be read .*one of its trees refers to a node that does not exist"
+        ):
             read(data, "x.skops")
 
 

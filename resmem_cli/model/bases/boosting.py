@@ -145,11 +145,11 @@ def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
 
     kind = HistGradientBoostingClassifier if n_classes else HistGradientBoostingRegressor
     if not 1 <= len(models) <= _MOST_BAGS:
-        raise ValueError(f"it holds {len(models)} boostings")
+        raise ValueError(f"it holds {len(models)} boosting models")
     if not all(type(model) is kind and hasattr(model, "_predictors") for model in models):
-        raise ValueError("what it holds is no fitted boosting of its kind")
+        raise ValueError("it does not hold a fitted boosting model of its kind")
     if len({model.n_features_in_ for model in models}) > 1:
-        raise ValueError("its boostings read different columns")
+        raise ValueError("its boosting models read different columns")
     for model in models if n_classes else ():
         stored_codes({"classes": np.asarray(model.classes_)}, "classes", n_classes, None)
 

@@ -42,7 +42,7 @@ def recognise(data: bytes, name: str) -> str:
     if _is_onnx(data) or ".onnx" in suffixes:
         return ONNX
     raise UsageError(
-        f"'{name}' is not a model of a kind that can be imported",
+        f"'{name}' is not a model file that can be imported",
         "give LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's cbm, ONNX, or an estimator of scikit-learn's that "
         "skops or pickle has saved",
     )

@@ -108,7 +108,7 @@ class Linear(OfArrays, FromSklearn):
         scaler, n_classes, classes = Scaler.from_arrays(arrays), *stored_classes(arrays)
         limits = stored({"limits": np.empty(0), **arrays}, "limits", FLOAT, None)  # format 1 and 2 had none
         if len(limits) not in (0, 2) or (limits[1:] < limits[:-1]).any():
-            raise ValueError("its limits are not two that rise")
+            raise ValueError("its bounds are not two ascending numbers")
         n_outputs = max(1, len(classes))
         coefficients = stored(arrays, "coefficients", FLOAT, scaler.n_outputs, n_outputs)
         return cls(scaler, coefficients, stored(arrays, "intercepts", FLOAT, n_outputs), limits, classes, n_classes)

@@ -185,7 +185,7 @@ class NotFitted:
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        raise AssertionError("a model from elsewhere is not fitted")
+        raise AssertionError("an imported model is not fitted")
 
 
 class FromSklearn:
@@ -223,7 +223,7 @@ def library(package: str) -> Any:
     """
     if not is_installed(package):
         raise UsageError(
-            f"the package {package} is not installed, and this base needs it",
+            f"this base needs the package {package}, which is not installed",
             f"install it: pip install 'resmem-cli[{EXTRAS.get(package, package)}]'",
         )
     return importlib.import_module(package)

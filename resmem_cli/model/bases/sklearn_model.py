@@ -59,7 +59,7 @@ class SklearnModel(NotFitted):
         """
         _refuse_other_things(model, bool(table.classes))
         if outputs:
-            raise UsageError("a model of scikit-learn's has no outputs by name", "leave --output out")
+            raise UsageError("a scikit-learn model has no named outputs", "leave --output out")
         names = getattr(model, "feature_names_in_", None)
         read = table if names is None else table.take(tuple(str(name) for name in names))
         if names is None:
@@ -172,7 +172,7 @@ def _refuse_other_things(model: Any, is_classification: bool) -> None:
 
     kind = type(model).__name__
     if not isinstance(model, BaseEstimator):
-        raise UsageError(f"a {kind} is not a model of scikit-learn's", "save the fitted estimator or pipeline itself")
+        raise UsageError(f"a {kind} is not a scikit-learn model", "save the fitted estimator or pipeline itself")
     if is_classification and not is_classifier(model):
         raise UsageError(f"the model, a {kind}, does not predict classes", "give a classifier, or --task regression")
     if not is_classification and not is_regressor(model):
@@ -200,7 +200,7 @@ def _refuse_other_matrix(model: Any, table: Table) -> None:
             )
     wanted, width = getattr(model, "n_features_in_", None), sum(field.width for field in table.fields)
     if wanted is None:
-        raise UsageError("the model does not say which columns it reads", "fit it to a DataFrame or to a matrix")
+        raise UsageError("the model does not store which columns it reads", "fit it to a DataFrame or to a matrix")
     if wanted != width:
         raise UsageError(
             f"the model was fitted to a matrix of {wanted} columns, and the features make {width}",
@@ -214,7 +214,7 @@ def _said_of(table: Table, names: Any) -> tuple[str, ...]:
         return ()
     listed = [f"'{field.name}'" for field in table.fields]
     columns = ", ".join(listed if len(listed) <= _MOST_LISTED else [*listed[: _MOST_LISTED - 1], "…", listed[-1]])
-    return (f"the model was fitted to a matrix without names: its columns are taken to be, in order, {columns}",)
+    return (f"the model was fitted without column names: its columns are, in order, {columns}",)
 
 
 def _order(model: Any, table: Table) -> tuple[int, ...]:
@@ -237,11 +237,11 @@ def _predicting() -> Iterator[None]:
         except (TypeError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".:")
             raise DataError(
-                f"the model refuses the rows ({reason})", "give it rows as it was fitted to, without what it refuses"
+                f"the model refuses the rows ({reason})", "give rows like those that it was fitted to"
             ) from error
         except (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError) as error:
             what = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
-            raise ModelError(f"the model of scikit-learn's fails ({what})", "save it again") from error
+            raise ModelError(f"the scikit-learn model fails ({what})", "save it again") from error
 
 
 def _openmp_threads() -> int:

@@ -133,7 +133,7 @@ class Catboost(Trees):
         refuse_other_task(table, _loss(opened) or "unknown", len(classes))
         if opened.get_text_feature_indices() or opened.get_embedding_feature_indices():
             raise UsageError(
-                "the model reads texts or embeddings, of which this base knows nothing",
+                "the model has text or embedding features, which are not supported",
                 "write its predictions as columns and use --predictions or --probabilities",
             )
         categories = dict.fromkeys(opened.get_cat_feature_indices(), ())

@@ -56,7 +56,7 @@ class Inputs:
         columns = stored(arrays, "columns", WHOLE, None)
         for feature, recoding in recodings.items():
             if feature not in range(len(columns)) or recoding.dtype.kind not in "fU" or recoding.ndim != 1:
-                raise ValueError(f"it calls the categories of feature {feature} by nothing that is known")
+                raise ValueError(f"the categories of feature {feature} have an unknown type")
             if len(recoding) == 0:
                 raise ValueError(f"it has no name for a missing value of feature {feature}")
         return cls(columns, recodings)
@@ -98,7 +98,7 @@ def said_of(sources: Sequence[Source], names: Sequence[str]) -> tuple[str, ...]:
         return ()
     pairs = [f"{name} is '{column}'" for name, column in zip(names, columns, strict=True)]
     listed = ", ".join(pairs if len(pairs) <= _MOST_LISTED else [*pairs[: _MOST_LISTED - 1], "…", pairs[-1]])
-    return (f"the model numbers its features and does not name them: they are taken in order, {listed}",)
+    return (f"the model has no feature names: the columns are used in order, {listed}",)
 
 
 def inputs_by_code(sources: Sequence[Source], categories: Mapping[int, Categories]) -> Inputs:
@@ -127,7 +127,7 @@ def _in_order(table: Table, n_features: int) -> list[Source]:
     found = [Source(field, field.start + i) for field in table.fields for i in range(field.width)]
     if len(found) != n_features:
         raise UsageError(
-            f"the model reads {n_features} columns that it has no names for, and the features make {len(found)}",
+            f"the model reads {n_features} unnamed features, and the columns given make {len(found)}",
             "name the columns that it was trained on, in order, with --features",
         )
     return found
@@ -161,5 +161,5 @@ def _refuse_other_kind(field: Field, is_category: bool, values: Categories) -> N
     if field.kind in ("number", "vector") and values is not None:
         raise UsageError(
             f"the model reads categories from '{field.name}', and the column holds numbers",
-            f"say that they are categories: --category '{field.name}'",
+            f"mark the column as categorical: --category '{field.name}'",
         )

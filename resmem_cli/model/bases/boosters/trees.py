@@ -240,13 +240,13 @@ def plainly(error: Exception) -> str:
 
 def all_rounds(n_rounds: int) -> str:
     """Return what is said of a model from elsewhere of which every tree is used."""
-    return f"the model predicts with all {n_rounds:,} rounds of its trees"
+    return f"the model predicts with all its {n_rounds:,} boosting rounds"
 
 
 def refuse_outputs(outputs: Mapping[str, str], whose: str) -> None:
     """Refuse outputs that are asked for by name."""
     if outputs:
-        raise UsageError(f"a model of {whose} has no outputs by name", "leave --output out")
+        raise UsageError(f"a model of {whose} has no named outputs", "leave --output out")
 
 
 def refuse_other_task(table: Table, objective: str, n_classes: int | None) -> None:

@@ -87,7 +87,9 @@ def fill(inputs: Sequence[Any], table: Table) -> tuple[tuple[Feed, ...], int]:
     fixed = {each.shape[0] for each in inputs if each.shape and isinstance(each.shape[0], int)}
     if len(fixed) > 1:
         listed = " and ".join(str(size) for size in sorted(fixed))
-        raise UsageError(f"the inputs of the ONNX model take {listed} rows at once", "export it with one batch size")
+        raise UsageError(
+            f"the inputs of the ONNX model have the fixed batch sizes {listed}", "export it with one batch size"
+        )
     return feeds, fixed.pop() if fixed else 0
 
 
@@ -96,7 +98,7 @@ def said_of(feeds: Sequence[Feed]) -> tuple[str, ...]:
     several = [feed for feed in feeds if len(feed.fields) > 1]
     names = [[f"'{field.name}'" for field in feed.fields] for feed in several]
     return tuple(
-        f"the model's input '{feed.name}' is a matrix without names: its columns are taken to be, in order, "
+        f"the model's input '{feed.name}' has no column names: its columns are, in order, "
         + ", ".join(each if len(each) <= _MOST_LISTED else [*each[: _MOST_LISTED - 1], "…", each[-1]])
         for feed, each in zip(several, names, strict=True)
     )
@@ -105,7 +107,7 @@ def said_of(feeds: Sequence[Feed]) -> tuple[str, ...]:
 def _feed(given: Any, fields: tuple[Field, ...]) -> Feed:
     if given.type not in _TYPES:
         raise UsageError(
-            f"the model's input '{given.name}' is a {given.type}, which no column is", "export it with plain tensors"
+            f"the model's input '{given.name}' has the unsupported type {given.type}", "export it with plain tensors"
         )
     dtype = _TYPES[given.type]
     for field in fields:
@@ -118,7 +120,7 @@ def _refuse_other_kind(name: str, takes_text: bool, field: Field) -> None:
     if takes_text and field.kind != "category":
         raise UsageError(
             f"the model's input '{name}' takes text, and the column '{field.name}' is {holds}",
-            f"say --category '{field.name}' if its values are names, or leave it out with --drop '{field.name}'",
+            f"say --category '{field.name}' if it is categorical, or leave it out with --drop '{field.name}'",
         )
     if not takes_text and field.kind in ("category", "timestamp"):
         raise UsageError(

@@ -116,7 +116,7 @@ class Onnx(NotFitted):
             or not used <= {each.name for each in session.running.get_outputs()}
             or sorted(answer.order) not in (list(range(n_classes)), [] if n_classes == 2 else None)
         ):
-            raise ValueError("the model does not have what it was imported for")
+            raise ValueError("the model lacks an output that it was imported with")
         return cls(session, table, feeds, n_at_once, answer)
 
     def belongs(self, problem: Problem, width: int) -> bool:
@@ -126,6 +126,6 @@ class Onnx(NotFitted):
 def _refuse_infinite(values: NDArray[Any]) -> None:
     if not np.isfinite(values).all():
         raise DataError(
-            "the ONNX model gives no finite number for a row",
-            "fill missing values in as in its training, or leave the row out",
+            "the ONNX model predicts a value that is not finite",
+            "impute missing values as in its training, or leave the row out",
         )

@@ -109,17 +109,19 @@ def chosen(found: Mapping[str, _Found], table: Table, outputs: Mapping[str, str]
     said = [role for role in outputs if role != _EMBEDDING]
     strange = [role for role in said if role not in _SAYS]
     if strange or len(said) > 1:
-        what = f"an output cannot be '{strange[0]}'" if strange else f"{' and '.join(said)} exclude each other"
-        raise UsageError(what, f"say one of {', '.join(_SAYS)}, and {_EMBEDDING}")
+        what = f"'{strange[0]}' is not a role of an output" if strange else f"{' and '.join(said)} exclude each other"
+        raise UsageError(what, f"use one of {', '.join(_SAYS)}, and {_EMBEDDING}")
     embedding = outputs.get(_EMBEDDING)
     if embedding is not None and not found[embedding].has_numbers:
-        raise UsageError(f"the output '{embedding}' has no numbers for every row", "name another as the embedding")
+        raise UsageError(
+            f"the output '{embedding}' is not numeric for every row", "choose another output as the embedding"
+        )
     rest = {name: each for name, each in found.items() if name != embedding}
     n_embedded = 0 if embedding is None else found[embedding].values.shape[1]
     form = _SAYS[said[0]] if said else None
     if not table.classes:
         if form is not None:
-            raise UsageError(f"{form} are of classes, and the target is a number", "say prediction=NAME")
+            raise UsageError(f"{form} are for classification, and the target is a number", "use prediction=NAME")
         return Answer(_number(found, rest, outputs), "predictions", (), embedding, n_embedded)
     name = outputs[said[0]] if said else _of_classes(rest, len(table.classes))
     _refuse_other_width(name, found[name], len(table.classes))
@@ -158,7 +160,7 @@ def _refuse_other_width(name: str, found: _Found, n_classes: int) -> None:
     if not found.has_numbers or (width != n_classes and (width, n_classes) != (1, 2)):
         raise UsageError(
             f"the output '{name}' is {_described(found)}, and the target has {n_classes} classes",
-            "give a model of the same classes that gives probabilities or logits, or say prediction=NAME",
+            "give a model of the same classes that gives probabilities or logits, or use prediction=NAME",
         )
 
 
@@ -171,8 +173,8 @@ def _form(name: str, values: NDArray[Any]) -> Form:
     if is_between and (values.shape[1] == 1 or (np.abs(finite.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()):
         return "probabilities"
     raise UsageError(
-        f"whether the output '{name}' holds probabilities or logits cannot be told",
-        f"say --output probabilities={name} or --output logits={name}",
+        f"the output '{name}' may hold probabilities or logits",
+        f"add --output probabilities={name} or --output logits={name}",
     )
 
 
@@ -202,7 +204,7 @@ def _order(name: str, found: Mapping[str, _Found], table: Table, embedding: str 
     if len(distinct) == len(own) or not set(distinct) <= set(own):
         return _positions(distinct, table)
     raise UsageError(
-        f"which column of the output '{name}' is which class cannot be told from the labels of the model",
+        f"the labels of the model do not tell which column of the output '{name}' belongs to which class",
         "export it with the probabilities as a map (zipmap), or without the labels",
     )
 
@@ -247,4 +249,4 @@ def _described(found: _Found) -> str:
 
 def _name_one(found: Mapping[str, _Found]) -> str:
     listed = ", ".join(f"{name} ({_described(each)})" for name, each in found.items())
-    return f"say which with --output prediction=NAME; there are: {listed}"
+    return f"choose one with --output prediction=NAME from:  {listed}"
