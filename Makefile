@@ -1,6 +1,6 @@
 # resmem: everything is set up in .venv by the targets that need it.
 #   make demo    fit, remember, predict and evaluate on sample_data/
-#   make test    the tests
+#   make test    the tests, on every core; RESMEM_TESTS=long tries more often what chance decides, as .ci/run does
 #   make check   format, lint, import rules, types, tests
 #   make bench           time and memory of the commands and of the search (an hour and more), and the paper's theorem
 #   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results
@@ -13,6 +13,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEMO := demo.resmem
+# A worker that has run out of tests takes over half of another's: some files are long. Each computes in one thread
+# (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 RESMEM_DATA ?= ../shared/data
 export RESMEM_DATA
 
@@ -26,14 +29,14 @@ demo: $(READY)
 	$(BIN)/resmem evaluate sample_data/diamonds_test.parquet --model $(DEMO)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # matplotlib draws and is an extra.
 bench: $(READY)

@@ -1,0 +1,10 @@
+"""What holds for the whole suite: one thread per process, since the suite itself runs in one process per core."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything loads OpenMP or BLAS, which read it once. pytest-xdist's workers and every command that a test starts
+# inherit it: two programs with a thread per core slow each other down by far more than half.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
