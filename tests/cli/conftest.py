@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +26,7 @@ import pytest
 import typer
 
 from resmem_cli.cli.main import main
+from tests.sharing import made_once
 from tests.workflow.conftest import shared
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
@@ -64,9 +65,19 @@ def table(data: str, split: str) -> pa.Table:
 
 def write_csv(table: pa.Table, path: Path) -> Path:
     """Write as our sample CSVs are written: text bare, a missing value empty."""
-    lines = [table.column_names] + [["" if v is None else str(v) for v in row.values()] for row in table.to_pylist()]
-    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    path.write_text(_as_csv(table))
     return path
+
+
+def _as_csv(table: pa.Table) -> str:
+    lines = [table.column_names] + [["" if v is None else str(v) for v in row.values()] for row in table.to_pylist()]
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+@cache
+def sample_csv(data: str, split: str) -> str:
+    """Return a sample as the text of a CSV."""
+    return _as_csv(table(data, split))
 
 
 def snapshot(folder: Path) -> Mapping[str, bytes]:
@@ -79,10 +90,15 @@ def snapshot(folder: Path) -> Mapping[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of its own, no option from outside, and what the commands change in the process put back."""
+    """A folder of its own, no option from outside, and what the commands change in the process put back.
+
+    Commands run in one thread where a test does not say otherwise: another worker has the other core, and processes
+    for the folds take longer to start than the folds of so few rows.
+    """
     monkeypatch.chdir(tmp_path)
-    for name in ("RESMEM_MODEL", "RESMEM_THREADS", "RESMEM_EFFORT"):
+    for name in ("RESMEM_MODEL", "RESMEM_EFFORT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RESMEM_THREADS", "1")
     for name in _VARIABLES:
         monkeypatch.setenv(name, "1")
 
@@ -184,21 +200,19 @@ _MODELS: dict[str, tuple[str, str, tuple[object, ...], tuple[object, ...]]] = {
 
 @pytest.fixture(scope="session")
 def _models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    root = tmp_path_factory.mktemp("models")
+    """Fit a model by its name, once for all workers."""
 
-    @cache
-    def fitted(name: str) -> Path:
+    def fit(name: str, folder: Path) -> None:
         data, target, base, memory = _MODELS[name]
-        path = str(write_csv(table(data, "train"), root / f"{name}.csv"))
-        common = ["--model", str(root / name), "--threads", "1", "--quiet"]
+        path = str(write_csv(table(data, "train"), folder / "train.csv"))
+        common = ["--model", str(folder / "m"), "--threads", "1", "--quiet"]
         before = signal.getsignal(signal.SIGTERM)
         assert main(["fit-base", path, "--target", target, *map(str, base), *common]) == 0
         with shared() if name == "both" else contextlib.nullcontext():
             assert main(["fit-residual", path, *map(str, memory), *common]) == 0
         signal.signal(signal.SIGTERM, before)
-        return root / name
 
-    return fitted
+    return cache(lambda name: made_once(tmp_path_factory, f"model-{name}", partial(fit, name)) / "m")
 
 
 @pytest.fixture
@@ -208,7 +222,7 @@ def model(_models: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]
     def copy(name: str = "house") -> Path:
         shutil.copytree(_models(name), tmp_path / "m")
         for split in ROWS:
-            write_csv(table(_MODELS[name][0], split), tmp_path / f"{split}.csv")
+            (tmp_path / f"{split}.csv").write_text(sample_csv(_MODELS[name][0], split))
         return Path("m")
 
     return copy

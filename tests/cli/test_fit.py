@@ -143,7 +143,10 @@ class TestFolders:
 
 
 class TestResidual:
-    def test_it_says_what_the_folds_measured_and_what_was_chosen(self, run: Run, model: Model) -> None:
+    def test_it_says_what_the_folds_measured_and_what_was_chosen(
+        self, run: Run, model: Model, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("RESMEM_THREADS")  # every core, as a user has it
         ended = run("fit-residual", "train.csv", "--model", model(), "--memories", 1)
         assert re.fullmatch(
             r"rmse on 240 held-out rows \(base refitted without them\): base [\d.]+, with memory [\d.]+, "

@@ -98,8 +98,15 @@ def test_the_first_lines_of_a_pipe_stand_alone(model: Model) -> None:
 
 
 def test_predictions_into_a_file_are_accompanied_by_a_bar(model: Model) -> None:
+    """The rows come from a pipe that ends when the bar was seen: a screen shows only what lasts a moment."""
     model()
-    ended = Terminal("bash", "-c", "resmem predict new.csv --model m > out.csv").ended()
+    os.mkfifo("slow.csv")
+    terminal = Terminal("bash", "-c", "resmem predict - --model m < slow.csv > out.csv")
+    with open("slow.csv", "w") as pipe:
+        pipe.write(Path("new.csv").read_text())
+        pipe.flush()
+        wait_until(lambda: b"predicting" in terminal.raw)
+    ended = terminal.ended()
     assert "predicting" in ended.out
     assert re.fullmatch(r"predicted 40 rows in [\d.]+ s \([\d,]+ rows/s\)\n", ended.err)
 

@@ -18,6 +18,7 @@ import pytest
 from resmem_cli.errors import OutputError
 from resmem_cli.store import locking, parts
 from tests.cli.conftest import Run
+from tests.counts import times
 
 Model = Callable[..., Path]
 _FIT_BASE = ("fit-base", "train.csv", "--target", "price", "--id", "id", "--estimator", "linear")
@@ -28,9 +29,9 @@ WRITERS = {
     "remember": ("remember", "test.csv"),
     "forget": ("forget", "train.csv", "--where", "cut=Ideal"),
 }
-# For a longer run: how often each writer is killed; how many seconds writers and readers work, and how many readers.
-KILLS = int(os.environ.get("RESMEM_KILLS", "4"))
-RACE_SECONDS = float(os.environ.get("RESMEM_RACE_SECONDS", "6"))
+# How often each writer is killed; how many seconds writers and readers work, and how many readers.
+KILLS = times(2, 4, "RESMEM_KILLS")
+RACE_SECONDS = times(3, 6, "RESMEM_RACE_SECONDS")
 READERS = int(os.environ.get("RESMEM_READERS", "4"))
 
 

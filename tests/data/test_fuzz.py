@@ -1,12 +1,11 @@
 """Any input, changed at random: a table or an error of ours, never anything else.
 
-In a process of its own, because a reader in another language that met the unforeseen would crash. RESMEM_FUZZ raises
-how many changes of each format are tried.
+In a process of its own, because a reader in another language that met the unforeseen would crash. RESMEM_TESTS=long
+raises how many changes of each format are tried, and RESMEM_FUZZ sets it.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +17,10 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+from tests.counts import times
 from tests.store.mutation import changed_bytes
 
-N_CHANGES = int(os.environ.get("RESMEM_FUZZ", "60"))
+N_CHANGES = times(20, 60, "RESMEM_FUZZ")
 _TRY = """
 import sys
 from resmem_cli.data import encoding, inference, sources, tables

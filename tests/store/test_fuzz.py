@@ -1,6 +1,7 @@
 """A model directory of whichever kind that is damaged anywhere: an answer or an error of ours, never anything else.
 
-RESMEM_MUTANTS raises how many are tried for a longer run; `python -m tests.store.fuzz` says what went wrong with which.
+RESMEM_TESTS=long raises how many are tried, and RESMEM_MUTANTS sets it; `python -m tests.store.fuzz` says what went
+wrong with which.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.counts import times
 from tests.store import fuzz, subjects
 
-N_MUTANTS = int(os.environ.get("RESMEM_MUTANTS", "220"))
+N_MUTANTS = times(110, 220, "RESMEM_MUTANTS")
 # The libraries of these are started for each mutant, in a process of their own, which takes a second.
 _SLOW = ("catboost", "onnx")
 
