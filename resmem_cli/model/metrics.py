@@ -15,12 +15,29 @@ from numpy.typing import NDArray
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.kernel import TINY
 
-REGRESSION_METRICS = ("rmse", "mae", "r2")
-CLASSIFICATION_METRICS = ("log_loss", "accuracy", "balanced_accuracy", "roc_auc", "brier")
-LOWER_IS_BETTER = frozenset({"rmse", "mae", "log_loss", "brier"})
 _RESAMPLES = 1_000
 _LEAST_RESAMPLES = 200
 _MOST_DRAWS = 200_000_000  # rows times resamples, past which fewer resamples are taken
+
+
+# What is known of rows gives a metric for any [n] weights of them.
+Weighing = Callable[[Floats], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of predictions.
+
+    Attributes:
+        of: takes [n] targets (numbers, or class codes) and [n, outputs] predictions (numbers, or probabilities), and
+            returns what gives the metric for [n] weights of the rows: the bootstrap asks that many times.
+        is_regression: whether it is one of numbers, or of classes.
+        lower_is_better: whether it is a loss.
+    """
+
+    of: Callable[[Floats, Floats], Weighing]
+    is_regression: bool
+    lower_is_better: bool
 
 
 # What can be asked of the folds to make best, per task; the first is the default.
@@ -65,7 +82,7 @@ def error_of_metric(objective: str, loss: float, standard_error: float) -> float
 
 def gain(metric: str, base: float, resmem: float) -> float:
     """Return how much better the second value of a metric is, in the metric's units; negative if it is worse."""
-    return base - resmem if metric in LOWER_IS_BETTER else resmem - base
+    return base - resmem if METRICS[metric].lower_is_better else resmem - base
 
 
 def as_percent(difference: float, base: float) -> float:
@@ -105,16 +122,17 @@ def compare(y: Floats, base: Floats, resmem: Floats, weight: Floats | None, seed
     """
     own = np.ones(len(y)) if weight is None else weight
     is_regression = base.shape[1] == 1
-    prepare = _Regression if is_regression else _Classification
-    before, after = prepare(y, base), prepare(y, resmem)
-    names = REGRESSION_METRICS if is_regression else CLASSIFICATION_METRICS
-    points = {name: (before.value(name, own), after.value(name, own)) for name in names}
-    percents: dict[str, list[float]] = {name: [] for name in names}
+    pairs = {
+        name: (metric.of(y, base), metric.of(y, resmem))
+        for name, metric in METRICS.items()
+        if metric.is_regression == is_regression
+    }
+    percents: dict[str, list[float]] = {name: [] for name in pairs}
     for times in _resamples(len(y), seed):
         drawn = times * own
-        for name in names:
-            percents[name].append(_percent(name, before.value(name, drawn), after.value(name, drawn)))
-    return {name: _comparison(name, *points[name], percents[name]) for name in names}
+        for name, (before, after) in pairs.items():
+            percents[name].append(_percent(name, before(drawn), after(drawn)))
+    return {name: _comparison(name, before(own), after(own), percents[name]) for name, (before, after) in pairs.items()}
 
 
 def _comparison(name: str, base: float, resmem: float, percents: list[float]) -> Comparison:
@@ -134,54 +152,76 @@ def _resamples(n: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
 
 
-class _Regression:
-    def __init__(self, y: Floats, predictions: Floats) -> None:
-        self._y = y
-        error = predictions[:, 0] - y
-        self._squared, self._absolute = np.square(error), np.abs(error)
-
-    def value(self, name: str, weight: Floats) -> float:
-        total = weight.sum()
-        if name == "mae":
-            return float(weight @ self._absolute / total)
-        mse = weight @ self._squared / total
-        if name == "rmse":
-            return float(np.sqrt(mse))
-        mean = weight @ self._y / total
-        variance = weight @ np.square(self._y - mean) / total
-        return float(1 - mse / variance) if variance > 0 else float("nan")
+def _rmse(y: Floats, predictions: Floats) -> Weighing:
+    mse = _mse(y, predictions)
+    return lambda weight: float(np.sqrt(mse(weight)))
 
 
-class _Classification:
-    def __init__(self, y: Floats, probabilities: Floats) -> None:
-        codes = y.astype(np.int64)
-        n_classes = probabilities.shape[1]
-        # Of equally probable classes the first is predicted, as `predict` does.
-        correct = (probabilities.argmax(axis=1) == codes).astype(np.float64)
-        one_hot = np.eye(n_classes)[codes]
-        self._codes, self._n_classes = codes, n_classes
-        self._correct = correct
-        self._log = row_loss(y, probabilities)
-        # The Brier score of two classes is that of one of them, by convention half of the sum over both.
-        self._brier = np.square(probabilities - one_hot).sum(axis=1) / (2 if n_classes == 2 else 1)
-        ranked = [1] if n_classes == 2 else range(n_classes)
-        self._areas = [_Area(probabilities[:, c], codes == c) for c in ranked]
-        self._values: dict[str, Callable[[Floats], float]] = {
-            "log_loss": lambda weight: float(weight @ self._log / weight.sum()),
-            "accuracy": lambda weight: float(weight @ self._correct / weight.sum()),
-            "brier": lambda weight: float(weight @ self._brier / weight.sum()),
-            "balanced_accuracy": self._balanced_accuracy,
-            "roc_auc": lambda weight: _mean([area.value(weight) for area in self._areas]),
-        }
+def _mse(y: Floats, predictions: Floats) -> Weighing:
+    return _mean_of(np.square(predictions[:, 0] - y))
 
-    def value(self, name: str, weight: Floats) -> float:
-        return self._values[name](weight)
 
-    def _balanced_accuracy(self, weight: Floats) -> float:
-        totals = np.bincount(self._codes, weight, self._n_classes)
-        hits = np.bincount(self._codes, weight * self._correct, self._n_classes)
+def _mae(y: Floats, predictions: Floats) -> Weighing:
+    return _mean_of(np.abs(predictions[:, 0] - y))
+
+
+def _r2(y: Floats, predictions: Floats) -> Weighing:
+    mse = _mse(y, predictions)
+
+    def value(weight: Floats) -> float:
+        mean = weight @ y / weight.sum()
+        variance = weight @ np.square(y - mean) / weight.sum()
+        return float(1 - mse(weight) / variance) if variance > 0 else float("nan")
+
+    return value
+
+
+def _log_loss(y: Floats, probabilities: Floats) -> Weighing:
+    return _mean_of(row_loss(y, probabilities))
+
+
+def _accuracy(y: Floats, probabilities: Floats) -> Weighing:
+    return _mean_of(_is_right(y, probabilities))
+
+
+def _balanced_accuracy(y: Floats, probabilities: Floats) -> Weighing:
+    codes, is_right, n_classes = y.astype(np.int64), _is_right(y, probabilities), probabilities.shape[1]
+
+    def value(weight: Floats) -> float:
+        totals = np.bincount(codes, weight, n_classes)
+        hits = np.bincount(codes, weight * is_right, n_classes)
         present = totals > 0
         return float((hits[present] / totals[present]).mean())
+
+    return value
+
+
+def _brier(y: Floats, probabilities: Floats) -> Weighing:
+    n_classes = probabilities.shape[1]
+    one_hot = np.eye(n_classes)[y.astype(np.int64)]
+    # That of two classes is of one of them, by convention half of the sum over both.
+    return _mean_of(np.square(probabilities - one_hot).sum(axis=1) / (2 if n_classes == 2 else 1))
+
+
+def _roc_auc(y: Floats, probabilities: Floats) -> Weighing:
+    n_classes = probabilities.shape[1]
+    ranked = [1] if n_classes == 2 else range(n_classes)
+    areas = [_Area(probabilities[:, c], y == c) for c in ranked]
+
+    def value(weight: Floats) -> float:
+        known = [area for area in (each.value(weight) for each in areas) if not np.isnan(area)]
+        return float(np.mean(known)) if known else float("nan")  # a class without rows has no curve
+
+    return value
+
+
+def _mean_of(losses: Floats) -> Weighing:
+    return lambda weight: float(weight @ losses / weight.sum())
+
+
+def _is_right(y: Floats, probabilities: Floats) -> Floats:
+    """Return [n] 1 where the predicted class is the row's; of equally probable classes the first is predicted."""
+    return np.asarray(probabilities.argmax(axis=1) == y, dtype=np.float64)
 
 
 class _Area:
@@ -202,7 +242,14 @@ class _Area:
         return float(positive @ (below + negative / 2) / pairs) if pairs > 0 else float("nan")
 
 
-def _mean(values: list[float]) -> float:
-    """The mean of what is known: a class without rows has no curve."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+# Every metric that is measured; adding one here is all that it takes.
+METRICS: dict[str, Metric] = {
+    "rmse": Metric(_rmse, is_regression=True, lower_is_better=True),
+    "mae": Metric(_mae, is_regression=True, lower_is_better=True),
+    "r2": Metric(_r2, is_regression=True, lower_is_better=False),
+    "log_loss": Metric(_log_loss, is_regression=False, lower_is_better=True),
+    "accuracy": Metric(_accuracy, is_regression=False, lower_is_better=False),
+    "balanced_accuracy": Metric(_balanced_accuracy, is_regression=False, lower_is_better=False),
+    "roc_auc": Metric(_roc_auc, is_regression=False, lower_is_better=False),
+    "brier": Metric(_brier, is_regression=False, lower_is_better=True),
+}

@@ -145,14 +145,15 @@ def test_the_loss_of_a_row_is_its_squared_error_or_minus_its_log_probability():
 def test_what_can_be_made_best_is_a_metric_of_the_task_and_the_first_is_the_default():
     assert metrics.objectives(is_regression=True) == ("rmse", "mae")
     assert metrics.objectives(is_regression=False) == ("log_loss", "accuracy")
-    assert set(metrics.objectives(is_regression=True)) < set(metrics.REGRESSION_METRICS)
-    assert set(metrics.objectives(is_regression=False)) < set(metrics.CLASSIFICATION_METRICS)
+    for is_regression in (True, False):
+        of_task = {name for name, metric in metrics.METRICS.items() if metric.is_regression == is_regression}
+        assert set(metrics.objectives(is_regression)) < of_task
 
 
 @WEIGHTED
 @pytest.mark.parametrize("name", ["rmse", "mae", "log_loss", "accuracy"])
 def test_an_objective_is_the_metric_of_its_mean_loss_per_row(name, weighted):
-    y, p, _, weight = numbers() if name in metrics.REGRESSION_METRICS else classes(4, ties=True)
+    y, p, _, weight = numbers() if metrics.METRICS[name].is_regression else classes(4, ties=True)
     weight = weight if weighted else None
     found = metrics.as_metric(name, float(np.average(row_loss(y, p, name), weights=weight)))
     assert found == pytest.approx(compare(y, p, p, weight, 0)[name].base)
@@ -177,7 +178,7 @@ def test_an_absolute_error_is_the_distance_to_the_target():
 
 @pytest.mark.parametrize("name", ["rmse", "mae", "r2", "log_loss", "accuracy", "balanced_accuracy", "roc_auc", "brier"])
 def test_a_gain_is_positive_where_the_memory_is_better_and_relative_to_the_base(name):
-    if name in metrics.REGRESSION_METRICS:
+    if metrics.METRICS[name].is_regression:
         y, base, resmem, _ = numbers(200)
     else:
         y, base, _, _ = classes(3, 200)
