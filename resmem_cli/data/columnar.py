@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ _RANDOM_ACCESS_MAGIC = b"ARROW1"
 
 def read_parquet(
     source: Source, stream: BinaryIO | None, batch_rows: int, choose: Callable[[Sequence[str]], list[str]]
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table]:
     """Yield the rows of a Parquet file, of those columns that `choose` picks from the file's."""
     # A Parquet file is read from its end: a stream has to be held whole.
     whole = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
@@ -48,7 +48,7 @@ def count_rows(path: Path) -> int:
 
 def read_arrow(
     source: Source, stream: BinaryIO | None, choose: Callable[[Sequence[str]], list[str]]
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table]:
     """Yield the rows of an Arrow file in either of its layouts, of those columns that `choose` picks.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -93,23 +93,26 @@ def _opened(output: str) -> Iterator[BinaryIO]:
             yield stream
 
 
+# How each format is written: by a sink of bytes, and whether that is a stream, of which nothing can be written again.
+WRITERS: dict[Format, Callable[[Any, bool], TableWriter]] = {
+    Format.CSV: lambda sink, _: delimited.Writer(sink, delimited.SEPARATORS[Format.CSV]),
+    Format.TSV: lambda sink, _: delimited.Writer(sink, delimited.SEPARATORS[Format.TSV]),
+    Format.JSONL: lambda sink, _: json_lines.Writer(sink),
+    Format.PARQUET: lambda sink, _: columnar.ParquetWriter(sink),
+    Format.ARROW: lambda sink, is_stream: columnar.ArrowWriter(sink, is_stream=is_stream),
+}
+
+
 @contextmanager
 def _writer(form: Format, sink: Any, output: str, *, may_change: bool) -> Iterator[TableWriter]:
+    made = WRITERS[form](sink, output == STDOUT)
     if form is Format.JSONL:  # every line names its own columns
-        yield json_lines.Writer(sink)
-    elif form.is_text:
-        yield _Uniform(delimited.Writer(sink, delimited.SEPARATORS[form]))
+        yield made
+    elif may_change and not form.is_text:
+        with Spool(made, None if output == STDOUT else Path(os.path.realpath(output)).parent) as spool:
+            yield _Uniform(spool)
     else:
-        typed: TableWriter = (
-            columnar.ParquetWriter(sink)
-            if form is Format.PARQUET
-            else columnar.ArrowWriter(sink, is_stream=output == STDOUT)
-        )
-        if may_change:
-            with Spool(typed, None if output == STDOUT else Path(os.path.realpath(output)).parent) as spool:
-                yield _Uniform(spool)
-        else:
-            yield _Uniform(typed)
+        yield _Uniform(made)
 
 
 class _Uniform:

@@ -141,7 +141,8 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
     try:
         with streams.opened(source) as (known, stream):
             is_text = _is_text(known)
-            whole = _tables(known, stream, wanted, partial(_chosen, source, wanted.columns))
+            choose = partial(_chosen, source, wanted.columns)
+            whole = READERS[known.format or Format.CSV](known, stream, wanted, choose)
             with closing(whole) if stream is None else streams.aside(whole) as tables:
                 for table in _rebatched(tables, wanted.batch_rows, source.name):
                     yield Rows(table, ((0, source.name, before + 1),), is_text)
@@ -150,22 +151,31 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
         raise _unreadable(source, error) from error
 
 
-def _tables(
-    source: Source, stream: BinaryIO | None, wanted: _Wanted, choose: Callable[[Sequence[str]], list[str]]
-) -> Generator[pa.Table]:
-    """Yield a source's rows in tables of the size that its format suggests."""
-    form = source.format or Format.CSV
-    if form is Format.PARQUET:
-        yield from columnar.read_parquet(source, stream, wanted.batch_rows, choose)
-    elif form is Format.ARROW:
-        yield from columnar.read_arrow(source, stream, choose)
-    else:
-        with streams.decompressed(source, stream) as raw:
-            if form is Format.JSONL:
-                yield from json_lines.read(source, raw, choose)
-            else:
-                separator = wanted.delimiter or delimited.SEPARATORS[form]
-                yield from delimited.read(source, raw, separator, choose, wanted.notes)
+Choose = Callable[[Sequence[str]], list[str]]  # which of a source's columns, by their names, are to be read
+Reader = Callable[[Source, BinaryIO | None, _Wanted, Choose], Generator[pa.Table]]
+
+
+def _read_text(source: Source, stream: BinaryIO | None, wanted: _Wanted, choose: Choose) -> Generator[pa.Table]:
+    with streams.decompressed(source, stream) as raw:
+        separator = wanted.delimiter or delimited.SEPARATORS[source.format or Format.CSV]
+        yield from delimited.read(source, raw, separator, choose, wanted.notes)
+
+
+def _read_json_lines(source: Source, stream: BinaryIO | None, _: _Wanted, choose: Choose) -> Generator[pa.Table]:
+    with streams.decompressed(source, stream) as raw:
+        yield from json_lines.read(source, raw, choose)
+
+
+# How each format is read: it yields a source's rows in tables of the size that the format suggests.
+READERS: dict[Format, Reader] = {
+    Format.CSV: _read_text,
+    Format.TSV: _read_text,
+    Format.JSONL: _read_json_lines,
+    Format.PARQUET: lambda source, stream, wanted, choose: columnar.read_parquet(
+        source, stream, wanted.batch_rows, choose
+    ),
+    Format.ARROW: lambda source, stream, _, choose: columnar.read_arrow(source, stream, choose),
+}
 
 
 def _chosen(source: Source, columns: frozenset[str] | None, names: Sequence[str]) -> list[str]:
