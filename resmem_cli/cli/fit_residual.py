@@ -166,18 +166,20 @@ def fit_residual(
     k = options.number_or_auto(neighbors, "--neighbors")
     if k is not None and (k < 1 or k != int(k)):
         raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="'--neighbors'")
-    if representation not in _REPRESENTATIONS and not representation.startswith("column:"):
-        raise typer.BadParameter(
-            f"'{representation}' is none of {', '.join(_REPRESENTATIONS)}, column:NAME", param_hint="'--representation'"
-        )
     t = options.number_or_auto(temperature, "--temperature")
     if t == 0:
         raise typer.BadParameter(f"{temperature} is not more than 0", param_hint="'--temperature'")
 
+    from resmem_cli.model import spaces
     from resmem_cli.model.choosing.options import MemoryOptions
     from resmem_cli.model.memory.index import GraphOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
 
+    kinds = ("auto", *(kind for kind in spaces.KINDS if kind != "column"))
+    if representation not in kinds and not representation.startswith("column:"):
+        raise typer.BadParameter(
+            f"'{representation}' is none of {', '.join(kinds)}, column:NAME", param_hint="'--representation'"
+        )
     chosen = MemoryOptions(
         n_neighbors=None if k is None else int(k),
         bandwidth=options.number_or_auto(bandwidth, "--bandwidth", infinite=True),
