@@ -17,7 +17,6 @@ from resmem_cli.model.kernel import TINY
 
 _RESAMPLES = 1_000
 _LEAST_RESAMPLES = 200
-_MOST_DRAWS = 200_000_000  # rows times resamples, past which fewer resamples are taken
 
 
 # What is known of rows gives a metric for any [n] weights of them.
@@ -110,7 +109,15 @@ class Comparison:
     ci95: tuple[float, float]
 
 
-def compare(y: Floats, base: Floats, resmem: Floats, weight: Floats | None, seed: int) -> dict[str, Comparison]:
+def compare(
+    y: Floats,
+    base: Floats,
+    resmem: Floats,
+    weight: Floats | None,
+    seed: int,
+    *,
+    most_draws: int = 200_000_000,
+) -> dict[str, Comparison]:
     """Compare two predictions of the same rows by every metric of their task.
 
     Args:
@@ -119,6 +126,7 @@ def compare(y: Floats, base: Floats, resmem: Floats, weight: Floats | None, seed
         resmem: [n, outputs] likewise.
         weight: [n] row weights or None.
         seed: of the resamples.
+        most_draws: rows times resamples, past which fewer resamples are taken.
     """
     own = np.ones(len(y)) if weight is None else weight
     is_regression = base.shape[1] == 1
@@ -128,7 +136,7 @@ def compare(y: Floats, base: Floats, resmem: Floats, weight: Floats | None, seed
         if metric.is_regression == is_regression
     }
     percents: dict[str, list[float]] = {name: [] for name in pairs}
-    for times in _resamples(len(y), seed):
+    for times in _resamples(len(y), seed, most_draws):
         drawn = times * own
         for name, (before, after) in pairs.items():
             percents[name].append(_percent(name, before(drawn), after(drawn)))
@@ -145,10 +153,10 @@ def _percent(name: str, base: float, resmem: float) -> float:
     return as_percent(gain(name, base, resmem), base)
 
 
-def _resamples(n: int, seed: int) -> Iterator[Floats]:
+def _resamples(n: int, seed: int, most_draws: int) -> Iterator[Floats]:
     """Yield, per resample, how often each of n rows was drawn in n draws with replacement."""
     rng = np.random.default_rng(seed)
-    for _ in range(int(np.clip(_MOST_DRAWS // max(n, 1), _LEAST_RESAMPLES, _RESAMPLES))):
+    for _ in range(int(np.clip(most_draws // max(n, 1), _LEAST_RESAMPLES, _RESAMPLES))):
         yield np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
 
 

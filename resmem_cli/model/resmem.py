@@ -144,8 +144,17 @@ class ResMem:
         """[members] of the members in the prediction."""
         return np.array([member.weight for member in self.members])
 
-    def predict(self, X: Floats, *, threads: int = 1, with_place: bool = False) -> Prediction:
-        """Predict [n, d] encoded rows; `with_place` adds their spread and their distance."""
+    def predict(
+        self, X: Floats, *, threads: int = 1, with_place: bool = False, most_held: int = _HELD_RESIDUALS
+    ) -> Prediction:
+        """Predict [n, d] encoded rows.
+
+        Args:
+            X: the rows.
+            threads: how many.
+            with_place: whether to add their spread and their distance.
+            most_held: how many residuals of neighbours may be held at once.
+        """
         if not (self.uses_memory or with_place):
             base = self.bases[0].predict(X)
             return Prediction(base, base)
@@ -153,7 +162,7 @@ class ResMem:
         base = of_bases[0]
         resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
         has_spread = with_place and base.shape[1] == 1
-        for part in self._parts(len(X), base.shape[1]):
+        for part in self._parts(len(X), base.shape[1], most_held):
             near = self.neighbors(X[part], {i: each[part] for i, each in of_bases.items()}, threads)
             resmem[part] = self._mean([member.predictions(own) for member, own in self._with(near)])
             distance[part] = near[0].corrections.distances[:, 0]
@@ -244,10 +253,10 @@ class ResMem:
     def _mean(self, predictions: Sequence[Floats]) -> Floats:
         return combined(predictions, self.weights)
 
-    def _parts(self, n_rows: int, n_outputs: int) -> list[slice]:
+    def _parts(self, n_rows: int, n_outputs: int, most_held: int) -> list[slice]:
         """Return slices of the rows, of which all neighbours' residuals can be held."""
         most_neighbors = max(member.settings.n_neighbors for member in self.members)
-        step = max(1, _HELD_RESIDUALS // (most_neighbors * n_outputs * len(self.members)))
+        step = max(1, most_held // (most_neighbors * n_outputs * len(self.members)))
         return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 

@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from resmem_cli.model import spaces
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, BaseSpec, Problem
 from resmem_cli.model.bases.protocol import is_installed
-from resmem_cli.model.fitting import Fitting
-from resmem_cli.model.representation import Representation
+from resmem_cli.model.choosing.candidates import Candidate, Choice
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.fit import build_member
+from resmem_cli.model.kernel import Settings
+from resmem_cli.model.resmem import Member
+from resmem_cli.model.spaces import Space
+from resmem_cli.model.spaces.training import Training
 from resmem_cli.model.splitting import Recipe, Rows
 
 # Properties are tried on few examples: each is small, and two cores run the whole suite.
@@ -114,7 +120,7 @@ def rows_of(X: Floats, y: Floats, *, weight: Floats | None = None, is_new: np.nd
     return Rows(X, y, weight, np.zeros(len(y), dtype=bool) if is_new is None else is_new)
 
 
-def fitting_of(
+def training_of(
     rows: Rows,
     problem: Problem,
     *,
@@ -122,16 +128,32 @@ def fitting_of(
     base: Base | None = None,
     fixed: Base | None = None,
     n_steps: int = 3,
-) -> Fitting:
+) -> Training:
     """Rows with a base: the one that stays, one that is given, or one that is fitted to them."""
     base = fixed or base or quick_base(estimator, rows.X, rows.y, problem, rows.weight)
-    return Fitting(rows, base, quick_recipe(estimator, problem, fixed), n_steps, threads=1)
+    return Training(rows, base, quick_recipe(estimator, problem, fixed), n_steps, threads=1)
 
 
-def fit_representation(
+def fit_space(
     name: str, base: Base, X: Floats, y: Floats, problem: Problem, *, estimator: str = "linear", n_steps: int = 2
-) -> Representation:
-    return fitting_of(rows_of(X, y), problem, estimator=estimator, base=base, n_steps=n_steps).fit(name)
+) -> Space:
+    training = training_of(rows_of(X, y), problem, estimator=estimator, base=base, n_steps=n_steps)
+    return spaces.fit(name, training, "in-sample")
+
+
+def member_of(
+    training: Training,
+    candidate: Candidate,
+    setting: Settings,
+    *,
+    weight: float = 1.0,
+    clip: bool = False,
+    most_cells: int | None = None,
+) -> Member:
+    """The base of the rows with the memory that is built of a choice; `clip` where the folds chose the neighbours."""
+    options = MemoryOptions(n_neighbors=None if clip else setting.n_neighbors, most_cells=most_cells)
+    space = spaces.fit(candidate.space, training, candidate.residuals)
+    return build_member(training, Choice(candidate, setting, weight), space, options)
 
 
 def one_hot(y: Floats, n_outputs: int) -> Floats:

@@ -17,8 +17,8 @@ from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
 from resmem_cli.model.bases.protocol import softmax, validation_rows
-from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.scaling import Scaler
 from tests.model.examples import BINARY, INSTALLED, MULTICLASS, QUICK, REGRESSION, TASKS, make_rows, quick_base
 
 TASK_NAMES = {REGRESSION: "regression", BINARY: "binary", MULTICLASS: "multiclass"}

@@ -5,30 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resmem_cli.model import resmem as resmem_module
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.explanation import explain, percentiles, usual_distances
-from resmem_cli.model.fitting import Place
+from resmem_cli.model.choosing.candidates import Candidate
+from resmem_cli.model.explanation import percentiles, usual_distances
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memorising import memorise
-from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex, Memory
+from resmem_cli.model.memory.cells import Cells
+from resmem_cli.model.memory.index import ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.resmem import ResMem
-from tests.model.examples import TASKS, fitting_of, make_rows, rows_of
+from tests.model.examples import TASKS, make_rows, member_of, rows_of, training_of
 
 
-def model_of(n_classes: int, *places: Place, settings: Settings) -> tuple[ResMem, Floats]:
-    """A model with a memory in each place, and rows that it has not seen."""
+def model_of(n_classes: int, *candidates: Candidate, settings: Settings) -> tuple[ResMem, Floats]:
+    """A model with a memory of each candidate, and rows that it has not seen."""
     X, y, problem = make_rows(200, n_classes)
-    fitting = fitting_of(rows_of(X, y), problem, estimator="linear", n_steps=5)
-    members = tuple(memorise(fitting, place, settings, GraphOptions()).corrected for place in places)
-    return ResMem((fitting.base,), members, (1 / len(members),) * len(members)), make_rows(30, n_classes, seed=5)[0]
+    training = training_of(rows_of(X, y), problem, estimator="linear", n_steps=5)
+    share = 1 / len(candidates)
+    members = tuple(member_of(training, candidate, settings, weight=share) for candidate in candidates)
+    return ResMem((training.base,), members), make_rows(30, n_classes, seed=5)[0]
 
 
 @pytest.mark.parametrize("n_classes", TASKS)
 @pytest.mark.parametrize("names", [("features",), ("learned:mlp",), ("features", "learned:linear")])
 def test_what_the_neighbours_add_is_what_the_prediction_moved_by(n_classes: int, names: tuple[str, ...]) -> None:
-    resmem, X = model_of(n_classes, *(Place(0, name) for name in names), settings=Settings(7, 0.4, shrinkage=0.3))
-    found = explain(resmem, X, usual_distances(resmem.members[0].memory))
+    resmem, X = model_of(n_classes, *(Candidate(0, name) for name in names), settings=Settings(7, 0.4, shrinkage=0.3))
+    found = resmem.explain(X, usual_distances(resmem.members[0].memory))
     expected = resmem.predict(X)
     np.testing.assert_array_equal(found.base, expected.base)
     np.testing.assert_array_equal(found.prediction, expected.resmem)
@@ -50,16 +51,15 @@ def test_what_the_neighbours_add_is_what_the_prediction_moved_by(n_classes: int,
 @pytest.mark.parametrize("shrinkage", [0.0, 0.5])
 @pytest.mark.parametrize("held", [4_000_000, 60])
 def test_the_place_of_a_row_is_its_distance_and_how_its_neighbours_residuals_differ(
-    shrinkage: float, held: int, monkeypatch: pytest.MonkeyPatch
+    shrinkage: float, held: int
 ) -> None:
-    monkeypatch.setattr(resmem_module, "_HELD_RESIDUALS", held)  # of blocks within a batch
-    places = (Place(0, "features"), Place(0, "model"))
-    resmem, X = model_of(0, *places, settings=Settings(7, 0.4, shrinkage=shrinkage))
-    found = resmem.predict(X, with_place=True)
+    candidates = (Candidate(0, "features"), Candidate(0, "model"))
+    resmem, X = model_of(0, *candidates, settings=Settings(7, 0.4, shrinkage=shrinkage))
+    found = resmem.predict(X, with_place=True, most_held=held)  # of blocks within a batch
     base = resmem.bases[0]
     deviations = []
     for member in resmem.members:
-        points, index = member.representation.represent(X, base, base.predict(X)).points, member.memory.index
+        points, index = member.space.represent(X, base, base.predict(X)).points, member.memory.index
         apart = np.linalg.norm(points[:, None, :] - index.points_at(np.arange(len(member.memory.counts))), axis=2)
         near = np.argsort(apart, axis=1, kind="stable")[:, :7]
         deviations.append(member.memory.residuals[near, 0].std(axis=1))  # of cells of one row each
@@ -67,14 +67,14 @@ def test_the_place_of_a_row_is_its_distance_and_how_its_neighbours_residuals_dif
             np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-5, atol=1e-5)
     assert all((member.memory.counts == 1).all() for member in resmem.members)
     np.testing.assert_allclose(found.spread, np.mean(deviations, axis=0), rtol=1e-6)
-    np.testing.assert_array_equal(found.resmem, resmem.predict(X).resmem)
-    plain = resmem.predict(X)
+    plain = resmem.predict(X, most_held=held)
+    np.testing.assert_array_equal(found.resmem, plain.resmem)
     assert plain.spread is plain.distance is None
 
 
 def test_a_memory_that_is_switched_off_adds_nothing_and_still_tells_distances() -> None:
-    resmem, X = model_of(0, Place(0, "features"), settings=Settings(3, 0.4, shrinkage=0.0))
-    found = explain(resmem, X, usual_distances(resmem.members[0].memory))
+    resmem, X = model_of(0, Candidate(0, "features"), settings=Settings(3, 0.4, shrinkage=0.0))
+    found = resmem.explain(X, usual_distances(resmem.members[0].memory))
     assert not found.shares[0].contributions.any()
     np.testing.assert_array_equal(found.prediction, found.base)
     np.testing.assert_array_equal(found.shares[0].distances[:, 0], resmem.predict(X, with_place=True).distance)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
+from resmem_cli.model.kernel import Corrections, Settings
 from tests.model.examples import FEW, corrected_by_loops, one_hot
 
 BOTH_WAYS = pytest.mark.parametrize("is_relative", [True, False], ids=["relative", "absolute"])
@@ -184,3 +187,90 @@ def test_base_and_residual_sum_to_the_target(n_outputs):
     before = base.copy()
     np.testing.assert_allclose(kernel.residuals(y, base) + base, one_hot(y, n_outputs), atol=1e-15)
     np.testing.assert_array_equal(base, before)
+
+
+# All of it at once
+
+
+SETTINGS = [
+    Settings(k, h, is_relative, shrinkage, temperature)
+    for k, h, is_relative, shrinkage, temperature in itertools.product(
+        (1, 3, 5, 9), (0.0, 0.3), (True, False), (0.0, 0.7), (1.0, 2.5)
+    )
+]
+
+
+def corrections_of(n_outputs: int, *, has_trend: bool, asked: list[float] | None = None) -> Corrections:
+    """Of 6 rows and 5 neighbours; the residuals depend on the temperature, and what it was is noted in `asked`."""
+    rng = np.random.default_rng(n_outputs)
+    distances, counts = example(n_outputs)
+    base = rng.normal(size=(6, 1)) if n_outputs == 1 else simplex(rng, 6, n_outputs)
+    residuals, trend = rng.normal(size=(6, 5, n_outputs)), rng.normal(size=(6, n_outputs)) if has_trend else None
+
+    def at(temperature: float) -> Floats:
+        if asked is not None:
+            asked.append(temperature)
+        return residuals / temperature
+
+    return Corrections(base, distances, counts, at, trend)
+
+
+def by_hand(of: Corrections, settings: Settings) -> tuple[Floats, Floats, Floats, Floats]:
+    """The weights, residuals, correction and predictions of some settings, one function after the other."""
+    k = settings.n_neighbors
+    own = kernel.weights(of.distances[:, :k], of.counts[:, :k], settings.bandwidth, is_relative=settings.is_relative)
+    residuals = of._residuals_at(settings.temperature)[:, :k]
+    correction = kernel.correction(own, residuals, of.trend)
+    tempered = kernel.tempered(of.base, settings.temperature)
+    return own, residuals, correction, kernel.corrected(tempered, correction, settings.shrinkage)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("has_trend", [False, True])
+def test_corrections_are_weights_correction_and_sum_one_after_the_other(n_outputs, has_trend):
+    for settings in SETTINGS:
+        of = corrections_of(n_outputs, has_trend=has_trend)
+        weights, residuals, correction, predictions = by_hand(of, settings)
+        np.testing.assert_array_equal(of.predictions(settings), predictions)
+        np.testing.assert_array_equal(of.correction(settings), correction)
+        np.testing.assert_array_equal(of.weights(settings), weights)
+        np.testing.assert_array_equal(of.residuals(settings), residuals)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("has_trend", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_corrections_are_the_same_whatever_was_asked_before(n_outputs, has_trend, seed):
+    of = corrections_of(n_outputs, has_trend=has_trend)
+    rng = np.random.default_rng(seed)
+    given = [of.base.copy(), of.distances.copy(), of.counts.copy()]
+    for i in rng.integers(0, len(SETTINGS), 200):
+        alone = corrections_of(n_outputs, has_trend=has_trend)
+        asked = ("predictions", "correction", "weights", "residuals")[rng.integers(4)]
+        found, expected = (getattr(each, asked)(SETTINGS[i]) for each in (of, alone))
+        np.testing.assert_array_equal(found, expected, err_msg=f"{asked} of {SETTINGS[i]}")
+    for before, after in zip(given, (of.base, of.distances, of.counts), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_what_settings_that_follow_each_other_share_is_computed_once():
+    asked: list[float] = []
+    of = corrections_of(3, has_trend=False, asked=asked)
+    for settings in sorted(SETTINGS, key=lambda each: each.temperature):
+        of.predictions(settings)
+    assert asked == [1.0, 2.5]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("has_trend", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_what_is_remembered_of_a_row_and_its_trend_and_tempered_prediction_are_its_target(
+    n_outputs, has_trend, temperature
+):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=9) if n_outputs == 1 else rng.integers(0, n_outputs, 9).astype(np.float64)
+    base = rng.normal(size=(9, 1)) if n_outputs == 1 else simplex(rng, 9, n_outputs)
+    trend = rng.normal(size=(9, n_outputs)) if has_trend else None
+    remembered = kernel.row_residuals(y, base, temperature, trend)
+    summed = remembered + kernel.tempered(base, temperature) + (0.0 if trend is None else trend)
+    np.testing.assert_allclose(summed, one_hot(y, n_outputs), atol=1e-12)

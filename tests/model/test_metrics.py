@@ -257,8 +257,10 @@ def test_the_interval_covers_the_true_gain_about_as_often_as_it_says():
     assert 52 <= covered <= 60
 
 
-def test_of_very_many_rows_fewer_resamples_are_taken(monkeypatch):
-    monkeypatch.setattr(metrics, "_MOST_DRAWS", 100 * 300)
-    assert len(list(metrics._resamples(100, 0))) == 300
-    assert len(list(metrics._resamples(100_000, 0))) == 200
-    assert len(list(metrics._resamples(10, 0))) == 1_000
+def test_of_very_many_rows_fewer_resamples_are_taken():
+    for n, n_resamples in ((100, 300), (100_000, 200), (10, 1_000)):
+        assert len(list(metrics._resamples(n, 0, most_draws=100 * 300))) == n_resamples
+    y, base, resmem = np.random.default_rng(0).normal(size=(3, 20))
+    few, most = (compare(y, base[:, None], resmem[:, None], None, 0, most_draws=n) for n in (20 * 200, 20 * 5_000))
+    assert few["rmse"].ci95 != most["rmse"].ci95
+    assert most == compare(y, base[:, None], resmem[:, None], None, 0)

@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import parallel, resmem
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
-from resmem_cli.model.fitting import RESIDUALS, Place, represent
+from resmem_cli.model.choosing.candidates import Candidate, Choice
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memorising import memorise
-from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex
-from resmem_cli.model.resmem import Corrected, ResMem
+from resmem_cli.model.memory.index import ExactIndex, HnswIndex
+from resmem_cli.model.memory.memory import Contents
+from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.spaces.fitting import fit_spaces
+from resmem_cli.model.spaces.training import RESIDUALS
 from tests.model.examples import (
     BINARY,
     FEW,
@@ -27,12 +30,13 @@ from tests.model.examples import (
     REGRESSION,
     TASKS,
     corrected_by_loops,
-    fitting_of,
     make_rows,
+    member_of,
     one_hot,
     quick_base,
     remembered_as,
     rows_of,
+    training_of,
 )
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
@@ -41,22 +45,30 @@ NEAREST = Settings(n_neighbors=1, bandwidth=1.0)
 
 
 class Built(NamedTuple):
-    """The model of one base and one memory, and the cells of that memory."""
+    """The model of one base and one memory."""
 
     model: ResMem
-    cells: Cells
 
     @property
-    def only(self) -> Corrected:
+    def only(self) -> Member:
         return self.model.members[0]
+
+    @property
+    def of_rows(self) -> Integers:
+        """The cell of every row."""
+        return contents_of(self.only).cells
+
+
+def contents_of(member: Member) -> Contents:
+    assert member.memory.contents is not None
+    return member.memory.contents
 
 
 def remember(
     base: Base, X: Floats, y: Floats, problem: Problem, setting: Settings, *, space="features", weight=None, clip=False
 ) -> Built:
-    fitting = fitting_of(rows_of(X, y, weight=weight), problem, base=base, n_steps=2)
-    done = memorise(fitting, Place(0, space), setting, GraphOptions(), clip_neighbors=clip)
-    return Built(ResMem((base,), (done.corrected,), (1.0,)), done.cells)
+    training = training_of(rows_of(X, y, weight=weight), problem, base=base, n_steps=2)
+    return Built(ResMem((base,), (member_of(training, Candidate(0, space), setting, clip=clip),)))
 
 
 def assert_memorised(predicted: Floats, y: Floats, base: Floats) -> None:
@@ -88,7 +100,7 @@ def test_a_memorised_row_is_predicted_as_its_label(name, n_classes, setting):
         y = rng.normal(size=len(X)) * 1e3 if n_classes == 0 else rng.integers(0, n_classes, len(X)).astype(float)
         problem = Problem((0, 0, 0), n_classes, 0)
         remembered = remember(quick_base(name, X, y, problem), X, y, problem, setting)
-        assume(len(remembered.cells.points) == len(X))
+        assume(remembered.only.memory.n_cells == len(X))
         prediction = remembered.model.predict(X)
         assert_memorised(prediction.resmem, y, prediction.base)
 
@@ -106,7 +118,7 @@ def test_a_memory_with_a_graph_predicts_memorised_rows_as_their_labels(name, n_c
     X, y, problem, base = many(name, n_classes)
     remembered = remember(base, X, y, problem, setting)
     assert isinstance(remembered.only.memory.index, HnswIndex)
-    assert len(remembered.cells.points) == len(X)
+    assert remembered.only.memory.n_cells == len(X)
     assert_memorised(remembered.model.predict(X).resmem, y, base.predict(X))
 
 
@@ -132,7 +144,7 @@ def many():
 def test_in_every_space_rows_alone_in_their_cell_are_predicted_as_their_labels(name, n_classes, space):
     X, y, problem = make_rows(150, n_classes)
     remembered = remember(quick_base(name, X, y, problem), X, y, problem, NEAREST, space=space)
-    alone = remembered.cells.counts[remembered.cells.members] == 1
+    alone = remembered.only.memory.counts[remembered.of_rows] == 1
     assert alone.sum() > 10
     prediction = remembered.model.predict(X)
     assert_memorised(prediction.resmem[alone], y[alone], prediction.base[alone])
@@ -166,7 +178,7 @@ def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
     setting = Settings(7, 0.4, is_relative, shrinkage=0.8, temperature=temperature)
     remembered = remember(base, X, y, problem, setting, space=space, weight=weight)
 
-    rows, queries = (remembered.only.representation.represent(part, base, base.predict(part)) for part in (X, fresh))
+    rows, queries = (remembered.only.space.represent(part, base, base.predict(part)) for part in (X, fresh))
     members: dict[tuple[float, ...], list[int]] = {}
     for i, row in enumerate(rows.points.astype(np.float64).tolist()):
         members.setdefault(tuple(row), []).append(i)
@@ -224,7 +236,7 @@ def test_without_shrinkage_predictions_are_exactly_the_bases(n_classes):
 
 @EVERY_BASE
 @EVERY_TASK
-def test_predictions_are_the_same_in_batches_of_any_size(name, n_classes, monkeypatch):
+def test_predictions_are_the_same_in_batches_of_any_size(name, n_classes):
     X, y, problem = make_rows(150, n_classes)
     model = remember(quick_base(name, X, y, problem), X, y, problem, Settings(5, 0.5)).model
     fresh = make_rows(40, n_classes, seed=1)[0]
@@ -232,8 +244,8 @@ def test_predictions_are_the_same_in_batches_of_any_size(name, n_classes, monkey
     for size in (1, 7, 39):
         parts = [model.predict(fresh[start : start + size]).resmem for start in range(0, 40, size)]
         np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-9, atol=1e-9)
-    monkeypatch.setattr(resmem, "_HELD_RESIDUALS", 60)  # of blocks within a batch
-    np.testing.assert_allclose(model.predict(fresh).resmem, whole, rtol=1e-9, atol=1e-9)
+    of_blocks = model.predict(fresh, most_held=60).resmem  # within a batch
+    np.testing.assert_allclose(of_blocks, whole, rtol=1e-9, atol=1e-9)
 
 
 def test_predictions_are_the_same_with_any_number_of_threads(many):
@@ -263,7 +275,7 @@ def test_the_same_rows_and_seed_make_the_same_memory(many):
 def test_every_row_is_told_the_cell_it_fell_into():
     X, y, problem = make_rows(30, REGRESSION)
     remembered = remember(quick_base("linear", X, y, problem), np.tile(X, (2, 1)), np.tile(y, 2), problem, NEAREST)
-    assert remembered.cells.members.tolist() == [*range(30), *range(30)]
+    assert remembered.of_rows.tolist() == [*range(30), *range(30)]
     assert remembered.only.memory.counts.tolist() == [2.0] * 30
     assert isinstance(remembered.only.memory.index, ExactIndex)
 
@@ -286,64 +298,61 @@ def test_more_neighbours_than_cells_are_lowered_to_their_number_where_that_is_as
 def test_progress_is_reported():
     X, y, problem = make_rows(30, REGRESSION)
     said: list[str] = []
-    fitting = replace(fitting_of(rows_of(X, y), problem), report=said.append)
-    memorise(fitting, Place(0, "features"), NEAREST, GraphOptions())
-    assert said == ["indexing 30 cells"]
+    training = replace(training_of(rows_of(X, y), problem), report=said.append)
+    member_of(training, Candidate(0, "features"), NEAREST)
+    assert said == ["indexing 30 rows in the space features"]
 
 
 @EVERY_TASK
 def test_cross_fitted_residuals_are_what_a_base_left_that_had_not_seen_the_row(n_classes, parrot):
     """Of a base that repeats its labels, and so leaves nothing itself."""
     X, y, problem = make_rows(80, n_classes)
-    fitting = fitting_of(rows_of(X, y), problem, estimator=parrot)
-    seen, unseen = (
-        memorise(fitting, Place(0, "features", kind), Settings(4, 0.5), GraphOptions()) for kind in RESIDUALS
-    )
-    assert not seen.corrected.memory.residuals.any()
-    for fold in fitting.folds:
-        left = one_hot(y[fold.asked], problem.n_outputs) - one_hot(y[fold.known], problem.n_outputs).mean(axis=0)
-        np.testing.assert_allclose(unseen.corrected.memory.residuals[unseen.cells.members[fold.asked]], left)
+    training = training_of(rows_of(X, y), problem, estimator=parrot)
+    seen, unseen = (member_of(training, Candidate(0, "features", kind), Settings(4, 0.5)) for kind in RESIDUALS)
+    assert [member.residuals for member in (seen, unseen)] == list(RESIDUALS)
+    assert not seen.memory.residuals.any()
+    for fold in training.folds:
+        left = one_hot(y[fold.held_out], problem.n_outputs) - one_hot(y[fold.training], problem.n_outputs).mean(axis=0)
+        np.testing.assert_allclose(unseen.memory.residuals[contents_of(unseen).cells[fold.held_out]], left)
 
 
 @EVERY_TASK
 def test_a_representation_that_reads_predictions_reads_those_that_the_residuals_are_of(n_classes, parrot):
     X, y, problem = make_rows(80, n_classes)
-    fitting = fitting_of(rows_of(X, y), problem, estimator=parrot, n_steps=0)
-    done = memorise(fitting, Place(0, "learned:diagonal", "cross-fitted"), Settings(4, 0.5), GraphOptions())
-    space = done.corrected.representation
-    expected = space.represent(X, fitting.base, fitting.out_of_fold).points
-    np.testing.assert_array_equal(done.cells.points[done.cells.members], expected)
+    training = training_of(rows_of(X, y), problem, estimator=parrot, n_steps=0)
+    member = member_of(training, Candidate(0, "learned:diagonal", "cross-fitted"), Settings(4, 0.5))
+    expected = member.space.represent(X, training.base, training.out_of_fold).points
+    np.testing.assert_array_equal(member.memory.index.points_at(contents_of(member).cells), expected)
 
 
-def test_what_was_represented_before_is_not_represented_again():
+def test_a_space_that_was_fitted_before_is_not_fitted_again():
     X, y, problem = make_rows(60, REGRESSION)
-    fitting = fitting_of(rows_of(X, y), problem)
-    place = Place(0, "learned:linear")
-    (found,) = represent([fitting], [place], 1)
-    given = memorise(fitting, place, NEAREST, GraphOptions(), represented=found).corrected
-    assert given.representation is found.representation
-    np.testing.assert_array_equal(found.predictions, fitting.in_sample)
-    alone = memorise(fitting, place, NEAREST, GraphOptions()).corrected
-    for key, value in given.representation.to_arrays().items():
-        np.testing.assert_array_equal(value, alone.representation.to_arrays()[key])
+    training = training_of(rows_of(X, y), problem)
+    (space,) = fit_spaces([("learned:linear", training, "in-sample")], 1)
+    choice = Choice(Candidate(0, "learned:linear"), NEAREST)
+    given = build_member(training, choice, space, MemoryOptions())
+    assert given.space is space
+    alone = member_of(training, choice.candidate, NEAREST)
+    for key, value in given.space.to_arrays().items():
+        np.testing.assert_array_equal(value, alone.space.to_arrays()[key])
 
 
 # Several
 
 
-PLACES = (Place(0, "features"), Place(1, "learned:linear", "cross-fitted"), Place(1, "model"))
+CANDIDATES = (Candidate(0, "features"), Candidate(1, "learned:linear", "cross-fitted"), Candidate(1, "model"))
 SETTINGS = (Settings(5, 0.5), Settings(3, 0.2, shrinkage=0.7), Settings(9, 0.8))
 
 
 def several(n_classes: int) -> tuple[ResMem, Floats]:
     """A model of two bases and three memories, and the rows that it remembers."""
     X, y, problem = make_rows(150, n_classes)
-    fittings = [fitting_of(rows_of(X, y), problem, estimator=name) for name in ("boosting", "linear")]
+    trainings = [training_of(rows_of(X, y), problem, estimator=name) for name in ("boosting", "linear")]
     members = tuple(
-        memorise(fittings[place.base], place, setting, GraphOptions()).corrected
-        for place, setting in zip(PLACES, SETTINGS, strict=True)
+        member_of(trainings[candidate.base], candidate, setting, weight=weight)
+        for candidate, setting, weight in zip(CANDIDATES, SETTINGS, (0.5, 0.3, 0.2), strict=True)
     )
-    return ResMem(tuple(fitting.base for fitting in fittings), members, (0.5, 0.3, 0.2)), X
+    return ResMem(tuple(training.base for training in trainings), members), X
 
 
 @EVERY_TASK
@@ -351,7 +360,7 @@ def test_the_prediction_of_several_memories_is_the_weighted_mean_of_what_each_co
     model, _ = several(n_classes)
     fresh = make_rows(40, n_classes, seed=1)[0]
     each = [
-        ResMem((model.bases[member.base],), (replace(member, base=0),), (1.0,)).predict(fresh).resmem
+        ResMem((model.bases[member.base],), (replace(member, base=0, weight=1.0),)).predict(fresh).resmem
         for member in model.members
     ]
     prediction = model.predict(fresh)
@@ -376,7 +385,7 @@ def test_predictions_of_several_memories_are_the_same_in_batches_of_any_size_and
 
 def test_a_memory_on_the_second_base_still_comes_with_the_prediction_of_the_first():
     model, X = several(REGRESSION)
-    second = replace(model, members=model.members[2:], weights=(1.0,))
+    second = replace(model, members=(replace(model.members[2], weight=1.0),))
     prediction = second.predict(X)
     assert second.uses_memory
     np.testing.assert_array_equal(prediction.base, model.bases[0].predict(X))
@@ -386,8 +395,8 @@ def test_a_memory_on_the_second_base_still_comes_with_the_prediction_of_the_firs
 @EVERY_TASK
 def test_a_memory_that_is_off_leaves_exactly_the_first_of_several_bases(n_classes):
     model, X = several(n_classes)
-    off = replace(model.members[0], settings=replace(SETTINGS[0], shrinkage=0.0, temperature=2.0))
-    model = replace(model, members=(off,), weights=(1.0,))
+    off = replace(model.members[0], settings=replace(SETTINGS[0], shrinkage=0.0, temperature=2.0), weight=1.0)
+    model = replace(model, members=(off,))
     assert not model.uses_memory
     prediction = model.predict(X)
     np.testing.assert_array_equal(prediction.resmem, model.bases[0].predict(X))
@@ -396,8 +405,8 @@ def test_a_memory_that_is_off_leaves_exactly_the_first_of_several_bases(n_classe
 
 def test_a_memory_that_is_off_asks_no_base_but_the_first():
     model, X = several(REGRESSION)
-    off = replace(model.members[0], settings=replace(SETTINGS[0], shrinkage=0.0))
-    prediction = ResMem((model.bases[0], None), (off,), (1.0,)).predict(X)  # type: ignore[arg-type]
+    off = replace(model.members[0], settings=replace(SETTINGS[0], shrinkage=0.0), weight=1.0)
+    prediction = ResMem((model.bases[0], None), (off,)).predict(X)  # type: ignore[arg-type]
     np.testing.assert_array_equal(prediction.resmem, prediction.base)
 
 
@@ -410,35 +419,12 @@ def test_a_row_of_weight_2_counts_in_several_memories_as_the_row_twice(n_classes
     again = np.repeat(np.arange(90), times)
     models = []
     for rows in (rows_of(X, y, weight=times.astype(float)), rows_of(X[again], y[again])):
-        fittings = [fitting_of(rows, problem, estimator=name) for name in ("constant", "linear")]
+        trainings = [training_of(rows, problem, estimator=name) for name in ("constant", "linear")]
         members = tuple(
-            memorise(fittings[base], Place(base, "features"), Settings(3, 0.5), GraphOptions()).corrected
-            for base in (0, 1)
+            member_of(trainings[base], Candidate(base, "features"), Settings(3, 0.5), weight=weight)
+            for base, weight in ((0, 0.6), (1, 0.4))
         )
-        models.append(ResMem(tuple(fitting.base for fitting in fittings), members, (0.6, 0.4)))
+        models.append(ResMem(tuple(training.base for training in trainings), members))
     found, expected = (model.predict(X) for model in models)
     np.testing.assert_allclose(found.base, expected.base, rtol=1e-9)
     np.testing.assert_allclose(found.resmem, expected.resmem, rtol=1e-4, atol=1e-6)
-
-
-def test_encoders_of_several_places_are_trained_side_by_side_as_each_alone(monkeypatch):
-    monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 100)
-    X, y, problem = make_rows(120, REGRESSION)
-    said: list[str] = []
-    fittings = [
-        replace(fitting_of(rows_of(X, y), problem, estimator=name), report=said.append)
-        for name in ("constant", "linear")
-    ]
-    places = [Place(0, "learned:linear"), Place(1, "learned:mlp", "cross-fitted"), Place(1, "features")]
-    alone_of = {place: fittings[place.base].fit(place.representation, place.residuals) for place in places}
-    said.clear()
-    for threads in (1, 2):
-        for place, found in zip(places, represent(fittings, places, threads), strict=True):
-            alone = alone_of[place]
-            assert found.representation.name == place.representation
-            for key, value in found.representation.to_arrays().items():
-                np.testing.assert_array_equal(value, alone.to_arrays()[key])
-            np.testing.assert_array_equal(found.predictions, fittings[place.base].predictions(place.residuals))
-    steps = ("training the encoder: step", "fitting 4 bases")  # what one thread says of each, one after the other
-    said = [each for each in said if not each.startswith(steps)]
-    assert said[0] == "training learned:linear on constant and learned:mlp on linear"

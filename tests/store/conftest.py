@@ -14,18 +14,19 @@ import pytest
 
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Column, Schema, Target, Task
-from resmem_cli.model import memorising, metrics
+from resmem_cli.model import metrics, spaces
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
-from resmem_cli.model.fitting import Fitting, Place, Residuals
+from resmem_cli.model.choosing.candidates import Candidate, Choice
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory import GraphOptions
-from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.spaces.training import Residuals, Training
 from resmem_cli.model.splitting import Recipe, Rows
 from resmem_cli.store import writing
-from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
-from resmem_cli.store.writing import MemoryPart, MemoryRows
+from resmem_cli.store.rows import MemoryRows, TrainedRows
 
 N_GRAPH_ROWS = 1_100  # enough distinct rows for a search graph
 PARAMS: dict[str, dict[str, Any]] = {
@@ -37,21 +38,20 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is saved: bases and memories, with the rows and hashes that they were fitted on."""
+    """What is saved: bases and their members, with the rows and hashes that they were fitted on."""
 
     X: Floats
     base: StoredBase
-    memories: tuple[MemoryPart, ...]
+    members: tuple[Member, ...]
     rows: MemoryRows
 
     @property
     def resmem(self) -> ResMem:
-        members = tuple(memory.remembered.corrected for memory in self.memories)
-        return ResMem(self.base.bases, members, tuple(memory.weight for memory in self.memories))
+        return ResMem(self.base.bases, self.members)
 
     def save_memory(self, directory: Path, base_id: str, objective: str | None = None) -> str:
         objective = objective or metrics.objectives(self.base.problem.is_regression)[0]
-        return writing.save_memory(directory, base_id, self.memories, self.rows, objective=objective, folds={})
+        return writing.save_memory(directory, base_id, self.resmem, self.rows, objective=objective, folds={})
 
     def save(self, directory: Path) -> Path:
         self.save_memory(directory, writing.save_base(directory, self.base, TrainedRows(self.rows.hashes)))
@@ -77,18 +77,19 @@ def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation
     target = Target("t", Task.CLASSIFICATION if n_classes else Task.REGRESSION, "double", classes)
     schema = Schema(columns, target, id_column="id")
     problem = Problem(schema.n_categories, n_classes, seed=0)
-    training = Rows(X, y, None, np.zeros(n_rows, dtype=bool))
+    rows = Rows(X, y, None, np.zeros(n_rows, dtype=bool))
     recipes = [Recipe(BaseSpec(name, PARAMS.get(name, {})), problem) for name in estimators.split(",")]
-    fittings = [Fitting(training, recipe.base_for(training), recipe, n_steps=3, threads=1) for recipe in recipes]
+    trainings = [Training(rows, recipe.base_for(rows), recipe, n_steps=3, threads=1) for recipe in recipes]
     kinds: tuple[Residuals, ...] = ("in-sample", "cross-fitted", "in-sample")
-    weights = np.arange(len(fittings), 0, -1) / np.arange(len(fittings) + 1).sum()
-    memories = []
-    for i, (fitting, kind, weight) in enumerate(zip(fittings, kinds, weights.tolist(), strict=False)):
-        place, settings = Place(i, representation, kind), Settings(4 + i, 0.3)
-        memories.append(MemoryPart(memorising.memorise(fitting, place, settings, GraphOptions()), weight, kind))
-    rows = MemoryRows(np.arange(n_rows, dtype=np.uint64), [f"row {i} é" for i in range(n_rows)])
-    specs, fitted = tuple(recipe.spec for recipe in recipes), tuple(fitting.base for fitting in fittings)
-    return Fitted(X, StoredBase("", schema, problem, specs, fitted, n_rows), tuple(memories), rows)
+    weights = np.arange(len(trainings), 0, -1) / np.arange(len(trainings) + 1).sum()
+    members = []
+    for i, (training, kind, weight) in enumerate(zip(trainings, kinds, weights.tolist(), strict=False)):
+        choice = Choice(Candidate(i, representation, kind), Settings(4 + i, 0.3), weight)
+        space = spaces.fit(representation, training, kind)
+        members.append(build_member(training, choice, space, MemoryOptions(n_neighbors=4 + i)))
+    remembered = MemoryRows(np.arange(n_rows, dtype=np.uint64), [f"row {i} é" for i in range(n_rows)])
+    specs, fitted = tuple(recipe.spec for recipe in recipes), tuple(training.base for training in trainings)
+    return Fitted(X, StoredBase("", schema, problem, specs, fitted, n_rows), tuple(members), remembered)
 
 
 def contents(directory: Path) -> Mapping[str, bytes]:

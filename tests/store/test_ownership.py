@@ -11,7 +11,7 @@ import pytest
 
 from resmem_cli.errors import UsageError
 from resmem_cli.store import locking, ownership, reading, writing
-from resmem_cli.store.memories import TrainedRows
+from resmem_cli.store.rows import TrainedRows
 from tests.store.conftest import contents, fit
 
 Copied = Callable[..., Path]

@@ -14,9 +14,9 @@ import pytest
 
 from resmem_cli.data import encoding, replacement, sources, tables
 from resmem_cli.errors import ModelError, OutputError
-from resmem_cli.model.memory import ExactIndex, HnswIndex
+from resmem_cli.model.memory.index import ExactIndex, HnswIndex
 from resmem_cli.store import manifest, ownership, parts, reading, writing
-from resmem_cli.store.memories import TrainedRows
+from resmem_cli.store.rows import TrainedRows
 from tests.store.conftest import N_GRAPH_ROWS, contents, fit
 
 ESTIMATORS = ("boosting", "linear", "mlp", "constant")
@@ -44,7 +44,7 @@ def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(saved: Saved, 
 def test_every_representation_comes_back(saved: Saved, name: str, n_classes: int) -> None:
     fitted = fit("mlp", n_classes=n_classes, representation=name)
     loaded = reading.load(saved("mlp", n_classes=n_classes, representation=name)).resmem
-    assert loaded.members[0].representation.name == name
+    assert loaded.members[0].space.name == name
     np.testing.assert_array_equal(loaded.predict(fitted.X).resmem, fitted.resmem.predict(fitted.X).resmem)
 
 
@@ -284,15 +284,15 @@ def test_every_base_and_memory_comes_back_in_its_place(saved: Saved, n_classes: 
     fitted = fit("mlp,linear", n_classes=n_classes, representation="learned:linear")
     base, loaded, *_ = reading.load(saved("mlp,linear", n_classes=n_classes, representation="learned:linear"))
     assert [spec.params for spec in base.specs] == [{"hidden_layer_sizes": [6, 4], "max_iter": 20}, {}]
-    assert loaded.weights == pytest.approx((2 / 3, 1 / 3), abs=0)
+    assert loaded.weights.tolist() == pytest.approx([2 / 3, 1 / 3], abs=0)
     for i, (found, original) in enumerate(zip(loaded.members, fitted.resmem.members, strict=True)):
         assert found.base == original.base == i
         assert found.settings == original.settings
-        assert found.representation.name == "learned:linear"
+        assert found.space.name == "learned:linear"
         np.testing.assert_array_equal(base.bases[i].predict(fitted.X), fitted.base.bases[i].predict(fitted.X))
         np.testing.assert_array_equal(found.memory.residuals, original.memory.residuals)
-        for key, value in original.representation.to_arrays().items():
-            np.testing.assert_array_equal(found.representation.to_arrays()[key], value)
+        for key, value in original.space.to_arrays().items():
+            np.testing.assert_array_equal(found.space.to_arrays()[key], value)
 
 
 def test_every_memory_has_a_search_graph_of_its_own(saved: Saved) -> None:
@@ -324,8 +324,9 @@ def test_every_memory_keeps_the_cell_of_every_row(saved: Saved) -> None:
     directory = saved("constant,linear")
     identity = json.loads((directory / "memory.json").read_text())["id"]
     stored = parts.load_arrays(directory / "parts" / identity / "rows.npz")
-    for key, memory in zip(("cells", "cells_1"), fitted.memories, strict=True):
-        np.testing.assert_array_equal(stored[key], memory.remembered.cells.members)
+    for key, member in zip(("cells", "cells_1"), fitted.members, strict=True):
+        assert member.memory.contents is not None
+        np.testing.assert_array_equal(stored[key], member.memory.contents.cells)
 
 
 def test_the_objective_comes_back(tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_the_objective_comes_back(tmp_path: Path) -> None:
 
 def test_one_memory_on_the_second_of_two_bases_comes_back(tmp_path: Path) -> None:
     fitted = fit("constant,linear")
-    fitted = replace(fitted, memories=(replace(fitted.memories[1], weight=1.0),))
+    fitted = replace(fitted, members=(replace(fitted.members[1], weight=1.0),))
     loaded = reading.load(fitted.save(tmp_path)).resmem
     assert [member.base for member in loaded.members] == [1]
     found, expected = loaded.predict(fitted.X), fitted.resmem.predict(fitted.X)
@@ -355,8 +356,8 @@ def test_a_model_of_format_1_is_read_and_predicts_what_it_did(task: str, tmp_pat
     base, loaded, objective, _ = reading.load(folder / "model")
     assert objective == ("rmse" if task == "regression" else "log_loss")
     assert len(base.specs) == len(loaded.bases) == len(loaded.members) == 1
-    assert (loaded.weights, loaded.members[0].base) == ((1.0,), 0)
-    assert loaded.members[0].representation.name == ("learned:linear" if task == "regression" else "features")
+    assert (loaded.weights.tolist(), loaded.members[0].base) == ([1.0], 0)
+    assert loaded.members[0].space.name == ("learned:linear" if task == "regression" else "features")
     expected = pyarrow.csv.read_csv(folder / "predicted.csv")
     (rows,) = tables.read_all(sources.resolve((str(folder / "new.csv"),)))
     prediction = loaded.predict(encoding.encode(rows, base.schema)[0])

@@ -20,8 +20,8 @@ from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.bases import IMPORTABLE, BaseSpec, Problem
 from resmem_cli.model.bases.table import Field, Table
 from resmem_cli.store import manifest, parts, trial, verifying, writing
-from resmem_cli.store.memories import TrainedRows
 from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.rows import TrainedRows
 from resmem_cli.store.trial import File, Limits
 from tests.onnx_models import looping
 

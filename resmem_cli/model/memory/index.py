@@ -15,7 +15,7 @@ EXACT_BELOW = 1_000
 _ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
 _RECALL_QUERIES, _RECALL_SHARE = 500, 10  # at most so many, and of few points at most a tenth
 _MOST_EF = 4_096
-_EXACT_BLOCK = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
+_MOST_HELD = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
 
 class Index(Protocol):
@@ -41,13 +41,15 @@ class ExactIndex:
 
     points: Singles
 
-    def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
+    def search(
+        self, queries: Singles, k: int, threads: int = 1, *, most_held: int = _MOST_HELD
+    ) -> tuple[Floats, Integers]:
         # Taken from their middle: far from 0, the squares would leave no digits to the distances.
         center = self.points.mean(axis=0, dtype=np.float64)
         points = self.points - center
         squares = np.einsum("mp,mp->m", points, points)
         distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        block = max(1, _EXACT_BLOCK // max(len(points), k * points.shape[1]))
+        block = max(1, most_held // max(len(points), k * points.shape[1]))
         for start in range(0, len(queries), block):
             part = queries[start : start + block] - center
             # |q|² is left out: it is the same for every point.

@@ -48,7 +48,7 @@ def restore(name: str, arrays: Arrays) -> Space:
 
 def _split(name: str) -> tuple[type[Space], str]:
     kind, _, variant = name.partition(":")
-    if kind not in KINDS:
+    if kind not in KINDS or not KINDS[kind].has_variant(variant):
         raise ValueError(f"there is no representation '{name}'")
     return KINDS[kind], variant
 

@@ -31,6 +31,10 @@ class Column(Untrained):
         return _name(self.column)
 
     @classmethod
+    def has_variant(cls, variant: str) -> bool:
+        return bool(variant)
+
+    @classmethod
     def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
         return tuple(map(_name, problem.vectors))
 

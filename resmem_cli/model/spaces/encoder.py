@@ -32,10 +32,20 @@ from resmem_cli.model.arrays import SINGLE, Arrays, Integers, Singles, stored
 Kind = Literal["diagonal", "linear", "mlp", "periodic"]
 KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
 
-HIDDEN = (256, 256)
-OUTPUTS = 48
-# Of `periodic`: waves per number, and what is made of them.
-WAVES, FROM_WAVES = 16, 8
+
+class Sizes(NamedTuple):
+    """How large a starting encoder is.
+
+    Attributes:
+        hidden: of the hidden layers.
+        codes: how many a linear map or a network gives.
+        waves, from_waves: of `periodic`, waves per number, and how many numbers are made of them.
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    codes: int = 48
+    waves: int = 16
+    from_waves: int = 8
 
 
 class Pass(NamedTuple):
@@ -69,7 +79,16 @@ class Encoder:
     weights: Arrays
 
     @classmethod
-    def start(cls, kind: Kind, scale: Singles, frequencies: Singles, n_trends: int, rng: np.random.Generator) -> Self:
+    def start(
+        cls,
+        kind: Kind,
+        scale: Singles,
+        frequencies: Singles,
+        n_trends: int,
+        rng: np.random.Generator,
+        *,
+        sizes: Sizes = Sizes(),  # noqa: B008 - it is immutable
+    ) -> Self:
         """Return an encoder that has learned nothing yet.
 
         Args:
@@ -79,6 +98,7 @@ class Encoder:
                 spread; 0 for a number without waves.
             n_trends: how many outputs have a trend: 1 of a regression, 0 of classes.
             rng: what its weights are drawn by.
+            sizes: of its weights.
         """
 
         def normal(spread: float, *shape: int) -> Singles:
@@ -86,22 +106,23 @@ class Encoder:
 
         p = len(scale)
         weights: Arrays = {"scale": scale.astype(np.float32)}
+        hidden, n_codes, n_waves, from_waves = sizes
         n_wavy, width, spread = int(np.count_nonzero(frequencies)), p, 1 / max(float(np.linalg.norm(scale)), 1e-6)
         if kind in ("mlp", "periodic"):
-            first = normal(spread, p, HIDDEN[0])
+            first = normal(spread, p, hidden[0])
             if kind == "periodic" and n_wavy:
-                weights["frequency"] = normal(1, len(frequencies), WAVES) * frequencies.astype(np.float32)[:, None]
-                weights["wave"] = normal(1 / np.sqrt(2 * WAVES), n_wavy, 2 * WAVES, FROM_WAVES)
-                weights["wave_bias"] = np.zeros((n_wavy, 1, FROM_WAVES), np.float32)
-                n_waves = n_wavy * FROM_WAVES
-                first = np.vstack([first, normal(0.5 / np.sqrt(n_waves), n_waves, HIDDEN[0])])
-            weights["layer_0"], weights["bias_0"] = first, normal(0.5, HIDDEN[0])
-            for i, (n, width) in enumerate(itertools.pairwise(HIDDEN), start=1):
+                weights["frequency"] = normal(1, len(frequencies), n_waves) * frequencies.astype(np.float32)[:, None]
+                weights["wave"] = normal(1 / np.sqrt(2 * n_waves), n_wavy, 2 * n_waves, from_waves)
+                weights["wave_bias"] = np.zeros((n_wavy, 1, from_waves), np.float32)
+                n_made = n_wavy * from_waves
+                first = np.vstack([first, normal(0.5 / np.sqrt(n_made), n_made, hidden[0])])
+            weights["layer_0"], weights["bias_0"] = first, normal(0.5, hidden[0])
+            for i, (n, width) in enumerate(itertools.pairwise(hidden), start=1):
                 weights[f"layer_{i}"] = normal(np.sqrt(2 / n), n, width)
                 weights[f"bias_{i}"] = np.zeros(width, np.float32)
-            width = HIDDEN[-1]
+            width = hidden[-1]
         if kind != "diagonal":
-            weights["out"] = normal(0.3 / np.sqrt(width), width, OUTPUTS)
+            weights["out"] = normal(0.3 / np.sqrt(width), width, n_codes)
         if n_trends:
             weights["trend"] = np.zeros((width, n_trends), np.float32)
         return cls(kind, weights)

@@ -45,6 +45,10 @@ class Learned:
         return name_of(self.trained.encoder.kind)
 
     @classmethod
+    def has_variant(cls, variant: str) -> bool:
+        return variant in KINDS
+
+    @classmethod
     def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
         return ()
 

@@ -32,7 +32,9 @@ class OfModel(Untrained):
     def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
         points = base.represent(X)
         if points is None:
-            raise UsageError("this base has no representation", "choose another --representation, for example features")
+            raise UsageError(
+                "this base has no representation of its own", "choose another --representation, for example features"
+            )
         return Position(points)
 
     def to_arrays(self) -> Arrays:

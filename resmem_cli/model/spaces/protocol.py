@@ -35,6 +35,11 @@ class Space(Protocol):
     def name(self) -> str: ...
 
     @classmethod
+    def has_variant(cls, variant: str) -> bool:
+        """Whether there is such a space of this kind; "" is the kind alone."""
+        ...
+
+    @classmethod
     def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
         """Return the names of the spaces of this kind that need no training and that a base allows.
 
@@ -81,3 +86,7 @@ class Untrained:
 
     is_trained: ClassVar[bool] = False
     own_bandwidths: ClassVar[tuple[float, ...]] = ()
+
+    @classmethod
+    def has_variant(cls, variant: str) -> bool:
+        return not variant

@@ -31,7 +31,6 @@ Residuals = Literal["in-sample", "cross-fitted"]
 RESIDUALS: tuple[Residuals, ...] = ("in-sample", "cross-fitted")
 
 _N_FOLDS = 4
-_MOST_ROWS_IN_FOLDS = 100_000
 # A base that loses less than this share on its training rows of what it loses on others has fitted them too well.
 _OVERFITTED = 0.5
 _LEAST_SCALE = 0.1  # of the largest: a feature that the base ignores may be what it misses
@@ -66,6 +65,7 @@ class Training:
         threads: how many may be used.
         report: is told what is being done.
         starts: by name and residuals, trained spaces of other rows of the same kind, which are trained further.
+        most_rows_in_folds: of more rows, so many make the folds.
         shared_folds: the folds, if another object of the same rows has computed them.
     """
 
@@ -76,6 +76,7 @@ class Training:
     threads: int
     report: Callable[[str], None] = silent
     starts: Mapping[tuple[str, Residuals], Space] = field(default_factory=dict)
+    most_rows_in_folds: int = 100_000
     shared_folds: tuple[InnerFold, ...] | None = None
 
     @property
@@ -140,7 +141,7 @@ class Training:
             return self.shared_folds
         rng = np.random.default_rng(self.problem.seed)
         X, y = self.rows.X, self.rows.y
-        some = drawn(self.problem.groups(X), _MOST_ROWS_IN_FOLDS, rng)
+        some = drawn(self.problem.groups(X), self.most_rows_in_folds, rng)
         chosen = [
             (some[seen], some[held_out]) for seen, held_out in splits(X[some], y[some], self.problem, _N_FOLDS, rng)
         ]

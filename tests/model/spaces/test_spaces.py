@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import encoder, learning, representation
+from resmem_cli.model import spaces
 from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.encoder import KINDS
+from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.spaces.encoder import KINDS
 from tests.model.examples import (
     BINARY,
     MULTICLASS,
+    REGRESSION,
     TASKS,
-    fit_representation,
+    fit_space,
     make_rows,
     quick_base,
+    rows_of,
+    training_of,
 )
 
 OF_THEIR_OWN = [name for name in ESTIMATORS if name != "constant"]
@@ -34,18 +38,18 @@ EVERY_LEARNED = pytest.mark.parametrize("name", LEARNED)
 def test_every_base_allows_all_that_need_no_training_and_that_it_has_a_say_in(name):
     X, y, problem = make_rows(60, BINARY)
     expected = ("features", *(("sensitivity", "model") if name in OF_THEIR_OWN else ()))
-    assert representation.cheap(quick_base(name, X, y, problem), X, problem) == expected
+    assert spaces.untrained_names(quick_base(name, X, y, problem), X, problem) == expected
 
 
 @pytest.mark.parametrize("name", ["feature", "learned", "learned:", "learned:deep", ""])
 def test_a_name_that_there_is_not_is_refused(name):
     X, y, problem = make_rows(60, BINARY)
     base = quick_base("linear", X, y, problem)
-    space = fit_representation("features", base, X, y, problem)
+    space = fit_space("features", base, X, y, problem)
     with pytest.raises(ValueError, match=f"there is no representation '{name}'"):
-        fit_representation(name, base, X, y, problem)
+        fit_space(name, base, X, y, problem)
     with pytest.raises(ValueError, match=f"there is no representation '{name}'"):
-        representation.restore(name, {**space.to_arrays(), "unit": np.array([0.0, 1.0])})
+        spaces.restore(name, {**space.to_arrays(), "unit": np.array([0.0, 1.0])})
 
 
 # What each is
@@ -56,7 +60,7 @@ def test_features_are_the_normal_scores_whatever_the_base():
     expected = Scaler.fit(X, problem.n_categories, "normal").transform(X)
     for name in ESTIMATORS:
         base = quick_base(name, X, y, problem)
-        space = fit_representation("features", base, X, y, problem)
+        space = fit_space("features", base, X, y, problem)
         np.testing.assert_array_equal(space.represent(X, base, base.predict(X)).points, expected)
 
 
@@ -65,7 +69,7 @@ def test_no_column_of_the_features_outweighs_the_others():
     X = np.column_stack([rng.normal(size=500) * 1e6, rng.lognormal(size=500), rng.random(500)])
     y, problem = np.zeros(500), Problem((0, 0, 0), 0, 0)
     base = quick_base("constant", X, y, problem)
-    points = fit_representation("features", base, X, y, problem).represent(X, base, base.predict(X)).points
+    points = fit_space("features", base, X, y, problem).represent(X, base, base.predict(X)).points
     np.testing.assert_allclose(points.std(axis=0), 1, atol=0.05)
 
 
@@ -73,29 +77,18 @@ def test_no_column_of_the_features_outweighs_the_others():
 def test_sensitivity_is_the_features_in_proportion_to_how_far_their_columns_move_the_base(estimator):
     X, y, problem = make_rows(80, MULTICLASS)
     base = quick_base(estimator, X, y, problem)
-    space = fit_representation("sensitivity", base, X, y, problem)
+    space = fit_space("sensitivity", base, X, y, problem)
     features = Scaler.fit(X, problem.n_categories, "normal")
-    moved = learning.sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
+    moved = sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
     expected = features.transform(X) * (moved + 0.1)[features.sources].astype(np.float32)
     np.testing.assert_allclose(space.represent(X, base, base.predict(X)).points, expected, rtol=1e-6)
-
-
-@EVERY_LEARNED
-@EVERY_TASK
-def test_a_learned_one_starts_from_the_sensitivity(name, n_classes):
-    X, y, problem = make_rows(80, n_classes)
-    base = quick_base("linear", X, y, problem)
-    space = fit_representation(name, base, X, y, problem, n_steps=0)
-    moved = learning.sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
-    expected = learning.starting_scale(moved, space.space.sources, problem.n_outputs)
-    np.testing.assert_array_equal(space.trained.encoder.weights["scale"], expected)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
 def test_the_models_representation_is_what_the_base_computes(name):
     X, y, problem = make_rows(60, BINARY)
     base = quick_base(name, X, y, problem)
-    space = fit_representation("model", base, X, y, problem)
+    space = fit_space("model", base, X, y, problem)
     np.testing.assert_array_equal(space.represent(X, base, base.predict(X)).points, base.represent(X))
 
 
@@ -103,35 +96,10 @@ def test_a_base_without_a_representation_of_its_own_says_what_to_choose():
     X, y, problem = make_rows(60, BINARY)
     base = quick_base("constant", X, y, problem)
     with pytest.raises(UsageError) as refused:
-        fit_representation("model", base, X, y, problem).represent(X, base, base.predict(X))
+        fit_space("model", base, X, y, problem).represent(X, base, base.predict(X))
     assert str(refused.value) == (
         "this base has no representation of its own; choose another --representation, for example features"
     )
-
-
-@EVERY_LEARNED
-@EVERY_TASK
-def test_a_learned_one_encodes_the_features_and_the_prediction_beside_them(name, n_classes):
-    X, y, problem = make_rows(80, n_classes)
-    base = quick_base("linear", X, y, problem)
-    space = fit_representation(name, base, X, y, problem)
-    features = Scaler.fit(X, problem.n_categories, "normal").transform(X)
-    predictions = base.predict(X)
-    predictions[0] = 1e9 if n_classes == 0 else [0.0] * (n_classes - 1) + [1.0]  # is kept within bounds
-    if n_classes == 0:
-        beside = np.clip((predictions - y.mean()) / y.std(), -4, 4)
-    else:
-        beside = np.log(np.clip(predictions, 1e-3, 1)) / 2
-    done = space.trained.encoder.forward(np.hstack([features, beside]).astype(np.float32))
-    found = space.represent(X, base, predictions)
-    np.testing.assert_allclose(found.points * np.exp(space.trained.log_tau), done.codes, rtol=1e-4, atol=1e-4)
-    scaled, made = features.shape[1] + problem.n_outputs, encoder.OUTPUTS
-    n_codes = {"learned:diagonal": scaled, "learned:linear": scaled + made}.get(name, made)
-    assert found.points.shape == (80, n_codes)
-    if n_classes == 0:  # in the target's own units
-        np.testing.assert_allclose(found.trend, done.trend * y.std(), rtol=1e-4, atol=1e-4)
-    else:
-        assert found.trend is None
 
 
 @EVERY_NAME
@@ -140,7 +108,7 @@ def test_equal_rows_have_equal_representations_wherever_they_stand(name, n_class
     """A cell is made of rows that are equal to the last bit, and the graph loses rows that are nearly equal."""
     X, y, problem = make_rows(120, n_classes)
     base = quick_base("mlp", X, y, problem)
-    space = fit_representation(name, base, X, y, problem)
+    space = fit_space(name, base, X, y, problem)
 
     def represented(rows):
         return space.represent(rows, base, base.predict(rows)).points
@@ -157,8 +125,8 @@ def test_equal_rows_have_equal_representations_wherever_they_stand(name, n_class
 def test_a_restored_representation_is_the_same(name, n_classes):
     X, y, problem = make_rows(60, n_classes)
     base = quick_base("mlp", X, y, problem)
-    space = fit_representation(name, base, X, y, problem)
-    restored = representation.restore(name, space.to_arrays())
+    space = fit_space(name, base, X, y, problem)
+    restored = spaces.restore(name, space.to_arrays())
     assert restored.name == space.name == name
     assert restored.to_arrays().keys() == space.to_arrays().keys()
     fresh = make_rows(30, n_classes, seed=1)[0]
@@ -168,3 +136,42 @@ def test_a_restored_representation_is_the_same(name, n_classes):
     assert (found.trend is None) == (expected.trend is None)
     if expected.trend is not None:
         np.testing.assert_array_equal(found.trend, expected.trend)
+
+
+# What they are fitted to
+
+
+@EVERY_NAME
+@EVERY_TASK
+def test_rows_outside_the_training_rows_change_nothing(name, n_classes):
+    X, y, problem = make_rows(100, n_classes)
+    training = np.setdiff1d(np.arange(100), np.arange(0, 100, 5))
+    changed, moved = (y + 1) % (n_classes or np.inf), X * 3
+    changed[training], moved[training] = y[training], X[training]
+    first, second = (
+        spaces.fit(name, training_of(rows.take(training), problem), "in-sample").to_arrays()
+        for rows in (rows_of(X, y), rows_of(moved, changed))
+    )
+    assert not (y == changed).all()
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key])
+
+
+@pytest.mark.parametrize("name", ["features", "sensitivity", "model"])
+def test_only_a_learned_one_looks_at_labels(name):
+    X, y, problem = make_rows(60, REGRESSION)
+    base = quick_base("linear", X, y, problem)
+    first, second = (fit_space(name, base, X, labels, problem).to_arrays() for labels in (y, y[::-1] * 9))
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key])
+    learned = (fit_space(LEARNED[0], base, X, labels, problem).to_arrays() for labels in (y, y[::-1] * 9))
+    assert len({arrays["encoder_scale"].tobytes() for arrays in learned}) == 2
+
+
+def test_only_a_learned_one_looks_at_the_kind_of_residuals(parrot):
+    X, y, problem = make_rows(60, REGRESSION)
+    training = training_of(rows_of(X, y), problem, estimator=parrot)
+    for name in ("features", "sensitivity"):
+        first, second = (spaces.fit(name, training, kind).to_arrays() for kind in ("in-sample", "cross-fitted"))
+        for key, value in first.items():
+            np.testing.assert_array_equal(value, second[key])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from resmem_cli.model.arrays import Floats, Singles
-from resmem_cli.model.condensing import condensed
-from resmem_cli.model.memory import EXACT_BELOW, Cells
+from resmem_cli.model.memory.cells import Cells
+from resmem_cli.model.memory.condensing import condensed
+from resmem_cli.model.memory.index import EXACT_BELOW
 from tests.model.examples import FEW
 
 
@@ -20,7 +21,7 @@ def points(n: int, p: int = 3) -> Singles:
 
 def spread(rows: Singles, cells: Cells) -> float:
     """Return the sum of squared distances of rows from their cells."""
-    return float(np.square(rows - cells.points[cells.members]).sum())
+    return float(np.square(rows - cells.points[cells.of_rows]).sum())
 
 
 @FEW
@@ -36,9 +37,9 @@ def test_every_cell_is_the_weighted_mean_of_the_rows_that_it_holds(
     before = Cells.group(rows, counted)
     cells = condensed(before, most, seed=0, threads=1)
     assert len(cells.points) == min(most, len(before.points))
-    np.testing.assert_array_equal(np.unique(cells.members), np.arange(len(cells.points)))
+    np.testing.assert_array_equal(np.unique(cells.of_rows), np.arange(len(cells.points)))
     for i, (point, count) in enumerate(zip(cells.points, cells.counts, strict=True)):
-        inside = cells.members == i
+        inside = cells.of_rows == i
         assert count == pytest.approx(counted[inside].sum())
         if count > 0:
             expected = np.average(rows[inside], axis=0, weights=counted[inside])
@@ -55,7 +56,7 @@ def test_groups_far_from_each_other_become_a_cell_each(n_each: int) -> None:
     centers = np.array([[0, 0, 0], [50, 0, 0], [0, 50, 0], [0, 0, 50]], np.float32)
     rows = np.repeat(centers, n_each, axis=0) + points(4 * n_each)
     cells = condensed(Cells.group(rows), 4, seed=0, threads=1)
-    found = cells.members.reshape(4, n_each)
+    found = cells.of_rows.reshape(4, n_each)
     assert (found == found[:, :1]).all()
     assert len(np.unique(found[:, 0])) == 4
     np.testing.assert_array_equal(cells.counts, np.full(4, n_each))
@@ -75,7 +76,7 @@ def test_merging_the_nearest_loses_less_than_merging_any() -> None:
 def test_the_outcome_does_not_depend_on_the_threads() -> None:
     one, two = (condensed(Cells.group(points(3_000)), 500, seed=3, threads=threads) for threads in (1, 2))
     np.testing.assert_array_equal(one.points, two.points)
-    np.testing.assert_array_equal(one.members, two.members)
+    np.testing.assert_array_equal(one.of_rows, two.of_rows)
 
 
 def test_values_of_a_condensed_cell_are_the_mean_over_its_rows() -> None:

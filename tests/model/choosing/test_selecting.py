@@ -8,52 +8,34 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model import folds, kernel, metrics, scoring, selection
+from resmem_cli.model import kernel, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.choosing import scoring, selecting
+from resmem_cli.model.choosing.candidates import Candidate, Choice
+from resmem_cli.model.choosing.fold import Fold
+from resmem_cli.model.choosing.folds import FoldSizes
+from resmem_cli.model.choosing.grid import Grid
+from resmem_cli.model.choosing.selecting import Judge, select
+from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.combination import combine
-from resmem_cli.model.fitting import RESIDUALS, Place
-from resmem_cli.model.folds import Fold, Plan, growing_folds
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memorising import memorise
-from resmem_cli.model.memory import GraphOptions
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.scoring import Grid
-from resmem_cli.model.selection import Member, Selection, _Judge, select
+from resmem_cli.model.spaces.training import RESIDUALS
 from resmem_cli.model.splitting import has_enough_new
+from tests.model.choosing.grids import SMALL, folds_for, grid_for, grid_losses, plan_for, setting_loss
+from tests.model.choosing.plans import EVERY_TASK, FEATURES, SIZES
 from tests.model.examples import (
     BINARY,
     MULTICLASS,
     REGRESSION,
-    TASKS,
-    fitting_of,
     make_rows,
+    member_of,
     quick_base,
-    quick_recipe,
     rows_of,
+    training_of,
 )
-
-EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
-SMALL = Grid((1, 4, 16), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0))
-FEATURES = Place(0, "features")
-
-
-def grid_for(n_classes: int, grid: Grid = SMALL) -> Grid:
-    return grid if n_classes else replace(grid, temperatures=(1.0,))
-
-
-def plan_for(
-    problem: Problem, grid: Grid, spaces=("features",), *, name="linear", fixed=None, residuals=None, n_steps=2
-) -> Plan:
-    recipe = quick_recipe(name, problem, fixed)
-    return Plan(
-        recipe, spaces, residuals, max(grid.neighbors), GraphOptions(), n_steps, temperatures=(1.0, *grid.temperatures)
-    )
-
-
-def folds_for(rows, *plans: Plan, n_folds: int = 5) -> list[Fold]:
-    return next(growing_folds(rows, plans, n_folds, threads=1, report=lambda _: None))
 
 
 def chosen_for(
@@ -71,6 +53,7 @@ def chosen_for(
     objective=None,
     most=1,
     residuals=None,
+    sizes=SIZES,
 ) -> Selection:
     """Select with bases (their names separated by commas) that were fitted on the first `n_seen` rows, or on all."""
     n_seen = len(y) if n_seen is None else n_seen
@@ -81,29 +64,25 @@ def chosen_for(
         fixed = quick_base(name, seen.X, seen.y, problem, seen.weight) if has_enough_new(rows.is_new) else None
         plans.append(plan_for(problem, grid, spaces, name=name, fixed=fixed, residuals=residuals, n_steps=n_steps))
     objective = objective or ("rmse" if problem.is_regression else "log_loss")
-    return select(rows, plans, grid, objective=objective, most_members=most, n_folds=n_folds, threads=1)[0]
+    return select(rows, plans, grid, objective=objective, most_members=most, n_folds=n_folds, threads=1, sizes=sizes)[0]
 
 
 def model_of(
-    names: str, X: Floats, y: Floats, problem: Problem, members: tuple[Member, ...], *, n_steps: int = 2
+    names: str, X: Floats, y: Floats, problem: Problem, choices: tuple[Choice, ...], *, n_steps: int = 2
 ) -> ResMem:
     """The model that a choice makes of the rows that it was chosen on."""
-    fittings = [fitting_of(rows_of(X, y), problem, estimator=name, n_steps=n_steps) for name in names.split(",")]
+    trainings = [training_of(rows_of(X, y), problem, estimator=name, n_steps=n_steps) for name in names.split(",")]
     built = [
-        memorise(fittings[member.place.base], member.place, member.settings, GraphOptions()).corrected
-        for member in members
+        member_of(trainings[choice.candidate.base], choice.candidate, choice.settings, weight=choice.weight)
+        for choice in choices
     ]
-    return ResMem(tuple(fitting.base for fitting in fittings), tuple(built), tuple(member.weight for member in members))
+    return ResMem(tuple(training.base for training in trainings), tuple(built))
 
 
-def fresh_gain(names, train, fresh, problem, members: tuple[Member, ...], *, n_steps: int = 2) -> float:
-    """What the chosen members gain over the first base on rows that nothing has seen."""
-    prediction = model_of(names, *train, problem, members, n_steps=n_steps).predict(fresh[0])
+def fresh_gain(names, train, fresh, problem, choices: tuple[Choice, ...], *, n_steps: int = 2) -> float:
+    """What the chosen choices gain over the first base on rows that nothing has seen."""
+    prediction = model_of(names, *train, problem, choices, n_steps=n_steps).predict(fresh[0])
     return float((row_loss(fresh[1], prediction.base) - row_loss(fresh[1], prediction.resmem)).mean())
-
-
-def setting_loss(fold: Fold, place: Place, settings: Settings, objective: str | None = None) -> Floats:
-    return row_loss(fold.y, scoring.predictions(fold, place, settings), objective)
 
 
 def preferred(by_fold: Floats, settings: Sequence[Settings]) -> int:
@@ -138,45 +117,6 @@ def mislabelled(n: int, seed: int, share: float) -> tuple[Floats, Floats, Proble
     return X, np.where(np.random.default_rng(seed).random(n) < share, 1 - y, y), problem
 
 
-# The grid
-
-
-@EVERY_TASK
-@pytest.mark.parametrize("is_relative", [True, False])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_whole_grid_at_once_is_every_setting_alone(n_classes, is_relative, weighted, monkeypatch):
-    X, y, problem = make_rows(90, n_classes)
-    weight = np.random.default_rng(0).uniform(0.5, 2, 90) if weighted else None
-    grid = replace(grid_for(n_classes), is_relative=is_relative)
-    names = ("features", "sensitivity", "model", "learned:mlp")
-    plans = [plan_for(problem, grid, names), plan_for(problem, grid, name="constant", residuals="cross-fitted")]
-    fold = folds_for(rows_of(X, y, weight=weight), *plans, n_folds=3)[0]
-    default, other = metrics.objectives(n_classes == 0)
-    assert len(fold.views) == 5
-    # In one part, and in several.
-    for held, objective in ((1_000_000, default), (300, default), (300, other)):
-        monkeypatch.setattr(scoring, "_HELD_RESIDUALS", held)
-        for place in fold.views:
-            settings = grid.settings(place.representation)
-            expected = [np.average(setting_loss(fold, place, s, objective), weights=fold.weight) for s in settings]
-            np.testing.assert_allclose(scoring.grid_losses(fold, place, grid, objective), expected, rtol=1e-9)
-
-
-def test_a_grid_is_every_combination_once():
-    settings = SMALL.settings("features")
-    assert len(settings) == len(set(settings)) == 3 * 2 * 2 * 2
-    assert Settings(16, 0.1, True, 0.5, 2.0) in settings
-
-
-def test_where_an_encoder_was_trained_distances_in_its_own_units_are_tried_as_well():
-    grid = replace(SMALL, own_bandwidths=(0.7,))
-    own = grid.settings("learned:linear")
-    assert len(own) == len(set(own)) == 3 * 3 * 2 * 2
-    assert set(own) > set(grid.settings("model")) == set(SMALL.settings("features"))
-    assert {(s.bandwidth, s.is_relative) for s in own} == {(0.1, True), (0.5, True), (0.7, False)}
-    assert replace(grid, own_bandwidths=()).settings("learned:linear") == grid.settings("model")
-
-
 # What is chosen
 
 
@@ -186,25 +126,25 @@ def test_the_choice_of_one_member_is_the_best_of_the_candidates_of_every_base_an
     names = ("features", "sensitivity", "model", "learned:linear")
     grid = grid_for(n_classes)
     chosen = chosen_for("boosting,linear", X, y, problem, grid, spaces=names)
-    places = {(base, name) for base in (0, 1) for name in names}
-    assert {candidate.place[:2] for candidate in chosen.candidates} == places
-    losses = [candidate.loss for candidate in chosen.candidates]
+    candidates = {(base, name) for base in (0, 1) for name in names}
+    assert {score.candidate[:2] for score in chosen.scores} == candidates
+    losses = [score.loss for score in chosen.scores]
     assert losses == sorted(losses)
-    best = chosen.candidates[0]
+    best = chosen.scores[0]
     assert chosen.helps
-    assert chosen.members == (Member(best.place, best.settings, 1.0),)
-    assert all(candidate.settings in grid.settings(candidate.place.representation) for candidate in chosen.candidates)
+    assert chosen.choices == (Choice(best.candidate, best.settings, 1.0),)
+    assert all(score.settings in grid.settings(score.candidate.space) for score in chosen.scores)
 
 
 def test_the_chosen_loss_is_that_of_the_preferred_settings_over_all_folds():
     X, y, problem = make_rows(200, REGRESSION)
     grid = grid_for(REGRESSION)
     done = folds_for(rows_of(X, y), plan_for(problem, grid))
-    losses = np.array([scoring.grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
+    losses = np.array([grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
     chosen = chosen_for("linear", X, y, problem, grid)
     best = preferred(losses, grid.settings("features"))
-    assert chosen.candidates[0].loss == pytest.approx(losses.mean(axis=0)[best])
-    assert chosen.candidates[0].settings == grid.settings("features")[best]
+    assert chosen.scores[0].loss == pytest.approx(losses.mean(axis=0)[best])
+    assert chosen.scores[0].settings == grid.settings("features")[best]
 
 
 @pytest.mark.parametrize("seed", [2, 1], ids=["folds_differ_more", "rows_differ_more"])
@@ -213,7 +153,7 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     weight = np.random.default_rng(0).uniform(0.2, 3, 200)
     grid = grid_for(REGRESSION)
     done = folds_for(rows_of(X, y, weight=weight), plan_for(problem, grid))
-    by_setting = np.array([scoring.grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
+    by_setting = np.array([grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
     after = []
     for i, fold in enumerate(done):
         best = preferred(np.delete(by_setting, i, axis=0), grid.settings("features"))
@@ -267,7 +207,7 @@ def test_scoring_a_part_of_very_many_rows_leaves_the_gain_to_all_of_them(monkeyp
     monkeypatch.setattr(scoring, "_MOST_SCORED", 40)
     part = chosen_for("linear", X, y, problem, grid)
     assert part.n_queries == whole.n_queries == 600
-    assert part.candidates[0].loss != whole.candidates[0].loss
+    assert part.scores[0].loss != whole.scores[0].loss
     assert part.gain == pytest.approx(whole.gain, rel=0.1)
 
 
@@ -282,9 +222,9 @@ def test_where_there_is_nothing_to_remember_the_memory_is_refused_and_no_gain_is
         X, y, problem = noise(200, n_classes, seed)
         chosen = chosen_for(name, X, y, problem, grid_for(n_classes, Grid()))
         gains.append(chosen.gain / chosen.base_loss)
-        naive.append(1 - chosen.candidates[0].loss / chosen.base_loss)
-        refused += chosen.members[0].settings.shrinkage == 0
-        assert (chosen.members[0].settings.shrinkage == 0) == (not chosen.helps)
+        naive.append(1 - chosen.scores[0].loss / chosen.base_loss)
+        refused += chosen.choices[0].settings.shrinkage == 0
+        assert (chosen.choices[0].settings.shrinkage == 0) == (not chosen.helps)
     assert refused >= 6
     assert np.mean(gains) < 0.003
     assert np.mean(naive) > np.mean(gains)
@@ -293,8 +233,8 @@ def test_where_there_is_nothing_to_remember_the_memory_is_refused_and_no_gain_is
 def test_refused_the_memory_leaves_exactly_the_base():
     X, y, problem = noise(200, BINARY, 1)
     chosen = chosen_for("constant", X, y, problem, Grid())
-    assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0.0, 1.0)
-    model = model_of("constant", X, y, problem, chosen.members)
+    assert (chosen.choices[0].settings.shrinkage, chosen.choices[0].settings.temperature) == (0.0, 1.0)
+    model = model_of("constant", X, y, problem, chosen.choices)
     np.testing.assert_array_equal(model.predict(X).resmem, quick_base("constant", X, y, problem).predict(X))
 
 
@@ -303,8 +243,8 @@ def test_a_rest_that_lies_near_itself_is_remembered_and_gains_on_fresh_rows_what
     X, y, problem = local(800, n_classes, 0)
     chosen = chosen_for("linear", X, y, problem, grid_for(n_classes, Grid()))
     assert chosen.helps
-    assert chosen.members[0].settings.shrinkage > 0
-    gain = fresh_gain("linear", (X, y), local(3_000, n_classes, 1)[:2], problem, chosen.members)
+    assert chosen.choices[0].settings.shrinkage > 0
+    gain = fresh_gain("linear", (X, y), local(3_000, n_classes, 1)[:2], problem, chosen.choices)
     assert gain > 0.25 * chosen.base_loss
     assert chosen.gain == pytest.approx(gain, rel=0.15)
 
@@ -317,7 +257,7 @@ def test_the_gain_that_the_folds_say_is_not_more_than_that_on_fresh_rows(n_class
         X, y, problem = noise(150, n_classes, seed)
         chosen = chosen_for("boosting", X, y, problem, grid_for(n_classes))
         said.append(chosen.gain)
-        best = Member(FEATURES, chosen.candidates[0].settings)
+        best = Choice(FEATURES, chosen.scores[0].settings)
         fresh = noise(1_000, n_classes, seed + 100)[:2]
         true.append(fresh_gain("boosting", (X, y), fresh, problem, (best,)))
     difference = np.subtract(said, true)
@@ -333,7 +273,7 @@ def test_a_base_overfitted_to_noise_is_not_helped_by_a_memory_though_a_temperatu
         chosen = chosen_for(name, X, y, problem, Grid(), spaces=("features", "sensitivity"))
         refused += not chosen.helps
         would_be_credited += chosen.gain > chosen.standard_error
-        assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0, 1) or chosen.helps
+        assert (chosen.choices[0].settings.shrinkage, chosen.choices[0].settings.temperature) == (0, 1) or chosen.helps
     assert refused >= 6
     if name == "boosting":
         assert would_be_credited >= 6
@@ -346,7 +286,7 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
         X, y, problem = noise(200, BINARY, seed) if wrong == 1 else mislabelled(200, seed, wrong)
         grid = grid_for(BINARY)
         done = folds_for(rows_of(X, y), plan_for(problem, grid, name="boosting"))
-        by_setting = np.array([scoring.grid_losses(fold, FEATURES, grid, "log_loss") for fold in done])
+        by_setting = np.array([grid_losses(fold, FEATURES, grid, "log_loss") for fold in done])
         tempered = [
             [row_loss(fold.y, kernel.tempered(fold.predictions[0], t)) for t in grid.temperatures] for fold in done
         ]
@@ -382,14 +322,14 @@ def test_a_forced_shrinkage_stays_where_the_memory_does_not_help():
     chosen = chosen_for("constant", X, y, problem, replace(grid_for(REGRESSION), shrinkages=(1.0,)))
     assert chosen.forced
     assert not chosen.helps
-    assert chosen.members[0].settings.shrinkage == 1.0
+    assert chosen.choices[0].settings.shrinkage == 1.0
 
 
 def test_a_shrinkage_of_0_is_the_base_and_gains_nothing():
     X, y, problem = make_rows(150, BINARY)
     chosen = chosen_for("boosting", X, y, problem, replace(SMALL, shrinkages=(0.0,)))
     assert (chosen.gain, chosen.standard_error, chosen.helps, chosen.forced) == (0.0, 0.0, False, False)
-    assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0.0, 1.0)
+    assert (chosen.choices[0].settings.shrinkage, chosen.choices[0].settings.temperature) == (0.0, 1.0)
 
 
 # Which rows
@@ -411,11 +351,10 @@ def test_where_few_rows_are_new_every_fold_fits_the_base_anew_and_all_rows_are_q
     assert chosen.n_queries == 500
 
 
-def test_of_very_many_rows_one_split_chooses(monkeypatch):
-    monkeypatch.setattr(folds, "MOST_FOLDED_ROWS", 700)
-    monkeypatch.setattr(folds, "MOST_SPLIT_ROWS", 600)
+def test_of_very_many_rows_one_split_chooses():
     X, y, problem = local(800, REGRESSION, 0)
-    chosen = chosen_for("linear", X, y, problem, grid_for(REGRESSION))
+    sizes = FoldSizes(most_folded=700, most_split=600)
+    chosen = chosen_for("linear", X, y, problem, grid_for(REGRESSION), sizes=sizes)
     assert (chosen.n_folds, chosen.n_queries) == (5, 120)
     assert chosen.helps
 
@@ -450,12 +389,12 @@ def test_a_learned_space_is_chosen_where_it_is_better_and_gains_on_fresh_rows_no
     grid = grid_for(n_classes, Grid(neighbors=(8, 32)))
     spaces = ("features", "sensitivity", "learned:diagonal")
     chosen = chosen_for("linear", X, y, problem, grid, spaces=spaces, n_folds=3, n_steps=60)
-    assert chosen.members[0].place.representation == "learned:diagonal"
+    assert chosen.choices[0].candidate.space == "learned:diagonal"
     assert chosen.helps
-    losses = {candidate.place.representation: candidate.loss for candidate in chosen.candidates}
+    losses = {score.candidate.space: score.loss for score in chosen.scores}
     assert losses["learned:diagonal"] < 0.8 * min(losses["features"], losses["sensitivity"])
     fresh = one_of_many(1_000, n_classes, 1)[:2]
-    assert fresh_gain("linear", (X, y), fresh, problem, chosen.members, n_steps=60) > 0.95 * chosen.gain
+    assert fresh_gain("linear", (X, y), fresh, problem, chosen.choices, n_steps=60) > 0.95 * chosen.gain
 
 
 def test_an_encoder_trained_on_noise_is_refused():
@@ -469,33 +408,34 @@ def test_an_encoder_trained_on_noise_is_refused():
     assert refused >= 3
 
 
-def test_where_fewer_folds_are_run_their_rows_are_judged_in_as_many_groups(monkeypatch):
-    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 50)
+def test_where_fewer_folds_are_run_their_rows_are_judged_in_as_many_groups():
     X, y, problem = local(300, REGRESSION, 0)
-    chosen = chosen_for("linear", X, y, problem, grid_for(REGRESSION), spaces=("features", "learned:diagonal"))
+    spaces, sizes = ("features", "learned:diagonal"), FoldSizes(enough_to_learn=50)
+    chosen = chosen_for("linear", X, y, problem, grid_for(REGRESSION), spaces=spaces, sizes=sizes)
     assert (chosen.n_folds, chosen.n_queries, chosen.refitted) == (5, 60, True)
     assert chosen.standard_error > 0
 
 
 @pytest.mark.parametrize(("rest", "n_queries"), [(3.0, 100), (0.2, 300)], ids=["clear", "unclear"])
-def test_more_rows_are_asked_where_the_gain_is_within_two_standard_errors(rest, n_queries, monkeypatch):
+def test_more_rows_are_asked_where_the_gain_is_within_two_standard_errors(rest, n_queries):
     """What a line leaves of 500 rows: a step that is seen at once, or one that is drowned in noise."""
-    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 100)
+    sizes = FoldSizes(enough_to_learn=100)
     rng = np.random.default_rng(1)
     X = rng.normal(size=(500, 2))
     y = rest * np.sign(X[:, 0] * X[:, 1]) + rng.normal(size=500)
     spaces = ("features", "learned:diagonal")
-    chosen = chosen_for("linear", X, y, Problem((0, 0), 0, 0), grid_for(REGRESSION), spaces=spaces)
+    chosen = chosen_for("linear", X, y, Problem((0, 0), 0, 0), grid_for(REGRESSION), spaces=spaces, sizes=sizes)
     assert chosen.n_queries == n_queries
     assert chosen.is_clear == (n_queries == 100)
     forced = replace(grid_for(REGRESSION), shrinkages=(1.0,))
-    assert chosen_for("linear", X, y, Problem((0, 0), 0, 0), forced, spaces=spaces).n_queries == 100
+    forcibly = chosen_for("linear", X, y, Problem((0, 0), 0, 0), forced, spaces=spaces, sizes=sizes)
+    assert forcibly.n_queries == 100
 
 
-def test_nothing_to_gain_is_clear(monkeypatch):
-    monkeypatch.setattr(folds, "_ROWS_TO_ASK", 40)
+def test_nothing_to_gain_is_clear():
     X, _, problem = local(200, REGRESSION, 0)
-    chosen = chosen_for("constant", X, np.ones(200), problem, grid_for(REGRESSION), spaces=("features", "learned:mlp"))
+    spaces, sizes = ("features", "learned:mlp"), FoldSizes(enough_to_learn=40)
+    chosen = chosen_for("constant", X, np.ones(200), problem, grid_for(REGRESSION), spaces=spaces, sizes=sizes)
     assert (chosen.gain, chosen.standard_error, chosen.n_queries) == (0, 0, 40)
 
 
@@ -506,11 +446,11 @@ def test_the_winner_can_be_on_the_second_base_and_its_gain_is_that_over_the_firs
     X, y, problem = local(600, REGRESSION, 0)
     chosen = chosen_for("constant,linear", X, y, problem, grid_for(REGRESSION))
     assert chosen.helps
-    assert [member.place for member in chosen.members] == [Place(1, "features")]
+    assert [choice.candidate for choice in chosen.choices] == [Candidate(1, "features")]
     assert chosen.base_loss == pytest.approx(chosen_for("constant", X, y, problem, grid_for(REGRESSION)).base_loss)
     assert chosen.resmem_loss < chosen_for("constant", X, y, problem, grid_for(REGRESSION)).resmem_loss
     fresh = local(2_000, REGRESSION, 1)[:2]
-    gain = fresh_gain("constant,linear", (X, y), fresh, problem, chosen.members)
+    gain = fresh_gain("constant,linear", (X, y), fresh, problem, chosen.choices)
     assert chosen.gain == pytest.approx(gain, rel=0.1)
 
 
@@ -521,15 +461,15 @@ def test_refused_the_memories_of_several_bases_leave_exactly_the_first(n_classes
         "constant,linear", X, y, problem, grid_for(n_classes), spaces=("sensitivity", "features"), most=3
     )
     assert not chosen.helps
-    assert [(member.place, member.weight) for member in chosen.members] == [(FEATURES, 1.0)]
-    assert (chosen.members[0].settings.shrinkage, chosen.members[0].settings.temperature) == (0.0, 1.0)
-    model = model_of("constant,linear", X, y, problem, chosen.members)
+    assert [(choice.candidate, choice.weight) for choice in chosen.choices] == [(FEATURES, 1.0)]
+    assert (chosen.choices[0].settings.shrinkage, chosen.choices[0].settings.temperature) == (0.0, 1.0)
+    model = model_of("constant,linear", X, y, problem, chosen.choices)
     assert not model.uses_memory
     np.testing.assert_array_equal(model.predict(X).resmem, quick_base("constant", X, y, problem).predict(X))
 
 
 def test_on_noise_no_gain_is_claimed_though_there_is_more_to_choose_from():
-    """Four places on two bases, and their mean."""
+    """Four candidates on two bases, and their mean."""
     gains, refused = [], 0
     for seed in range(8):
         X, y, problem = noise(200, REGRESSION, seed)
@@ -553,25 +493,30 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
     )
     rows = rows_of(X, y, weight=weight)
     done = folds_for(rows, *(plan_for(problem, grid, spaces, name=name) for name in ("linear", "boosting")))
-    places = list(done[0].views)
+    candidates = list(done[0].views)
     by_setting = {
-        place: np.array([scoring.grid_losses(fold, place, grid, objective) for fold in done]) for place in places
+        candidate: np.array([grid_losses(fold, candidate, grid, objective) for fold in done])
+        for candidate in candidates
     }
 
     def best_on(some: list[int]) -> tuple[list[Settings], Floats]:
-        settings = {place: grid.settings(place.representation) for place in places}
-        best = [settings[place][preferred(by_setting[place][some], settings[place])] for place in places]
+        settings = {candidate: grid.settings(candidate.space) for candidate in candidates}
+        best = [
+            settings[candidate][preferred(by_setting[candidate][some], settings[candidate])] for candidate in candidates
+        ]
         labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
         predictions = [
-            np.concatenate([scoring.predictions(done[i], place, settings) for i in some])
-            for place, settings in zip(places, best, strict=True)
+            np.concatenate([scoring.predictions(done[i], candidate, settings) for i in some])
+            for candidate, settings in zip(candidates, best, strict=True)
         ]
         return best, combine(predictions, lambda p: row_loss(labels, p, objective), own, 3)
 
     before, after = [], []
     for i, fold in enumerate(done):
         best, shares = best_on([j for j in range(5) if j != i])
-        each = [scoring.predictions(fold, place, settings) for place, settings in zip(places, best, strict=True)]
+        each = [
+            scoring.predictions(fold, candidate, settings) for candidate, settings in zip(candidates, best, strict=True)
+        ]
         mean = sum(share * one for share, one in zip(shares, each, strict=True))
         after.append(row_loss(fold.y, mean, objective))
         before.append(row_loss(fold.y, fold.predictions[0], objective))
@@ -586,9 +531,9 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
     assert chosen.resmem_loss == pytest.approx(np.average(np.concatenate(after), weights=own))
     assert chosen.gain == pytest.approx(chosen.base_loss - chosen.resmem_loss)
     best, shares = best_on(list(range(5)))
-    expected = [Member(*each) for each in zip(places, best, shares.tolist(), strict=True) if each[-1] > 0]
+    expected = [Choice(*each) for each in zip(candidates, best, shares.tolist(), strict=True) if each[-1] > 0]
     if chosen.helps:
-        assert chosen.members == tuple(sorted(expected, key=lambda member: -member.weight))
+        assert chosen.choices == tuple(sorted(expected, key=lambda choice: -choice.weight))
     if is_default and n_classes != MULTICLASS:
         assert chosen.helps
 
@@ -599,10 +544,10 @@ def test_members_share_the_prediction_largest_share_first_and_are_no_more_than_a
     for most in (1, 2, 4):
         spaces = ("features", "sensitivity", "model")
         chosen = chosen_for("boosting,linear", X, y, problem, grid_for(REGRESSION), spaces=spaces, most=most)
-        weights = [member.weight for member in chosen.members]
+        weights = [choice.weight for choice in chosen.choices]
         assert sum(weights) == pytest.approx(1)
         assert weights == sorted(weights, reverse=True)
-        assert len({member.place for member in chosen.members}) == len(weights) <= most
+        assert len({choice.candidate for choice in chosen.choices}) == len(weights) <= most
         numbers.append(len(weights))
     assert numbers[0] == 1 < numbers[1]
 
@@ -612,8 +557,8 @@ def test_the_mean_of_two_members_gains_on_fresh_rows_what_the_folds_said_and_mor
     fresh = make_rows(3_000, REGRESSION, seed=4)[:2]
     names, spaces = "linear,mlp", ("features", "sensitivity", "model")
     one, two = (chosen_for(names, X, y, problem, grid_for(REGRESSION), spaces=spaces, most=most) for most in (1, 2))
-    assert len(two.members) == 2
-    alone, both = (fresh_gain(names, (X, y), fresh, problem, each.members) for each in (one, two))
+    assert len(two.choices) == 2
+    alone, both = (fresh_gain(names, (X, y), fresh, problem, each.choices) for each in (one, two))
     assert both > alone > 0
     assert two.gain == pytest.approx(both, rel=0.15)
 
@@ -624,7 +569,7 @@ def test_forced_to_be_used_every_member_has_the_shrinkage_that_was_asked_for():
     chosen = chosen_for("constant,linear", X, y, problem, grid, most=2)
     assert chosen.forced
     assert not chosen.helps
-    assert {member.settings.shrinkage for member in chosen.members} == {1.0}
+    assert {choice.settings.shrinkage for choice in chosen.choices} == {1.0}
 
 
 @pytest.mark.parametrize("objective", ["rmse", "mae", "log_loss", "accuracy"])
@@ -635,11 +580,11 @@ def test_every_figure_is_of_the_objective(objective):
     done = folds_for(rows_of(X, y), plan_for(problem, grid))
     before = np.concatenate([row_loss(fold.y, fold.predictions[0], objective) for fold in done])
     assert chosen.base_loss == pytest.approx(before.mean())
-    best = chosen.candidates[0]
+    best = chosen.scores[0]
     losses = np.concatenate([setting_loss(fold, FEATURES, best.settings, objective) for fold in done])
     assert best.loss == pytest.approx(losses.mean())
     assert best.standard_error >= 0.999 * losses.std() / 200**0.5
-    by_setting = np.array([scoring.grid_losses(fold, FEATURES, grid, objective) for fold in done])
+    by_setting = np.array([grid_losses(fold, FEATURES, grid, objective) for fold in done])
     assert best.settings == grid.settings("features")[preferred(by_setting, grid.settings("features"))]
 
 
@@ -651,7 +596,7 @@ def test_the_objective_decides_what_is_chosen():
         chosen_for("linear", X, y, problem, Grid(temperatures=(1.0,)), objective=objective)
         for objective in ("rmse", "mae")
     )
-    assert by_square.candidates[0].settings != by_absolute.candidates[0].settings
+    assert by_square.scores[0].settings != by_absolute.scores[0].settings
 
 
 def test_a_held_out_row_of_weight_2_chooses_as_the_row_twice():
@@ -667,12 +612,12 @@ def test_a_held_out_row_of_weight_2_chooses_as_the_row_twice():
         fold.take(np.repeat(np.arange(len(fold.y)), weight.astype(int)))
         for fold, weight in zip(done, weights, strict=True)
     ]
-    one, other = (_Judge(some, grid, "mae", 1).verdict(refitted=True) for some in (weighted, repeated))
-    assert one.members == other.members
+    one, other = (Judge(some, grid, "mae", 1).selection(refitted=True) for some in (weighted, repeated))
+    assert one.choices == other.choices
     assert (one.n_queries, other.n_queries) == (150, times.sum())
     for name in ("base_loss", "resmem_loss", "gain"):
         assert getattr(one, name) == pytest.approx(getattr(other, name))
-    assert [each.loss for each in one.candidates] == pytest.approx([each.loss for each in other.candidates])
+    assert [each.loss for each in one.scores] == pytest.approx([each.loss for each in other.scores])
 
 
 # Residuals
@@ -684,18 +629,20 @@ def test_of_a_base_that_repeats_its_labels_only_cross_fitted_residuals_are_worth
     in_sample, cross_fitted = (chosen_for(parrot, X, y, problem, grid, residuals=kind) for kind in RESIDUALS)
     assert (in_sample.gain, in_sample.helps) == (0.0, False)
     assert cross_fitted.helps
-    assert cross_fitted.members[0].place == Place(0, "features", "cross-fitted")
+    assert cross_fitted.choices[0].candidate == Candidate(0, "features", "cross-fitted")
     assert cross_fitted.gain > 0.5 * cross_fitted.base_loss
 
 
 def test_cross_fitted_residuals_are_found_where_they_help_and_both_kinds_are_candidates(parrot):
     X, y, problem = local(400, REGRESSION, 0)
     chosen = chosen_for(parrot, X, y, problem, grid_for(REGRESSION), spaces=("features", "learned:diagonal"), most=2)
-    assert {candidate.place for candidate in chosen.candidates} == {
-        Place(0, "features"), Place(0, "features", "cross-fitted"), Place(0, "learned:diagonal", "cross-fitted")
-    }  # fmt: skip
+    assert {score.candidate for score in chosen.scores} == {
+        Candidate(0, "features"),
+        Candidate(0, "features", "cross-fitted"),
+        Candidate(0, "learned:diagonal", "cross-fitted"),
+    }
     assert chosen.helps
-    assert {member.place.residuals for member in chosen.members} == {"cross-fitted"}
+    assert {choice.candidate.residuals for choice in chosen.choices} == {"cross-fitted"}
 
 
 # Outliers
@@ -710,7 +657,7 @@ def outlying(n_queries: int, n_wild: int) -> Fold:
 
 
 def judged(*groups: Fold, objective: str) -> list[Fold]:
-    return _Judge(groups, SMALL, objective, 1)._folds
+    return Judge(groups, SMALL, objective, 1)._folds
 
 
 def test_the_thousandth_of_rows_that_a_base_gets_most_wrong_does_not_choose_by_the_rmse():
@@ -742,14 +689,14 @@ def test_every_row_of_a_classification_chooses(objective):
 def test_fewer_neighbours_are_used_where_the_folds_cannot_tell_the_difference() -> None:
     n_neighbors = np.array([4, 8, 8, 64])
     clearly = np.array([[2.0, 1.5, 1.6, 1.0]] * 3) + np.array([[0.0], [1.0], [5.0]])  # folds differ, settings do not
-    assert selection._frugal(clearly, n_neighbors) == 3
+    assert selecting._frugal(clearly, n_neighbors) == 3
     nearly = clearly + np.array([[-1.02, 0, 0, 0], [-0.98, 0, 0, 0], [-1.0, 0, 0, 0]])  # 0 ± .012 worse than the best
-    assert selection._frugal(nearly, n_neighbors) == 0
+    assert selecting._frugal(nearly, n_neighbors) == 0
     unsure = clearly + np.array([[-1.9, 0, 0, 0], [0.1, 0, 0, 0], [-1.0, 0, 0, 0]])  # .07 ± .58 worse, of 3
-    assert selection._frugal(unsure, n_neighbors) == 3
+    assert selecting._frugal(unsure, n_neighbors) == 3
     two = np.array([[3.0, 1.1, 1.05, 1.0], [3.0, 0.9, 1.0, 1.0], [3.0, 1.003, 0.955, 1.0]])
-    assert selection._frugal(two, n_neighbors) == 1  # of as many neighbours, the better
+    assert selecting._frugal(two, n_neighbors) == 1  # of as many neighbours, the better
 
 
 def test_one_fold_says_nothing_of_its_error_and_the_best_is_used() -> None:
-    assert selection._frugal(np.array([[1.0001, 1.0]]), np.array([4, 128])) == 1
+    assert selecting._frugal(np.array([[1.0001, 1.0]]), np.array([4, 128])) == 1

@@ -7,33 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model import encoder
 from resmem_cli.model.arrays import Arrays
-from resmem_cli.model.encoder import KINDS, Encoder
-from resmem_cli.model.neighbourhood import Lesson, Neighbourhood, distances
+from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind, Sizes
+from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
 P = 5  # inputs, of which the first three are numbers, the second of them without waves
 FREQUENCIES = np.array([0.3, 0, 0.3])
 HIDDEN, CODES, WAVES, FROM_WAVES = (7, 6), 4, 3, 2
+SMALL = Sizes(HIDDEN, CODES, WAVES, FROM_WAVES)
 TAU = GAMMA = 0.5
 
 
-@pytest.fixture(autouse=True)
-def small_nets(monkeypatch):
-    monkeypatch.setattr(encoder, "HIDDEN", HIDDEN)
-    monkeypatch.setattr(encoder, "OUTPUTS", CODES)
-    monkeypatch.setattr(encoder, "WAVES", WAVES)
-    monkeypatch.setattr(encoder, "FROM_WAVES", FROM_WAVES)
-
-
-def start(kind: encoder.Kind, n_trends: int = 1, dtype: type = np.float64) -> Encoder:
+def start(kind: Kind, n_trends: int = 1, dtype: type = np.float64) -> Encoder:
     """An encoder all of whose weights matter, also those that start at 0."""
     rng = np.random.default_rng(0)
-    found = Encoder.start(kind, rng.uniform(0.5, 2, P).astype(np.float32), FREQUENCIES, n_trends, rng).weights
+    scale = rng.uniform(0.5, 2, P).astype(np.float32)
+    found = Encoder.start(kind, scale, FREQUENCIES, n_trends, rng, sizes=SMALL).weights
     filled = {name: value if value.any() else rng.normal(0, 0.5, value.shape) for name, value in found.items()}
-    return Encoder({name: value.astype(dtype) for name, value in filled.items()})
+    return Encoder(kind, {name: value.astype(dtype) for name, value in filled.items()})
 
 
 def lesson(n_outputs: int, seed: int = 1) -> Lesson:
@@ -50,7 +43,7 @@ def lesson(n_outputs: int, seed: int = 1) -> Lesson:
     return Lesson(rng.normal(size=(n_memory, P)), residuals, rng.normal(size=(n_queries, P)), predictions, targets)
 
 
-def neighbourhood(kind: encoder.Kind, n_outputs: int, tau: float = TAU, gamma: float = GAMMA) -> Neighbourhood:
+def neighbourhood(kind: Kind, n_outputs: int, tau: float = TAU, gamma: float = GAMMA) -> Neighbourhood:
     """Of a regression (one output) there is a trend, of classes there is none."""
     return Neighbourhood(start(kind, int(n_outputs == 1)), np.log(np.asarray(tau)), np.log(np.asarray(gamma)))
 
@@ -115,7 +108,8 @@ def test_codes_and_trend_are_those_of_the_formulas(kind, n_trends):
 def test_a_start_is_drawn_by_its_generator_from_the_scale_and_in_single_precision(kind):
     scale = np.linspace(0.1, 1, P)
     first, again, other = (
-        Encoder.start(kind, scale, FREQUENCIES, 1, np.random.default_rng(seed)).weights for seed in (1, 1, 2)
+        Encoder.start(kind, scale, FREQUENCIES, 1, np.random.default_rng(seed), sizes=SMALL).weights
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first["scale"], scale.astype(np.float32))
     assert all(value.dtype == np.float32 for value in first.values())
@@ -134,8 +128,8 @@ def test_a_start_is_drawn_by_its_generator_from_the_scale_and_in_single_precisio
 
 @pytest.mark.parametrize("frequencies", [np.empty(0), np.zeros(2)], ids=["no numbers", "none with waves"])
 def test_without_numbers_there_is_nothing_to_make_waves_of(frequencies):
-    made = Encoder.start("periodic", np.ones(P), frequencies, 0, np.random.default_rng(0))
-    plain = Encoder.start("mlp", np.ones(P), np.empty(0), 0, np.random.default_rng(0))
+    made = Encoder.start("periodic", np.ones(P), frequencies, 0, np.random.default_rng(0), sizes=SMALL)
+    plain = Encoder.start("mlp", np.ones(P), np.empty(0), 0, np.random.default_rng(0), sizes=SMALL)
     assert made.weights.keys() == plain.weights.keys()
     assert made.forward(np.ones((3, P), np.float32)).codes.shape == (3, CODES)
 
@@ -143,12 +137,11 @@ def test_without_numbers_there_is_nothing_to_make_waves_of(frequencies):
 @EVERY_KIND
 def test_a_trend_starts_at_0(kind):
     z = np.random.default_rng(3).normal(size=(9, P)).astype(np.float32)
-    trend = Encoder.start(kind, np.ones(P), FREQUENCIES, 1, np.random.default_rng(0)).forward(z).trend
+    trend = Encoder.start(kind, np.ones(P), FREQUENCIES, 1, np.random.default_rng(0), sizes=SMALL).forward(z).trend
     np.testing.assert_array_equal(trend, np.zeros((9, 1)))
 
 
-def test_a_starting_linear_map_adds_less_to_distances_than_the_scaled_inputs(monkeypatch):
-    monkeypatch.undo()
+def test_a_starting_linear_map_adds_less_to_distances_than_the_scaled_inputs():
     rng = np.random.default_rng(3)
     z = rng.normal(size=(50, 10)).astype(np.float32)
     codes = Encoder.start("linear", np.ones(10), np.ones(10), 0, rng).forward(z).codes
@@ -196,7 +189,7 @@ def test_the_gradient_in_every_weight_is_that_of_finite_differences(kind, n_outp
     def loss(name: str, place: tuple[int, ...], by: float) -> float:
         moved = state.encoder.weights[name].copy()
         moved[place] += by
-        return replace(state, encoder=Encoder({**state.encoder.weights, name: moved})).loss_and_gradient(of)[0]
+        return replace(state, encoder=Encoder(kind, {**state.encoder.weights, name: moved})).loss_and_gradient(of)[0]
 
     for name, value in state.encoder.weights.items():
         expected = np.zeros_like(value)

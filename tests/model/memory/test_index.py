@@ -1,4 +1,4 @@
-"""The memory: cells of equal representation, and the exact and the approximate search for the nearest."""
+"""The exact and the approximate search for the nearest."""
 
 from __future__ import annotations
 
@@ -6,78 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from resmem_cli.errors import ModelError, UsageError
-from resmem_cli.model import memory
-from resmem_cli.model.arrays import Floats, Integers, Singles
-from resmem_cli.model.memory import EXACT_BELOW, Cells, ExactIndex, GraphOptions, HnswIndex, Memory, build_index
+from resmem_cli.model.arrays import Singles
+from resmem_cli.model.memory.cells import Cells
+from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, GraphOptions, HnswIndex, build_index
 from tests.model.examples import FEW
-
-coarse_points = hnp.arrays(
-    np.float32, st.tuples(st.integers(1, 30), st.integers(1, 3)), elements=st.sampled_from([-1.0, -0.0, 0.0, 2.5])
-)
-
-
-def normal_points(n: int, p: int, seed: int = 0) -> Singles:
-    return np.random.default_rng(seed).normal(size=(n, p)).astype(np.float32)
-
-
-def by_brute_force(points: Singles, queries: Singles, k: int) -> tuple[Floats, Integers]:
-    apart = np.linalg.norm(queries[:, None].astype(np.float64) - points[None].astype(np.float64), axis=2)
-    order = np.argsort(apart, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(apart, order, axis=1), order
-
-
-# Cells
-
-
-@FEW
-@given(points=coarse_points, weighted=st.booleans(), seed=st.integers(0, 1000))
-def test_cells_are_what_a_dictionary_of_rows_would_hold(points, weighted, seed):
-    rng = np.random.default_rng(seed)
-    weight = rng.uniform(0.5, 3, len(points)) if weighted else None
-    values = rng.normal(size=(len(points), 2))
-    seen: dict[tuple[float, ...], list[int]] = {}
-    for i, point in enumerate(points.tolist()):
-        seen.setdefault(tuple(point), []).append(i)  # as keys 0.0 and -0.0 are equal
-    own = np.ones(len(points)) if weight is None else weight
-
-    cells = Cells.group(points, weight)
-
-    np.testing.assert_array_equal(cells.points, np.array(list(seen)))
-    np.testing.assert_allclose(cells.counts, [own[rows].sum() for rows in seen.values()])
-    assert [np.flatnonzero(cells.members == i).tolist() for i in range(len(seen))] == list(seen.values())
-    expected = [np.average(values[rows], axis=0, weights=own[rows]) for rows in seen.values()]
-    np.testing.assert_allclose(cells.mean(values, weight), expected)
-
-
-def test_negative_zero_is_zero():
-    cells = Cells.group(np.array([[-0.0, 1], [0.0, 1], [0.0, -1]], dtype=np.float32))
-    assert cells.members.tolist() == [0, 0, 1]
-    assert not np.signbit(cells.points[0, 0])
-
-
-def test_a_row_of_weight_0_has_a_cell_and_no_say():
-    weight = np.array([0.0, 2.0, 0.0])
-    cells = Cells.group(np.array([[1], [1], [2]], dtype=np.float32), weight)
-    assert cells.counts.tolist() == [2.0, 0.0]
-    assert cells.mean(np.array([[9.0], [5.0], [7.0]]), weight).tolist() == [[5.0], [0.0]]
-
-
-def test_many_duplicates_are_few_cells_and_are_searched_exactly():
-    rng = np.random.default_rng(0)
-    points = rng.integers(0, [4, 4, 4, 2, 2], (100_000, 5)).astype(np.float32)
-    cells = Cells.group(points)
-    assert len(cells.points) == 256
-    assert cells.counts.sum() == len(points)
-    index = build_index(cells.points, 32, GraphOptions(), 0, 1)
-    assert isinstance(index, ExactIndex)
-    distances, found = index.search(points[:50], 32, 1)
-    np.testing.assert_array_equal(found[:, 0], cells.members[:50])
-    expected = np.unique(points, axis=0)
-    np.testing.assert_allclose(distances, by_brute_force(expected, points[:50], 32)[0])
-
+from tests.model.memory.points import by_brute_force, coarse_points, normal_points
 
 # The exact search
 
@@ -115,11 +50,10 @@ def test_a_stored_point_is_at_distance_0_of_itself_however_far_from_the_origin(o
     np.testing.assert_allclose(distances, by_brute_force(points, points, 5)[0])
 
 
-def test_the_exact_search_gives_the_same_in_blocks_of_any_size(monkeypatch):
+def test_the_exact_search_gives_the_same_in_blocks_of_any_size():
     points, queries = normal_points(100, 4), normal_points(33, 4, 1)
     whole = ExactIndex(points).search(queries, 7)
-    monkeypatch.setattr(memory, "_EXACT_BLOCK", 500)
-    parts = ExactIndex(points).search(queries, 7)
+    parts = ExactIndex(points).search(queries, 7, most_held=500)
     np.testing.assert_array_equal(whole[1], parts[1])
     np.testing.assert_allclose(whole[0], parts[0], rtol=1e-14)
 
@@ -240,14 +174,6 @@ def test_more_neighbours_than_cells_are_refused_in_a_sentence():
     assert str(refused.value) == (
         "8 neighbours are asked of a memory of 7 cells (rows of distinct representation); set --neighbors to at most 7"
     )
-
-
-def test_a_memory_of_fewer_cells_than_neighbours_gives_all_it_has():
-    few = normal_points(3, 2)
-    held = Memory(np.zeros((3, 1)), np.ones(3), ExactIndex(few))
-    distances, cells = held.neighbors(few, 5, 1)
-    assert distances.shape == (3, 3)
-    assert [sorted(row) for row in cells.tolist()] == [[0, 1, 2]] * 3
 
 
 # A graph that grows

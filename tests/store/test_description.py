@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from resmem_cli.errors import ModelError, OutputError
-from resmem_cli.store import manifest, reading, verifying
+from resmem_cli.model.choosing.candidates import Candidate, Choice, Score
+from resmem_cli.model.choosing.selection import Selection
+from resmem_cli.model.kernel import Settings
+from resmem_cli.store import description, manifest, reading, verifying
 from tests.store.conftest import fit
 
 Copied = Callable[..., Path]
@@ -165,3 +168,45 @@ def test_numbers_that_json_does_not_have_are_refused(copied: Copied, text: str) 
     (directory / "memory.json").write_text(written)
     with pytest.raises(ModelError, match=f"{text} is no number of JSON"):
         reading.load(directory)
+
+
+def test_what_the_folds_measured_is_said_by_the_names_of_the_format() -> None:
+    settings = Settings(4, 0.3)
+    candidate = Candidate(1, "learned:mlp", "cross-fitted")
+    selection = Selection(
+        choices=(Choice(candidate, settings, 0.6),),
+        scores=(Score(candidate, settings, 2.0, 0.5),),
+        objective="rmse",
+        base_loss=3.0,
+        resmem_loss=2.0,
+        gain=1.0,
+        standard_error=0.25,
+        helps=True,
+        is_clear=False,
+        n_folds=5,
+        refitted=True,
+        n_queries=100,
+        forced=False,
+        uncondensed_loss=1.5,
+    )
+    place = {"base": 1, "representation": "learned:mlp", "residuals": "cross-fitted"}
+    own = {"n_neighbors": 4, "bandwidth": 0.3, "is_relative": True, "shrinkage": 1.0, "temperature": 1.0}
+    folds = description.folds_json(selection)
+    assert folds == {
+        "members": [{"place": place, "settings": own, "weight": 0.6}],
+        "candidates": [{"place": place, "settings": own, "loss": 2.0, "standard_error": 0.5}],
+        "objective": "rmse",
+        "base_loss": 3.0,
+        "resmem_loss": 2.0,
+        "gain": 1.0,
+        "standard_error": 0.25,
+        "helps": True,
+        "is_clear": False,
+        "n_folds": 5,
+        "refitted": True,
+        "n_queries": 100,
+        "forced": False,
+        "whole_loss": 1.5,
+    }
+    description.check_folds({"folds": folds})
+    assert description.folds_json(None) == {}

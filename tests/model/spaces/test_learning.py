@@ -7,12 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.encoder import KINDS, Encoder, Kind
-from resmem_cli.model.learning import sensitivity, started, starting_frequencies, starting_scale, train
-from resmem_cli.model.neighbourhood import Lesson, Neighbourhood, distances
-from tests.model.examples import BINARY, MULTICLASS, REGRESSION, make_rows, quick_base
+from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
+from resmem_cli.model.spaces.learning import started, starting_frequencies, train
+from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
@@ -170,80 +167,6 @@ def test_progress_is_reported_every_50_steps():
 
 
 # Where it starts
-
-
-class Known:
-    """A base whose prediction is 3 times the second column less the fourth, whatever the labels."""
-
-    reads_features = True
-
-    def predict(self, X: Floats) -> Floats:
-        return (3 * X[:, 1] - X[:, 3])[:, None]
-
-
-def test_sensitivity_is_how_far_a_permuted_column_moves_the_prediction():
-    X = np.random.default_rng(0).normal(size=(900, 4))
-    found = sensitivity(Known(), X, X.shape[1], np.random.default_rng(1))
-    np.testing.assert_allclose(found, [0, 1, 0, 1 / 3], atol=0.05)
-    assert (found[0], found[1], found[2]) == (0, 1, 0)
-    X[:, 1] *= 0.01  # a column of little spread moves little
-    np.testing.assert_allclose(
-        sensitivity(Known(), X, X.shape[1], np.random.default_rng(1)), [0, 0.03, 0, 1], atol=0.005
-    )
-
-
-@pytest.mark.parametrize("n_classes", [REGRESSION, BINARY, MULTICLASS])
-@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "constant"])
-def test_of_every_base_the_column_that_matters_is_found(name, n_classes):
-    X, _, of = make_rows(400, n_classes)
-    value = X[:, 1]
-    y = value if n_classes == 0 else np.digitize(value, np.linspace(-1, 1, n_classes - 1)).astype(float)
-    found = sensitivity(quick_base(name, X, y, of), X, X.shape[1], np.random.default_rng(0))
-    assert found.argmax() == 1
-    assert np.delete(found, 1).max() < 0.5
-
-
-def test_a_base_that_no_column_moves_is_as_sensitive_to_each():
-    X, y, of = make_rows(50, REGRESSION)
-    assert sensitivity(quick_base("constant", X, y, of), X, X.shape[1], np.random.default_rng(0)).tolist() == [
-        1,
-        1,
-        1,
-        1,
-    ]
-
-
-def test_sensitivity_asks_no_more_rows_than_suffice_and_leaves_them_as_they_are():
-    class Counting(Known):
-        most = 0
-
-        def predict(self, X: Floats) -> Floats:
-            self.most = max(self.most, len(X))
-            return super().predict(X)
-
-    X = np.random.default_rng(0).normal(size=(5_000, 4))
-    before, base = X.copy(), Counting()
-    sensitivity(base, X, X.shape[1], np.random.default_rng(0))
-    assert base.most == 2_000
-    np.testing.assert_array_equal(X, before)
-
-
-@pytest.mark.parametrize(("n_predictions", "of_each"), [(0, []), (1, [0.5]), (3, [0.3, 0.3, 0.3])])
-def test_the_first_scale_is_the_sensitivity_of_each_features_column_and_then_the_predictions(n_predictions, of_each):
-    scale = starting_scale(np.array([1.0, 0.0, 0.4]), np.array([0, 2, 0, 1, 1, 1]), n_predictions)
-    np.testing.assert_allclose(scale, [1.1, 0.5, 1.1, 0.1, 0.1, 0.1, *of_each], rtol=1e-6)
-    assert scale.dtype == np.float32
-
-
-def test_the_first_scale_has_a_place_for_every_feature():
-    from resmem_cli.model.scaling import Scaler
-
-    X, y, of = make_rows(80, MULTICLASS)  # numbers, a category, a number that is sometimes missing
-    space = Scaler.fit(X, of.n_categories, "normal")
-    found = sensitivity(quick_base("linear", X, y, of), X, X.shape[1], np.random.default_rng(0))
-    assert len(starting_scale(found, space.sources, 4)) == space.transform(X).shape[1] + 4
-    empty = Scaler.fit(X[:, :0], Problem((), 0, 0).n_categories, "normal")
-    assert len(starting_scale(np.empty(0), empty.sources, 1)) == 1
 
 
 def test_waves_of_a_number_with_few_values_start_faster_and_two_values_have_none():
