@@ -33,8 +33,8 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.rows import Rows
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Singles
-from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex, Memory
+from resmem_cli.model.scaling import Scaler
 from resmem_cli.workflow import threads as threading
 from tests.bench import samples
 

@@ -465,8 +465,8 @@ class TestPlaces:
 
     def test_an_output_in_a_folder_that_is_not_there(self, model: Model, fails: Fails) -> None:
         sentence = (
-            "'none/out.csv' cannot be written (No such file or directory); create the directory first, or choose another "
-            "with --output"
+            "'none/out.csv' cannot be written (No such file or directory); create the directory first, or choose "
+            "another with --output"
         )
         fails(UNEXPECTED, sentence, "predict", "new.csv", "--model", model(), "--output", "none/out.csv")
 

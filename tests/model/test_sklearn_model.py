@@ -312,9 +312,7 @@ def test_a_model_of_something_else_is_refused():
         "the model, a BaseEstimator, does not predict numbers; give a regressor, or --task classification"
     )
     assert refused(Ridge(), (A, B)) == "the model, a Ridge, is not fitted; fit it before it is saved"
-    assert refused(numbers, (A, B), prediction="y") == (
-        "a scikit-learn model has no outputs by name; leave --output out"
-    )
+    assert refused(numbers, (A, B), prediction="y") == ("a scikit-learn model has no named outputs; leave --output out")
 
 
 def test_a_classifier_without_probabilities_is_to_be_calibrated():

@@ -17,8 +17,9 @@ def _failing(estimator: Any) -> dict[str, str]:
     if isinstance(estimator, ResMemRegressor):
         return {}
     return {
-        "check_sample_weight_equivalence_on_dense_data": "a class of a single row is left out, whatever its weight, and "
-        "folds deal out rows, not weights"
+        "check_sample_weight_equivalence_on_dense_data": (
+            "a class of a single row is left out, whatever its weight, and folds deal out rows, not weights"
+        )
     }
 
 

@@ -130,7 +130,7 @@ def test_without_folds_nothing_is_measured(table):
     assert model.gain_ is None
     assert model.selection_ is None
     with pytest.raises(
-        ValueError, match="^this memory has no held-out rows .*; run fit-residual with n_folds 2 or more$"
+        ValueError, match=r"^this memory has no held-out rows .*; run fit-residual with n_folds 2 or more$"
     ):
         model.predict_interval(X)
 
@@ -175,7 +175,7 @@ def test_rows_without_ids_are_forgotten_by_what_is_in_them(table):
     X, y = table
     model = ResMemRegressor(**QUICK).fit(X, y)
     assert model.forget(X=X[:7], y=y[:7]).n_rows == N_ROWS - 7
-    with pytest.raises(ValueError, match="^the rows of this model have no ids"):
+    with pytest.raises(ValueError, match=r"^the rows of this model have no ids"):
         model.forget(ids=[1])
 
 
@@ -250,7 +250,7 @@ def test_ids_must_be_given_where_the_model_has_them(table):
     X, y = table
     model = ResMemRegressor(**QUICK).fit(X, y, ids=np.arange(N_ROWS))
     with pytest.raises(
-        ValueError, match="^the model was fitted with ids, and these rows come without; fit without them$"
+        ValueError, match=r"^the model was fitted with ids, and these rows come without; fit without them$"
     ):
         model.remember(X, y)
 
@@ -288,7 +288,7 @@ def test_a_batch_is_scored_with_what_is_asked_for(iris, tmp_path):
 def test_a_model_of_another_task_is_not_loaded(iris, tmp_path):
     X, y = iris
     ResMemClassifier(**QUICK).fit(X, y).save(tmp_path / "model")
-    with pytest.raises(ValueError, match="is of a classification, not a regression$"):
+    with pytest.raises(ValueError, match=r"is of a classification, not a regression$"):
         ResMemRegressor.load(tmp_path / "model")
 
 
@@ -311,12 +311,12 @@ def test_the_package_loads_nothing_heavy_until_it_is_asked_for():
 
 def test_the_package_lists_its_names():
     assert {"ResMemClassifier", "ResMemRegressor", "Model", "load", "__version__"} <= set(dir(resmem_cli))
-    with pytest.raises(AttributeError, match="^module 'resmem_cli' has no attribute 'ResMem'$"):
+    with pytest.raises(AttributeError, match=r"^module 'resmem_cli' has no attribute 'ResMem'$"):
         _ = resmem_cli.ResMem
 
 
 def test_a_model_that_was_never_loaded_knows_its_rows(table):
     X, y = table
     model = ResMemRegressor(**QUICK).fit(X, y, ids=np.arange(N_ROWS))
-    with pytest.raises(UsageError, match="^this would forget every remembered row"):
+    with pytest.raises(UsageError, match=r"^this would forget every remembered row"):
         model.model_.forget(ids=[str(i) for i in range(N_ROWS)])

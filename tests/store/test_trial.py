@@ -92,9 +92,7 @@ def test_a_file_that_ends_the_process_is_a_sentence(tmp_path: Path, at: int) -> 
 
 
 def test_a_model_without_end_is_ended_and_told() -> None:
-    assert tried("onnx", looping((), times=np.int64(3)))[0].startswith(
-        "the model's input 'X' is a matrix without names"
-    )
+    assert tried("onnx", looping((), times=np.int64(3)))[0].startswith("the model's input 'X' has no column names")
     with pytest.raises(DataError) as raised:
         tried("onnx", looping((), times=np.int64(2**62)), Limits(computing=1))
     assert str(raised.value) == (
@@ -137,7 +135,7 @@ def test_the_folder_that_it_is_started_in_is_not_where_modules_are_found(
         Path(f"{name}.py").write_text("raise SystemExit('of the folder')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     model = skops.io.dumps(SVR().fit(rows(), rows()[:, 0]))
-    assert tried("skops", model)[0].startswith("the model was fitted to a matrix without names")
+    assert tried("skops", model)[0].startswith("the model was fitted without column names")
 
 
 def stored(kind: str, data: bytes, directory: Path) -> Path:

@@ -43,8 +43,8 @@ def recognise(data: bytes, name: str) -> str:
         return ONNX
     raise UsageError(
         f"'{name}' is not a model file that can be imported",
-        "give LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's cbm, ONNX, or an estimator of scikit-learn's that "
-        "skops or pickle has saved",
+        "give LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's cbm, ONNX, or a scikit-learn estimator saved with "
+        "skops or pickle",
     )
 
 

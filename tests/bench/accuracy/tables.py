@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resmem_cli.model.metrics import METRICS
+from resmem_cli.model import metrics
 from tests.bench.accuracy.published import SOURCES
 from tests.bench.accuracy.runs import Found, Run
 
@@ -77,7 +77,7 @@ def tables(found: list[Found]) -> list[Table]:
     for metric in METRICS:
         values = _values(found, lambda run, record, name=metric: _of_metric(run, record, name))
         published = {} if metric == "log_loss" else {name: _published(name) for name in values}
-        made.append(_table(metric, METRICS[metric].lower_is_better, _means(values), published))
+        made.append(_table(metric, metrics.METRICS[metric].lower_is_better, _means(values), published))
     ratios = _ratios(_values(found, lambda run, record: _of_metric(run, record, "rmse")))
     published = {name: _published(name, relative=True) for name in ratios}
     made.append(

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from resmem_cli.model.metrics import METRICS, as_metric
+from resmem_cli.model import metrics
+from resmem_cli.model.metrics import as_metric
 from tests.bench.accuracy.runs import Found
 from tests.bench.accuracy.tables import METRICS, Cell
 
@@ -82,7 +83,7 @@ def folds_gain_percent(record: Mapping[str, Any]) -> float | None:
         return None
     objective = _objective(record)
     before, after = as_metric(objective, before), as_metric(objective, after)
-    gain = before - after if METRICS[objective].lower_is_better else after - before
+    gain = before - after if metrics.METRICS[objective].lower_is_better else after - before
     return 100 * gain / before
 
 
