@@ -186,7 +186,7 @@ def _choose(
     if options.n_folds == 0:
         return None, (only_choice(planned, settings),), {}
     if options.n_folds == 1:
-        raise UsageError("one fold leaves no other rows to fit on", "let --folds be 2 or more, or 0 to choose nothing")
+        raise UsageError("one fold leaves no training rows", "let --folds be 2 or more, or 0 to choose nothing")
     if too_few is not None:
         if settings.is_forced:
             raise UsageError(

@@ -634,12 +634,12 @@ class TestUsage:
 
     @pytest.mark.parametrize("name", ["log_loss", "accuracy"])
     def test_a_metric_of_classes_for_a_number(self, model: Model, fails: Fails, name: str) -> None:
-        sentence = f"a regression cannot be judged by {name}; choose --metric from: rmse, mae"
+        sentence = f"{name} is no metric of a regression; choose --metric from: rmse, mae"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", model(), "--metric", name)
 
     @pytest.mark.parametrize("name", ["rmse", "mae"])
     def test_a_metric_of_numbers_for_classes(self, model: Model, fails: Fails, name: str) -> None:
-        sentence = f"a classification cannot be judged by {name}; choose --metric from: log_loss, accuracy"
+        sentence = f"{name} is no metric of a classification; choose --metric from: log_loss, accuracy"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", model("chess"), "--metric", name)
 
     def test_cross_fitted_residuals_of_a_base_that_stays(self, model: Model, fails: Fails) -> None:
@@ -648,7 +648,7 @@ class TestUsage:
         rows = pyarrow.parquet.read_table(SAMPLES / "diamonds_test.parquet").slice(0, 200)
         write_csv(rows, Path("fresh.csv"))
         sentence = (
-            "the base stays as it is, because enough rows are new to it: their residuals need no cross-fitting; "
+            "enough rows are new to the base, so it is not refitted: their residuals need no cross-fitting; "
             "leave --residuals out"
         )
         fails(USAGE, sentence, "fit-residual", "fresh.csv", "--model", "m", "--residuals", "cross-fitted")
@@ -685,7 +685,7 @@ class TestUsage:
         )
 
     def test_more_neighbours_than_rows(self, model: Model, fails: Fails) -> None:
-        sentence = "241 neighbours are asked of a memory of 240 rows; set --neighbors to at most 240"
+        sentence = "241 neighbours are more than the 240 rows of the memory; set --neighbors to at most 240"
         fails(USAGE, sentence, "fit-residual", "train.csv", "--model", model(), "--neighbors", 241)
 
     def test_more_neighbours_than_cells(self, model: Model, csv: Csv, fails: Fails) -> None:
@@ -693,7 +693,7 @@ class TestUsage:
         once = table("diamonds", "train").slice(0, 20)
         csv("twice.csv", pa.concat_tables([once, once]))
         sentence = (
-            "21 neighbours are asked of a memory of 20 cells (rows of distinct representation); "
+            "21 neighbours are more than the 20 cells of the memory (rows with distinct representations); "
             "set --neighbors to at most 20"
         )
         words = ("--neighbors", 21, "--bandwidth", 1, "--shrinkage", 1, "--representation", "features", "--folds", 0)
@@ -704,11 +704,11 @@ class TestUsage:
         [
             (
                 ("--folds", "1"),
-                "one fold leaves no other rows to fit on; let --folds be 2 or more, or 0 to choose nothing",
+                "one fold leaves no training rows; let --folds be 2 or more, or 0 to choose nothing",
             ),
             (
                 ("--folds", "0"),
-                "without folds nothing can be chosen; give a number for each setting, --representation and, for a "
+                "without folds no setting can be chosen; give a number for each setting, --representation and, for a "
                 "learned one, --encoder; or let --folds be 2 or more",
             ),
             (("--temperature", "2"), "a regression has no temperature; leave --temperature out"),
@@ -736,7 +736,7 @@ class TestUsage:
         words = ("--folds", 0, "--neighbors", 3, "--bandwidth", 1, "--shrinkage", 1, "--representation", "learned")
         words = ("fit-residual", "train.csv", "--model", "m", *words, "--encoder-steps", 3)
         sentence = (
-            "without folds nothing can be chosen; give a number for each setting, --representation and, for a learned "
+            "without folds no setting can be chosen; give a number for each setting, --representation and, for a learned "
             "one, --encoder; or let --folds be 2 or more"
         )
         fails(USAGE, sentence, *words)

@@ -222,7 +222,9 @@ class TestResidual:
     def test_more_neighbours_than_cells_are_refused(self, run: Run, model: Model) -> None:
         done = run("fit-residual", "train.csv", "--model", model(), "--max-cells", 5, "--neighbors", 6)
         assert done.code == 2
-        assert "6 neighbours are asked of at most 5 cells; raise --max-cells, or lower --neighbors" in done.err
+        assert (
+            "6 neighbours are more than the 5 cells of --max-cells; raise --max-cells, or lower --neighbors" in done.err
+        )
 
     def test_settings_that_are_given_are_kept_and_without_folds_nothing_is_measured(
         self, run: Run, model: Model

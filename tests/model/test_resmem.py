@@ -283,7 +283,7 @@ def test_every_row_is_told_the_cell_it_fell_into():
 def test_more_neighbours_than_cells_are_refused():
     X, y, problem = make_rows(30, REGRESSION)
     base = quick_base("linear", X, y, problem)
-    with pytest.raises(UsageError, match="31 neighbours are asked of a memory of 30 cells"):
+    with pytest.raises(UsageError, match="31 neighbours are more than the 30 cells of the memory"):
         remember(base, np.tile(X, (2, 1)), np.tile(y, 2), problem, Settings(31, 0.5))
 
 

@@ -234,8 +234,11 @@ def test_a_fitted_estimator_is_pickled(table):
     [
         ({"base": "forest"}, "there is no estimator 'forest'"),
         ({"base": Ridge()}, "the base cannot be used .*|.*not fitted.*"),
-        ({"n_neighbors": 1000}, "1000 neighbours are asked of a memory of 240 rows; set n_neighbors to at most 240"),
-        ({"metric": "accuracy"}, "a regression cannot be judged by accuracy; choose metric from: rmse, mae"),
+        (
+            {"n_neighbors": 1000},
+            "1000 neighbours are more than the 240 rows of the memory; set n_neighbors to at most 240",
+        ),
+        ({"metric": "accuracy"}, "accuracy is no metric of a regression; choose metric from: rmse, mae"),
         ({"base": 3}, "a base cannot be a int; give a name"),
     ],
     ids=["unknown_base", "unfitted_base", "too_many_neighbours", "metric_of_another_task", "no_base"],

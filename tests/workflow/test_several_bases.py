@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from resmem_cli.workflow.memory_plan import MemoryOptions
 
 from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles
@@ -17,7 +18,6 @@ from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import reading
 from resmem_cli.workflow import memory_plan
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
 
 QUICK = {"max_iter": 15}  # of boosting and mlp
@@ -295,7 +295,7 @@ class TestObjective:
     def test_what_a_task_does_not_have_is_refused(self, pipeline: Pipeline) -> None:
         train = pipeline.file("train.parquet", mixed(60))
         pipeline.fit_base(train, "constant", Roles("y"))
-        with pytest.raises(UsageError, match="a regression cannot be judged by accuracy"):
+        with pytest.raises(UsageError, match="accuracy is no metric of a regression"):
             pipeline.fit_residual(train, replace(FIXED, objective="accuracy"))
 
 
@@ -319,6 +319,6 @@ class TestResiduals:
         with pytest.raises(UsageError) as refused:
             pipeline.fit_residual(new, MemoryOptions(residuals="cross-fitted", threads=1))
         assert str(refused.value) == (
-            "the base stays as it is, because enough rows are new to it: their residuals need no cross-fitting; "
+            "enough rows are new to the base, so it is not refitted: their residuals need no cross-fitting; "
             "leave --residuals out"
         )

@@ -49,12 +49,12 @@ def grid(rows: Rows, problem: Problem, options: MemoryOptions) -> Grid:
     """Narrow the default grid to what the user fixed, and to as many neighbours as a fold has rows."""
     if options.n_neighbors is not None and options.n_neighbors > len(rows.y):
         raise UsageError(
-            f"{options.n_neighbors} neighbours are asked of a memory of {len(rows.y)} rows",
+            f"{options.n_neighbors} neighbours are more than the {len(rows.y)} rows of the memory",
             f"set --neighbors to at most {len(rows.y)}",
         )
     if options.n_neighbors is not None and options.most_cells is not None and options.n_neighbors > options.most_cells:
         raise UsageError(
-            f"{options.n_neighbors} neighbours are asked of at most {options.most_cells} cells",
+            f"{options.n_neighbors} neighbours are more than the {options.most_cells} cells of --max-cells",
             "raise --max-cells, or lower --neighbors",
         )
     full = Grid(is_relative=options.is_relative)

@@ -85,7 +85,7 @@ def objective(problem: Problem, options: MemoryOptions) -> str:
     if options.objective not in possible:
         task = "regression" if problem.is_regression else "classification"
         raise UsageError(
-            f"a {task} cannot be judged by {options.objective}", f"choose --metric from: {', '.join(possible)}"
+            f"{options.objective} is no metric of a {task}", f"choose --metric from: {', '.join(possible)}"
         )
     return options.objective
 

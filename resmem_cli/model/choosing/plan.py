@@ -78,7 +78,7 @@ def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
     names = plans[0].spaces
     if len(names) > 1 or len(grid.settings(names[0])) > 1:
         raise UsageError(
-            "without folds nothing can be chosen",
+            "without folds no setting can be chosen",
             "give a number for each setting, --representation and, for a learned one, --encoder; or let --folds be 2 "
             "or more",
         )
@@ -89,7 +89,7 @@ def plans(rows: Rows, bases: Sequence[Base], recipes: Sequence[Recipe], options:
     """Return what the folds do with each base; with the first alone where its memory is switched off or alone asked."""
     if options.residuals == "cross-fitted" and recipes[0].within.fixed is not None:
         raise UsageError(
-            "the base stays as it is, because enough rows are new to it: their residuals need no cross-fitting",
+            "enough rows are new to the base, so it is not refitted: their residuals need no cross-fitting",
             "leave --residuals out",
         )
     neighbors = grid(rows, recipes[0].problem, options).neighbors

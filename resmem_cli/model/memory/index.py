@@ -196,7 +196,7 @@ def build_index(points: Singles, k: int, options: GraphOptions, seed: int, threa
     """
     if k > len(points):
         raise UsageError(
-            f"{k} neighbours are asked of a memory of {len(points)} cells (rows of distinct representation)",
+            f"{k} neighbours are more than the {len(points)} cells of the memory (rows with distinct representations)",
             f"set --neighbors to at most {len(points)}",
         )
     if len(points) < EXACT_BELOW:

@@ -62,7 +62,9 @@ class Learned:
         kind = _kind(variant)
         folds = lessons(training, residuals)
         if not folds:
-            raise UsageError("an encoder has nothing to learn from rows that are all equal", "leave --encoder out")
+            raise UsageError(
+                "all rows have equal features, from which an encoder learns nothing", "leave --encoder out"
+            )
         rng = np.random.default_rng(training.problem.seed)
         n_steps, scale = training.n_steps, _starting_scale(training)
         start = training.starts.get((name_of(kind), residuals))

@@ -172,7 +172,7 @@ def test_more_neighbours_than_cells_are_refused_in_a_sentence():
     with pytest.raises(UsageError) as refused:
         build_index(normal_points(7, 2), 8, GraphOptions(), 0, 1)
     assert str(refused.value) == (
-        "8 neighbours are asked of a memory of 7 cells (rows of distinct representation); set --neighbors to at most 7"
+        "8 neighbours are more than the 7 cells of the memory (rows with distinct representations); set --neighbors to at most 7"
     )
 
 
