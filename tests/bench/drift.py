@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.workflow.change import remember
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 
 RESULTS = Path(__file__).parent / "results"
 # Rows of a week, and the weeks that are there from the start. Of the flights every third is taken.
@@ -48,18 +48,18 @@ def run(name: str, table: pa.Table, roles: Roles, threads: int) -> list[dict[str
         frozen, living = Path(folder) / "frozen", Path(folder) / "living"
         pq.write_table(table.slice(0, n_week * n_early), early)
         fit_base(Input((early,)), roles, frozen, BaseOptions("boosting", threads=threads))
-        options = MemoryOptions(effort="quick", n_memories=1, threads=threads)
+        options = MemoryOptions(effort="quick", n_members=1, threads=threads)
         fitted = fit_residual(Input((early,)), frozen, options)
         if not fitted.uses_memory and fitted.selection is not None:
             # The folds know the early rows only; what is asked here is what a memory of later ones would do.
-            best = fitted.selection.candidates[0]
+            best = fitted.selection.scores[0]
             forced = MemoryOptions(
                 best.settings.n_neighbors,
                 best.settings.bandwidth,
                 best.settings.is_relative,
                 max(best.settings.shrinkage, 0.5),
                 best.settings.temperature,
-                representation=best.place.representation,
+                space=best.candidate.space,
                 n_folds=0,
                 threads=threads,
             )

@@ -25,15 +25,15 @@ import pyarrow.parquet as pq
 import torch
 
 from resmem_cli.data.inference import Roles
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.workflow.adopt_base import FromColumns, FromFile, adopt_base
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions, predict
 
 _N_TRAIN, _HELD_BACK = 60_000, 10_000
-_MEMORY = MemoryOptions(representation="model")
+_MEMORY = MemoryOptions(space="model")
 _BATCH = 128
 
 

@@ -33,7 +33,9 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.rows import Rows
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats, Singles
-from resmem_cli.model.memory import Cells, ExactIndex, GraphOptions, HnswIndex, Memory
+from resmem_cli.model.memory.cells import Cells
+from resmem_cli.model.memory.index import ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.workflow import threads as threading
 from tests.bench import samples
@@ -53,8 +55,8 @@ def diamonds() -> tuple[Singles, Floats, Singles]:
     queries = samples.jittered(table, _QUERIES, rng)
     schema = inference.learn([_rows(table)], Roles("price")).schema
     X, asked = (encoding.encode(_rows(each), schema)[0] for each in (table, queries))
-    space = Scaler.fit(X, schema.n_categories, "normal")
-    return space.transform(X), encoding.encode_target(_rows(table), schema), space.transform(asked)
+    scaler = Scaler.fit(X, schema.n_categories, "normal")
+    return scaler.transform(X), encoding.encode_target(_rows(table), schema), scaler.transform(asked)
 
 
 def _rows(table: Any) -> Rows:

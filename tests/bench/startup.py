@@ -22,14 +22,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from resmem_cli.data.inference import Roles
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from tests.bench import samples
 
 RESULTS = Path(__file__).parent / "results"
-_MEMORY = MemoryOptions(8, 0.3, shrinkage=1.0, temperature=1.0, representation="features", n_folds=0)
+_MEMORY = MemoryOptions(8, 0.3, shrinkage=1.0, temperature=1.0, space="features", n_folds=0)
 _LIBRARIES = (
     "typer, typer._adapters, numpy, pyarrow, pyarrow.compute, pyarrow.csv, pyarrow.ipc, pyarrow.parquet, hnswlib, "
     "threadpoolctl, joblib"

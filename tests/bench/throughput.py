@@ -23,20 +23,18 @@ import pyarrow.parquet as pq
 
 from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles
-from resmem_cli.model.memory import HnswIndex
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.memory.index import HnswIndex
 from resmem_cli.store import reading
 from resmem_cli.workflow import threads as threading
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from tests.bench import samples
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("regression-boosting", "regression-linear", "classes-boosting", "classes-linear")
-_MEMORY = MemoryOptions(
-    n_neighbors=32, bandwidth=0.3, shrinkage=1.0, temperature=1.0, representation="features", n_folds=0
-)
+_MEMORY = MemoryOptions(n_neighbors=32, bandwidth=0.3, shrinkage=1.0, temperature=1.0, space="features", n_folds=0)
 _FLOOR_ROWS = 200_000  # the floor's time grows with the rows alone: of more it is taken from these
 
 
@@ -59,7 +57,7 @@ def floor(model: Path, source: Path, n_rows: int, threads: int) -> float:
         member = stored.resmem.members[0]
         base, index = stored.resmem.bases[member.base], member.memory.index
         assert isinstance(index, HnswIndex)
-        points = np.ascontiguousarray(member.representation.represent(X, base, base.predict(X)).points)
+        points = np.ascontiguousarray(member.space.represent(X, base, base.predict(X)).points)
         seconds = []
         for _ in range(2):
             began = time.perf_counter()

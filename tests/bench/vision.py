@@ -34,13 +34,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resmem_cli.data.inference import Roles
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.kernel import Settings
 from resmem_cli.store import reading
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 
 RESULTS = Path(__file__).parent / "results"
 WIDTHS = (8, 16, 32, 64, 128, 256)
@@ -65,10 +65,10 @@ def one_run(images: pa.Table, width: int, seed: int, n_rows: int, threads: int) 
         options = BaseOptions("mlp", {"hidden_layer_sizes": (width,)}, seed=seed, threads=threads)
         fit_base(own, Roles("label"), model, options)
         network: Any = reading.load_base(model).bases[0]
-        fitted = fit_residual(everything, model, MemoryOptions(representation="model", threads=threads))
-        (memory,) = fitted.memories  # one base and one representation
+        fitted = fit_residual(everything, model, MemoryOptions(space="model", threads=threads))
+        (member,) = fitted.members  # one base and one representation
         with_all = evaluate(test, model, threads=threads)
-        fit_residual(own, model, _same(memory.settings, threads))
+        fit_residual(own, model, _same(member.settings, threads))
         with_own = evaluate(test, model, threads=threads)
     accuracy, log_loss = with_own.metrics["accuracy"], with_own.metrics["log_loss"]
     return {
@@ -83,7 +83,7 @@ def one_run(images: pa.Table, width: int, seed: int, n_rows: int, threads: int) 
         "base_log_loss": log_loss.base,
         "resmem_log_loss": log_loss.resmem,
         "uses_memory": with_own.uses_memory,
-        "settings": repr(memory.settings),
+        "settings": repr(member.settings),
         "seconds": round(time.monotonic() - began),
     }
 
@@ -96,7 +96,7 @@ def _same(settings: Settings, threads: int) -> MemoryOptions:
         is_relative=settings.is_relative,
         shrinkage=settings.shrinkage,
         temperature=settings.temperature,
-        representation="model",
+        space="model",
         n_folds=0,
         threads=threads,
     )

@@ -184,12 +184,12 @@ class TestForget:
     def test_no_trace_of_a_forgotten_row_is_left(self, run, fit, how) -> None:
         fit("m2", "train.csv")
         rows = rows_of("train.csv")
-        stored = reading.load_for_change(Path("m2"))
+        stored, known = reading.load_for_change(Path("m2"))
         gone = [3, 50, 239]
-        part = stored.memories[0].remembered
-        cells = part.cells.members[gone]
-        traces = [stored.rows.hashes[i].tobytes() for i in gone] + [rows[i]["id"].encode() for i in gone]
-        traces += [part.residuals[i].tobytes() for i in gone] + [part.cells.points[cell].tobytes() for cell in cells]
+        memory = stored.resmem.members[0].memory
+        points = memory.index.points_at(memory.contents.cells[gone])
+        traces = [known.hashes[i].tobytes() for i in gone] + [rows[i]["id"].encode() for i in gone]
+        traces += [memory.contents.residuals[i].tobytes() for i in gone] + [point.tobytes() for point in points]
         for trace in traces:
             assert any(trace in data for data in snapshot(Path("m2")).values())
         names = [rows[i]["id"] for i in gone]
@@ -289,7 +289,7 @@ class TestForget:
         ended = run("forget", other, "--model", "m2")
         assert "forgot 2 rows: 239 left" in ended.err
         assert "note: no row has the id 'unknown'" in ended.err
-        ids = reading.load_for_change(Path("m2")).rows.ids
+        ids = reading.load_for_change(Path("m2"))[1].ids
         assert set(ids) == {row["id"] for row in twins[2:]}
 
     def test_ids_are_read_from_a_pipe_and_with_a_mark_of_the_byte_order(self, run, fit) -> None:

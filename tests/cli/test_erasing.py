@@ -51,7 +51,7 @@ def categories(model: Path, column: str) -> list[str]:
 
 
 def hash_of(model: Path, which: str, name: str) -> bytes:
-    stored = reading.load_for_change(model).rows if which == manifest.MEMORY else reading.trained_rows(model)
+    stored = reading.load_for_change(model)[1] if which == manifest.MEMORY else reading.trained_rows(model)
     return stored.hashes[list(stored.ids).index(name)].tobytes()
 
 
@@ -144,23 +144,23 @@ def test_a_category_stays_while_any_row_has_it(run: Run, fitted: Callable[..., P
 
 def test_held_out_scores_of_forgotten_rows_are_dropped(run: Run, fitted: Callable[..., Path]) -> None:
     model = fitted("m2", "train.csv", *FOLDS)
-    before, ids = reading.load_for_change(model).calibration, [row["id"] for row in rows_of("train.csv")]
+    before, ids = reading.load_for_change(model)[0].resmem.calibration, [row["id"] for row in rows_of("train.csv")]
     assert sorted(before.rows.tolist()) == list(range(240))  # each was held out once
     assert (np.diff(before.scores) >= 0).all()
     of_gone = [before.scores[before.rows.tolist().index(ids.index(name))] for name in GONE]
     # What replaces a row keeps its place, and so goes with it.
     replaced = [row | {"price": "9"} for row in rows_of("train.csv") if row["id"] == GONE[0]]
     run("remember", write("one.csv", replaced), "--model", model, "--quiet", "--threads", 1)
-    assert len(reading.load_for_change(model).calibration.scores) == 240
+    assert len(reading.load_for_change(model)[0].resmem.calibration.scores) == 240
     assert all(mentions(model, score.tobytes()) for score in of_gone)
     run("forget", "--ids", ",".join(GONE), "--model", model, "--quiet", "--threads", 1)
-    stored = reading.load_for_change(model)
-    after = stored.calibration
+    stored, known = reading.load_for_change(model)
+    after = stored.resmem.calibration
     assert (len(after.scores), after.n_rows) == (237, 237)
     np.testing.assert_array_equal(after.scores, np.sort([s for s in before.scores if s not in of_gone]))
     by_id = {ids[row]: score for row, score in zip(before.rows.tolist(), before.scores, strict=True)}
     for row, score in zip(after.rows.tolist(), after.scores, strict=True):
-        assert by_id[stored.rows.ids[row]] == score
+        assert by_id[known.ids[row]] == score
     assert not any(mentions(model, score.tobytes()) for score in of_gone)
     assert run("predict", "test.csv", "--model", model, "--interval", "0.9", "--output", "out.csv").code == 0
     assert run("verify", "--model", model).code == 0

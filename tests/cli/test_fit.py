@@ -13,8 +13,8 @@ import pyarrow.parquet
 import pyarrow.parquet as pq
 import pytest
 
-from resmem_cli.model.memory import HnswIndex
-from resmem_cli.model.resmem import Corrected
+from resmem_cli.model.memory.index import HnswIndex
+from resmem_cli.model.resmem import Member
 from resmem_cli.store import reading
 from tests.cli.conftest import Run, table, write_csv
 
@@ -24,7 +24,7 @@ TRAIN = ("fit-base", "train.csv", "--target", "price", "--model", "m")
 FIXED = ("--folds", 0, "--neighbors", 6, "--bandwidth", 0.3, "--shrinkage", 1, "--representation", "features")
 
 
-def only(model: Path) -> Corrected:
+def only(model: Path) -> Member:
     """The one memory of a model."""
     (member,) = reading.load(model).resmem.members
     return member

@@ -15,21 +15,21 @@ import pyarrow.parquet
 import pytest
 
 from resmem_cli.data.inference import Roles
-from resmem_cli.model import selection
+from resmem_cli.model.choosing import selecting
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.workflow import fit_base, fit_residual, predict
 from resmem_cli.workflow.evaluate import Evaluation, evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, FittedBase
 from resmem_cli.workflow.fit_residual import FittedMemory
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions
 
 FIXED = MemoryOptions(
-    n_neighbors=5, bandwidth=0.4, shrinkage=1.0, temperature=1.0, representation="features", n_folds=0, threads=1
+    n_neighbors=5, bandwidth=0.4, shrinkage=1.0, temperature=1.0, space="features", n_folds=0, threads=1
 )
 
 # On every base, shared by two whatever the folds say: see `shared`.
-TWO = replace(FIXED, representation=None, n_folds=2, n_memories=2)
+TWO = replace(FIXED, space=None, n_folds=2, n_members=2)
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def shared() -> Iterator[None]:
         return np.array([0.7, *[0.0] * (len(predictions) - 2), 0.3])
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(selection, "combine", combine)
+        patched.setattr(selecting, "combine", combine)
         yield
 
 
@@ -126,7 +126,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pipeline
             train, options = made.file("train.parquet", mixed(300)), params.get(estimator, {})
             with shared() if "," in estimator else nullcontext():
                 done = made.fit(train, estimator, Roles("y"), TWO if "," in estimator else FIXED, params=options)
-            assert len(done.memories) == len(done.estimators)
+            assert len(done.members) == len(done.estimators)
             for name in ("new.csv", "new.parquet"):
                 made.file(name, mixed(90, seed=1).drop_columns(["y"]))
             known[estimator] = made

@@ -13,11 +13,11 @@ import pytest
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.kernel import KEPT
 from resmem_cli.store import reading
 from resmem_cli.workflow import fit_residual, predict
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions
 from tests.workflow.conftest import FIXED, Pipeline, mixed
 
@@ -194,7 +194,7 @@ class TestMemory:
         rng = np.random.default_rng(11)
         noise = pa.table({name: rng.normal(size=300) for name in ("a", "b", "y")})
         done = pipeline.fit(pipeline.file("noise.parquet", noise), "linear", Roles("y"), MemoryOptions(threads=1))
-        assert done.memories[0].settings.shrinkage == 0
+        assert done.members[0].settings.shrinkage == 0
         assert done.selection is not None
         assert not done.selection.helps
         assert not done.is_switched_off
@@ -209,7 +209,7 @@ class TestMemory:
         old, new = mixed(300), mixed(250, seed=9)
         train = pipeline.file("train.parquet", old)
         pipeline.fit_base(train, "linear", Roles("y"))
-        options = MemoryOptions(representation="features", threads=1)
+        options = MemoryOptions(space="features", threads=1)
         refitted = pipeline.fit_residual(train, options)
         assert (refitted.n_rows, refitted.n_seen) == (300, 300)
         assert refitted.selection is not None
@@ -233,7 +233,7 @@ class TestMemory:
     def test_what_the_folds_measured_is_stored(self, pipeline: Pipeline) -> None:
         import json
 
-        options = MemoryOptions(representation="features", threads=1, n_folds=3)
+        options = MemoryOptions(space="features", threads=1, n_folds=3)
         done = pipeline.fit(pipeline.file("train.parquet", mixed(120)), "linear", Roles("y"), options)
         assert done.selection is not None
         folds = json.loads((pipeline.model / "memory.json").read_text())["folds"]
@@ -243,7 +243,7 @@ class TestMemory:
             assert [each["place"] for each in folds[group]] == [
                 {"base": 0, "representation": "features", "residuals": "in-sample"}
             ]
-        assert folds["candidates"][0]["loss"] == done.selection.candidates[0].loss
+        assert folds["candidates"][0]["loss"] == done.selection.scores[0].loss
 
     @pytest.mark.parametrize("n_folds", [1, 31])
     def test_folds_that_the_rows_do_not_allow(self, pipeline: Pipeline, n_folds: int) -> None:
@@ -270,7 +270,7 @@ class TestMemory:
 
     def test_folds_choose_among_as_many_neighbours_as_they_have(self, pipeline: Pipeline) -> None:
         done = pipeline.fit(pipeline.file("t.parquet", mixed(12)), "constant", Roles("y"), MemoryOptions(threads=1))
-        assert done.memories[0].settings.n_neighbors <= 12 * 4 // 5
+        assert done.members[0].settings.n_neighbors <= 12 * 4 // 5
         assert len(pipeline.predict(str(pipeline.folder / "t.parquet"))) == 12
 
 

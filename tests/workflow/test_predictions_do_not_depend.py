@@ -113,11 +113,11 @@ def test_the_format_that_two_memories_were_trained_on(pipeline: Pipeline, name: 
     rows = mixed(200)
     other = Pipeline(pipeline.folder / "other")
     other.folder.mkdir()
-    memory = replace(TWO, representation="learned", encoder="linear", n_steps=3)
+    memory = replace(TWO, space="learned", encoder="linear", n_steps=3)
     for each, train in ((pipeline, pipeline.file(name, rows)), (other, other.file("train.parquet", rows))):
         with shared():
             done = each.fit(train, "linear,constant", Roles("y"), memory)
-        assert len(done.memories) == 2
+        assert len(done.members) == 2
     new = pipeline.file("new.parquet", mixed(50, seed=2))
     np.testing.assert_allclose(pipeline.predict(new)["prediction"], other.predict(new)["prediction"], rtol=0, atol=1e-9)
 
@@ -125,11 +125,11 @@ def test_the_format_that_two_memories_were_trained_on(pipeline: Pipeline, name: 
 @pytest.mark.parametrize("estimators", ["linear", "linear,boosting"])
 def test_a_learned_representation(pipeline: Pipeline, estimators: str) -> None:
     """It computes in single precision, in the network of the encoder and in the distances."""
-    memory = replace(TWO if "," in estimators else FIXED, representation="learned", encoder="mlp", n_steps=5)
+    memory = replace(TWO if "," in estimators else FIXED, space="learned", encoder="mlp", n_steps=5)
     train = pipeline.file("train.parquet", mixed(200))
     with shared() if "," in estimators else nullcontext():
         done = pipeline.fit(train, estimators, Roles("y"), memory)
-    assert len(done.memories) == len(done.estimators) == len(estimators.split(","))
+    assert len(done.members) == len(done.estimators) == len(estimators.split(","))
     name = pipeline.file("new.parquet", mixed(90, seed=1))
     expected = pipeline.predict(name)
     for options in ({"batch_rows": 1}, {"batch_rows": 7, "threads": 2}, {"batch_rows": 1_000, "threads": 2}):
@@ -143,7 +143,7 @@ def test_on_how_many_threads_score_batches_side_by_side(pipeline: Pipeline, esti
         pytest.importorskip(estimator)
     few = {"n_estimators": 30} if estimator in EXTRAS else {"max_iter": 30}
     train = pipeline.file("train.parquet", mixed(400))
-    pipeline.fit(train, estimator, Roles("y"), replace(FIXED, representation="model"), params=few)
+    pipeline.fit(train, estimator, Roles("y"), replace(FIXED, space="model"), params=few)
     many = pipeline.file("many.parquet", pa.concat_tables([mixed(400, seed=1)] * 10))
     one, two = (pipeline.predict(many, threads=threads, batch_rows=200) for threads in (1, 2))
     np.testing.assert_allclose(one["prediction"].to_numpy(), two["prediction"].to_numpy(), rtol=0, atol=1e-5)

@@ -14,9 +14,10 @@ from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, BaseSpec
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.choosing.plan import plans
 from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import reading
-from resmem_cli.workflow import memory_plan
 from resmem_cli.workflow.inputs import Input
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
 
@@ -41,8 +42,8 @@ def straight(n_rows: int, seed: int = 0) -> pa.Table:
     ("options", "trained"),
     [
         (MemoryOptions(), [("mlp", "periodic"), (), ("mlp", "periodic")]),
-        (MemoryOptions(representation="learned"), [("mlp", "periodic")] * 3),
-        (MemoryOptions(representation="learned", effort="quick"), [("mlp", "periodic")] * 3),
+        (MemoryOptions(space="learned"), [("mlp", "periodic")] * 3),
+        (MemoryOptions(space="learned", effort="quick"), [("mlp", "periodic")] * 3),
         (MemoryOptions(encoder="linear"), [("linear",)] * 3),
         (MemoryOptions(effort="high"), [("linear", "mlp", "periodic")] * 3),
         (MemoryOptions(effort="quick"), [()] * 3),
@@ -57,8 +58,8 @@ def test_by_default_encoders_are_trained_on_the_first_base_and_on_the_last(
     pipeline.fit_base(pipeline.file("t.parquet", table), "linear,boosting,constant", Roles("y"), params=QUICK)
     base = reading.load_base(pipeline.model)
     rows = Rows(np.column_stack([table["a"], table["b"]]), table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
-    plans = memory_plan.plans(rows, base, [Recipe(spec, base.problem) for spec in base.specs], options)
-    found = [tuple(name for name in plan.representations if name.startswith("learned:")) for plan in plans]
+    planned = plans(rows, base.bases, [Recipe(spec, base.problem) for spec in base.specs], options)
+    found = [tuple(name for name in plan.spaces if name.startswith("learned:")) for plan in planned]
     assert found == [tuple(f"learned:{kind}" for kind in kinds) for kinds in trained]
 
 
@@ -75,8 +76,8 @@ def test_waves_are_learned_where_some_numbers_have_them_but_not_very_many(
     pipeline.fit_base(pipeline.file("t.parquet", table), "linear", Roles("y"))
     base = reading.load_base(pipeline.model)
     rows = Rows(X, table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
-    (plan,) = memory_plan.plans(rows, base, [Recipe(base.specs[0], base.problem)], MemoryOptions())
-    found = tuple(name for name in plan.representations if name.startswith("learned:"))
+    (plan,) = plans(rows, base.bases, [Recipe(base.specs[0], base.problem)], MemoryOptions())
+    found = tuple(name for name in plan.spaces if name.startswith("learned:"))
     assert found == tuple(f"learned:{kind}" for kind in trained)
 
 
@@ -183,29 +184,29 @@ class TestMemories:
         swapped = replace(first, specs=first.specs[::-1], bases=first.bases[::-1])
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(reading, "load_base", lambda _: swapped)
-            done = pipeline.fit_residual(train, MemoryOptions(effort="quick", n_memories=1, threads=1))
+            done = pipeline.fit_residual(train, MemoryOptions(effort="quick", n_members=1, threads=1))
         assert done.estimators == tuple(spec.estimator for spec in swapped.specs)
         assert done.selection is not None
         assert done.selection.helps
-        assert {candidate.place.base for candidate in done.selection.candidates} == {0, 1}
+        assert {score.candidate.base for score in done.selection.scores} == {0, 1}
 
     def test_two_memories_share_the_prediction(self, pipeline: Pipeline) -> None:
         train, new = pipeline.file("train.parquet", mixed(300)), pipeline.file("new.parquet", mixed(80, seed=1))
         with shared():
             done = pipeline.fit(train, "boosting,linear", Roles("y"), TWO, params=QUICK)
-        assert [(memory.estimator, memory.weight) for memory in done.memories] == [
+        assert [(done.estimators[member.base], member.weight) for member in done.members] == [
             (done.estimators[0], 0.7),
             (done.estimators[1], 0.3),
         ]
-        assert done.memories[0].representation == "features"
+        assert done.members[0].space.name == "features"
         assert done.uses_memory
         both = pipeline.predict(new)
         mean = np.zeros(80)
-        for base, memory in zip(done.estimators, done.memories, strict=True):
+        for base, member in zip(done.estimators, done.members, strict=True):
             params = QUICK if base == "boosting" else {}
-            options = replace(FIXED, representation=memory.representation)
+            options = replace(FIXED, space=member.space.name)
             pipeline.fit(train, base, Roles("y"), options, params=params)
-            mean += memory.weight * pipeline.predict(new)["prediction"].to_numpy()
+            mean += member.weight * pipeline.predict(new)["prediction"].to_numpy()
             if base == done.estimators[0]:
                 assert pipeline.predict(new)["prediction_base"] == both["prediction_base"]
         np.testing.assert_allclose(both["prediction"], mean, rtol=1e-9)
@@ -232,7 +233,7 @@ class TestMemories:
         other = Pipeline(pipeline.folder / "other")
         other.folder.mkdir()
         # Of a category alone: the scale of a number's distances knows rows, not weights.
-        memory = replace(TWO, n_neighbors=3, representation="features")
+        memory = replace(TWO, n_neighbors=3, space="features")
         weighted = rows.append_column("w", pa.array(weights))
         with shared():
             done = pipeline.fit(
@@ -243,7 +244,7 @@ class TestMemories:
                 other.file("r.parquet", repeated), "linear,constant", Roles("y", features=("kind",)), memory
             )
         assert done.estimators == again.estimators == ("linear", "constant")
-        assert len(done.memories) == 2
+        assert len(done.members) == 2
         new = pipeline.file("new.parquet", mixed(40, seed=4))
         found, expected = pipeline.predict(new), other.predict(new)
         for name in ("prediction", "prediction_base"):
@@ -255,33 +256,33 @@ class TestMemories:
     ) -> None:
         train = pipeline.file("train.parquet", mixed(120))
         done = pipeline.fit(train, "linear,constant", Roles("y"), options)
-        assert [memory.estimator for memory in done.memories] == [done.estimators[0]]
+        assert [done.estimators[member.base] for member in done.members] == [done.estimators[0]]
         if done.selection is not None:
-            assert {candidate.place.base for candidate in done.selection.candidates} == {0}
+            assert {score.candidate.base for score in done.selection.scores} == {0}
 
     def test_a_memory_that_is_off_predicts_exactly_as_the_first_base(self, pipeline: Pipeline) -> None:
         rng = np.random.default_rng(11)
         noise = pipeline.file("noise.parquet", pa.table({name: rng.normal(size=300) for name in ("a", "b", "y")}))
         done = pipeline.fit(noise, "constant,linear", Roles("y"), MemoryOptions(threads=1))
         assert not done.uses_memory
-        assert [memory.estimator for memory in done.memories] == [done.estimators[0]]
+        assert [done.estimators[member.base] for member in done.members] == [done.estimators[0]]
         found = pipeline.predict(noise)
         assert found["prediction"] == found["prediction_base"] == pipeline.predict(noise, base_only=True)["prediction"]
 
     def test_rows_that_are_new_to_the_bases_are_asked_of_all_without_fitting_any_anew(self, pipeline: Pipeline) -> None:
         pipeline.fit_base(pipeline.file("old.parquet", mixed(100)), "linear,constant", Roles("y"))
-        options = MemoryOptions(representation="features", threads=1)
+        options = MemoryOptions(space="features", threads=1)
         done = pipeline.fit_residual(pipeline.file("new.parquet", mixed(250, seed=2)), options)
         assert done.selection is not None
         assert not done.selection.refitted
-        assert [candidate.place.base for candidate in done.selection.candidates] in ([0, 1], [1, 0])
+        assert [score.candidate.base for score in done.selection.scores] in ([0, 1], [1, 0])
 
 
 class TestObjective:
     @pytest.mark.parametrize("objective", ["rmse", "mae"])
     def test_it_is_what_the_folds_make_best_and_the_verdict_is_about(self, pipeline: Pipeline, objective: str) -> None:
         train, new = pipeline.file("train.parquet", steps(300)), pipeline.file("new.parquet", steps(80, seed=1))
-        options = MemoryOptions(objective=objective, representation="features", threads=1)
+        options = MemoryOptions(objective=objective, space="features", threads=1)
         done = pipeline.fit(train, "linear", Roles("y"), options)
         assert done.objective == objective
         assert done.selection is not None
@@ -307,7 +308,7 @@ class TestResiduals:
         left = {}
         for kind in ("in-sample", "cross-fitted"):
             done = pipeline.fit_residual(train, replace(FIXED, residuals=kind))  # type: ignore[arg-type]
-            assert [memory.residuals for memory in done.memories] == [kind]
+            assert [member.residuals for member in done.members] == [kind]
             assert json.loads((pipeline.model / "memory.json").read_text())["memories"][0]["residuals"] == kind
             (member,) = reading.load(pipeline.model).resmem.members
             left[kind] = float(np.abs(member.memory.residuals).mean())

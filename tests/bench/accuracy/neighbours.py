@@ -40,11 +40,11 @@ class Standardised(TransformerMixin, BaseEstimator):
         self.n_categories = n_categories
 
     def fit(self, X: Floats, y: Floats | None = None) -> Self:
-        self.space_ = Scaler.fit(X, self.n_categories, "standard")
+        self.scaler_ = Scaler.fit(X, self.n_categories, "standard")
         return self
 
     def transform(self, X: Floats) -> Floats:
-        return self.space_.transform(X)
+        return self.scaler_.transform(X)
 
 
 def alone(rows: Encoded, seed: int, threads: int) -> Predict:

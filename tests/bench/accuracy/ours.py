@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import resmem_cli
+from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
-from resmem_cli.workflow.memory_plan import MemoryOptions
 from resmem_cli.workflow.predict import PredictOptions, predict
 from tests.bench.accuracy.data import DataSet, Split
 from tests.bench.accuracy.runs import Options, Run
@@ -69,18 +69,31 @@ def run(asked: Run, data: DataSet, parts: Split, options: Options, threads: int)
         "estimators": list(base.estimators),
         "held_out": {"objective": base.objective, "values": list(base.held_out), "n_rows": base.n_held_out},
         "folds": fields_of(fitted.selection),
-        "memory": fields_of(fitted, but="selection"),
-        "members": [fields_of(memory) for memory in fitted.memories],
+        "memory": fields_of(fitted, but=("selection", "members")),
+        "members": [
+            {
+                "estimator": fitted.estimators[member.base],
+                "representation": member.space.name,
+                "residuals": member.residuals,
+                "settings": repr(member.settings),
+                "weight": member.weight,
+                "n_cells": member.memory.n_cells,
+                "recall": member.memory.recall,
+            }
+            for member in fitted.members
+        ],
         "seconds": seconds,
         "code": CODE,
     }
 
 
-def fields_of(value: Any, but: str = "") -> dict[str, Any]:
+def fields_of(value: Any, but: Collection[str] = ()) -> dict[str, Any]:
     """Return every field of a dataclass, what JSON cannot hold as text: fields that are new are kept as well."""
     if value is None:
         return {}
-    return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.name != but}
+    return {
+        field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.name not in but
+    }
 
 
 def _plain(value: Any) -> Any:
