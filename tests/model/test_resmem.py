@@ -16,6 +16,7 @@ from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import ExactIndex, HnswIndex
@@ -428,3 +429,66 @@ def test_a_row_of_weight_2_counts_in_several_memories_as_the_row_twice(n_classes
     found, expected = (model.predict(X) for model in models)
     np.testing.assert_allclose(found.base, expected.base, rtol=1e-9)
     np.testing.assert_allclose(found.resmem, expected.resmem, rtol=1e-4, atol=1e-6)
+
+
+# Rows that come and go
+
+
+def assert_equal_memories(found: Member, expected: Member) -> None:
+    memory, other = found.memory, expected.memory
+    np.testing.assert_array_equal(memory.counts, other.counts)
+    np.testing.assert_allclose(memory.residuals, other.residuals, rtol=1e-12, atol=1e-12)
+    every = np.arange(memory.n_cells)
+    np.testing.assert_array_equal(memory.index.points_at(every), other.index.points_at(every))
+    ours, theirs = contents_of(found), contents_of(expected)
+    np.testing.assert_array_equal(ours.cells, theirs.cells)
+    np.testing.assert_array_equal(ours.residuals, theirs.residuals)
+    assert (ours.points is None) == (theirs.points is None) == (memory.most_cells is None)
+    assert (found.settings, found.weight, memory.most_cells) == (expected.settings, expected.weight, other.most_cells)
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("most_cells", [None, 30], ids=["whole", "condensed"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("space", ["features", "learned:mlp"])
+def test_a_model_that_remembers_and_forgets_is_that_of_the_rows_left(n_classes, most_cells, weighted, space):
+    """In the spaces and under the bases that it has: row 3 is replaced, rows 10 to 19 are forgotten again."""
+    X, y, problem = make_rows(140, n_classes)
+    X[130:] = X[20:30]  # equal rows
+    weight = np.random.default_rng(0).uniform(0.5, 3, 140) if weighted else None
+    rows = rows_of(X, y, weight=weight)
+    first = np.arange(100)
+    training = training_of(rows.take(first), problem)
+    setting = Settings(5, 0.4, temperature=1.0 if n_classes == 0 else 1.7)
+    member = member_of(training, Candidate(0, space), setting, most_cells=most_cells)
+    scores = Calibration(np.arange(100.0), 100, rows=np.arange(100))
+    model = ResMem((training.base,), (member,), scores)
+
+    def built(left: Integers) -> Member:
+        alone = replace(training, rows=rows.take(left))
+        options = MemoryOptions(setting.n_neighbors, most_cells=most_cells)
+        return build_member(alone, Choice(Candidate(0, space), setting), member.space, options)
+
+    def weights(left: Integers) -> Floats | None:
+        return None if weight is None else weight[left]
+
+    replaced_by = np.where(first == 3, 7, -1)
+    left = np.delete(np.arange(140), 3)
+    more = model.remember(rows.take(np.arange(100, 140)), replaced_by, weights(left), seed=problem.seed)
+    assert_equal_memories(more.members[0], built(left))
+    assert more.calibration is not None
+    assert more.calibration.rows.tolist() == [*range(3), 99 + 7, *range(3, 99)]
+
+    gone = np.isin(left, np.arange(10, 20))
+    less = more.forget(gone, weights(left[~gone]), seed=problem.seed)
+    assert_equal_memories(less.members[0], built(left[~gone]))
+    assert less.calibration is not None
+    assert len(less.calibration.scores) == less.calibration.n_rows == 90
+    assert less.bases is model.bases
+
+
+def test_a_memory_without_its_rows_cannot_be_changed():
+    model, _ = several(REGRESSION)
+    loaded = replace(model.members[0], memory=replace(model.members[0].memory, contents=None))
+    with pytest.raises(ValueError, match="loaded without the rows"):
+        replace(model, members=(loaded,)).forget(np.arange(150) < 3, None, seed=0)
