@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.conformal import Calibration, interval, of_classes, of_numbers, sets, spread
+from resmem_cli.model.conformal import Calibration, interval, of_classes, of_numbers, sets, spread, sufficient
 
 LEVELS = pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
 
@@ -76,6 +77,16 @@ def test_more_is_asked_than_the_rows_can_promise() -> None:
     assert calibration.quantile(0.8) < math.inf
     assert calibration.quantile(0.9) == math.inf
     assert sets(np.array([[0.9, 0.1]]), of_classes(np.array([[0.5, 0.5]] * 5), np.zeros(5)), 0.99).all()
+
+
+def test_without_enough_held_out_rows_it_is_said_what_can_be_promised() -> None:
+    calibration = of_numbers(np.ones(9), np.ones(9))
+    assert sufficient(calibration, 0.9) is calibration
+    with pytest.raises(UsageError) as refused:
+        sufficient(calibration, 0.95)
+    assert str(refused.value) == "9 held-out rows are too few for intervals of 95 %; ask for at most --interval 0.9"
+    with pytest.raises(UsageError, match=r"^this memory has no held-out rows to make prediction intervals from; run"):
+        sufficient(None, 0.5)
 
 
 def test_a_quantile_is_of_all_scores_though_only_some_are_kept() -> None:

@@ -47,8 +47,8 @@ def restore(name: str, arrays: Arrays) -> Space:
 
 
 def _split(name: str) -> tuple[type[Space], str]:
-    kind, _, variant = name.partition(":")
-    if kind not in KINDS or not KINDS[kind].has_variant(variant):
+    kind, colon, variant = name.partition(":")
+    if kind not in KINDS or (colon and not variant) or not KINDS[kind].has_variant(variant):
         raise ValueError(f"there is no representation '{name}'")
     return KINDS[kind], variant
 

@@ -41,7 +41,9 @@ def test_every_base_allows_all_that_need_no_training_and_that_it_has_a_say_in(na
     assert spaces.untrained_names(quick_base(name, X, y, problem), X, problem) == expected
 
 
-@pytest.mark.parametrize("name", ["feature", "learned", "learned:", "learned:deep", ""])
+@pytest.mark.parametrize(
+    "name", ["feature", "features:", "model:deep", "column", "learned", "learned:", "learned:deep", ""]
+)
 def test_a_name_that_there_is_not_is_refused(name):
     X, y, problem = make_rows(60, BINARY)
     base = quick_base("linear", X, y, problem)
