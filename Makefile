@@ -18,6 +18,8 @@ DEMO := demo.resmem
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 RESMEM_DATA ?= ../shared/data
 export RESMEM_DATA
+# Every command that a test starts, and every worker, would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check bench bench-accuracy bench-vision readme clean
 
