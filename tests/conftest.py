@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 from tests.counts import times
@@ -16,3 +17,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # Without a deadline: an example that took long on a busy machine is no failure.
 settings.register_profile("here", deadline=None, max_examples=times(50, 100))
 settings.load_profile("here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; the rest stays in its order."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests import readme
+
+pytestmark = pytest.mark.first
 
 
 def test_every_command_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ N_MUTANTS = times(110, 220, "RESMEM_MUTANTS")
 _SLOW = ("catboost", "onnx")
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("names", "share"),
     [([name for name in subjects.EVERY if name not in _SLOW], 1.0), (list(_SLOW), 0.02)],
