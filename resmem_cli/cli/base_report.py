@@ -23,7 +23,7 @@ ESTIMATORS = {
     "mlp": "a neural network with early stopping",
     "constant": "the mean or the class frequencies",
 }
-_IMPORTED = {
+IMPORTED = {
     "onnx": "a neural network or pipeline exported to ONNX (--import)",
     "sklearn": "a scikit-learn estimator or pipeline (--import)",
 }
@@ -34,7 +34,7 @@ def list_estimators() -> None:
     from resmem_cli.model import bases
 
     rows = []
-    for name, what in (ESTIMATORS | _IMPORTED).items():
+    for name, what in (ESTIMATORS | IMPORTED).items():
         package = None if name == "auto" else bases.KINDS[name].package
         rows.append((name, what, "yes" if package is None else bases.installed(package)))
     console.table(("estimator", "what it is", "installed"), rows, n_left=3, text=1)

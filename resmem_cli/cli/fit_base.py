@@ -203,14 +203,14 @@ def _origin(
     return FromColumns(cast(Any, chosen[0]), tuple(columns), embedding)
 
 
-_OUTPUTS = ("prediction", "probabilities", "logits", "embedding")
+OUTPUTS = ("prediction", "probabilities", "logits", "embedding")
 
 
 def _outputs(text: str | None) -> dict[str, str]:
     pairs = [part.partition("=") for part in options.names([text])] if text else []
     for role, _, name in pairs:
-        if role not in _OUTPUTS or not name:
+        if role not in OUTPUTS or not name:
             raise typer.BadParameter(
-                f"'{role}' is not of the form ROLE=NAME with a role of {', '.join(_OUTPUTS)}", param_hint="'--output'"
+                f"'{role}' is not of the form ROLE=NAME with a role of {', '.join(OUTPUTS)}", param_hint="'--output'"
             )
     return {role: name for role, _, name in pairs}

@@ -10,11 +10,11 @@ import typer
 
 from resmem_cli.cli import console, memory_report, options
 
-_REPRESENTATIONS = ("auto", "features", "sensitivity", "model", "learned")
+REPRESENTATIONS = ("auto", "features", "sensitivity", "model", "learned")
 
 
 def _representations(incomplete: str) -> list[str]:
-    return [name for name in (*_REPRESENTATIONS, "column:") if name.startswith(incomplete)]
+    return [name for name in (*REPRESENTATIONS, "column:") if name.startswith(incomplete)]
 
 
 class EncoderName(enum.StrEnum):
@@ -84,7 +84,7 @@ def fit_residual(
     representation: Annotated[
         str,
         typer.Option(
-            metavar="|".join(_REPRESENTATIONS) + "|column:NAME",
+            metavar="|".join(REPRESENTATIONS) + "|column:NAME",
             autocompletion=_representations,
             help="Space in which neighbours are searched; column:NAME is a list column, such as an embedding.",
         ),

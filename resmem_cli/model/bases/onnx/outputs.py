@@ -21,9 +21,9 @@ from resmem_cli.model.bases.onnx.inputs import Feed, batches, run
 from resmem_cli.model.bases.onnx.session import Session
 from resmem_cli.model.bases.table import Table, spelled
 
-_EMBEDDING = "embedding"
+EMBEDDING = "embedding"
 # By which names the user may say which output is the prediction, and of which form it is.
-_SAYS: dict[str, Form | None] = {"prediction": None, "probabilities": "probabilities", "logits": "logits"}
+ROLES: dict[str, Form | None] = {"prediction": None, "probabilities": "probabilities", "logits": "logits"}
 _PROBE_ROWS = 96
 _SUM_TOLERANCE = 1e-3
 
@@ -106,19 +106,19 @@ def chosen(found: Mapping[str, _Found], table: Table, outputs: Mapping[str, str]
     unknown = [name for name in outputs.values() if name not in found]
     if unknown:
         raise UsageError(f"the ONNX model has no output '{unknown[0]}'", f"its outputs are: {', '.join(found)}")
-    said = [role for role in outputs if role != _EMBEDDING]
-    strange = [role for role in said if role not in _SAYS]
+    said = [role for role in outputs if role != EMBEDDING]
+    strange = [role for role in said if role not in ROLES]
     if strange or len(said) > 1:
         what = f"'{strange[0]}' is not a role of an output" if strange else f"{' and '.join(said)} exclude each other"
-        raise UsageError(what, f"use one of {', '.join(_SAYS)}, and {_EMBEDDING}")
-    embedding = outputs.get(_EMBEDDING)
+        raise UsageError(what, f"use one of {', '.join(ROLES)}, and {EMBEDDING}")
+    embedding = outputs.get(EMBEDDING)
     if embedding is not None and not found[embedding].has_numbers:
         raise UsageError(
             f"the output '{embedding}' is not numeric for every row", "choose another output as the embedding"
         )
     rest = {name: each for name, each in found.items() if name != embedding}
     n_embedded = 0 if embedding is None else found[embedding].values.shape[1]
-    form = _SAYS[said[0]] if said else None
+    form = ROLES[said[0]] if said else None
     if not table.classes:
         if form is not None:
             raise UsageError(f"{form} are for classification, and the target is a number", "use prediction=NAME")
