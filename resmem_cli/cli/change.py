@@ -40,7 +40,7 @@ def remember(
     with console.progress(quiet) as report:
         done = run(source, model, threads=threads, wait=wait, report=report)
 
-    console.say(*source.told, quiet=quiet)
+    console.say(*source.note_lines, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_repeated:
         console.say(
@@ -114,7 +114,7 @@ def forget(
             report=report,
         )
 
-    console.say(*(() if rows is None else rows.told), quiet=quiet)
+    console.say(*(() if rows is None else rows.note_lines), quiet=quiet)
     if done.not_found:
         shown = ", ".join(f"'{name}'" for name in done.not_found[:5])
         more = f" and {len(done.not_found) - 5:,} more" if len(done.not_found) > 5 else ""
@@ -143,10 +143,10 @@ def _ids(text: str) -> list[str]:
         lines = _lines(Path(text).read_bytes(), f"'{text}'")
     else:
         lines = [name for line in text.splitlines() for name in options.names([line])]
-    found = [line for line in lines if line.strip()]
-    if not found:
+    ids = [line for line in lines if line.strip()]
+    if not ids:
         raise typer.BadParameter(f"'{text}' names no id", param_hint="'--ids'")
-    return found
+    return ids
 
 
 def _lines(data: bytes, name: str) -> list[str]:
@@ -158,12 +158,12 @@ def _lines(data: bytes, name: str) -> list[str]:
 
 
 def _recall(done: Changed) -> str:
-    known = [each for each in done.recall if each is not None]
-    return f", recall {min(known):.3f}" if known else ""
+    recalls = [recall for recall in done.recall if recall is not None]
+    return f", recall {min(recalls):.3f}" if recalls else ""
 
 
 def _print_json(done: Changed, *, as_json: bool) -> None:
     if as_json:
         counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated")
-        said = asdict(done)
-        print(json.dumps({name.removeprefix("n_") if name in counts else name: said[name] for name in said}))
+        values = asdict(done)
+        print(json.dumps({name.removeprefix("n_") if name in counts else name: values[name] for name in values}))

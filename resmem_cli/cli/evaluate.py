@@ -33,7 +33,7 @@ def evaluate(
     with console.progress(quiet) as report:
         done = run(source, model, seed=seed, interval=options.level(interval), threads=threads, report=report)
 
-    console.say(*source.told, quiet=quiet)
+    console.say(*source.note_lines, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_seen:
         console.say(

@@ -59,9 +59,9 @@ def explain(
         else:
             _write(explained, output, output_format)
             done = []
-    console.say(*source.told, quiet=quiet)
-    for each in done:
-        _print(each)
+    console.say(*source.note_lines, quiet=quiet)
+    for row in done:
+        _print(row)
 
 
 def _numbers(text: str) -> list[int]:
@@ -81,33 +81,33 @@ def _write(explained: Any, output: str, output_format: Format | None) -> None:
         output_format = Format.JSONL
     nested = tables.output_format(output, output_format)[0] is Format.JSONL
     with tables.writer(output, output_format, may_change=True) as table:
-        for each in explained:
-            table.write(tables.from_records([asdict(each)] if nested else _flat(each)))
+        for row in explained:
+            table.write(tables.from_records([asdict(row)] if nested else _flat(row)))
 
 
-def _flat(each: Explained) -> list[dict[str, Any]]:
+def _flat(row: Explained) -> list[dict[str, Any]]:
     """Return a record per neighbour, and a last one of how many others there are, which names no rows."""
-    own = {name: value for name, value in asdict(each).items() if name not in ("neighbors", "n_others", "others")}
-    listed = [asdict(neighbor) | {"rows": json.dumps(neighbor.rows, ensure_ascii=False)} for neighbor in each.neighbors]
-    others = {"count": each.n_others, "contribution": each.others}
+    of_row = {name: value for name, value in asdict(row).items() if name not in ("neighbors", "n_others", "others")}
+    listed = [asdict(neighbor) | {"rows": json.dumps(neighbor.rows, ensure_ascii=False)} for neighbor in row.neighbors]
+    others = {"count": row.n_others, "contribution": row.others}
     names = ("memory", "rows", "count", "distance", "weight", "residual", "contribution")
     return [
-        own | {f"neighbor_{name}": found.get(name) for name in names}
-        for found in [*listed, *([others] if each.n_others else [])]
+        of_row | {f"neighbor_{name}": neighbor.get(name) for name in names}
+        for neighbor in [*listed, *([others] if row.n_others else [])]
     ]
 
 
-def _print(each: Explained) -> None:
-    name = f"row {each.row:,}" + (f" ({each.id})" if each.id else "")
-    what = "prediction" if each.label is None else f"probability of {each.label}"
+def _print(row: Explained) -> None:
+    name = f"row {row.row:,}" + (f" ({row.id})" if row.id else "")
+    what = "prediction" if row.label is None else f"probability of {row.label}"
     console.tell(
-        f"{name}: {what} {console.number(each.prediction)} = base {console.number(each.base)} "
-        f"{each.correction:+.5g} from {len(each.neighbors) + each.n_others} neighbours"
-        + (f" {each.adjustment:+.5g} from other bases, temperature and clipping" if abs(each.adjustment) > 1e-9 else "")
+        f"{name}: {what} {console.number(row.prediction)} = base {console.number(row.base)} "
+        f"{row.correction:+.5g} from {len(row.neighbors) + row.n_others} neighbours"
+        + (f" {row.adjustment:+.5g} from other bases, temperature and clipping" if abs(row.adjustment) > 1e-9 else "")
     )
-    far = ": unlike all remembered rows" if each.percentile > _FAR else ""
-    console.tell(f"nearest remembered row at distance percentile {each.percentile:.0f}{far}", "")
-    several = len({neighbor.memory for neighbor in each.neighbors}) > 1
+    far = ": unlike all remembered rows" if row.percentile > _FAR else ""
+    console.tell(f"nearest remembered row at distance percentile {row.percentile:.0f}{far}", "")
+    several = len({neighbor.memory for neighbor in row.neighbors}) > 1
     rows = [
         (
             ", ".join(neighbor.rows[:3]) + (", ..." if len(neighbor.rows) > 3 else ""),
@@ -118,10 +118,10 @@ def _print(each: Explained) -> None:
             console.number(neighbor.residual),
             f"{neighbor.contribution:+.5g}",
         )
-        for neighbor in each.neighbors
+        for neighbor in row.neighbors
     ]
-    if each.n_others:
-        rows.append((f"{each.n_others} others", *(("",) if several else ()), "", "", "", "", f"{each.others:+.5g}"))
+    if row.n_others:
+        rows.append((f"{row.n_others} others", *(("",) if several else ()), "", "", "", "", f"{row.others:+.5g}"))
     memory = ("memory",) if several else ()
     console.table(("remembered row", *memory, "count", "distance", "weight", "residual", "contribution"), rows)
     print()

@@ -168,7 +168,7 @@ def fit_base(
             from resmem_cli.workflow.adopt_base import adopt_base
 
             fitted = adopt_base(source, roles, model, origin, threads=threads, report=report, wait=wait)
-    console.say(*source.told, quiet=quiet)
+    console.say(*source.note_lines, quiet=quiet)
     base_report.describe(fitted, model, is_adopted=origin is not None, quiet=quiet)
     if as_json:
         print(json.dumps(base_report.as_json(fitted), ensure_ascii=False))

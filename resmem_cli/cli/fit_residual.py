@@ -202,7 +202,7 @@ def fit_residual(
         new = None if valid is None else options.input_of([valid], input_format, delimiter)
         fitted = run(source, model, chosen, report, valid=new, wait=wait)
 
-    console.say(*source.told, *(() if new is None else new.told), quiet=quiet)
+    console.say(*source.note_lines, *(() if new is None else new.note_lines), quiet=quiet)
     if verbose and not quiet:
         memory_report.print_candidates(fitted)
     if not quiet:

@@ -12,11 +12,11 @@ def inspect(model: options.Model, as_json: options.AsJson = False, traceback: op
     """Describe a model: task, columns, bases, memories, settings, cross-validation results, size and versions."""
     from resmem_cli.workflow.inspect import inspect as run
 
-    found = run(model)
+    described = run(model)
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(described))
     else:
-        console.tell(*_lines(found))
+        console.tell(*_lines(described))
 
 
 def verify(
@@ -29,58 +29,58 @@ def verify(
     from resmem_cli.workflow.inspect import verify as run
 
     with console.progress(quiet) as report:
-        found = run(model, report)
+        checked = run(model, report)
     if as_json:
-        print(json.dumps({"sound": True, **vars(found), "leftovers": list(found.leftovers)}))
+        print(json.dumps({"sound": True, **vars(checked), "leftovers": list(checked.leftovers)}))
         return
-    what = "base and memory are sound" if found.has_memory else "the base is sound, and there is no memory"
-    console.say(f"{what}: {found.n_files} files, {_mebibytes(found.n_bytes)}", quiet=quiet)
-    if found.leftovers:
+    what = "base and memory are sound" if checked.has_memory else "the base is sound, and there is no memory"
+    console.say(f"{what}: {checked.n_files} files, {_mebibytes(checked.n_bytes)}", quiet=quiet)
+    if checked.leftovers:
         console.say(
-            f"note: {console.count(len(found.leftovers), 'folder')} in parts/ not named by a manifest: another resmem "
-            "is writing, or one was killed; the next one that writes removes them",
+            f"note: {console.count(len(checked.leftovers), 'folder')} in parts/ not named by a manifest: another "
+            "resmem is writing, or one was killed; the next one that writes removes them",
             quiet=quiet,
         )
 
 
-def _lines(said: dict[str, Any]) -> list[str]:
-    kinds = ", ".join(f"{count} {console.adjective(kind)}" for kind, count in said["features"]["kinds"].items())
-    classes = f" of {len(said['classes'])} classes" if said["classes"] else ""
-    roles = "".join(f", {role} '{said[role]}'" for role in ("id", "weight") if said[role])
+def _lines(model: dict[str, Any]) -> list[str]:
+    kinds = ", ".join(f"{count} {console.adjective(kind)}" for kind, count in model["features"]["kinds"].items())
+    classes = f" of {len(model['classes'])} classes" if model["classes"] else ""
+    roles = "".join(f", {role} '{model[role]}'" for role in ("id", "weight") if model[role])
     lines = [
-        f"{said['task']} of '{said['target']}'{classes} from {said['features']['count']} features ({kinds}){roles}",
-        "bases: " + ", ".join(_base(each) for each in said["bases"]) + f"; fitted on {said['base_rows']:,} rows",
+        f"{model['task']} of '{model['target']}'{classes} from {model['features']['count']} features ({kinds}){roles}",
+        "bases: " + ", ".join(_base(base) for base in model["bases"]) + f"; fitted on {model['base_rows']:,} rows",
     ]
-    if said["memory"] is None:
+    if model["memory"] is None:
         lines.append("memory: none yet (run resmem fit-residual)")
     else:
-        lines += _memory_lines(said["memory"])
-    libraries = ", ".join(f"{name} {version}" for name, version in said["libraries"].items())
-    lines.append(f"{_mebibytes(said['bytes'])}; format {said['format']}, by resmem {said['resmem']} ({libraries})")
+        lines += _memory_lines(model["memory"])
+    libraries = ", ".join(f"{name} {version}" for name, version in model["libraries"].items())
+    lines.append(f"{_mebibytes(model['bytes'])}; format {model['format']}, by resmem {model['resmem']} ({libraries})")
     return lines
 
 
-def _base(said: dict[str, Any]) -> str:
-    own = ", ".join(f"{name}={value}" for name, value in said["params"].items())
-    return str(said["estimator"]) + (f" ({own})" if own else "") + ("" if said["can_refit"] else ", imported")
+def _base(base: dict[str, Any]) -> str:
+    params = ", ".join(f"{name}={value}" for name, value in base["params"].items())
+    return str(base["estimator"]) + (f" ({params})" if params else "") + ("" if base["can_refit"] else ", imported")
 
 
-def _memory_lines(said: dict[str, Any]) -> list[str]:
-    if said["is_stale"]:
+def _memory_lines(memory: dict[str, Any]) -> list[str]:
+    if memory["is_stale"]:
         return ["memory: stale, because the bases were fitted again since (run resmem fit-residual)"]
-    lines = [f"memory: {said['rows']:,} rows"]
-    for each in said["memories"]:
-        search = each["search"]
-        how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {each['recall']:.3f}"
-        most = f" (at most {each['max_cells']:,})" if each["max_cells"] else ""
+    lines = [f"memory: {memory['rows']:,} rows"]
+    for member in memory["memories"]:
+        search = member["search"]
+        how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {member['recall']:.3f}"
+        most = f" (at most {member['max_cells']:,})" if member["max_cells"] else ""
         lines.append(
-            f"  weight {100 * each['weight']:.3g} %: base {each['base']}, representation {each['representation']} "
-            f"({each['columns']} columns), {each['residuals']} residuals, {each['cells']:,} cells{most}, "
-            f"k {each['neighbors']}, "
-            f"bandwidth {each['bandwidth']} ({each['bandwidth_kind']}), shrinkage {each['shrinkage']:g}, "
-            f"temperature {each['temperature']:g}, search {how}"
+            f"  weight {100 * member['weight']:.3g} %: base {member['base']}, representation "
+            f"{member['representation']} ({member['columns']} columns), {member['residuals']} residuals, {member['cells']:,} cells{most}, "
+            f"k {member['neighbors']}, "
+            f"bandwidth {member['bandwidth']} ({member['bandwidth_kind']}), shrinkage {member['shrinkage']:g}, "
+            f"temperature {member['temperature']:g}, search {how}"
         )
-    measured = said["measured"]
+    measured = memory["measured"]
     if measured is not None:
         verdict = "helps" if measured["helps"] else "does not help"
         lines.append(

@@ -44,10 +44,11 @@ def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
 
 def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
     if fitted.base_metrics is not None and fitted.looks_trained_on:
-        own, other = fitted.base_metrics
+        on_remembered, on_valid = fitted.base_metrics
         console.say(
-            f"note: the base's {fitted.objective} is {own:.4g} on the rows to remember and {other:.4g} on the rows of "
-            "--valid: it was probably trained on the former, so their residuals are too small; remember other rows",
+            f"note: the base's {fitted.objective} is {on_remembered:.4g} on the rows to remember and {on_valid:.4g} on "
+            "the rows of --valid: it was probably trained on the former, so their residuals are too small; remember "
+            "other rows",
             quiet=False,
         )
     elif not fitted.can_refit and fitted.base_metrics is None and fitted.selection is not None:

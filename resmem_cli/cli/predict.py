@@ -89,7 +89,7 @@ def predict(
         else:
             done = predict_each(source, model, output_dir, chosen, report, resume=resume)
 
-    console.say(*source.told, quiet=quiet)
+    console.say(*source.note_lines, quiet=quiet)
     for what, counts in (("missing values", done.surprises.missing), ("unknown categories", done.surprises.unknown)):
         if counts:
             listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))

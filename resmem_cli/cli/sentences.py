@@ -13,15 +13,15 @@ _VALUES = re.compile(r"(?<!\w)'.*?'(?!\w)|\S+")
 
 def sentence(text: object) -> str:
     """Return a text as one line that can be shown: controls visible, long values and very long texts shortened."""
-    whole = _cut(str(text), _MOST, _MOST * 2 // 3, _MOST // 6)
-    return _VALUES.sub(lambda found: _cut(found[0], _MOST_OF_A_VALUE, _HEAD, _TAIL), printable(whole))
+    shortened = _cut(str(text), _MOST, _MOST * 2 // 3, _MOST // 6)
+    return _VALUES.sub(lambda match: _cut(match[0], _MOST_OF_A_VALUE, _HEAD, _TAIL), printable(shortened))
 
 
 def printable(text: str) -> str:
     r"""Return a text whose controls, also those of writing direction, and invisible characters are escapes as \x1b."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() or each == "\u3000" else _escaped(each) for each in text)
+    return "".join(c if c.isprintable() or c == "\u3000" else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:

@@ -49,8 +49,8 @@ class _Table:
         """Return the columns that say the same in every row of several; one at least is not among them."""
         if len(self.rows) < 2:
             return []
-        found = [i for i, column in enumerate(zip(*self.rows, strict=True)) if len(set(column)) == 1]
-        return found if len(found) < len(self.header) else found[1:]
+        same = [i for i, column in enumerate(zip(*self.rows, strict=True)) if len(set(column)) == 1]
+        return same if len(same) < len(self.header) else same[1:]
 
 
 def table(
@@ -69,45 +69,45 @@ def table(
     from rich.console import Console
 
     cells = tuple(tuple(sentence(cell) for cell in row) for row in rows)
-    whole = _Table(tuple(map(sentence, header)), cells, n_left, text)
+    content = _Table(tuple(map(sentence, header)), cells, n_left, text)
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not (sys.stderr if stderr else sys.stdout).isatty():
-        console.width = max(_PIPE, whole.width(_WIDE_GAP))
-    if not _drawn(whole, console):
-        same = whole.alike()
-        fewer = whole.without(same)
+        console.width = max(_PIPE, content.width(_WIDE_GAP))
+    if not _drawn(content, console):
+        same = content.alike()
+        fewer = content.without(same)
         if not (same and _drawn(fewer, console)):
             _list(fewer, console)
         if same:
-            told = ", ".join(f"{whole.header[i]} {whole.rows[0][i]}" for i in same)
-            console.print(f"the same in every row: {told}", soft_wrap=True)
+            listed = ", ".join(f"{content.header[i]} {content.rows[0][i]}" for i in same)
+            console.print(f"the same in every row: {listed}", soft_wrap=True)
 
 
-def _drawn(whole: _Table, console: Console) -> bool:
+def _drawn(content: _Table, console: Console) -> bool:
     """Print a table if there is room for it, with as wide gaps as there is; otherwise print nothing."""
-    widths = whole.widths()
-    if whole.text is not None:
-        widths[whole.text] = min(widths[whole.text], _LEAST_TEXT)
-    fitting = [gap for gap in (_WIDE_GAP, _GAP) if whole.width(gap, widths) <= console.width]
+    widths = content.widths()
+    if content.text is not None:
+        widths[content.text] = min(widths[content.text], _LEAST_TEXT)
+    fitting = [gap for gap in (_WIDE_GAP, _GAP) if content.width(gap, widths) <= console.width]
     if not fitting:
         return False
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, (fitting[0] - 1) // 2))
-    for i, name in enumerate(whole.header):
-        drawn.add_column(name, justify="left" if i < whole.n_left else "right", no_wrap=i != whole.text)
-    for row in whole.rows:
+    for i, name in enumerate(content.header):
+        drawn.add_column(name, justify="left" if i < content.n_left else "right", no_wrap=i != content.text)
+    for row in content.rows:
         drawn.add_row(*row)
     console.print(drawn)
     return True
 
 
-def _list(whole: _Table, console: Console) -> None:
+def _list(content: _Table, console: Console) -> None:
     """Print each row as its first cell, and below it a line for each of the others."""
-    first, *others = whole.header
+    first, *others = content.header
     indent = len(_INDENT) + max(map(len, others), default=0) + len(_INDENT)
-    for row in whole.rows:
+    for row in content.rows:
         console.print(f"{row[0] or first}", soft_wrap=True, style="bold")
         for name, cell in zip(others, row[1:], strict=True):
             if not cell:

@@ -25,7 +25,7 @@ from resmem_cli.model.splitting import Rows
 from resmem_cli.store import estimators, locking, ownership, trial, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.fit_base import FittedBase
 from resmem_cli.workflow.inputs import Input, Report, silent
 
@@ -97,9 +97,9 @@ def adopt_base(
         UsageError: the roles, the columns or the file do not fit together, or the directory is not a model's.
     """
     ownership.refuse_foreign(model)
-    with locking.alone(model, wait=wait, create=True), threading.limited(threads):
+    with locking.alone(model, wait=wait, create=True), thread_limit.limited(threads):
         report("reading")
-        stored, rows, adopted = adopt(source.wholes(), roles, origin, report=report)
+        stored, rows, adopted = adopt(source.read_all(), roles, origin, report=report)
         report("writing")
         writing.save_base(model, stored, rows)
     return adopted

@@ -17,8 +17,7 @@ from resmem_cli.model.splitting import Rows
 from resmem_cli.store import erasing, locking, reading, using, writing
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
-from resmem_cli.workflow import labelled
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import labelled, thread_limit
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
 
@@ -57,7 +56,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         ModelError: there is no memory, or one of an older resmem that does not know its rows' residuals.
         OutputError: the directory cannot be written, or another writer is at work.
     """
-    with locking.alone(model, wait=wait), threading.limited(threads) as count:
+    with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
         stored, known = reading.load_for_change(model)
         report("reading")
@@ -127,7 +126,7 @@ def forget(
         OutputError: the directory cannot be written, or another writer is at work.
         UsageError: there are ids where rows have none, or nothing else is remembered.
     """
-    with locking.alone(model, wait=wait), threading.limited(threads) as count:
+    with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
         stored, known = reading.load_for_change(model)
         writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now

@@ -15,8 +15,7 @@ from resmem_cli.data.schema import Task
 from resmem_cli.model import conformal, metrics
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading, using
-from resmem_cli.workflow import measured
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import measured, thread_limit
 from resmem_cli.workflow.inputs import Foreign, Input, Report, labels, silent, unlabelled
 
 # With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
@@ -126,7 +125,7 @@ def evaluate(
         DataError: the input cannot be read, does not fit the model's schema, or holds no class that training had.
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
-    with threading.limited(threads) as count:
+    with thread_limit.limited(threads) as count:
         report("loading the model")
         stored = reading.load(model)
         base, resmem, objective = stored.base, stored.resmem, stored.objective

@@ -18,7 +18,7 @@ from resmem_cli.model.explanation import Explanation
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import RowNames
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 
 ROWS_AT_ONCE = 1_024
@@ -97,7 +97,7 @@ def explain(
         DataError: the input cannot be read, does not fit the model's schema, or has not as many rows.
         ModelError: the model is missing, stale or damaged, or has no memory yet.
     """
-    with threading.limited(threads) as count:
+    with thread_limit.limited(threads) as count:
         report("loading the model")
         stored, names = reading.load_with_rows(model)
         schema = stored.base.schema

@@ -22,7 +22,7 @@ from resmem_cli.model.splitting import Recipe, Rows, splits
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows, category_codes
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 
 AUTO, POISSON = "auto", "poisson"
@@ -88,9 +88,9 @@ def fit_base(
     """
     ownership.refuse_foreign(model)
     _names(options.estimator)  # a wrong one is told before anything is read
-    with locking.alone(model, wait=wait, create=True), threading.limited(options.threads):
+    with locking.alone(model, wait=wait, create=True), thread_limit.limited(options.threads):
         report("reading")
-        parts = source.wholes()
+        parts = source.read_all()
         stored, rows, fitted = fit(parts, roles, options, report)
         report("writing")
         writing.save_base(model, stored, rows)

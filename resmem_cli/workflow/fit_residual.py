@@ -17,8 +17,7 @@ from resmem_cli.model.splitting import Rows
 from resmem_cli.store import description, locking, reading, using, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
-from resmem_cli.workflow import labelled, measured
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import labelled, measured, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
 
@@ -127,7 +126,7 @@ def fit_residual(
         OutputError: the directory cannot be written, or another writer is at work.
         UsageError: the settings contradict each other, the task or the number of rows.
     """
-    with locking.alone(model, wait=wait), threading.limited(options.threads) as threads:
+    with locking.alone(model, wait=wait), thread_limit.limited(options.threads) as threads:
         report("loading the base")
         base = reading.load_base(model)
         using.refuse_unusable(model, base)

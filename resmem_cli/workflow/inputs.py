@@ -59,7 +59,7 @@ class Input:
     notes: list[str] = field(default_factory=list, compare=False)
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def note_lines(self) -> tuple[str, ...]:
         """The notes, as they are printed."""
         return tuple(f"note: {note}" for note in self.notes)
 
@@ -80,7 +80,7 @@ class Input:
         """Return the files one by one, each read as the whole would be."""
         return sources.resolve(self.words, self.format)
 
-    def wholes(self) -> list[Rows]:
+    def read_all(self) -> list[Rows]:
         """Return everything."""
         found = sources.resolve(self.words, self.format)
         parts = tables.read_all(found, delimiter=self.delimiter, notes=self.notes)

@@ -22,8 +22,7 @@ from resmem_cli.model.explanation import usual_distances
 from resmem_cli.store import description, erasing, locking, ownership, reading, writing
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
-from resmem_cli.workflow import adopt_base, change, explain, fit_base, fit_residual, labelled, measured
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import adopt_base, change, explain, fit_base, fit_residual, labelled, measured, thread_limit
 from resmem_cli.workflow.adopt_base import FromObject
 from resmem_cli.workflow.change import Changed
 from resmem_cli.workflow.explain import Explained
@@ -66,7 +65,7 @@ class Model:
         Raises:
             DataError, UsageError: as `fit_base` and `fit_residual`.
         """
-        with threading.limited(options.threads) as threads:
+        with thread_limit.limited(options.threads) as threads:
             if isinstance(base, FromObject):
                 stored, trained, summary = adopt_base.adopt([rows], roles, base, seed=seed)
             else:
@@ -140,7 +139,7 @@ class Model:
         Raises:
             DataError: the rows do not fit the schema.
         """
-        with threading.limited(threads) as count:
+        with thread_limit.limited(threads) as count:
             prediction = self._stored.resmem.predict(self._encoded(X), threads=count)
         return prediction.base if base_only else prediction.resmem
 
@@ -157,7 +156,7 @@ class Model:
             UsageError: no rows were held out when the model was fitted, or too few for this coverage.
         """
         resmem = self._stored.resmem
-        with threading.limited(threads) as count:
+        with thread_limit.limited(threads) as count:
             prediction = resmem.predict(self._encoded(X), threads=count, with_place=True)
         ends = resmem.interval(prediction, coverage)
         return np.column_stack(ends) if isinstance(ends, tuple) else ends
@@ -171,7 +170,7 @@ class Model:
         stored, rows, _ = self._complete()
         resmem = stored.resmem
         names = RowNames(tuple(m.memory.contents.cells for m in resmem.members if m.memory.contents), rows.ids)
-        with threading.limited(threads) as count:
+        with thread_limit.limited(threads) as count:
             usual = usual_distances(resmem.members[0].memory, threads=count)
             every, explained = self._rows_of(X), list[Explained]()
             for start in range(0, len(every), explain.ROWS_AT_ONCE):
@@ -190,7 +189,7 @@ class Model:
         """
         stored, known, trained = self._complete()
         given = labelled.read(InMemory(rows), self.schema)
-        with threading.limited(threads) as count:
+        with thread_limit.limited(threads) as count:
             resmem, kept, changed = change.with_rows(stored, known, given, threads=count)
         self._keep(stored._replace(resmem=resmem), kept, trained)
         return changed
@@ -212,7 +211,7 @@ class Model:
             raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
         source = None if rows is None else InMemory(rows)
         meant = change.find(self.schema, known, trained, ids=ids, rows=source)
-        with threading.limited(threads) as count:
+        with thread_limit.limited(threads) as count:
             resmem, left, changed = change.without_rows(stored, known, meant, threads=count)
         base, trained = erasing.forgotten(
             stored.base, trained, meant.trained, gone=known.take(meant.remembered), left=left

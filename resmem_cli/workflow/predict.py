@@ -17,7 +17,7 @@ from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
 from resmem_cli.model.parallel import in_order
 from resmem_cli.store import manifest, reading
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
 from resmem_cli.workflow.scoring import ScoreOptions, Scorer
 
@@ -66,7 +66,7 @@ def predict(source: Input, model: Path, options: PredictOptions, report: Report 
     """
     output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
     refuse_overwriting(source, options.output, model, holds_input=options.score.keep == "all")
-    with threading.limited(options.threads) as threads:
+    with thread_limit.limited(options.threads) as threads:
         writer = _Writer.load(model, options, report)
         started = time.perf_counter()
         n_rows, surprises = writer.write(source, options.output, options.format, threads, report)
@@ -85,7 +85,7 @@ def predict_each(
         DataError, ModelError, OutputError, UsageError: as `predict`; files that were finished before stay.
     """
     pairs = _pairs(source.sources(), directory, options.format)
-    with threading.limited(options.threads) as threads:
+    with thread_limit.limited(options.threads) as threads:
         writer = _Writer.load(model, options, report)
         started = time.perf_counter()
         todo = [pair for pair in pairs if not (resume and _is_newer(pair[1], pair[0], model))]

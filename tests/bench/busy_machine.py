@@ -3,7 +3,7 @@
     python -m tests.bench.busy_machine
 
 One fit (60,000 rows, 6 classes, 5 iterations) per setting, in a process of its own, alone and beside as many busy
-processes as there are cores. What `workflow.threads` sets is the last row.
+processes as there are cores. What `workflow.thread_limit` sets is the last row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-from resmem_cli.workflow import threads
+from resmem_cli.workflow import thread_limit
 
 _FIT = """
 import time, numpy as np
@@ -27,7 +27,7 @@ print(time.perf_counter() - began)
 _SETTINGS = {
     "OpenMP's default": {},
     "passive waiting": {"OMP_WAIT_POLICY": "PASSIVE"},
-    f"{threads._SPINS} spins": {"GOMP_SPINCOUNT": threads._SPINS},
+    f"{thread_limit._SPINS} spins": {"GOMP_SPINCOUNT": thread_limit._SPINS},
 }
 
 

@@ -37,7 +37,7 @@ from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.index import ExactIndex, GraphOptions, HnswIndex
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.scaling import Scaler
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from tests.bench import samples
 
 RESULTS = Path(__file__).parent / "results"
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=5_000_000)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    with threading.limited(asked.threads) as threads:
+    with thread_limit.limited(asked.threads) as threads:
         found: dict[str, Any] = {"beside scikit-learn": beside_scikit_learn(threads)}
         if asked.large:
             found["large"] = large(asked.large, threads)

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from resmem_cli.workflow.memory_plan import MemoryOptions
 
 from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.memory.index import HnswIndex
 from resmem_cli.store import reading
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
@@ -50,7 +51,7 @@ def fit(name: str, folder: Path) -> Path:
 
 def floor(model: Path, source: Path, n_rows: int, threads: int) -> float:
     """Return the rows per second of base and search alone, the better of two runs."""
-    with threading.limited(threads):
+    with thread_limit.limited(threads):
         stored = reading.load(model)
         batches = Input((str(source),)).batches(65_536, stored.base.schema.needed)
         X = np.concatenate([encoding.encode(batch, stored.base.schema)[0] for batch in batches])[:n_rows]

@@ -49,7 +49,7 @@ def test_the_representations_that_help_lists() -> None:
 def test_the_columns_of_another_model_and_the_outputs_of_onnx() -> None:
     options = inspect.signature(fit_base.fit_base).parameters
     assert set(typing.get_args(Form)) <= set(options)
-    assert fit_base.OUTPUTS == (*outputs.ROLES, outputs.EMBEDDING)
+    assert (*outputs.ROLES, outputs.EMBEDDING) == fit_base.OUTPUTS
 
 
 def test_every_format_is_read_and_written() -> None:

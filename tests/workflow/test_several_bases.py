@@ -106,7 +106,7 @@ class TestBases:
         train = pipeline.file("train.parquet", weighted)
         done = pipeline.fit_base(train, "constant,linear", Roles("y", weight_column="w"), seed=5)
         stored = reading.load_base(pipeline.model)
-        (table,) = Input((train,)).wholes()
+        (table,) = Input((train,)).read_all()
         X, _ = encoding.encode(table, stored.schema)
         y, weight = encoding.encode_target(table, stored.schema), encoding.encode_weight(table, stored.schema)
         known, asked = next(splits(X, y, stored.problem, 5, np.random.default_rng(5)))

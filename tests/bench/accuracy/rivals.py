@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from resmem_cli.workflow import threads as threading
+from resmem_cli.workflow import thread_limit
 from tests.bench.accuracy import boosters, neighbours
 from tests.bench.accuracy.data import DataSet, Split, encode
 from tests.bench.accuracy.neighbours import Predict
@@ -58,7 +58,7 @@ def run(asked: Run, data: DataSet, parts: Split, options: Options, threads: int)
     rival = RIVALS[asked.who]
     rows, test = encode(data, parts, "train" if rival.stops_early else options.train_on)
     seconds: dict[str, float] = {}
-    with threading.limited(threads) as count:
+    with thread_limit.limited(threads) as count:
         with clock(seconds, "fit"):
             predict = rival.fit(rows, asked.seed, count)
         with clock(seconds, "predict"):
