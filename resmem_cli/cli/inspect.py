@@ -75,8 +75,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
         most = f" (at most {member['max_cells']:,})" if member["max_cells"] else ""
         lines.append(
             f"  weight {100 * member['weight']:.3g} %: base {member['base']}, representation "
-            f"{member['representation']} ({member['columns']} columns), {member['residuals']} residuals, {member['cells']:,} cells{most}, "
-            f"k {member['neighbors']}, "
+            f"{member['representation']} ({member['columns']} columns), {member['residuals']} residuals, "
+            f"{member['cells']:,} cells{most}, k {member['neighbors']}, "
             f"bandwidth {member['bandwidth']} ({member['bandwidth_kind']}), shrinkage {member['shrinkage']:g}, "
             f"temperature {member['temperature']:g}, search {how}"
         )

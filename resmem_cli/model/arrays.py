@@ -42,7 +42,7 @@ def stored(
         found = "x".join(map(str, array.shape)) or "one"
         raise ValueError(f"{name} holds {found} of {array.dtype!s:.{_SHOWN}}, not {wanted} of {np.dtype(dtype)}")
     if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{name} holds what is no finite number")
+        raise ValueError(f"{name} holds values that are not finite")
     return array
 
 
@@ -57,5 +57,5 @@ def stored_codes(arrays: Arrays, name: str, n_codes: int, *shape: int | None) ->
     dtype = WHOLE if arrays[name].dtype.kind == "i" else FLOAT
     codes = stored(arrays, name, dtype, *shape)
     if len(codes) and not (((codes >= 0) & (codes < n_codes)).all() and (codes == np.floor(codes)).all()):
-        raise ValueError(f"{name} holds what is no code from 0 to {n_codes - 1}")
+        raise ValueError(f"{name} holds codes outside 0 to {n_codes - 1}")
     return codes

@@ -73,10 +73,10 @@ class Calibration:
         offset = stored_number(arrays, "offset", FLOAT, finite=False)
         rises = bool((np.diff(scores) >= 0).all()) and not np.isnan(scores).any()
         if not rises or n_rows < len(scores) or (n_rows > 0) != (len(scores) > 0) or not offset >= 0:
-            raise ValueError("the scores of held-out rows do not rise, or are not as many as they stand for")
+            raise ValueError("the held-out scores are not ascending, or their number does not match")
         rows = stored(arrays, "rows", WHOLE, len(scores)) if "rows" in arrays else None
         if rows is not None and n_rows != len(scores):
-            raise ValueError("the scores of held-out rows are not as many as the rows")
+            raise ValueError("the number of held-out scores is not that of the rows")
         return cls(scores, n_rows, offset, rows)
 
 
@@ -111,7 +111,7 @@ def sufficient(calibration: Calibration | None, coverage: float) -> Calibration:
         n_rows = calibration.n_rows
         raise UsageError(
             f"{n_rows:,} held-out rows are too few for intervals of {100 * coverage:g} %",
-            f"ask for at most --interval {math.floor(1e4 * n_rows / (n_rows + 1)) / 1e4:g}",
+            f"use at most --interval {math.floor(1e4 * n_rows / (n_rows + 1)) / 1e4:g}",
         )
     return calibration
 

@@ -84,7 +84,7 @@ def fit_memory(
     """
     metric = objective(problem, options)
     recipes = _recipes(bases, problem, rows)
-    report("planning what to try")
+    report("choosing candidates")
     too_few = _too_few(rows, recipes[0], options)
     selection, choices, trained = _choose(
         rows, bases, recipes, options, too_few=too_few, threads=threads, report=report, sizes=sizes
@@ -101,7 +101,7 @@ def fit_memory(
         )
         for i, ((_, base), recipe) in enumerate(zip(bases, recipes, strict=True))
     ]
-    report("representing the rows")
+    report("computing representations")
     candidates = [choice.candidate for choice in choices]
     spaces = fit_spaces([(each.space, trainings[each.base], each.residuals) for each in candidates], threads)
     report(f"memorising {len(rows.y):,} rows")
@@ -186,7 +186,7 @@ def _choose(
     if options.n_folds == 0:
         return None, (only_choice(planned, settings),), {}
     if options.n_folds == 1:
-        raise UsageError("one fold leaves no training rows", "let --folds be 2 or more, or 0 to choose nothing")
+        raise UsageError("--folds 1 leaves no training rows", "set --folds to 2 or more, or to 0 to give every setting")
     if too_few is not None:
         if settings.is_forced:
             raise UsageError(

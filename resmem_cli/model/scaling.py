@@ -140,7 +140,7 @@ class Scaler:
         is_linear = bool(stored_number(arrays, "is_linear", TRUTH))
         rises = np.diff(knots) > 0 if is_linear else np.diff(knots) >= 0
         if (counts < 0).any() or counts.sum() > _MOST_CODES or knots.shape[1] < 2 or not rises.all():
-            raise ValueError("the knots of the features do not rise, or there are too many categories")
+            raise ValueError("the quantiles of the features are not ascending, or there are too many categories")
         indicated = stored(arrays, "indicated", TRUTH, n_numbers)
         return cls(tuple(counts.tolist()), knots, scores, indicated, is_linear)
 

@@ -52,7 +52,9 @@ def load(content: Mapping[str, Any], paths: Mapping[str, Path], position: int, p
     arrays = parts.load_arrays(paths[parts.numbered(parts.REPRESENTATION, position)])
     space = spaces.restore(name, older_formats.present_space(name, arrays))
     if not space.belongs(problem, content["columns"]):
-        raise ValueError(f"the space of memory {position} is of other rows, or has not {content['columns']} columns")
+        raise ValueError(
+            f"the space of memory {position} does not match the schema, or does not have {content['columns']} columns"
+        )
     settings = description.settings_of(content)
     return Member(content["base"], space, memory, settings, float(content["weight"]), content["residuals"])
 

@@ -33,7 +33,7 @@ def present_space(name: str, arrays: Arrays) -> Arrays:
         ModelError: it is a network of format 1, which had one layer.
     """
     if "encoder_in" in arrays:
-        raise ModelError(f"the {name} encoder is of an older resmem", "run fit-residual again")
+        raise ModelError(f"the {name} encoder was written by an older resmem", "run fit-residual again")
     if "encoder_scale" in arrays and "encoder_log_tau" not in arrays:  # format 1 had codes in units of τ
         return {**arrays, **{f"encoder_{each}": np.zeros((), np.float32) for each in ("log_tau", "log_gamma")}}
     return arrays

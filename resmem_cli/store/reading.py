@@ -108,7 +108,7 @@ def load_for_change(directory: Path) -> tuple[StoredModel, MemoryRows]:
     """Load the whole with the rows that its memories were built of. The directory must be locked against writers.
 
     Raises:
-        ModelError: as `load`; or the memory is of an older resmem, which did not keep the residuals of rows.
+        ModelError: as `load`; or the memory was written by an older resmem, which did not keep the residuals of rows.
     """
 
     def read() -> tuple[StoredModel, MemoryRows]:
@@ -121,7 +121,7 @@ def load_for_change(directory: Path) -> tuple[StoredModel, MemoryRows]:
         ):
             if own is None or len(own) != len(cells) or (points is None) != (said.get("max_cells") is None):
                 raise ModelError(
-                    f"the memory of '{directory}' is of an older resmem, which kept no residuals of rows",
+                    f"the memory of '{directory}' was written by an older resmem, which kept no residuals of rows",
                     "run fit-residual again",
                 )
             as_stored({"residuals": own}, "residuals", FLOAT, len(cells), model.base.problem.n_outputs)
@@ -226,7 +226,7 @@ def _read_memory(directory: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelError(
             f"the model '{directory}' has no memory yet",
-            f"run: resmem fit-residual TRAIN --model {directory} (predict --base-only does without)",
+            f"run: resmem fit-residual TRAIN --model {directory} (predict --base-only works without it)",
         ) from None
     description.check_memory(content)
     return content
@@ -240,7 +240,7 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     specs, fitted = zip(*pairs, strict=True)
     for i, base in enumerate(fitted):
         if not base.belongs(problem, schema.width):
-            raise ValueError(f"base {i} is of other rows than the schema describes")
+            raise ValueError(f"base {i} does not match the schema")
     return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"], content.get("forgotten", 0))
 
 
@@ -249,7 +249,7 @@ def _one_base(
 ) -> tuple[BaseSpec, Base]:
     if content["estimator"] not in bases.KINDS:
         raise ModelError(
-            f"the base of '{directory}' is of the unknown kind '{content['estimator']}'", "upgrade resmem-cli"
+            f"the base of '{directory}' is of an unknown kind, '{content['estimator']}'", "upgrade resmem-cli"
         )
     spec = description.spec_of(content)
     kind = bases.KINDS[spec.estimator]
@@ -301,7 +301,9 @@ def _remembered(
     cells = tuple(as_stored(arrays, name, WHOLE, content["rows"]) for name in names)
     for i, (own, said) in enumerate(zip(cells, content["memories"], strict=True)):
         if not 0 <= own.min() <= own.max() < said["cells"]:
-            raise ModelError(f"memory {i} of '{directory}' has rows in cells that are not there", "fit the model again")
+            raise ModelError(
+                f"memory {i} of '{directory}' assigns rows to cells that do not exist", "fit the model again"
+            )
     rows = MemoryRows.from_arrays(arrays)
     of_each = [
         (arrays.get(parts.of_memory("residuals", i)), arrays.get(parts.of_memory("points", i)))

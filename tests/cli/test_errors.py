@@ -704,12 +704,12 @@ class TestUsage:
         [
             (
                 ("--folds", "1"),
-                "one fold leaves no training rows; let --folds be 2 or more, or 0 to choose nothing",
+                "--folds 1 leaves no training rows; set --folds to 2 or more, or to 0 to give every setting",
             ),
             (
                 ("--folds", "0"),
-                "without folds no setting can be chosen; give a number for each setting, --representation and, for a "
-                "learned one, --encoder; or let --folds be 2 or more",
+                "--folds 0 chooses no settings; give a number for each setting, --representation and, for a "
+                "learned one, --encoder; or set --folds to 2 or more",
             ),
             (("--temperature", "2"), "a regression has no temperature; leave --temperature out"),
             (
@@ -736,8 +736,8 @@ class TestUsage:
         words = ("--folds", 0, "--neighbors", 3, "--bandwidth", 1, "--shrinkage", 1, "--representation", "learned")
         words = ("fit-residual", "train.csv", "--model", "m", *words, "--encoder-steps", 3)
         sentence = (
-            "without folds no setting can be chosen; give a number for each setting, --representation and, for a learned "
-            "one, --encoder; or let --folds be 2 or more"
+            "--folds 0 chooses no settings; give a number for each setting, --representation and, for a "
+            "learned one, --encoder; or set --folds to 2 or more"
         )
         fails(USAGE, sentence, *words)
         fails(USAGE, sentence, *words, "--effort", "high")

@@ -74,7 +74,7 @@ class TestNumbers:
     def test_more_than_the_held_out_rows_can_promise_is_refused(self, run: Run, fitted: Path) -> None:
         ended = run("predict", "test.csv", "--model", fitted, "--interval", 0.9999)
         assert ended.code == 2
-        assert "240 held-out rows are too few for intervals of 99.99 %; ask for at most --interval 0.9958" in ended.err
+        assert "240 held-out rows are too few for intervals of 99.99 %; use at most --interval 0.9958" in ended.err
         assert run("predict", "test.csv", "--model", fitted, "--interval", 0.9958, "--quiet").code == 0
 
     def test_a_memory_that_is_off_has_intervals_about_the_base(self, run: Run, model: Model) -> None:

@@ -84,7 +84,7 @@ def test_without_enough_held_out_rows_it_is_said_what_can_be_promised() -> None:
     assert sufficient(calibration, 0.9) is calibration
     with pytest.raises(UsageError) as refused:
         sufficient(calibration, 0.95)
-    assert str(refused.value) == "9 held-out rows are too few for intervals of 95 %; ask for at most --interval 0.9"
+    assert str(refused.value) == "9 held-out rows are too few for intervals of 95 %; use at most --interval 0.9"
     with pytest.raises(UsageError, match=r"^this memory has no held-out rows to make prediction intervals from; run"):
         sufficient(None, 0.5)
 

@@ -116,7 +116,7 @@ def test_a_memory_is_fitted_and_predicts(n_classes):
     ]
     assert resmem.weights.sum() == pytest.approx(1)
     assert resmem.calibration is found.selection.calibration
-    assert said[0] == "planning what to try"
+    assert said[0] == "choosing candidates"
     assert said[-len(choices) - 1] == "memorising 300 rows"
     assert said[-1] == f"indexing 300 rows in the space {choices[-1].candidate.space}"
 

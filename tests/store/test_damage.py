@@ -77,7 +77,7 @@ def test_a_model_without_memory_says_which_command_is_missing(copied: Copied) ->
     refused(
         directory,
         f"the model '{directory}' has no memory yet; run: resmem fit-residual TRAIN --model {directory} "
-        "(predict --base-only does without)",
+        "(predict --base-only works without it)",
     )
 
 
@@ -211,7 +211,7 @@ def test_a_memory_on_a_base_that_there_is_not_is_refused(copied: Copied, base: i
 def test_an_unknown_estimator_is_refused(copied: Copied) -> None:
     directory = copied("linear,constant")
     edit_one(directory / "base.json", 1, estimator="forest")
-    refused(directory, f"the base of '{directory}' is of the unknown kind 'forest'; upgrade resmem-cli")
+    refused(directory, f"the base of '{directory}' is of an unknown kind, 'forest'; upgrade resmem-cli")
 
 
 EVERY_PART = pytest.mark.parametrize(

@@ -376,7 +376,7 @@ def test_a_network_of_format_1_is_refused_because_it_had_one_layer() -> None:
     reading.load_base(directory)
     with pytest.raises(ModelError) as refused:
         reading.load(directory)
-    assert str(refused.value) == "the learned:mlp encoder is of an older resmem; run fit-residual again"
+    assert str(refused.value) == "the learned:mlp encoder was written by an older resmem; run fit-residual again"
 
 
 def test_over_a_model_of_format_1_a_new_one_can_be_saved(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from resmem_cli.workflow.memory_plan import MemoryOptions
 
 from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles

@@ -61,7 +61,7 @@ def growing_folds(
     inner = threads if n_first == len(plans) == 1 else 1
     runs: list[list[OfBase]] = []
     for n in sorted({n_alone, *range(n_first, n_last + 1)}):
-        of = f"of {n_first}" if n <= n_first else "because the gain is not clear"
+        of = f"of {n_first}" if n <= n_first else "added because the gain is not clear"
         names = [f"fold {i + 1} {of}" for i in range(len(runs), n)]
         further = dict(zip(names, chosen[len(runs) : n], strict=True))
         runs += _run_all(rows, plans, further, threads=threads, inner=inner, report=report)

@@ -78,7 +78,7 @@ def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
     names = plans[0].spaces
     if len(names) > 1 or len(grid.settings(names[0])) > 1:
         raise UsageError(
-            "without folds no setting can be chosen",
+            "--folds 0 chooses no settings",
             "give a number for each setting, --representation and, for a learned one, --encoder; or let --folds be 2 "
             "or more",
         )

@@ -118,7 +118,7 @@ class HnswIndex:
             labels, squares = self.graph.knn_query(queries, k=k, num_threads=threads)
         except RuntimeError as error:  # a query met fewer than k points, and no longer list would meet more
             raise ModelError(
-                f"the search graph reaches fewer than {k} of its points", "run fit-residual again with a larger --M"
+                f"the search graph finds fewer than {k} neighbours", "run fit-residual again with a larger --M"
             ) from error
         distances = squares.astype(np.float64)
         return np.sqrt(distances, out=distances), labels.view(np.int64)

@@ -144,7 +144,7 @@ class Encoder:
         if "frequency" in weights:
             n_numbers, n_waves = stored(weights, "frequency", SINGLE, None, None).shape
             if n_numbers > width:
-                raise ValueError("its waves are of other inputs")
+                raise ValueError("its periodic features are of other inputs")
             n_wavy, _, n_made = stored(weights, "wave", SINGLE, len(self._wavy), 2 * n_waves, None).shape
             stored(weights, "wave_bias", SINGLE, n_wavy, 1, n_made)
             width += n_wavy * n_made

@@ -332,7 +332,7 @@ def test_where_encoders_are_trained_another_fold_is_run_each_time_up_to_the_thir
     assert grown[2][0].trained
     assert said[1::2] == [
         "constant, fold 1 of 1",
-        *(f"constant, fold {i} because the gain is not clear" for i in (2, 3)),
+        *(f"constant, fold {i} added because the gain is not clear" for i in (2, 3)),
     ]
 
 

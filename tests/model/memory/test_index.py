@@ -148,7 +148,7 @@ def test_more_neighbours_than_the_graph_connects_are_refused_in_a_sentence():
     with pytest.raises(ModelError) as refused:
         index.search(normal_points(20, 8, 1), 2_990)
     assert str(refused.value) == (
-        "the search graph reaches fewer than 2990 of its points; run fit-residual again with a larger --M"
+        "the search graph finds fewer than 2990 neighbours; run fit-residual again with a larger --M"
     )
 
 
@@ -172,7 +172,8 @@ def test_more_neighbours_than_cells_are_refused_in_a_sentence():
     with pytest.raises(UsageError) as refused:
         build_index(normal_points(7, 2), 8, GraphOptions(), 0, 1)
     assert str(refused.value) == (
-        "8 neighbours are more than the 7 cells of the memory (rows with distinct representations); set --neighbors to at most 7"
+        "8 neighbours are more than the 7 cells of the memory (rows with distinct representations); "
+        "set --neighbors to at most 7"
     )
 
 
