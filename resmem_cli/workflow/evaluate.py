@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
 from resmem_cli.model import conformal, metrics
 from resmem_cli.model.metrics import Comparison
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import reading, using
-from resmem_cli.workflow import measured, thread_limit
-from resmem_cli.workflow.inputs import Foreign, Input, Report, labels, silent, unlabelled
+from resmem_cli.workflow import labelled, measured, thread_limit
+from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.labelled import Labelled
 
 # With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
 _MOST_SEEN = 0.1
@@ -128,54 +129,68 @@ def evaluate(
     with thread_limit.limited(threads) as count:
         report("loading the model")
         stored = reading.load(model)
-        base, resmem, objective = stored.base, stored.resmem, stored.objective
+        base, resmem = stored.base, stored.resmem
         if interval is not None:
             conformal.sufficient(resmem.calibration, interval)
-        schema = base.schema
-        seen = reading.seen_hashes(model, with_memory=True)
-        targets, bases, wholes, weights, held = [], [], [], [], []
-        foreign, n_dropped, n_seen = Foreign(), 0, 0
+        scores = _Scores(reading.seen_hashes(model, with_memory=True), interval)
         report("predicting")
-        for batch in source.batches(columns=schema.needed):
-            found = labels(batch, schema)
-            known, weight = found.counts, found.weight
-            foreign.add(batch, schema, found.is_foreign)
-            n_dropped += int((~known & ~found.is_foreign).sum())
-            if not known.any():
-                continue
-            X, _ = encoding.encode(batch, schema)
-            X, y = X[known], found.y[known]
+        for rows in labelled.in_batches(source, base.schema):
             with using.used(model):
-                prediction = resmem.predict(X, threads=count, with_place=interval is not None)
-            n_seen += int(np.isin(encoding.hash_rows(X, y), seen).sum())
-            targets.append(y)
-            bases.append(prediction.base)
-            wholes.append(prediction.resmem)
-            weights.append(np.ones(len(y)) if weight is None else weight[known])
-            if interval is not None:
-                held.append(_held(resmem.interval(prediction, interval), y))
-            report(f"{sum(map(len, targets)):,} rows")
-        if not targets:
-            raise unlabelled(n_dropped, schema, foreign)
-        y = np.concatenate(targets)
+                scores.add(rows, resmem, threads=count)
+            report(f"{scores.n_rows:,} rows")
         report("comparing")
-        compared = metrics.compare(y, np.concatenate(bases), np.concatenate(wholes), np.concatenate(weights), seed)
-    coverage = None
-    if interval is not None:
-        inside, size = (np.concatenate(each) for each in zip(*held, strict=True))
-        coverage = Coverage(interval, float(inside.mean()), float(size.mean()))
+        y, before, after, weight = scores.joined()
+        compared = metrics.compare(y, before, after, weight, seed)
     return Evaluation(
         n_rows=len(y),
-        n_seen=n_seen,
+        n_seen=scores.n_seen,
         n_forgotten=base.n_forgotten,
-        n_dropped=n_dropped,
-        n_unknown_class=foreign.n_rows,
-        task=schema.target.task,
-        objective=objective,
+        n_dropped=scores.n_dropped,
+        n_unknown_class=scores.n_foreign,
+        task=base.schema.target.task,
+        objective=stored.objective,
         uses_memory=resmem.uses_memory,
         metrics=compared,
-        intervals=coverage,
+        intervals=scores.coverage,
     )
+
+
+class _Scores:
+    """What is kept of the labelled rows that were predicted, batch by batch."""
+
+    def __init__(self, seen: NDArray[np.uint64], interval: float | None) -> None:
+        """Take the hashes of rows that were seen in fitting, and the coverage of intervals, if they are wanted."""
+        self._seen, self._interval = seen, interval
+        self._parts: list[tuple[Floats, Floats, Floats, Floats]] = []
+        self._held: list[tuple[NDArray[np.bool_], Floats]] = []
+        self.n_rows = self.n_seen = self.n_dropped = self.n_foreign = 0
+
+    def add(self, rows: Labelled, resmem: ResMem, *, threads: int) -> None:
+        """Predict a batch, which may have no rows."""
+        self.n_dropped += rows.n_dropped
+        self.n_foreign += rows.n_foreign
+        if len(rows.y) == 0:
+            return
+        prediction = resmem.predict(rows.X, threads=threads, with_place=self._interval is not None)
+        weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+        self._parts.append((rows.y, prediction.base, prediction.resmem, weight))
+        if self._interval is not None:
+            self._held.append(_held(resmem.interval(prediction, self._interval), rows.y))
+        self.n_rows += len(rows.y)
+        self.n_seen += int(np.isin(rows.hashes, self._seen).sum())
+
+    def joined(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return [n] targets, [n, outputs] predictions without and with the memory, and [n] weights."""
+        y, base, resmem, weight = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        return y, base, resmem, weight
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """How well intervals hold, if they are wanted."""
+        if self._interval is None:
+            return None
+        inside, size = (np.concatenate(column) for column in zip(*self._held, strict=True))
+        return Coverage(self._interval, float(inside.mean()), float(size.mean()))
 
 
 def _held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[NDArray[np.bool_], Floats]:

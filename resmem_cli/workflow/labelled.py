@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -74,29 +74,50 @@ def read(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ())
     Raises:
         DataError: it cannot be read, does not fit the schema, or holds no row that counts.
     """
-    encoded, targets, weights = [], [], []
-    ids: list[str] = []
-    foreign, n_rows, n_there = Foreign(), 0, 0
+    batches = list(in_batches(source, schema, where, with_ids=schema.id_column is not None))
+    weights = [batch.weight for batch in batches if batch.weight is not None]
+    ids = [name for batch in batches for name in batch.ids or ()]
+    return Labelled(
+        np.concatenate([batch.X for batch in batches]),
+        np.concatenate([batch.y for batch in batches]),
+        np.concatenate(weights) if weights else None,
+        ids if schema.id_column is not None else None,
+        sum(batch.n_dropped for batch in batches),
+        sum(batch.n_foreign for batch in batches),
+    )
+
+
+def in_batches(
+    source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = (), *, with_ids: bool = False
+) -> Iterator[Labelled]:
+    """Yield the rows of every batch of an input that have a label and weight; when none of all has, that is an error.
+
+    Args:
+        source: the input.
+        schema: of the model.
+        where: columns and their values: only rows that have them all count.
+        with_ids: whether the rows' ids are read, too.
+
+    Raises:
+        DataError: as `read`.
+    """
+    foreign, n_rows, n_there, n_labelled = Foreign(), 0, 0, 0
     for batch in source.batches(columns=schema.needed | {name for name, _ in where}):
         found, there = labels(batch, schema), _there(batch, where)
-        n_there += int(there.sum())
-        keep = found.counts & there
-        foreign.add(batch, schema, found.is_foreign & there)
-        encoded.append(encoding.encode(batch, schema)[0][keep])
-        targets.append(found.y[keep])
-        weights += [] if found.weight is None else [found.weight[keep]]
-        if schema.id_column is not None:
-            ids += [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
-        n_rows += len(batch)
-    y = np.concatenate(targets)
+        keep, is_foreign = found.counts & there, found.is_foreign & there
+        foreign.add(batch, schema, is_foreign)
+        X = encoding.encode(batch, schema)[0][keep] if keep.any() else np.empty((0, schema.width))
+        ids = None
+        if with_ids:
+            ids = [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
+        weight = None if found.weight is None else found.weight[keep]
+        n_rows, n_there, n_labelled = n_rows + len(batch), n_there + int(there.sum()), n_labelled + len(X)
+        n_foreign = int(is_foreign.sum())
+        yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign)
     if n_there == 0:
         raise _nowhere(n_rows, where)
-    if len(y) == 0:
+    if n_labelled == 0:
         raise unlabelled(n_there, schema, foreign)
-    joined = np.concatenate(weights) if weights else None
-    named = ids if schema.id_column is not None else None
-    n_dropped = n_rows - len(y) - foreign.n_rows
-    return Labelled(np.concatenate(encoded), y, joined, named, n_dropped, foreign.n_rows)
 
 
 def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:

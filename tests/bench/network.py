@@ -31,6 +31,7 @@ from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.predict import PredictOptions, predict
+from resmem_cli.workflow.scoring import ScoreOptions
 
 _N_TRAIN, _HELD_BACK = 60_000, 10_000
 _MEMORY = MemoryOptions(space="model")
@@ -82,7 +83,9 @@ def written(model: Path, table: pa.Table, pixels: np.ndarray) -> pa.Table:
 
 def probabilities(model: Path, source: Path, folder: Path) -> np.ndarray:
     out = folder / "scored.parquet"
-    predict(Input((str(source),)), model, PredictOptions(str(out), keep="none", with_probabilities=True))
+    predict(
+        Input((str(source),)), model, PredictOptions(str(out), score=ScoreOptions(keep="none", with_probabilities=True))
+    )
     table = pq.read_table(out)
     return np.stack([table[name].to_numpy() for name in table.column_names if name.startswith("probability_")], axis=1)
 

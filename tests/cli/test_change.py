@@ -153,7 +153,7 @@ class TestRemember:
         before = snapshot(Path("m2"))
         ended = run("remember", "test.csv", "--model", "m2")
         assert ended.code == 4
-        assert "of an older resmem, which kept no residuals of rows; run fit-residual again" in ended.err
+        assert "was written by an older resmem, which kept no residuals of rows; run fit-residual again" in ended.err
         assert snapshot(Path("m2")) == before
 
     def test_wrong_rows_change_nothing(self, run, fit) -> None:

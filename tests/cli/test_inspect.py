@@ -107,7 +107,7 @@ class TestVerify:
     @pytest.mark.parametrize(
         ("name", "arrays", "sentence"),
         [
-            ("rows.npz", {"cells": np.full(240, 7_000)}, "rows in cells that are not there"),
+            ("rows.npz", {"cells": np.full(240, 7_000)}, "rows to cells that do not exist"),
             ("rows.npz", {"cells": np.zeros(240, np.int64)}, "cells without rows"),
             ("rows.npz", {"hashes": np.zeros(3, np.uint64)}, "does not fit its manifest"),
             ("rows.npz", {"id_ends": np.zeros(3, np.int64)}, "does not fit its manifest"),

@@ -38,6 +38,7 @@ from resmem_cli.store import trial, verifying
 from resmem_cli.workflow import change, explain, inspect, predict
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.predict import PredictOptions
+from resmem_cli.workflow.scoring import ScoreOptions
 from tests.store import subjects
 from tests.store.mutation import mutate
 
@@ -128,7 +129,7 @@ def _outcome(model: Path, rows: Path, name: str, *, forgets: bool) -> str:
         is_sound = True
     except ModelError:
         is_sound = False
-    options = PredictOptions(str(model.parent / "out.csv"), with_support=True, threads=1)
+    options = PredictOptions(str(model.parent / "out.csv"), score=ScoreOptions(with_support=True), threads=1)
     jobs = [
         lambda: inspect.inspect(model),
         lambda: predict.predict(Input((str(rows),)), model, options),

@@ -23,6 +23,7 @@ from resmem_cli.workflow.fit_base import BaseOptions, FittedBase
 from resmem_cli.workflow.fit_residual import FittedMemory
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.predict import PredictOptions
+from resmem_cli.workflow.scoring import ScoreOptions
 
 FIXED = MemoryOptions(
     n_neighbors=5, bandwidth=0.4, shrinkage=1.0, temperature=1.0, space="features", n_folds=0, threads=1
@@ -92,7 +93,8 @@ class Pipeline:
 
     def predict(self, *names: str, **options: Any) -> pa.Table:
         out = str(self.folder / "out.parquet")
-        chosen = replace(PredictOptions(out, keep="none", threads=1), **options)
+        where = {name: options.pop(name) for name in ("batch_rows", "threads") if name in options}
+        chosen = replace(PredictOptions(out, score=ScoreOptions(keep="none", **options), threads=1), **where)
         predict.predict(Input(names), self.model, chosen)
         return pyarrow.parquet.read_table(out)
 

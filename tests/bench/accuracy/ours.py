@@ -20,6 +20,7 @@ from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.predict import PredictOptions, predict
+from resmem_cli.workflow.scoring import ScoreOptions
 from tests.bench.accuracy.data import DataSet, Split
 from tests.bench.accuracy.runs import Options, Run
 
@@ -61,7 +62,9 @@ def run(asked: Run, data: DataSet, parts: Split, options: Options, threads: int)
             fitted = fit_residual(Input((str(train),)), model, of_memory)
         with clock(seconds, "predict"):
             scored = str(folder / "scored.parquet")
-            predict(Input((str(test),)), model, PredictOptions(scored, keep="none", threads=threads))
+            predict(
+                Input((str(test),)), model, PredictOptions(scored, score=ScoreOptions(keep="none"), threads=threads)
+            )
         done = evaluate(Input((str(test),)), model, seed=asked.seed, threads=threads)
     return {
         "metrics": done.to_json()["metrics"],
