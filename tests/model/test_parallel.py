@@ -50,11 +50,16 @@ def test_no_jobs_have_no_outcomes():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_every_job_has_one_thread(threads):
-    before = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
-    for found, _ in side_by_side(described, [(0,), (1,)], n_rows=MANY, threads=threads):
-        assert found == {1}
-    assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == before
+def test_every_job_has_one_thread(threads, monkeypatch):
+    """Where there were two; the suite itself has one (tests/conftest.py)."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")  # for processes that start
+    with threadpoolctl.threadpool_limits(2):
+        before = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+        assert before == {2}
+        for found, _ in side_by_side(described, [(0,), (1,)], n_rows=MANY, threads=threads):
+            assert found == {1}
+        assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == before
 
 
 def test_ctrl_c_reaches_this_process_and_not_its_workers():
