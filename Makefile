@@ -5,7 +5,7 @@
 #   make bench           time and memory of the commands and of the search (an hour and more), and the paper's theorem
 #   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results
 #   make bench-vision    the paper's claim on images (needs fashion_mnist in RESMEM_DATA)
-#   make readme  write the README's command reference and outputs again
+#   make docs    write the outputs that README.md and docs/ show, and the command reference, again
 #   make clean   remove everything that was made here but the results of benchmarks
 
 PYTHON ?= python3
@@ -21,7 +21,7 @@ export RESMEM_DATA
 # Every command that a test starts, and every worker, would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-accuracy bench-vision readme clean
+.PHONY: demo test check bench bench-accuracy bench-vision docs clean
 
 demo: $(READY)
 	$(BIN)/resmem fit-base sample_data/diamonds_train.csv --target price --id id --estimator linear --model $(DEMO)
@@ -54,8 +54,8 @@ bench-accuracy: $(READY)
 bench-vision: $(READY)
 	$(BIN)/python -m tests.bench.vision
 
-readme: $(READY)
-	$(BIN)/python -m tests.readme --write
+docs: $(READY)
+	$(BIN)/python -m tests.documents --write
 
 clean:
 	rm -rf $(VENV) $(DEMO) $(DEMO).csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -1,7 +1,10 @@
-"""The README's console blocks: run in order in a scratch folder, their output written into the README or compared.
+"""README.md and docs/: their console blocks are run in order, and the output is written into them or compared.
 
-python -m tests.readme --write      run every command and write its real output
-python -m tests.readme              run every command and say where the README differs
+python -m tests.documents --write [FILE...]     run every command and write its real output
+python -m tests.documents [FILE...]             run every command and say which documents differ
+
+Each document runs in a scratch folder of its own, in which sample_data/ is a link. The command reference of docs/cli.md
+has one block per command that `resmem --help` lists.
 """
 
 from __future__ import annotations
@@ -16,15 +19,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+DOCUMENTS = (README, *sorted((ROOT / "docs").glob("*.md")))
 # What a command says of itself once a minute: on a slow machine there are such lines, on a fast one none.
 _PROGRESS = re.compile(r".+, (\d+ s|\d+ min \d+ s|\d+ h \d+ min)( left)?")
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MAKEFILE = re.compile(r"^```make\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_REFERENCE = re.compile(r"(?<=<!-- make docs writes from here -->\n).*?(?=<!-- to here -->)", re.DOTALL)
+_COMMAND = re.compile(r"^  ([a-z-]+)  +\S", re.MULTILINE)
 
 
-def rendered(folder: Path) -> str:
-    """Return the README with every console block's commands followed by what they print in `folder`."""
+def rendered(document: Path, folder: Path) -> str:
+    """Return a document with every console block's commands followed by what they print in `folder`."""
     (folder / "sample_data").symlink_to(ROOT / "sample_data")
-    return _BLOCK.sub(lambda block: "```console\n" + _run_all(block[1], folder) + "```", README.read_text())
+    text = _REFERENCE.sub(lambda _: _reference(folder), document.read_text())
+    return _BLOCK.sub(lambda block: "```console\n" + _run_all(block[1], folder) + "```", text)
 
 
 def figures_aside(text: str) -> str:
@@ -38,18 +46,23 @@ def figures_aside(text: str) -> str:
     return re.sub(r"[\s─]+", " ", re.sub(r"[+-]?\d[\d,.]*", "#", chosen))
 
 
-def make_block() -> str:
-    """Return the README's Makefile."""
-    found = re.search(r"^```make\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    if found is None:
-        raise LookupError("the README has no make block")
-    return found[1]
+def makefiles() -> list[str]:
+    """Return the Makefiles that documents show."""
+    return [block[1] for document in DOCUMENTS for block in _MAKEFILE.finditer(document.read_text())]
 
 
 def environment() -> dict[str, str]:
     """Return an environment in which `resmem` is this installation's and its output does not depend on a terminal."""
     path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "RESMEM_EFFORT": "default", "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+
+
+def _reference(folder: Path) -> str:
+    """Return a heading and a console block per command, whose output is still to come."""
+    listed = _run("resmem --help", folder).partition("Commands:\n")[2]
+    return "".join(
+        f"\n### resmem {name}\n\n```console\n$ resmem {name} --help\n```\n" for name in _COMMAND.findall(listed)
+    )
 
 
 def _run_all(block: str, folder: Path) -> str:
@@ -72,17 +85,20 @@ def _run(command: str, folder: Path) -> str:
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines() if not _PROGRESS.fullmatch(line))
 
 
-def main() -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        new = rendered(Path(folder))
-    if "--write" in sys.argv:
-        README.write_text(new)
-        return 0
-    if figures_aside(new) != figures_aside(README.read_text()):
-        print("the README's console blocks are not what the commands print: run make readme")
-        return 1
-    return 0
+def main(words: list[str]) -> int:
+    named = [Path(word).resolve() for word in words if word != "--write"] or list(DOCUMENTS)
+    differ = []
+    for document in named:
+        with tempfile.TemporaryDirectory() as folder:
+            new = rendered(document, Path(folder))
+        if "--write" in words:
+            document.write_text(new)
+        elif figures_aside(new) != figures_aside(document.read_text()):
+            differ.append(str(document.relative_to(ROOT)))
+    if differ:
+        print(f"the console blocks of {', '.join(differ)} are not what the commands print: run make docs")
+    return int(bool(differ))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
