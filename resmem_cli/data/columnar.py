@@ -22,9 +22,9 @@ def read_parquet(
     source: Source, stream: BinaryIO | None, batch_rows: int, choose: Callable[[Sequence[str]], list[str]]
 ) -> Generator[pa.Table]:
     """Yield the rows of a Parquet file, of those columns that `choose` picks from the file's."""
-    # A Parquet file is read from its end: a stream has to be held whole.
-    whole = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
-    with pyarrow.parquet.ParquetFile(whole, pre_buffer=False) as file:
+    # A Parquet file is read from its end: a stream has to be held in memory.
+    opened = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
+    with pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
         chosen = choose(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):
             yield pa.Table.from_batches([batch])
@@ -34,11 +34,11 @@ def schema_of(source: Source) -> pa.Schema:
     """Return the names and types of a Parquet or Arrow file, of which little is read."""
     if source.format is Format.PARQUET:
         return pyarrow.parquet.read_schema(str(source.path))
-    with pa.memory_map(str(source.path)) as whole:
-        if whole.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
-            return pyarrow.ipc.open_file(whole).schema
-        whole.seek(0)
-        return pyarrow.ipc.open_stream(whole).schema
+    with pa.memory_map(str(source.path)) as opened:
+        if opened.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
+            return pyarrow.ipc.open_file(opened).schema
+        opened.seek(0)
+        return pyarrow.ipc.open_stream(opened).schema
 
 
 def count_rows(path: Path) -> int:
@@ -55,16 +55,16 @@ def read_arrow(
         DataError: there is not a single byte.
     """
     # Both layouts are accepted also as a stream, and the random-access one needs a seek.
-    whole = pa.BufferReader(stream.read()) if stream is not None else pa.memory_map(str(source.path))
-    with whole:
-        if whole.size() == 0:
+    opened = pa.BufferReader(stream.read()) if stream is not None else pa.memory_map(str(source.path))
+    with opened:
+        if opened.size() == 0:
             raise DataError(f"{source.name} is empty", "give a table with at least one row")
-        if whole.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
-            file = pyarrow.ipc.open_file(whole)
+        if opened.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
+            file = pyarrow.ipc.open_file(opened)
             batches = (file.get_batch(i) for i in range(file.num_record_batches))
         else:
-            whole.seek(0)
-            batches = iter(pyarrow.ipc.open_stream(whole))
+            opened.seek(0)
+            batches = iter(pyarrow.ipc.open_stream(opened))
         for batch in batches:
             table = pa.Table.from_batches([batch])
             chosen = table.select(choose(table.column_names))
@@ -144,9 +144,9 @@ class ArrowWriter(_TypedWriter):
         for at, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type) and not self._is_stream:
                 before = self._dictionaries.get(field.name, pa.nulls(0, field.type))
-                whole = pa.chunked_array([before, *table.column(at).chunks], field.type).unify_dictionaries()
-                self._dictionaries[field.name] = whole.chunk(0)
-                table = table.set_column(at, field, pa.chunked_array(whole.chunks[1:], field.type))
+                unified = pa.chunked_array([before, *table.column(at).chunks], field.type).unify_dictionaries()
+                self._dictionaries[field.name] = unified.chunk(0)
+                table = table.set_column(at, field, pa.chunked_array(unified.chunks[1:], field.type))
         return table
 
 

@@ -38,8 +38,8 @@ def read(
 ) -> Iterator[pa.Table]:
     """Yield the rows of a text table, of those columns that `choose` picks from the header's; empty is missing.
 
-    What quotes mean in CSV is told in `quoting`, in TSV in `tab_quoting`. What looks odd, but may be right, is added to
-    `notes`.
+    What quotes mean in CSV is defined in `quoting`, in TSV in `tab_quoting`. What looks odd, but may be right,
+    is added to `notes`.
 
     Raises:
         DataError: there is no header, a line has more or fewer values than it or is longer than 64 MB, or a quote is
@@ -81,13 +81,15 @@ class _Parser:
         rest = b""
         if len(block) > MAX_ROW_BYTES:
             self._refuse_long(block)
-        table = self._without_a_second_look(block)
+        table = self._without_odd_quotes(block)
         if table is None:
             scanned = self._quotes.scan(block, is_last=is_last)
-            if scanned.wrong is not None:
-                raise DataError(f"{self._where(block, scanned.wrong)} {scanned.wrong.message}", scanned.wrong.hint)
-            if scanned.told is not None and self._notes is not None:
-                self._notes.append(f"{self._where(block, scanned.told)}: {scanned.told.message}; {scanned.told.hint}")
+            if scanned.error is not None:
+                raise DataError(f"{self._where(block, scanned.error)} {scanned.error.message}", scanned.error.hint)
+            if scanned.suspect is not None and self._notes is not None:
+                self._notes.append(
+                    f"{self._where(block, scanned.suspect)}: {scanned.suspect.message}; {scanned.suspect.hint}"
+                )
                 self._notes = None  # the first of a source is enough
             table, rest = self._table(scanned.text, self._n_rows), scanned.rest
             if len(rest) > MAX_ROW_BYTES:
@@ -95,7 +97,7 @@ class _Parser:
         self._n_rows += table.num_rows
         return table, rest
 
-    def _without_a_second_look(self, block: bytes) -> pa.Table | None:
+    def _without_odd_quotes(self, block: bytes) -> pa.Table | None:
         """Return the rows of a block without quotes that could mean anything but what Arrow takes them for, or None."""
         if b'"' not in block:
             return self._table(block, self._n_rows)
@@ -163,7 +165,7 @@ def _header(source: Source, raw: Any, separator: str) -> tuple[bytes, list[str]]
         # A chunk may end in the middle of a character: the decoder keeps that for the next one.
         text = codecs.getincrementaldecoder("utf-8")().decode(head.removeprefix(_BYTE_ORDER_MARK))
         names, end = _first_record(text, separator)
-        if names and end < len(text):  # a next line has begun, so the header is whole
+        if names and end < len(text):  # a next line has begun, so the header is complete
             break
     else:
         is_open = separator != TAB and text.count('"') % 2
@@ -175,17 +177,17 @@ def _header(source: Source, raw: Any, separator: str) -> tuple[bytes, list[str]]
         raise UnicodeError("a name holds a NUL, as text in UTF-16 does")
     record = text[:end].lstrip("\r\n").encode()
     if separator != TAB:
-        _refuse_swallowed(source, record, Quotes(separator, len(names)))
+        _refuse_spanning_quote(source, record, Quotes(separator, len(names)))
     n_before = len(_BYTE_ORDER_MARK) if head.startswith(_BYTE_ORDER_MARK) else 0
     return head[n_before + len(text[:end].encode()) :], names
 
 
-def _refuse_swallowed(source: Source, record: bytes, quotes: Quotes) -> None:
+def _refuse_spanning_quote(source: Source, record: bytes, quotes: Quotes) -> None:
     scanned = quotes.scan(record, is_last=True)
-    found = scanned.wrong or scanned.told
-    if found is not None and (scanned.wrong or found.looks_like_rows):
-        what = found.message if scanned.wrong else f"opens a quote that spans rows: {found.message}"
-        raise DataError(f"the header of {source.name} {what}", found.hint if scanned.wrong else _CLOSE_QUOTE)
+    found = scanned.error or scanned.suspect
+    if found is not None and (scanned.error or found.looks_like_rows):
+        what = found.message if scanned.error else f"opens a quote that spans rows: {found.message}"
+        raise DataError(f"the header of {source.name} {what}", found.hint if scanned.error else _CLOSE_QUOTE)
 
 
 def _first_record(text: str, separator: str) -> tuple[list[str], int]:
@@ -233,10 +235,10 @@ class Writer:
         for start in range(0, table.num_rows, _LINES_AT_ONCE):
             parts = [column.slice(start, _LINES_AT_ONCE) for column in columns]
             lines = pc.binary_join_element_wise(*parts, self._separator)
-            whole = pa.array(lines.to_pylist()) if isinstance(lines, pa.ChunkedArray) else lines
+            values = pa.array(lines.to_pylist()) if isinstance(lines, pa.ChunkedArray) else lines
             if self._is_tab:
-                self._refuse_unlike(whole, len(columns))
-            self._sink.write(_joined(pc.binary_join_element_wise(whole, "", "\n")))
+                self._refuse_unlike(values, len(columns))
+            self._sink.write(_joined(pc.binary_join_element_wise(values, "", "\n")))
 
     def close(self) -> None:
         return

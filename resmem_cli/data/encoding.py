@@ -20,7 +20,7 @@ from resmem_cli.errors import DataError
 
 # The code of a class that training did not have.
 NO_CLASS = -1.0
-# A number that is not whole may be written with more zeros: a decimal's 2.50 is the float 2.5.
+# A number that is not an integer may be written with more zeros: a decimal's 2.50 is the float 2.5.
 _EXACT = 2.0**53  # up to which a float is one integer
 _ZEROS_PATTERN = r"^(-?[0-9]+\.[0-9]*[1-9])0+$"
 
@@ -128,9 +128,9 @@ def hash_rows(encoded: Floats, target: Floats) -> NDArray[np.uint64]:
     """Return one 64-bit hash per labelled row: equal features and target, as encoded, give equal hashes."""
     import pandas as pd  # here, because only fitting and evaluating need it and it is slow to load
 
-    whole = np.column_stack([encoded, target]) + 0.0  # -0.0 becomes 0.0
-    whole[np.isnan(whole)] = np.nan  # one bit pattern for every NaN
-    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(whole), index=False), dtype=np.uint64)
+    matrix = np.column_stack([encoded, target]) + 0.0  # -0.0 becomes 0.0
+    matrix[np.isnan(matrix)] = np.nan  # one bit pattern for every NaN
+    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(matrix), index=False), dtype=np.uint64)
 
 
 def as_ids(rows: Rows, schema: Schema) -> list[str]:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # which has its features chosen here
 
 # Histogram boosting holds 255 codes a column; one is left for all the others.
 MAX_CATEGORIES = 254
-_MOST_TOLD = 5  # columns in one error
+_MOST_REPORTED = 5  # columns in one error
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name in Parquet
 
 
-class Wrong:
-    """The errors of several columns, so that all are told at once."""
+class ColumnErrors:
+    """The errors of several columns, so that all are reported at once."""
 
     def __init__(self) -> None:
         self._errors: dict[str, DataError] = {}
@@ -46,11 +46,11 @@ class Wrong:
         first, *others = self._errors.values()
         if not others:
             raise first
-        told = [error.message for error in (first, *others[: _MOST_TOLD - 1])]
-        n_more = len(self._errors) - len(told)
+        messages = [error.message for error in (first, *others[: _MOST_REPORTED - 1])]
+        n_more = len(self._errors) - len(messages)
         named = ",".join(self._errors)
         raise DataError(
-            "; ".join(told) + (f"; and {n_more:,} more columns" if n_more else ""),
+            "; ".join(messages) + (f"; and {n_more:,} more columns" if n_more else ""),
             f"correct these, use --category '{named}' if they are categorical, or leave them out with --drop '{named}'",
         )
 
@@ -63,16 +63,16 @@ def choose(
     Raises:
         DataError: columns cannot be what they are to be, or none is left.
     """
-    columns, notes, empty, wrong = [], list[str](), list[str](), Wrong()
+    columns, notes, empty, errors = [], list[str](), list[str](), ColumnErrors()
     for name in candidates:
-        with wrong.of(name):
+        with errors.of(name):
             if _is_missing(rows, name, roles) and name not in roles.features:
                 empty.append(name)
                 continue
-            column, said = _column(rows, name, roles, from_text=from_text)
+            column, its_notes = _column(rows, name, roles, from_text=from_text)
             columns += [column] if column else []
-            notes += said
-    wrong.raise_if_any()
+            notes += its_notes
+    errors.raise_if_any()
     if empty:
         several, quoted = len(empty) > 1, [f"'{name}'" for name in empty]
         notes.append(
@@ -88,7 +88,7 @@ def choose(
 
 
 def _column(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
-    """Return the column as a feature, or None, and what is to be said of it."""
+    """Return the column as a feature, or None, and notes on it."""
     values, forced, wanted = rows.column(name), name in roles.categories, name in roles.features
     kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
     if _is_index(name) and not (forced or wanted):
@@ -114,7 +114,7 @@ def _is_index(name: str) -> bool:
 
 
 def _vector(rows: Rows, name: str, *, wanted: bool) -> tuple[Column | None, list[str]]:
-    """Return a column of vectors as a feature; one that is not of one length is none, unless the user insists."""
+    """Return a column of vectors as a feature; one that is not of one length is none, unless the user names it."""
     try:
         vectors = kinds.as_vector(rows, name)
     except DataError as error:
@@ -138,16 +138,16 @@ def _is_missing(rows: Rows, name: str, roles: Roles) -> bool:
 
 
 def _category(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
-    rarest, insisted = roles.rarest_category, name in roles.categories or name in roles.features
+    rarest, is_requested = roles.rarest_category, name in roles.categories or name in roles.features
     text, notes = labels.one_form(kinds.as_category(rows, name), f"the column '{name}'", "category")
     counts = pc.value_counts(text.drop_null())
     ranked = sorted((-item["counts"], item["values"]) for item in counts.to_pylist())
     frequent = [value for count, value in ranked if -count >= rarest][:MAX_CATEGORIES]
     mixture = None if name in roles.categories else text_kinds.mixture(text)
-    if not frequent or (len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not insisted):
+    if not frequent or (len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not is_requested):
         return None, [_unused(name, len(rows), len(ranked), mixture, None if frequent else rarest)]
     if from_text and name not in roles.categories:
-        notes += _taken(name, text, mixture)
+        notes += _notes_on_text(name, text, mixture)
     arrow_type = str(rows.column(name).type)
     column = Column(name, Kind.CATEGORY, arrow_type, tuple(sorted(frequent)), len(frequent) < len(ranked))
     return column, notes
@@ -168,8 +168,8 @@ def _unused(name: str, n_rows: int, n_distinct: int, mixture: Mixture | None, ra
     )
 
 
-def _taken(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[str]:
-    """Return what is to be said of text that is taken for names and looks like something else."""
+def _notes_on_text(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[str]:
+    """Return the notes on text that is used as categorical and looks like something else."""
     if mixture is not None:
         return [
             f"the column '{name}' holds {mixture} and is used as categorical (leave '{mixture.other}' empty to get "

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from resmem_cli.data import feature_columns, kinds, labels, text_kinds
-from resmem_cli.data.feature_columns import Wrong
+from resmem_cli.data.feature_columns import ColumnErrors
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
 from resmem_cli.data.schema import Schema, Target, Task
@@ -66,7 +66,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         UsageError: the roles contradict each other.
     """
     candidates = _candidates(parts[0], roles)
-    parts, of_weight = _with_weight(parts, roles.weight_column)
+    parts, weight_notes = _with_weight(parts, roles.weight_column)
     of_roles = filter(None, (roles.id_column, roles.weight_column))
     rows = _typed(parts, {*candidates, roles.target, *roles.given, *of_roles}, roles)
     keep, notes = _that_count(rows, roles)
@@ -76,10 +76,10 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     if not keep.all():
         rows = rows.take(np.flatnonzero(keep))
     from_text = any(part.is_text for part in parts)
-    target, rows, said = _target(rows, roles, text, from_text=from_text)
-    columns, more = feature_columns.choose(rows, candidates, roles, from_text=from_text)
+    target, rows, target_notes = _target(rows, roles, text, from_text=from_text)
+    columns, feature_notes = feature_columns.choose(rows, candidates, roles, from_text=from_text)
     schema = Schema(columns, target, roles.id_column, roles.weight_column)
-    return Learned(schema, rows, (*said, *of_weight, *notes, *more))
+    return Learned(schema, rows, (*target_notes, *weight_notes, *notes, *feature_notes))
 
 
 def _candidates(rows: Rows, roles: Roles) -> list[str]:
@@ -87,8 +87,8 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
     taken = [roles.target, *filter(None, (roles.id_column, roles.weight_column)), *roles.given]
     if len(set(taken)) < len(taken):
         raise UsageError(f"one column is given two of the roles {_roles(roles)}", "give each its own column")
-    said = [*taken, *roles.features, *roles.drop, *roles.categories]
-    absent = [name for name in dict.fromkeys(said) if name not in names]
+    named = [*taken, *roles.features, *roles.drop, *roles.categories]
+    absent = [name for name in dict.fromkeys(named) if name not in names]
     if absent:
         raise DataError(
             f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in absent),
@@ -111,13 +111,13 @@ def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
 
 
 def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
-    columns, wrong = {}, Wrong()
+    columns, errors = {}, ColumnErrors()
     for name in rows.table.column_names:
         if name not in names:
             continue
-        with wrong.of(name):
+        with errors.of(name):
             columns[name] = _with_type(rows, name, roles)
-    wrong.raise_if_any()
+    errors.raise_if_any()
     return replace(rows, table=pa.table(columns), is_text=False)
 
 
@@ -160,7 +160,7 @@ def _may_be_classes(rows: Rows, roles: Roles) -> bool:
 def _target(
     rows: Rows, roles: Roles, text: pa.ChunkedArray | None, *, from_text: bool
 ) -> tuple[Target, Rows, tuple[str, ...]]:
-    """Return the target, the rows that it can be learned from, and what is to be said; `text` are [n] its labels."""
+    """Return the target, the rows that it can be learned from, and notes; `text` are [n] its labels."""
     name, values = roles.target, rows.column(roles.target)
     kind = kinds.kind_of(values.type)
     if kind in (None, Kind.TIMESTAMP, Kind.VECTOR):
@@ -202,7 +202,7 @@ def _with_weight(parts: Sequence[Rows], name: str | None) -> tuple[Sequence[Rows
 
 
 def _guessed_task(name: str, kind: Kind | None, text: pa.ChunkedArray | None) -> tuple[Task, tuple[str, ...]]:
-    """Return the task, and what is to be said of it; `text` are [n] labels, None where numbers are not all whole."""
+    """Return the task, and notes on it; `text` are [n] labels, None where numbers are not all whole."""
     if text is None:
         return Task.REGRESSION, ()
     if kind is not Kind.NUMBER:

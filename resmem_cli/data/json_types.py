@@ -14,8 +14,8 @@ import pyarrow.json
 from resmem_cli.data import promotion
 
 _WHOLE_NUMBER = re.compile(rb"(?<![.0-9])[0-9]{16,}+(?![.eE])")
-_EXACT = float(2**53)  # up to here a 64-bit float has all whole numbers
-_WHOLE_TYPES = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
+_EXACT = float(2**53)  # up to here a 64-bit float has all integers
+_INTEGER_TYPES = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
 IsMeant = Callable[[pa.DataType], bool]
 
 
@@ -28,7 +28,7 @@ def inferred(block: bytes, known: pa.Schema | None) -> pa.Table:
     table = _parsed(block, known)
     names = table.column_names
     if any(_leaves(field.type, pa.types.is_timestamp) for field in table.schema):
-        # Text that looks like dates: Arrow is told what it is.
+        # Text that looks like dates: Arrow is given its type.
         texts = only(table.schema, lambda each: pa.types.is_string(each) or pa.types.is_timestamp(each))
         as_text = [
             pa.field(each.name, _replaced(each.type, pa.types.is_timestamp, pa.string())) for each in texts or ()
@@ -54,8 +54,8 @@ def _with_all_digits(block: bytes, table: pa.Table) -> pa.Table:
         names = _float_names(field.type, field.name)
         chosen: list[pa.DataType] = [pa.float64()] * len(are_large)
         for leaf in np.flatnonzero(are_large):
-            for whole in () if _has_float(block, names[leaf]) else _WHOLE_TYPES:
-                types = [*chosen[:leaf], whole, *chosen[leaf + 1 :]]
+            for integer in () if _has_float(block, names[leaf]) else _INTEGER_TYPES:
+                types = [*chosen[:leaf], integer, *chosen[leaf + 1 :]]
                 wanted = pa.schema([pa.field(field.name, _with_floats(field.type, iter(types)))])
                 try:
                     column = _parsed(block, wanted).column(field.name)
@@ -131,11 +131,11 @@ def _parsed(block: bytes, schema: pa.Schema | None) -> pa.Table:
     try:
         table.validate()
     except pa.ArrowInvalid:
-        # Of a list whose first elements are null, before it is known what they are, Arrow forgets some: it is told.
+        # Of a list whose first elements are null, Arrow loses some while it infers the type: so it is given the type.
         nested = [field for field in table.schema if pa.types.is_nested(field.type)]
         types = pa.schema([pa.field(each.name, _replaced(each.type, pa.types.is_null, pa.string())) for each in nested])
-        told, _ = promotion.common_schema(types, schema or pa.schema([]))
-        return promotion.cast_table(_read(block, told), table.schema)
+        known_schema, _ = promotion.common_schema(types, schema or pa.schema([]))
+        return promotion.cast_table(_read(block, known_schema), table.schema)
     return table
 
 

@@ -212,17 +212,17 @@ def timestamp_parts(days: Floats) -> Floats:
         hour (with fractions): `TIMESTAMP_PARTS`. A missing instant has every part missing.
     """
     known = ~np.isnan(days)
-    whole = np.floor(np.where(known, days, 0.0)).astype("datetime64[D]")
-    months, years = whole.astype("datetime64[M]"), whole.astype("datetime64[Y]")
-    number = whole.astype(np.int64)
+    dates = np.floor(np.where(known, days, 0.0)).astype("datetime64[D]")
+    months, years = dates.astype("datetime64[M]"), dates.astype("datetime64[Y]")
+    number = dates.astype(np.int64)
     parts = np.column_stack(
         [
             days,
             years.astype(np.int64) + 1970,
             months.astype(np.int64) % 12 + 1,
-            (whole - months).astype(np.int64) + 1,
+            (dates - months).astype(np.int64) + 1,
             (number + 3) % 7,
-            (whole - years).astype(np.int64) + 1,
+            (dates - years).astype(np.int64) + 1,
             np.round((np.where(known, days, 0.0) - number) * 24, 9),
         ]
     ).astype(np.float64)

@@ -54,7 +54,7 @@ def as_written(parts: Sequence[Rows], name: str, typed: pa.DataType) -> pa.Chunk
     Args:
         parts: as read.
         name: of the target.
-        typed: what the whole of it was taken for: spaces, and words for "missing", are no part of a number.
+        typed: what the column was read as: spaces, and words for "missing", are no part of a number.
     """
     chunks: list[pa.Array] = []
     for part in parts:
@@ -71,7 +71,7 @@ def learn(name: str, text: pa.ChunkedArray, typed: pa.DataType, *, from_text: bo
     Args:
         name: of the target.
         text: [n] its labels as they are written, none missing.
-        typed: what the whole of it was taken for.
+        typed: what the column was read as.
         from_text: whether some of it came from a file without types.
 
     Raises:

@@ -13,9 +13,9 @@ from resmem_cli.errors import DataError
 _EXACT_DIGITS = 15  # of a decimal, which a 64-bit float keeps
 _ONE_TYPE = "give it one type in all inputs"
 OR_TEXT = f"{_ONE_TYPE}, or write CSV"
-_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # of whole numbers of so many bits, signed or not, as Arrow counts them
+_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # of integers of so many bits, signed or not, as Arrow counts them
 _MOST_DIGITS_OF_128, _MOST_DIGITS_OF_256 = 38, 76
-_ANY_WHOLE = pa.decimal128(20, 0)  # signed and unsigned ones of 64 bits
+_ANY_INTEGER = pa.decimal128(20, 0)  # signed and unsigned ones of 64 bits
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -49,7 +49,7 @@ def common_type(one: pa.DataType, other: pa.DataType, *, exact: bool = True) -> 
 def _promoted(one: pa.DataType, other: pa.DataType, *, exact: bool) -> pa.DataType | None:
     for first, second in ((one, other), (other, one)):
         if pa.types.is_uint64(first) and pa.types.is_signed_integer(second):
-            return _ANY_WHOLE  # Arrow's own answer has no room for the largest
+            return _ANY_INTEGER  # Arrow's answer has no room for the largest
         if pa.types.is_decimal(first) and pa.types.is_floating(second):
             return None if exact and first.precision > _EXACT_DIGITS else pa.float64()
         if pa.types.is_decimal(first) and pa.types.is_integer(second):

@@ -1,7 +1,7 @@
 """Quotes in text tables: which of them hold a value together, and which one was left open and swallows rows.
 
 In CSV a field that begins with a quote runs to the next quote that is not doubled, over separators and line ends. What
-that makes of a quote that was not meant so is refused, or told: rows would vanish. TSV has a module of its own.
+that makes of a quote that was not meant so is refused, or noted: rows would vanish. TSV has a module of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINE_END = re.compile(rb"[\r\n]")
 # Lines that are rows by themselves are no text, if together they have this many separators at the right places.
 _ROWS_FOR_SURE = 3
 _SEPARATORS_FOR_SURE = 6
-_MANY_LINES = 20  # of a value that has more it is told, whatever they hold
+_MANY_LINES = 20  # a value with more is noted, whatever it holds
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class Finding:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A block of text whose quotes have been looked at.
+    """A block of text whose quotes have been checked.
 
     Attributes:
-        text: its whole rows, in which every quote means what it means in CSV.
+        text: its complete rows, in which every quote means what it means in CSV.
         rest: the row at its end whose quote is not closed yet.
-        wrong: the first quote that cannot be right, if there is one.
-        told: the first quote that may be right.
+        error: the first quote that cannot be right, if there is one.
+        suspect: the first quote that is odd but may be right, if there is one.
     """
 
     text: bytes
     rest: bytes = b""
-    wrong: Finding | None = None
-    told: Finding | None = None
+    error: Finding | None = None
+    suspect: Finding | None = None
 
 
 class Quotes:
-    """Looks at the quotes of tables with one separator and one number of columns."""
+    """Checks the quotes of tables with one separator and one number of columns."""
 
     def __init__(self, separator: str, n_columns: int, within: bytes = rb"\r\n") -> None:
         """Pass over quoted values that are as they should be and hold none of the characters `within`."""
@@ -69,7 +69,7 @@ class Quotes:
         self._end = re.compile(rb"[E]".replace(b"E", ends))
 
     def are_pairs(self, block: bytes) -> bool:
-        """Whether every quote begins a field or ends one, in turn: then those of one line need no second look."""
+        """Whether every quote begins a field or ends one, in turn: then those within one line need no check."""
         data = np.frombuffer(block, np.uint8)
         at = np.flatnonzero(data == ord(QUOTE))
         if len(at) % 2:
@@ -80,7 +80,7 @@ class Quotes:
 
     def scan(self, block: bytes, *, is_last: bool) -> Scanned:
         """Look at a block that begins with a row and ends with a line, and with the file if it `is_last`."""
-        told: Finding | None = None
+        suspect: Finding | None = None
         position = record = 0
         while (at := self._next(block, position)) < len(block):
             record = last_line(block, position, at, record)
@@ -89,14 +89,14 @@ class Quotes:
             if found and found[1]:
                 finding, is_wrong = self._judged(block, record, at, end)
                 if is_wrong:
-                    return Scanned(b"", wrong=finding)
-                told, position = told or finding, end
+                    return Scanned(b"", error=finding)
+                suspect, position = suspect or finding, end
             elif is_last:
                 never = Finding(record, "opens a quote that is never closed", "close it, or remove it")
-                return Scanned(b"", wrong=never)
+                return Scanned(b"", error=never)
             else:
-                return Scanned(block[:record], block[record:], told=told)
-        return Scanned(block, told=told)
+                return Scanned(block[:record], block[record:], suspect=suspect)
+        return Scanned(block, suspect=suspect)
 
     def n_fields(self, line: bytes) -> int:
         """Return how many values a line has if it is a row by itself."""

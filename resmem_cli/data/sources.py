@@ -96,7 +96,7 @@ def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]
 
     Raises:
         DataError: a word names nothing that exists.
-        UsageError: a format cannot be told, or standard input is named twice.
+        UsageError: a format is not recognised, or standard input is named twice.
     """
     if sum(word == STDIN for word in inputs) > 1:
         raise UsageError("standard input ('-') is named twice", "name it once")

@@ -103,8 +103,8 @@ def _sniffed(source: Source, stream: BinaryIO) -> tuple[Source, BinaryIO]:
     while len(head) < 4 and (chunk := stream.read(4 - len(head))):
         head += chunk
     form, compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), (Format.CSV, None))
-    whole = cast(BinaryIO, io.BufferedReader(Prefixed(head, stream), 1 << 20))
-    return replace(source, format=source.format or form, compression=compression), whole
+    joined = cast(BinaryIO, io.BufferedReader(Prefixed(head, stream), 1 << 20))
+    return replace(source, format=source.format or form, compression=compression), joined
 
 
 class Prefixed(io.RawIOBase):

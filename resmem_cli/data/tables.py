@@ -51,7 +51,7 @@ def read(
 ) -> Iterator[Rows]:
     """Yield the rows of all sources in order, in batches of `batch_rows` (the last of each source is shorter).
 
-    Only `columns` are read if given; a source that lacks one of them is read whole, so that whoever misses it can
+    Only `columns` are read if given; a source that lacks one of them is read entirely, so that whoever misses it can
     say what is there. A source may have no rows, as some parts of what Spark writes, if another one has. What looks
     odd, but may be right, is added to `notes`.
 
@@ -76,19 +76,19 @@ def read_all(sources: Sequence[Source], *, delimiter: str | None = None, notes: 
     """
     wanted = _Wanted(_WHOLE_ROWS, delimiter, None, [] if notes is None else notes)
     parts = [list(_read_one(source, wanted)) for source in sources]
-    wholes = [concatenate(part) for part in parts if part]
-    if not wholes:
+    groups = [concatenate(part) for part in parts if part]
+    if not groups:
         raise _without_rows(sources)
-    for other in wholes[1:]:
-        odd = sorted(set(other.table.column_names) ^ set(wholes[0].table.column_names))
+    for other in groups[1:]:
+        odd = sorted(set(other.table.column_names) ^ set(groups[0].table.column_names))
         if odd:
             raise DataError(
-                f"{other.source} and {wholes[0].source} differ in the column{'s' * (len(odd) > 1)} "
+                f"{other.source} and {groups[0].source} differ in the column{'s' * (len(odd) > 1)} "
                 + ", ".join(f"'{name}'" for name in odd),
                 "give files of the same columns",
             )
-    texts = [whole for whole in wholes if whole.is_text]
-    typed = [whole for whole in wholes if not whole.is_text]
+    texts = [group for group in groups if group.is_text]
+    typed = [group for group in groups if not group.is_text]
     return ([concatenate(texts)] if texts else []) + typed
 
 
@@ -142,8 +142,8 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
         with streams.opened(source) as (known, stream):
             is_text = _is_text(known)
             choose = partial(_chosen, source, wanted.columns)
-            whole = READERS[known.format or Format.CSV](known, stream, wanted, choose)
-            with closing(whole) if stream is None else streams.aside(whole) as tables:
+            opened = READERS[known.format or Format.CSV](known, stream, wanted, choose)
+            with closing(opened) if stream is None else streams.aside(opened) as tables:
                 for table in _rebatched(tables, wanted.batch_rows, source.name):
                     yield Rows(table, ((0, source.name, before + 1),), is_text)
                     before += table.num_rows
@@ -197,10 +197,10 @@ def _rebatched(tables: Iterator[pa.Table], batch_rows: int, name: str) -> Iterat
         held.append(table)
         rows += table.num_rows
         if rows >= batch_rows:
-            whole = concatenated(held, [name] * len(held))
+            joined = concatenated(held, [name] * len(held))
             for start in range(0, rows - batch_rows + 1, batch_rows):
-                yield whole.slice(start, batch_rows)
-            held = [whole.slice(rows - rows % batch_rows)]
+                yield joined.slice(start, batch_rows)
+            held = [joined.slice(rows - rows % batch_rows)]
             rows %= batch_rows
     if rows:
         yield concatenated(held, [name] * len(held))
