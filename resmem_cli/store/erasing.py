@@ -74,21 +74,21 @@ def forgotten(
 
 
 def _may_be_erased(content: Mapping[str, Any], known: TrainedRows, left: MemoryRows) -> bool:
-    """Whether it is known which categories every row has, and no model from elsewhere has them in its own file."""
+    """Whether it is known which categories every row has, and no imported model has them in its own file."""
     of_trained = known.codes is not None or len(known.hashes) == 0
-    is_ours = all(each["can_refit"] or each["estimator"] == bases.COLUMNS for each in content["bases"])
+    is_ours = all(base["can_refit"] or base["estimator"] == bases.COLUMNS for base in content["bases"])
     return of_trained and left.codes is not None and is_ours
 
 
 def _only_in(*rows: MemoryRows | TrainedRows, others: Sequence[MemoryRows | TrainedRows]) -> list[tuple[int, int]]:
-    """Return the categories that some rows have and others have not: of which column of such, and which code."""
-    had, stay = ([each.codes for each in group if each.codes is not None] for group in (rows, others))
-    width = had[0].shape[1] if had else 0
-    found = []
-    for column in range(width):
-        own, their = (np.concatenate([codes[:, column] for codes in group]) for group in (had, stay))
-        found += [(column, code - 1) for code in np.setdiff1d(own, their).tolist() if code > 0]
-    return found
+    """Return the categories that only `rows` have: which categorical column, and which code."""
+    erased, kept = ([part.codes for part in group if part.codes is not None] for group in (rows, others))
+    n_columns = erased[0].shape[1] if erased else 0
+    categories = []
+    for column in range(n_columns):
+        gone, left = (np.concatenate([codes[:, column] for codes in group]) for group in (erased, kept))
+        categories += [(column, code - 1) for code in np.setdiff1d(gone, left).tolist() if code > 0]
+    return categories
 
 
 def _without(schema: Mapping[str, Any], erased: Sequence[tuple[int, int]]) -> dict[str, Any]:

@@ -125,8 +125,8 @@ def _loaded(data: bytes) -> Any:
 
     estimator = packed_trees.unpack(skops.io.loads(data, trusted=list(TRUSTED_TYPES)))
     sklearn_trees.refuse_unlinked(estimator)
-    for each in sklearn_trees.within(estimator):
-        sklearn_arrays.refuse_unfitting(each)
+    for part in sklearn_trees.within(estimator):
+        sklearn_arrays.refuse_unfitting(part)
     return estimator
 
 

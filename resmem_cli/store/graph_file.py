@@ -64,14 +64,14 @@ def _problem(data: bytes, n_elements: int, n_columns: int) -> str:
     header = _Header.read(data)
     level0_bytes = 4 + 4 * header.max_links_level0
     expected = (0, n_elements, level0_bytes, level0_bytes + 4 * n_columns, level0_bytes + 4 * n_columns + 8)
-    found = (
+    written = (
         header.level0_offset,
         header.n_elements,
         header.vector_offset,
         header.label_offset,
         header.element_bytes,
     )
-    if found != expected or header.n_slots < n_elements or header.max_links_level0 != 2 * header.max_links:
+    if written != expected or header.n_slots < n_elements or header.max_links_level0 != 2 * header.max_links:
         return "its header does not fit its model"
     if not 0 <= header.top_level < _MOST_LEVELS or header.entry >= n_elements or header.m != header.max_links:
         return "its entry point is out of range"

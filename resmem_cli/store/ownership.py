@@ -59,10 +59,10 @@ def refuse_links(directory: Path) -> None:
         UsageError: one is.
     """
     folder = directory / PARTS
-    own = [directory / manifest.BASE, directory / manifest.MEMORY, folder]
+    ours = [directory / manifest.BASE, directory / manifest.MEMORY, folder]
     if folder.is_dir() and not folder.is_symlink():
-        own += [path for path in sorted(folder.iterdir()) if GENERATION.fullmatch(path.name)]
-    for path in own:
+        ours += [path for path in sorted(folder.iterdir()) if GENERATION.fullmatch(path.name)]
+    for path in ours:
         if path.is_symlink():
             raise UsageError(f"'{path}' is a symbolic link, through which resmem does not write", _ANOTHER)
 
@@ -113,11 +113,11 @@ def _foreign(directory: Path) -> Iterator[str]:
     if any(_is_manifest(directory / name) for name in manifests):
         return  # what is foreign among its parts stays there
     folder = directory / PARTS
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    yield from (f"{PARTS}/{path.name}" for path in found if not is_ours(path))
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    yield from (f"{PARTS}/{path.name}" for path in paths if not is_ours(path))
     if folder.exists() and not folder.is_dir():
         yield PARTS
-    if not any(GENERATION.fullmatch(path.name) for path in found):
+    if not any(GENERATION.fullmatch(path.name) for path in paths):
         yield from sorted(manifests)  # a damaged manifest of ours would have parts
 
 

@@ -15,15 +15,15 @@ _PARTS = ("nodes", "binned_left_cat_bitsets", "raw_left_cat_bitsets")
 def pack(estimator: Any) -> Any:
     """Return histogram boosting, or a list of them, with its trees in a few arrays; anything else as it is."""
     if isinstance(estimator, list):
-        return [pack(each) for each in estimator]
+        return [pack(part) for part in estimator]
     if not _is_fitted(estimator):
         return estimator
     trees = [tree for iteration in getattr(estimator, _TREES) for tree in iteration]
-    packed: dict[str, Any] = {"per_iteration": np.array([len(each) for each in getattr(estimator, _TREES)])}
+    packed: dict[str, Any] = {"per_iteration": np.array([len(trees) for trees in getattr(estimator, _TREES)])}
     for part in _PARTS:
         arrays = [getattr(tree, part) for tree in trees]
         packed[part] = np.concatenate(arrays)
-        packed[f"n_{part}"] = np.array([len(each) for each in arrays])
+        packed[f"n_{part}"] = np.array([len(array) for array in arrays])
     return _with_trees(estimator, packed)
 
 
@@ -34,7 +34,7 @@ def unpack(estimator: Any) -> Any:
         ValueError: the arrays are not those of trees.
     """
     if isinstance(estimator, list):
-        return [unpack(each) for each in estimator]
+        return [unpack(part) for part in estimator]
     if not _is_fitted(estimator) or not isinstance(getattr(estimator, _TREES), dict):
         return estimator
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
@@ -43,7 +43,7 @@ def unpack(estimator: Any) -> Any:
     packed = getattr(estimator, _TREES)
     kinds = (PREDICTOR_RECORD_DTYPE, np.dtype(np.uint32), np.dtype(np.uint32))
     parts = [_split(packed[part], packed[f"n_{part}"], dtype) for part, dtype in zip(_PARTS, kinds, strict=True)]
-    trees = iter([TreePredictor(*each) for each in zip(*parts, strict=True)])
+    trees = iter([TreePredictor(*arrays) for arrays in zip(*parts, strict=True)])
     iterations = [[next(trees) for _ in range(n)] for n in packed["per_iteration"].tolist()]
     if next(trees, None) is not None:
         raise ValueError("there are more trees than iterations hold")

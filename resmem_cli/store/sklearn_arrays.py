@@ -42,7 +42,7 @@ def _refuse_vectors(machine: Any) -> None:
     """Refuse a support vector machine of which libsvm would read more than there is."""
     from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 
-    kind = next((each for each in (SVC, NuSVC, SVR, NuSVR) if type(machine) is each), None)
+    kind = next((known for known in (SVC, NuSVC, SVR, NuSVR) if type(machine) is known), None)
     _require(kind is not None and "_impl" not in vars(machine))  # or libsvm would take it for another kind
     _require(not machine._sparse)  # of which there is none, because no sparse matrix is trusted
     vectors, coefficients = machine.support_vectors_, machine._dual_coef_

@@ -30,49 +30,51 @@ def refuse_unlinked(estimator: Any) -> None:
     from sklearn.tree import BaseDecisionTree
     from sklearn.tree._tree import Tree
 
-    for found in within(estimator):
-        if isinstance(found, BaseHistGradientBoosting) and hasattr(found, "_predictors"):
-            _refuse_boosting(found, TreePredictor)
-            before = getattr(found, "_preprocessor", None)  # of categories, by their columns
-            if before is not None:
-                _require(isinstance(before, ColumnTransformer) and before.n_features_in_ == found.n_features_in_)
-                _require(all(type(each[1]).__name__ in _OF_COLUMNS for each in before.transformers_))
-        elif isinstance(found, BaseDecisionTree) and hasattr(found, "tree_"):
-            _require(found.n_features_in_ == found.tree_.n_features)
-            _refuse_other_values(found)
-        elif isinstance(found, BaseForest | GradientBoostingClassifier | GradientBoostingRegressor):
-            trees = np.ravel(getattr(found, "estimators_", []))
+    for part in within(estimator):
+        if isinstance(part, BaseHistGradientBoosting) and hasattr(part, "_predictors"):
+            _refuse_boosting(part, TreePredictor)
+            preprocessor = getattr(part, "_preprocessor", None)  # of categories, by their columns
+            if preprocessor is not None:
+                _require(
+                    isinstance(preprocessor, ColumnTransformer) and preprocessor.n_features_in_ == part.n_features_in_
+                )
+                _require(all(type(step[1]).__name__ in _OF_COLUMNS for step in preprocessor.transformers_))
+        elif isinstance(part, BaseDecisionTree) and hasattr(part, "tree_"):
+            _require(part.n_features_in_ == part.tree_.n_features)
+            _refuse_other_values(part)
+        elif isinstance(part, BaseForest | GradientBoostingClassifier | GradientBoostingRegressor):
+            trees = np.ravel(getattr(part, "estimators_", []))
             _require(all(isinstance(tree, BaseDecisionTree) for tree in trees))
-            _require(all(tree.n_features_in_ == found.n_features_in_ for tree in trees))
-            if isinstance(found, BaseForest):
-                _require(all(_outputs(tree) == _outputs(found) for tree in trees))
-            if not isinstance(found, BaseForest) and len(trees):  # a column of trees for each column that is summed up
-                n_classes = len(getattr(found, "classes_", ()))
-                _require(found.estimators_.shape[1:] == (n_classes if n_classes > 2 else 1,))
+            _require(all(tree.n_features_in_ == part.n_features_in_ for tree in trees))
+            if isinstance(part, BaseForest):
+                _require(all(_outputs(tree) == _outputs(part) for tree in trees))
+            if not isinstance(part, BaseForest) and len(trees):  # a column of trees for each column that is summed up
+                n_classes = len(getattr(part, "classes_", ()))
+                _require(part.estimators_.shape[1:] == (n_classes if n_classes > 2 else 1,))
                 _require(all(tree.tree_.value.shape[1:] == (1, 1) for tree in trees))
-        elif isinstance(found, Tree):
-            _refuse_tree(found)
+        elif isinstance(part, Tree):
+            _refuse_tree(part)
 
 
 def within(estimator: Any) -> Iterator[Any]:
     """Yield an estimator and every object that it holds, each once."""
     left, seen = [estimator], set[int]()
     while left:
-        each = left.pop()
-        if id(each) in seen:
+        held = left.pop()
+        if id(held) in seen:
             continue
-        seen.add(id(each))
-        yield each
-        if isinstance(each, dict):
-            left.extend(each.values())
-        elif isinstance(each, list | tuple | set):
-            left.extend(each)
-        elif isinstance(each, partial):  # to look at its __dict__ would make one, and its bytes would be others
-            left.extend((*each.args, *each.keywords.values()))
-        elif isinstance(each, np.ndarray):
-            left.extend(each.ravel() if each.dtype == object else ())
+        seen.add(id(held))
+        yield held
+        if isinstance(held, dict):
+            left.extend(held.values())
+        elif isinstance(held, list | tuple | set):
+            left.extend(held)
+        elif isinstance(held, partial):  # to look at its __dict__ would make one, and its bytes would be others
+            left.extend((*held.args, *held.keywords.values()))
+        elif isinstance(held, np.ndarray):
+            left.extend(held.ravel() if held.dtype == object else ())
         else:
-            left.extend(vars(each).values() if hasattr(each, "__dict__") else ())
+            left.extend(vars(held).values() if hasattr(held, "__dict__") else ())
 
 
 def _outputs(model: Any) -> tuple[int, list[int]]:
@@ -83,8 +85,8 @@ def _outputs(model: Any) -> tuple[int, list[int]]:
 def _refuse_other_values(model: Any) -> None:
     """Refuse a decision tree that says it predicts something else than the numbers that are in its nodes."""
     tree, (n_outputs, n_classes) = model.tree_, _outputs(model)
-    said = [len(each) for each in (model.classes_ if n_outputs > 1 else [model.classes_])] if n_classes else []
-    _require(tree.n_outputs == n_outputs and said == n_classes)
+    n_labels = [len(labels) for labels in (model.classes_ if n_outputs > 1 else [model.classes_])] if n_classes else []
+    _require(tree.n_outputs == n_outputs and n_labels == n_classes)
     _require(np.array_equal(tree.n_classes, n_classes or [1] * n_outputs))
     _require(tree.value.shape == (tree.node_count, n_outputs, max(n_classes, default=1)))
 
@@ -108,8 +110,8 @@ def _refuse_boosting(boosting: Any, kind: type) -> None:
         _refuse_nodes(len(nodes), np.flatnonzero(nodes["is_leaf"] == 0), inner["left"], inner["right"])
         _require((inner["feature_idx"] >= 0) & (inner["feature_idx"] < n_features))
         _require(nodes.dtype == PREDICTOR_RECORD_DTYPE)
-        for each in (sets, tree.binned_left_cat_bitsets):
-            _require(each.shape == (len(sets), _BITSET) and each.dtype == np.uint32)
+        for bits in (sets, tree.binned_left_cat_bitsets):
+            _require(bits.shape == (len(sets), _BITSET) and bits.dtype == np.uint32)
         of_categories = inner[inner["is_categorical"] != 0]
         _require(of_categories["bitset_idx"] < len(sets))
         _require(is_category[of_categories["feature_idx"]] != 0)

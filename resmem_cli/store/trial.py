@@ -1,4 +1,4 @@
-"""What another library reads is first read by a process of its own: there a damaged file can do no harm.
+"""What another library reads is first read in a separate process: there a damaged file can do no harm.
 
 CatBoost, onnxruntime, libsvm and others follow a file without looking: one that is damaged or made for it ends the
 process, never returns, or takes all memory. So a child process loads it and predicts a few rows, with limits of memory
@@ -29,7 +29,7 @@ _START = (
     "from resmem_cli.store import trial_child; trial_child.main()"
 )
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_ERRORS: Mapping[str, type[ResmemError]] = {each.__name__: each for each in (DataError, ModelError, UsageError)}
+_ERRORS: Mapping[str, type[ResmemError]] = {error.__name__: error for error in (DataError, ModelError, UsageError)}
 _MEBIBYTE = 1 << 20
 
 
@@ -64,7 +64,7 @@ class File:
         kind: of the registry's.
         data: what is in it.
         name: as the user gave it.
-        table, outputs: what `Importable.imported` is told.
+        table, outputs: arguments of `Importable.imported`.
         X: [n, d] encoded rows to predict, the first few at least.
     """
 
@@ -77,7 +77,7 @@ class File:
 
 
 def import_file(file: File, limits: Limits = USUAL) -> tuple[str, ...]:
-    """Import a file and predict with it, elsewhere; return what is to be said of how it is read.
+    """Import a file and predict with it in a child process; return notes on how it is read.
 
     Raises:
         DataError: it is damaged, or is not done within the limits, or ends the process that reads it.
@@ -90,7 +90,7 @@ def import_file(file: File, limits: Limits = USUAL) -> tuple[str, ...]:
 
 
 def load_base(directory: Path, n_bytes: int, limits: Limits = USUAL) -> None:
-    """Load the bases of a model directory and predict with them, elsewhere; they are `n_bytes` large.
+    """Load the bases of a model directory and predict with them in a child process; they are `n_bytes` large.
 
     Raises:
         ModelError: one is damaged, or is not done within the limits, or ends the process that reads it.
@@ -102,11 +102,11 @@ def load_base(directory: Path, n_bytes: int, limits: Limits = USUAL) -> None:
 
 
 def _answer(job: Any, limits: Limits, kind: type[ResmemError], what: str, hint: str) -> dict[str, Any]:
-    """Return what a child answers; an error of its own is raised here."""
+    """Return what a child process answers; its error is raised here."""
     sent = json.dumps(sys.path).encode() + b"\n" + pickle.dumps((job, limits), protocol=5)
     command = [sys.executable or "python3", "-I", "-c", _START]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    # In a group of its own a terminal's Ctrl-C does not reach it: it ends with the wait for it.
+    # In a separate process group a terminal's Ctrl-C does not reach it: it ends with the wait for it.
     child = subprocess.Popen(  # noqa: S603 - this Python, with words of our own
         command, stdin=pipe, stdout=pipe, stderr=nothing, env=os.environ | _ONE_THREAD, process_group=0
     )

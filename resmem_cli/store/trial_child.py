@@ -70,7 +70,7 @@ def _import_file(file: File, limits: Limits) -> list[str]:
         if is_skops:  # as it will be read from the model directory
             stored = estimators.from_bytes(estimators.to_bytes(stored), file.name)
         kind.restore(base.to_arrays(), stored)
-        with suppress(DataError):  # it is not asked for them yet
+        with suppress(DataError):  # embeddings are not used yet
             base.represent(file.X[:_FIRST_ROWS])
         n_rows = 0
         for X in _growing(file.X):
@@ -82,13 +82,13 @@ def _import_file(file: File, limits: Limits) -> list[str]:
             f"the predictions of {name} differ from those of {kind.package}'s own predict",
             "write the model's predictions as columns instead (--predictions or --probabilities)",
         )
-    said = f"its predictions on {n_rows:,} of these rows equal those of {kind.package}'s own predict"
-    return [*base.notes, *([said] if agrees else [])]
+    agreement = f"its predictions on {n_rows:,} of these rows equal those of {kind.package}'s own predict"
+    return [*base.notes, *([agreement] if agrees else [])]
 
 
 def _load_directory(directory: Path, limits: Limits) -> None:
-    for each in reading.read_manifest(directory, manifest.BASE)["bases"]:
-        kind = bases.KINDS.get(each["estimator"])
+    for base in reading.read_manifest(directory, manifest.BASE)["bases"]:
+        kind = bases.KINDS.get(base["estimator"])
         if kind is not None and kind.package is not None:
             library(kind.package)
         if kind is not None and kind.stored_as == estimators.SKOPS:

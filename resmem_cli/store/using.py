@@ -60,8 +60,10 @@ def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None =
         X = X[np.all(usable, axis=0)]
         if len(X):
             done = resmem.predict(X, with_place=True)
-            found = [each for each in (done.resmem, done.spread, done.distance) if each is not None]
-            if done.resmem.shape != (len(X), stored.problem.n_outputs) or not all(np.isfinite(e).all() for e in found):
+            arrays = [array for array in (done.resmem, done.spread, done.distance) if array is not None]
+            if done.resmem.shape != (len(X), stored.problem.n_outputs) or not all(
+                np.isfinite(array).all() for array in arrays
+            ):
                 raise ModelError(
                     f"the memory of '{directory}' predicts values that are not finite", "run fit-residual again"
                 )
@@ -94,7 +96,7 @@ def _usual(stored: StoredBase) -> Floats:
     """Return [d] the middle of every number, as far as one of the bases knows it."""
     usual = np.zeros(len(stored.problem.n_categories))
     scalers = (getattr(base, "scaler", None) for base in stored.bases)
-    scaler = next((each for each in scalers if each is not None), None)
+    scaler = next((scaler for scaler in scalers if scaler is not None), None)
     if scaler is not None:
         usual[np.array(scaler.n_categories) == 0] = scaler.knots[:, scaler.knots.shape[1] // 2]
     return usual

@@ -21,7 +21,7 @@ _AGAIN = "fit the model again"
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found sound.
+    """What was checked and is sound.
 
     Attributes:
         n_files, n_bytes: of the parts that the manifests name.
@@ -79,8 +79,8 @@ def _check_for_change(directory: Path, content: Mapping[str, Any]) -> None:
 
 
 def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:
-    """Have what other libraries read be read by a process of its own first."""
-    kinds = [each["estimator"] for each in content["bases"]]
+    """Load first, in a separate process, what other libraries read."""
+    kinds = [base["estimator"] for base in content["bases"]]
     if not bases.IMPORTABLE.keys().isdisjoint(kinds):
         trial.load_base(directory, sum(part["bytes"] for part in content["parts"].values()))
 
