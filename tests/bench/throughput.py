@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from resmem_cli.workflow.memory_plan import MemoryOptions
 
 from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles
