@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from resmem_cli.errors import ModelError
 from resmem_cli.model import spaces
 from resmem_cli.model.arrays import FLOAT, SINGLE, stored
 from resmem_cli.model.bases import Problem
@@ -35,16 +36,20 @@ def save(folder: Path, member: Member, position: int) -> None:
     parts.save_arrays(folder / parts.numbered(parts.ARRAYS, position), arrays)
 
 
-def load(content: Mapping[str, Any], paths: Mapping[str, Path], position: int, problem: Problem) -> Member:
+def load(
+    directory: Path, content: Mapping[str, Any], paths: Mapping[str, Path], position: int, problem: Problem
+) -> Member:
     """Read the member that a memory.json has at a position, without the rows that its memory was built of.
 
     Raises:
-        KeyError, ValueError: the files are damaged, or do not fit what the manifest says.
-        ModelError: likewise, or they are of an older resmem.
+        KeyError, ValueError: the files are damaged.
+        ModelError: likewise, or they do not fit what the manifest says, or are of an older resmem.
     """
     arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
     n_cells = content["cells"]
     index = _index(content, paths.get(parts.numbered(parts.GRAPH, position)), arrays)
+    if len(arrays["residuals"]) != n_cells:
+        raise misfit(directory)
     residuals = stored(arrays, "residuals", FLOAT, n_cells, problem.n_outputs, finite=False)
     counts = stored(arrays, "counts", FLOAT, n_cells, finite=False)
     memory = Memory(residuals, counts, index, content.get("max_cells"))
@@ -57,6 +62,11 @@ def load(content: Mapping[str, Any], paths: Mapping[str, Path], position: int, p
         )
     settings = description.settings_of(content)
     return Member(content["base"], space, memory, settings, float(content["weight"]), content["residuals"])
+
+
+def misfit(directory: Path) -> ModelError:
+    """Return the error of a memory whose files are not those that its manifest describes."""
+    return ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
 
 
 def _index(content: Mapping[str, Any], graph: Path | None, arrays: Mapping[str, NDArray[Any]]) -> Index:

@@ -135,7 +135,7 @@ def load_for_change(directory: Path) -> tuple[StoredModel, MemoryRows]:
         calibration = model.resmem.calibration
         held_out = None if calibration is None else calibration.rows
         if held_out is not None and not np.isin(held_out, np.arange(len(rows.hashes))).all():
-            raise _other_memory(directory)
+            raise members.misfit(directory)
         return model._replace(resmem=replace(model.resmem, members=tuple(changeable))), rows
 
     return _steadily(directory, read)
@@ -279,8 +279,8 @@ def _model(directory: Path) -> StoredModel:
     stored = _base(directory, base_content)
     paths = parts.checked(directory, content["id"], content["parts"])
     if any(said["base"] not in range(len(stored.bases)) for said in content["memories"]):
-        raise _other_memory(directory)
-    loaded = [members.load(said, paths, i, stored.problem) for i, said in enumerate(content["memories"])]
+        raise members.misfit(directory)
+    loaded = [members.load(directory, said, paths, i, stored.problem) for i, said in enumerate(content["memories"])]
     calibration = None
     if parts.CALIBRATION in paths:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
@@ -297,7 +297,7 @@ def _remembered(
     arrays = parts.load_arrays(paths[parts.ROWS])
     names = [parts.of_memory("cells", i) for i in range(len(content["memories"]))]
     if any(len(arrays[name]) != content["rows"] for name in ("hashes", *names, *arrays.keys() & {"id_ends", "weight"})):
-        raise _other_memory(directory)
+        raise members.misfit(directory)
     cells = tuple(as_stored(arrays, name, WHOLE, content["rows"]) for name in names)
     for i, (own, said) in enumerate(zip(cells, content["memories"], strict=True)):
         if not 0 <= own.min() <= own.max() < said["cells"]:
@@ -316,10 +316,6 @@ def _check_codes(codes: NDArray[Any], schema: Schema) -> None:
     counts = [len(column.categories) for column in schema.columns if column.kind is Kind.CATEGORY]
     if codes.shape[1] != len(counts) or (codes > np.array(counts)).any():
         raise ValueError("the categories of the rows are not those of the schema")
-
-
-def _other_memory(directory: Path) -> ModelError:
-    return ModelError(f"the memory of '{directory}' does not fit its manifest", "run fit-residual again")
 
 
 def _row_hashes(directory: Path, content: Mapping[str, Any]) -> NDArray[np.uint64]:

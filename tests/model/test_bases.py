@@ -593,7 +593,7 @@ def test_the_network_stops_early_and_represents_by_its_last_hidden_layer(n_class
 def test_a_network_without_hidden_layers_is_represented_by_its_features():
     X, y, problem = make_rows(50, REGRESSION)
     base = Mlp.fit(X, y, None, problem, {"hidden_layer_sizes": (), "max_iter": 5})
-    np.testing.assert_array_equal(base.represent(X), base.space.transform(X))
+    np.testing.assert_array_equal(base.represent(X), base.scaler.transform(X))
 
 
 def test_saturated_logistic_units_do_not_overflow():
