@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import threadpoolctl
+from joblib.externals.loky import get_reusable_executor
 
 from resmem_cli.model.parallel import _PARALLEL_FROM_ROWS, heard, in_order, side_by_side
 
@@ -32,6 +33,12 @@ def failing(i: int) -> int:
     return i
 
 
+@pytest.fixture
+def new_workers() -> None:
+    """End the worker processes that an earlier test may have started in its own way: joblib would use them again."""
+    get_reusable_executor().shutdown(wait=True)
+
+
 @pytest.mark.parametrize("n_rows", [FEW, MANY], ids=["few_rows", "many_rows"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_outcomes_come_in_order_and_are_the_same_however_many_threads_there_are(n_rows, threads):
@@ -50,7 +57,7 @@ def test_no_jobs_have_no_outcomes():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_every_job_has_one_thread(threads, monkeypatch):
+def test_every_job_has_one_thread(threads, monkeypatch, new_workers):
     """Where there were two; the suite itself has one (tests/conftest.py)."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "2")  # for processes that start
@@ -62,7 +69,7 @@ def test_every_job_has_one_thread(threads, monkeypatch):
         assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == before
 
 
-def test_ctrl_c_reaches_this_process_and_not_its_workers():
+def test_ctrl_c_reaches_this_process_and_not_its_workers(new_workers):
     assert [is_held for _, is_held in side_by_side(described, [(0,), (1,)], n_rows=MANY, threads=2)] == [True, True]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
