@@ -15,7 +15,7 @@ READY := $(VENV)/ready
 DEMO := demo.resmem
 # A worker that has run out of tests takes over half of another's: some files are long. Each computes in one thread
 # (tests/conftest.py).
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 RESMEM_DATA ?= ../shared/data
 export RESMEM_DATA
 # Every command that a test starts, and every worker, would compile the package anew.
