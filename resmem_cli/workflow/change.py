@@ -217,7 +217,11 @@ def find(
         not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in seen))
         meant_rows = Meant(meant, by_id, not_found)
     if not (meant_rows.remembered.any() or meant_rows.trained.any()):
-        shown = "none of these rows" if not not_found else "no row of " + ", ".join(f"'{n}'" for n in not_found[:5])
+        shown = (
+            "none of these rows"
+            if not not_found
+            else "no row with the id " + ", ".join(f"'{n}'" for n in not_found[:5])
+        )
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
     if meant_rows.remembered.all():
         raise UsageError("this would forget every remembered row", "run fit-residual with other rows")

@@ -215,7 +215,7 @@ class TestForget:
         shutil.copytree("old", path / parts.FOLDER, dirs_exist_ok=True)
         assert snapshot(path) != left
         ended = run(*words)
-        assert ended.err == "resmem: no row of 'd00003' is remembered; check the ids, the rows or --where\n"
+        assert ended.err == "resmem: no row with the id 'd00003' is remembered; check the ids, the rows or --where\n"
         assert ended.code == ExitCode.DATA
         assert snapshot(path) == left
 
@@ -255,8 +255,8 @@ class TestForget:
     @pytest.mark.parametrize(
         ("words", "code", "sentence"),
         [
-            (("--ids", "x,y"), 3, "no row of 'x', 'y' is remembered; check the ids, the rows or --where"),
-            (("--ids", "missing.txt"), 3, "no row of 'missing.txt' is remembered"),
+            (("--ids", "x,y"), 3, "no row with the id 'x', 'y' is remembered; check the ids, the rows or --where"),
+            (("--ids", "missing.txt"), 3, "no row with the id 'missing.txt' is remembered"),
             (("--ids", "latin.txt"), 3, "'latin.txt', line 2 is not UTF-8 text; write the ids as UTF-8"),
             ((), 2, "give either --ids or INPUT"),
             (("train.csv", "--ids", "x"), 2, "give either --ids or INPUT"),

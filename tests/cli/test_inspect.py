@@ -111,8 +111,8 @@ class TestVerify:
             ("rows.npz", {"cells": np.zeros(240, np.int64)}, "cells without rows"),
             ("rows.npz", {"hashes": np.zeros(3, np.uint64)}, "does not fit its manifest"),
             ("rows.npz", {"id_ends": np.zeros(3, np.int64)}, "does not fit its manifest"),
-            ("arrays.npz", {"residuals": np.full((240, 1), np.nan)}, "no numbers"),
-            ("arrays.npz", {"counts": np.full(240, -1.0)}, "no numbers"),
+            ("arrays.npz", {"residuals": np.full((240, 1), np.nan)}, "not finite"),
+            ("arrays.npz", {"counts": np.full(240, -1.0)}, "not finite"),
         ],
     )
     def test_parts_that_do_not_belong_together_are_found(

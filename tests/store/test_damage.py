@@ -439,8 +439,8 @@ def _of_others(n_features: int, *, fitted: bool = True) -> HistGradientBoostingR
 @pytest.mark.parametrize(
     ("models", "why"),
     [
-        ([], "it holds 0 boostings"),
-        ([_of_others(3)] * 11, "it holds 11 boostings"),
+        ([], "it holds 0 boosting models"),
+        ([_of_others(3)] * 11, "it holds 11 boosting models"),
         (["x"], "it does not hold a fitted boosting model of its kind"),
         ("x", "it does not hold a fitted boosting model of its kind"),
         ([_of_others(3, fitted=False)], "it does not hold a fitted boosting model of its kind"),
