@@ -34,7 +34,7 @@ from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import Training, silent
-from resmem_cli.model.splitting import Recipe, Rows, has_enough_new
+from resmem_cli.model.splitting import LabelledRows, Recipe, has_enough_new
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FittedResMem:
         objective: the metric that was chosen by.
         selection: what the folds chose and measured; None if nothing was measured.
         too_few: how many rows could be held out, where they were too few to measure by; None where they were enough.
-        base_metrics: the first base's metric on the rows to remember and on those of `Rows.is_valid`; None if there
+        base_metrics: the first base's metric on the rows to remember and on those given with `--valid`; None if there
             are no such rows.
     """
 
@@ -58,7 +58,7 @@ class FittedResMem:
 
 
 def fit_memory(
-    rows: Rows,
+    rows: LabelledRows,
     bases: Sequence[tuple[BaseSpec, Base]],
     problem: Problem,
     options: MemoryOptions,
@@ -140,7 +140,7 @@ def build_member(training: Training, choice: Choice, space: Space, options: Memo
     return Member(candidate.base, space, memory, settings, choice.weight, candidate.residuals)
 
 
-def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Rows) -> list[Recipe]:
+def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: LabelledRows) -> list[Recipe]:
     """Return how each base of a part of the rows comes about.
 
     Where enough rows are new to the bases they stay as they are, and those rows are the queries; otherwise every fold
@@ -160,7 +160,7 @@ def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Row
     return [Recipe(spec, problem, base if stays else None, not has_new) for spec, base in bases]
 
 
-def _too_few(rows: Rows, recipe: Recipe, options: MemoryOptions) -> int | None:
+def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int | None:
     """Return how many rows can be held out, if they say nothing of a gain; None if they do or nothing is measured."""
     if options.n_folds == 0:
         return None
@@ -170,7 +170,7 @@ def _too_few(rows: Rows, recipe: Recipe, options: MemoryOptions) -> int | None:
 
 
 def _choose(
-    rows: Rows,
+    rows: LabelledRows,
     bases: Sequence[tuple[BaseSpec, Base]],
     recipes: Sequence[Recipe],
     options: MemoryOptions,
@@ -212,7 +212,7 @@ def _choose(
     return selection, selection.choices, trained
 
 
-def _base_metrics(base: Base, rows: Rows, metric: str) -> tuple[float, float] | None:
+def _base_metrics(base: Base, rows: LabelledRows, metric: str) -> tuple[float, float] | None:
     if rows.is_valid is None:
         return None
     losses = metrics.row_loss(rows.y, base.predict(rows.X), metric)

@@ -17,8 +17,8 @@ from resmem_cli.model.explanation import Explanation, Shares, percentiles
 from resmem_cli.model.kernel import Corrections, Settings, row_residuals
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.spaces import Space
-from resmem_cli.model.spaces.training import Residuals
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.spaces.training import ResidualKind
+from resmem_cli.model.splitting import LabelledRows
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 
@@ -70,7 +70,7 @@ class Member:
     memory: Memory
     settings: Settings
     weight: float = 1.0
-    residuals: Residuals = "in-sample"
+    residuals: ResidualKind = "in-sample"
 
     def neighbors(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Neighbors:
         """Return the neighbours of [n, d] encoded rows, for which the base predicts [n, outputs]."""
@@ -98,7 +98,7 @@ class Member:
         return Shares(near.cells, corrections.distances, weights, residuals, contributions)
 
     def changed(
-        self, kept: NDArray[np.bool_], new: Rows, base: Base, weight: Floats | None, *, seed: int, threads: int
+        self, kept: NDArray[np.bool_], new: LabelledRows, base: Base, weight: Floats | None, *, seed: int, threads: int
     ) -> Member:
         """Return the member whose memory has the rows that are kept, and new ones."""
         predictions = base.predict(new.X) if len(new.y) else np.empty((0, self.memory.residuals.shape[1]))
@@ -205,7 +205,7 @@ class ResMem:
         return Explanation(of_bases[0], prediction, shares, percentiles(near[0].corrections.distances[:, 0], usual))
 
     def remember(
-        self, rows: Rows, replaced_by: Integers, weight: Floats | None, *, seed: int, threads: int = 1
+        self, rows: LabelledRows, replaced_by: Integers, weight: Floats | None, *, seed: int, threads: int = 1
     ) -> ResMem:
         """Return the model that also remembers [a] further rows; the search graphs of this one must not be used again.
 
@@ -230,7 +230,14 @@ class ResMem:
         return self._changed(kept, _NO_ROWS, moved, weight, seed=seed, threads=threads)
 
     def _changed(
-        self, kept: NDArray[np.bool_], new: Rows, moved: Integers, weight: Floats | None, *, seed: int, threads: int
+        self,
+        kept: NDArray[np.bool_],
+        new: LabelledRows,
+        moved: Integers,
+        weight: Floats | None,
+        *,
+        seed: int,
+        threads: int,
     ) -> ResMem:
         members = [
             member.changed(kept, new, self.bases[member.base], weight, seed=seed, threads=threads)
@@ -260,4 +267,4 @@ class ResMem:
         return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
-_NO_ROWS = Rows(np.empty((0, 0)), np.empty(0), None, np.empty(0, dtype=np.bool_))
+_NO_ROWS = LabelledRows(np.empty((0, 0)), np.empty(0), None, np.empty(0, dtype=np.bool_))

@@ -21,7 +21,7 @@ Split = tuple[Integers, Integers]  # positions of the rows to remember, and of t
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """Labelled rows.
 
     Attributes:
@@ -39,11 +39,11 @@ class Rows:
     is_valid: NDArray[np.bool_] | None = None
     positions: Integers | None = None
 
-    def take(self, rows: Integers) -> Rows:
+    def take(self, rows: Integers) -> LabelledRows:
         weight = None if self.weight is None else self.weight[rows]
         is_valid = None if self.is_valid is None else self.is_valid[rows]
         positions = rows if self.positions is None else self.positions[rows]
-        return Rows(self.X[rows], self.y[rows], weight, self.is_new[rows], is_valid, positions)
+        return LabelledRows(self.X[rows], self.y[rows], weight, self.is_new[rows], is_valid, positions)
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class Recipe:
     fixed: Base | None = None
     fits_within: bool = False
 
-    def base_for(self, training: Rows) -> Base:
+    def base_for(self, training: LabelledRows) -> Base:
         """Return the base whose predictions of rows outside `training` are honest."""
         if self.fixed is not None:
             return self.fixed
         estimator = bases.ESTIMATORS[self.spec.estimator]
         return estimator.fit(training.X, training.y, training.weight, self.problem, self.spec.params)
 
-    def is_honest(self, rows: Rows) -> NDArray[np.bool_]:
+    def is_honest(self, rows: LabelledRows) -> NDArray[np.bool_]:
         """Return [n] which rows may be held out to judge by: those that the base of their training rows has not seen.
 
         Of rows some of which were given to decide by, these alone.
@@ -75,7 +75,7 @@ class Recipe:
         is_unseen = np.ones(len(rows.y), dtype=np.bool_) if self.fixed is None else rows.is_new
         return is_unseen if rows.is_valid is None else is_unseen & rows.is_valid
 
-    def honest(self, held_out: Rows) -> Rows:
+    def honest(self, held_out: LabelledRows) -> LabelledRows:
         """Return those held-out rows that may judge."""
         if self.fixed is None and held_out.is_valid is None:
             return held_out

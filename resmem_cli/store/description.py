@@ -14,7 +14,7 @@ from resmem_cli.model.bases import BaseSpec
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import HnswIndex
 from resmem_cli.model.resmem import Member
-from resmem_cli.model.spaces.training import RESIDUALS
+from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from resmem_cli.store import ownership
 
 if TYPE_CHECKING:  # they load what only fitting needs
@@ -226,7 +226,7 @@ def _several(content: Fields, name: str, what: str) -> list[dict[str, Any]]:
 def _check_one(content: Fields) -> None:
     """Check what is said of one of the memories; whether it fits its base is for whoever loads both."""
     fields.number(content, "weight", least=0, most=1 + 1e-6)
-    fields.text(content, "residuals", RESIDUALS)
+    fields.text(content, "residuals", RESIDUAL_KINDS)
     fields.text(content, "representation")
     settings_of(content)
     fields.whole(content, "cells", least=1)

@@ -13,7 +13,7 @@ from resmem_cli import spelling
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats, is_list
-from resmem_cli.data.rows import Rows as Table
+from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Given, Schema, Task
 from resmem_cli.errors import DataError, ModelError, UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
@@ -21,7 +21,7 @@ from resmem_cli.model.bases import Base, BaseSpec, Problem, importing
 from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.splitting import LabelledRows
 from resmem_cli.store import estimators, locking, ownership, trial, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows
@@ -106,7 +106,7 @@ def adopt_base(
 
 
 def adopt(
-    parts: Sequence[Table],
+    parts: Sequence[Rows],
     roles: Roles,
     origin: FromColumns | FromFile | FromObject,
     *,
@@ -133,7 +133,7 @@ def adopt(
     report("checking its predictions")
     predicted = _predicted(base, X)
     _refuse_improbable(base, X, predicted, table)
-    rows = Rows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
+    rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
     notes = (*learned_notes, *_worse_than_nothing(predicted, rows, schema))
     problem = Problem(schema.n_categories, len(schema.target.classes), seed, schema.vectors)
     stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
@@ -141,10 +141,10 @@ def adopt(
     return stored, _NOT_SEEN, FittedBase(schema, (what,), objective, (), 0, len(y), notes)
 
 
-_Adopted = tuple[Schema, Table, tuple[str, ...], Base, str]
+_Adopted = tuple[Schema, Rows, tuple[str, ...], Base, str]
 
 
-def _from_columns(parts: Sequence[Table], roles: Roles, origin: FromColumns) -> _Adopted:
+def _from_columns(parts: Sequence[Rows], roles: Roles, origin: FromColumns) -> _Adopted:
     names = parts[0].table.column_names
     task = Task.REGRESSION if origin.form == "predictions" else Task.CLASSIFICATION
     if roles.task not in (None, task):
@@ -172,9 +172,7 @@ def _from_columns(parts: Sequence[Table], roles: Roles, origin: FromColumns) -> 
     return schema, learned.rows, (*notes, *said), base, bases.COLUMNS
 
 
-def _given(
-    rows: Table, columns: tuple[str, ...], schema: Schema, *, begun: str | None
-) -> tuple[Given, tuple[str, ...]]:
+def _given(rows: Rows, columns: tuple[str, ...], schema: Schema, *, begun: str | None) -> tuple[Given, tuple[str, ...]]:
     """Return which columns hold which class, and what of that is a guess."""
     classes = schema.target.class_names
     if len(columns) == 1 and is_list(rows.column(columns[0]).type):
@@ -224,7 +222,7 @@ def _in_order(classes: Sequence[str]) -> tuple[str, ...]:
     return (f"the base's numbers are assigned to the classes {', '.join(classes[:20])}, in this order",) * several
 
 
-def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile, report: Report) -> _Adopted:
+def _from_file(parts: Sequence[Rows], roles: Roles, origin: FromFile, report: Report) -> _Adopted:
     data = _bytes(origin.path)
     kind = importing.recognise(data, origin.path.name)
     name = f"'{origin.path}'"
@@ -251,13 +249,13 @@ def _from_file(parts: Sequence[Table], roles: Roles, origin: FromFile, report: R
     return learned.schema, learned.rows, (*learned.notes, *said), base, kind
 
 
-def _from_object(parts: Sequence[Table], roles: Roles, origin: FromObject) -> _Adopted:
+def _from_object(parts: Sequence[Rows], roles: Roles, origin: FromObject) -> _Adopted:
     learned = inference.learn(parts, replace(roles, rarest_category=1))
     base = bases.IMPORTABLE[origin.kind].imported(origin.model, _fields(learned.schema), {})
     return learned.schema, learned.rows, (*learned.notes, *base.notes), base, origin.kind
 
 
-def _sample(rows: Table) -> Table:
+def _sample(rows: Rows) -> Rows:
     """Return up to so many rows, in random order."""
     shuffled = np.random.default_rng(0).permutation(len(rows))
     return rows.take(shuffled[:_TRIED_ROWS])
@@ -286,7 +284,7 @@ def _fields(schema: Schema) -> Fields:
     return Fields(tuple(fields), schema.target.classes)
 
 
-def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Table) -> None:
+def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Rows) -> None:
     """Refuse numbers that are no probabilities, and predictions that are no numbers."""
     if isinstance(base, Columns) and base.form == "probabilities":
         given = X[:, base.start : base.stop]
@@ -307,7 +305,7 @@ def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Table) -
         )
 
 
-def _worse_than_nothing(predicted: Floats, rows: Rows, schema: Schema) -> tuple[str, ...]:
+def _worse_than_nothing(predicted: Floats, rows: LabelledRows, schema: Schema) -> tuple[str, ...]:
     """Say so if the base is worse than knowing nothing of a row: then something is mistaken."""
     problem = Problem(schema.n_categories, len(schema.target.classes), 0)
     nothing = bases.ESTIMATORS["constant"].fit(rows.X, rows.y, rows.weight, problem, {})

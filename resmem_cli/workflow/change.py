@@ -13,7 +13,7 @@ from resmem_cli import spelling
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.splitting import LabelledRows
 from resmem_cli.store import erasing, locking, reading, using, writing
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
@@ -78,7 +78,7 @@ def with_rows(
     kept = replaced_by < 0
     rows = _joined(known, kept, new, stored.base.schema)
     resmem = stored.resmem.remember(
-        Rows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
+        LabelledRows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
         replaced_by,
         rows.weight,
         seed=stored.base.problem.seed,

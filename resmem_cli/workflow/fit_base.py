@@ -11,14 +11,14 @@ import numpy as np
 
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
-from resmem_cli.data.rows import Rows as Table
+from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
-from resmem_cli.model.splitting import Recipe, Rows, splits
+from resmem_cli.model.splitting import LabelledRows, Recipe, splits
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows, category_codes
@@ -98,7 +98,7 @@ def fit_base(
 
 
 def fit(
-    parts: Sequence[Table], roles: Roles, options: BaseOptions, report: Report = silent
+    parts: Sequence[Rows], roles: Roles, options: BaseOptions, report: Report = silent
 ) -> tuple[StoredBase, TrainedRows, FittedBase]:
     """Learn the schema of labelled rows and fit bases, the best first.
 
@@ -114,7 +114,7 @@ def fit(
     schema, table = learned.schema, learned.rows
     X, _ = encoding.encode(table, schema)
     y = encoding.encode_target(table, schema)
-    rows = Rows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
+    rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
     _refuse_negative(asked, schema, y)
     names = dict.fromkeys(each for name in asked for each in _meant(name, problem, y))
@@ -191,7 +191,7 @@ def _bounded(recipe: Recipe) -> Recipe:
     return replace(recipe, spec=replace(recipe.spec, params=params))
 
 
-def _best_first(recipes: list[Recipe], rows: Rows, report: Report) -> tuple[list[Recipe], list[float], int]:
+def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tuple[list[Recipe], list[float], int]:
     """Order several recipes by their loss on a fifth of the rows that they are fitted without, and return the losses.
 
     Of few rows a fifth says little: then the order stays.

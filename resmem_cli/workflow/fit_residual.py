@@ -13,7 +13,7 @@ from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.fit import FittedResMem, fit_memory
 from resmem_cli.model.resmem import Member, ResMem
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.splitting import LabelledRows
 from resmem_cli.store import description, locking, reading, using, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
@@ -177,7 +177,7 @@ def fit(
     is_new = ~np.isin(known.hashes, seen)
     if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
         is_new &= False if is_valid is None else is_valid
-    rows = Rows(known.X, known.y, known.weight, is_new, is_valid)
+    rows = LabelledRows(known.X, known.y, known.weight, is_new, is_valid)
     bases = list(zip(base.specs, base.bases, strict=True))
     fitted = fit_memory(rows, bases, base.problem, options, threads=threads, report=report)
     kept = MemoryRows(known.hashes, known.ids, known.weight, category_codes(known.X, base.schema))

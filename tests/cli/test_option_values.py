@@ -27,7 +27,7 @@ AUTO = "auto"
     [
         (fit_base.TaskName, (AUTO, *Task)),
         (fit_residual.EncoderName, (AUTO, *encoder.KINDS)),
-        (fit_residual.ResidualsName, (AUTO, *training.RESIDUALS)),
+        (fit_residual.ResidualsName, (AUTO, *training.RESIDUAL_KINDS)),
         (fit_residual.MetricName, (AUTO, *metrics.objectives(True), *metrics.objectives(False))),
         (fit_residual.EffortName, tuple(EFFORTS)),
     ],

@@ -21,7 +21,7 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.model.resmem import Member
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.training import Training
-from resmem_cli.model.splitting import Recipe, Rows
+from resmem_cli.model.splitting import LabelledRows, Recipe
 
 # Properties are tried on few examples: each is small, and two cores run the whole suite.
 FEW = settings(max_examples=25, deadline=None, derandomize=True)
@@ -115,13 +115,13 @@ def quick_recipe(name: str, problem: Problem, fixed: Base | None = None) -> Reci
     return Recipe(BaseSpec(name, QUICK.get(name, {})), problem, fixed)
 
 
-def rows_of(X: Floats, y: Floats, *, weight: Floats | None = None, is_new: np.ndarray | None = None) -> Rows:
+def rows_of(X: Floats, y: Floats, *, weight: Floats | None = None, is_new: np.ndarray | None = None) -> LabelledRows:
     """Rows that the stored base has all seen, if that is not said."""
-    return Rows(X, y, weight, np.zeros(len(y), dtype=bool) if is_new is None else is_new)
+    return LabelledRows(X, y, weight, np.zeros(len(y), dtype=bool) if is_new is None else is_new)
 
 
 def training_of(
-    rows: Rows,
+    rows: LabelledRows,
     problem: Problem,
     *,
     estimator: str = "linear",

@@ -21,7 +21,7 @@ import pytest
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, KINDS, Problem, protocol
 from resmem_cli.model.bases.boosters import lightgbm_text, xgboost_file
-from resmem_cli.model.bases.boosters.lesson import SHARED, Lesson, Sample
+from resmem_cli.model.bases.boosters.training_set import SHARED, Sample, TrainingSet
 from resmem_cli.model.bases.boosters.trees import plainly
 from resmem_cli.model.bases.table import Field, Table
 from tests.model.examples import BINARY, INSTALLED, MULTICLASS, REGRESSION, TASKS, make_rows
@@ -118,16 +118,16 @@ def test_a_base_stops_early_as_the_user_asks(name, n_rows, asked, stops):
 def test_how_long_to_learn_depends_on_rows_and_classes_where_the_user_does_not_say(n_rows, n_classes, expected):
     X, y, problem = make_rows(n_rows, n_classes)
     for params in ({}, SHARED):
-        lesson = Lesson.plan(Sample(X, y, None), problem, params)
-        assert (lesson.n_rounds, lesson.patience, lesson.params["learning_rate"]) == expected
+        training_set = TrainingSet.plan(Sample(X, y, None), problem, params)
+        assert (training_set.n_rounds, training_set.patience, training_set.params["learning_rate"]) == expected
     asked = {"n_estimators": 7, "early_stopping_rounds": 4, "learning_rate": 1}
-    lesson = Lesson.plan(Sample(X, y, None), problem, asked)
-    assert (lesson.n_rounds, lesson.patience, lesson.params["learning_rate"]) == (7, 4, 1)
+    training_set = TrainingSet.plan(Sample(X, y, None), problem, asked)
+    assert (training_set.n_rounds, training_set.patience, training_set.params["learning_rate"]) == (7, 4, 1)
 
 
 def test_of_fewer_rows_than_ten_none_is_held_out():
     X, y, problem = make_rows(9, REGRESSION)
-    assert Lesson.plan(Sample(X, y, None), problem, {"early_stopping_rounds": 3}).held is None
+    assert TrainingSet.plan(Sample(X, y, None), problem, {"early_stopping_rounds": 3}).held is None
 
 
 def test_a_row_of_weight_0_is_not_even_looked_at():
@@ -135,9 +135,9 @@ def test_a_row_of_weight_0_is_not_even_looked_at():
     weight = np.repeat([1.0, 0.0], 1_000)
     y[1_000:] = 3
     y[:1_000][y[:1_000] == 3] = 2
-    lesson = Lesson.plan(Sample(X, y, weight), problem, {})
-    assert len(lesson.fitted.y) + len(lesson.held.y) == 1_000
-    assert lesson.classes.tolist() == [0, 1, 2]
+    training_set = TrainingSet.plan(Sample(X, y, weight), problem, {})
+    assert len(training_set.fitted.y) + len(training_set.held.y) == 1_000
+    assert training_set.classes.tolist() == [0, 1, 2]
 
 
 @EVERY_TASK

@@ -19,7 +19,7 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.spaces.encoder import KINDS
-from resmem_cli.model.spaces.training import RESIDUALS
+from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from tests.model.choosing.plans import EVERY_BASE, EVERY_TASK, LEARNED, one_fold, plan_of
 from tests.model.examples import QUICK, REGRESSION, make_rows, member_of, quick_base, rows_of, training_of
 
@@ -76,14 +76,14 @@ def assert_judged_as_built(name: str, n_classes: int, kind, share_of_cells, *, w
 
 @EVERY_BASE
 @EVERY_TASK
-@pytest.mark.parametrize("kind", RESIDUALS)
+@pytest.mark.parametrize("kind", RESIDUAL_KINDS)
 @pytest.mark.parametrize("share_of_cells", [None, 0.2], ids=["whole", "condensed"])
 def test_a_fold_answers_as_the_model_that_its_training_rows_make(name, n_classes, kind, share_of_cells):
     assert_judged_as_built(name, n_classes, kind, share_of_cells, weighted=True)
 
 
 @EVERY_TASK
-@pytest.mark.parametrize("kind", RESIDUALS)
+@pytest.mark.parametrize("kind", RESIDUAL_KINDS)
 @pytest.mark.parametrize("share_of_cells", [None, 0.2], ids=["whole", "condensed"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_in_every_space_a_fold_answers_as_the_model_that_its_training_rows_make(

@@ -23,7 +23,7 @@ from resmem_cli.model.memory.index import ExactIndex, HnswIndex
 from resmem_cli.model.memory.memory import Contents
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.spaces.fitting import fit_spaces
-from resmem_cli.model.spaces.training import RESIDUALS
+from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from tests.model.examples import (
     BINARY,
     FEW,
@@ -309,8 +309,8 @@ def test_cross_fitted_residuals_are_what_a_base_left_that_had_not_seen_the_row(n
     """Of a base that repeats its labels, and so leaves nothing itself."""
     X, y, problem = make_rows(80, n_classes)
     training = training_of(rows_of(X, y), problem, estimator=parrot)
-    seen, unseen = (member_of(training, Candidate(0, "features", kind), Settings(4, 0.5)) for kind in RESIDUALS)
-    assert [member.residuals for member in (seen, unseen)] == list(RESIDUALS)
+    seen, unseen = (member_of(training, Candidate(0, "features", kind), Settings(4, 0.5)) for kind in RESIDUAL_KINDS)
+    assert [member.residuals for member in (seen, unseen)] == list(RESIDUAL_KINDS)
     assert not seen.memory.residuals.any()
     for fold in training.folds:
         left = one_hot(y[fold.held_out], problem.n_outputs) - one_hot(y[fold.training], problem.n_outputs).mean(axis=0)

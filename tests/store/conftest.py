@@ -22,8 +22,8 @@ from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.resmem import Member, ResMem
-from resmem_cli.model.spaces.training import Residuals, Training
-from resmem_cli.model.splitting import Recipe, Rows
+from resmem_cli.model.spaces.training import ResidualKind, Training
+from resmem_cli.model.splitting import LabelledRows, Recipe
 from resmem_cli.store import writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
@@ -77,10 +77,10 @@ def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation
     target = Target("t", Task.CLASSIFICATION if n_classes else Task.REGRESSION, "double", classes)
     schema = Schema(columns, target, id_column="id")
     problem = Problem(schema.n_categories, n_classes, seed=0)
-    rows = Rows(X, y, None, np.zeros(n_rows, dtype=bool))
+    rows = LabelledRows(X, y, None, np.zeros(n_rows, dtype=bool))
     recipes = [Recipe(BaseSpec(name, PARAMS.get(name, {})), problem) for name in estimators.split(",")]
     trainings = [Training(rows, recipe.base_for(rows), recipe, n_steps=3, threads=1) for recipe in recipes]
-    kinds: tuple[Residuals, ...] = ("in-sample", "cross-fitted", "in-sample")
+    kinds: tuple[ResidualKind, ...] = ("in-sample", "cross-fitted", "in-sample")
     weights = np.arange(len(trainings), 0, -1) / np.arange(len(trainings) + 1).sum()
     members = []
     for i, (training, kind, weight) in enumerate(zip(trainings, kinds, weights.tolist(), strict=False)):

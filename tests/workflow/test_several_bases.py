@@ -15,7 +15,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, BaseSpec
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.plan import plans
-from resmem_cli.model.splitting import Recipe, Rows, splits
+from resmem_cli.model.splitting import LabelledRows, Recipe, splits
 from resmem_cli.store import reading
 from resmem_cli.workflow.inputs import Input
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
@@ -56,7 +56,9 @@ def test_by_default_encoders_are_trained_on_the_first_base_and_on_the_last(
     table = straight(600)
     pipeline.fit_base(pipeline.file("t.parquet", table), "linear,boosting,constant", Roles("y"), params=QUICK)
     base = reading.load_base(pipeline.model)
-    rows = Rows(np.column_stack([table["a"], table["b"]]), table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
+    rows = LabelledRows(
+        np.column_stack([table["a"], table["b"]]), table["y"].to_numpy(), None, np.zeros(600, dtype=bool)
+    )
     planned = plans(rows, base.bases, [Recipe(spec, base.problem) for spec in base.specs], options)
     found = [tuple(name for name in plan.spaces if name.startswith("learned:")) for plan in planned]
     assert found == [tuple(f"learned:{kind}" for kind in kinds) for kinds in trained]
@@ -74,7 +76,7 @@ def test_waves_are_learned_where_some_numbers_have_them_but_not_very_many(
     table = pa.table({**{f"x{i}": column for i, column in enumerate(X.T)}, "y": rng.normal(size=600)})
     pipeline.fit_base(pipeline.file("t.parquet", table), "linear", Roles("y"))
     base = reading.load_base(pipeline.model)
-    rows = Rows(X, table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
+    rows = LabelledRows(X, table["y"].to_numpy(), None, np.zeros(600, dtype=bool))
     (plan,) = plans(rows, base.bases, [Recipe(base.specs[0], base.problem)], MemoryOptions())
     found = tuple(name for name in plan.spaces if name.startswith("learned:"))
     assert found == tuple(f"learned:{kind}" for kind in trained)
@@ -109,7 +111,7 @@ class TestBases:
         X, _ = encoding.encode(table, stored.schema)
         y, weight = encoding.encode_target(table, stored.schema), encoding.encode_weight(table, stored.schema)
         known, asked = next(splits(X, y, stored.problem, 5, np.random.default_rng(5)))
-        training = Rows(X, y, weight, np.zeros(203, dtype=bool)).take(known)
+        training = LabelledRows(X, y, weight, np.zeros(203, dtype=bool)).take(known)
         assert (done.estimators, done.n_held_out) == (("linear", "constant"), len(asked))
         assert done.objective == ("rmse" if is_regression else "log_loss")
         for name, found in zip(done.estimators, done.held_out, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.spaces.training import Residuals
+from resmem_cli.model.spaces.training import ResidualKind
 
 
 class Candidate(NamedTuple):
@@ -14,7 +14,7 @@ class Candidate(NamedTuple):
 
     base: int
     space: str
-    residuals: Residuals = "in-sample"
+    residuals: ResidualKind = "in-sample"
 
 
 @dataclass(frozen=True)

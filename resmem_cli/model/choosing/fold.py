@@ -17,8 +17,8 @@ from resmem_cli.model.memory.condensing import condensed
 from resmem_cli.model.memory.index import build_index
 from resmem_cli.model.spaces import Position, Space
 from resmem_cli.model.spaces.fitting import fit_spaces
-from resmem_cli.model.spaces.training import Residuals, Training
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.spaces.training import ResidualKind, Training
+from resmem_cli.model.splitting import LabelledRows
 
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 
@@ -84,12 +84,12 @@ class OfBase(NamedTuple):
     """One base's part of a fold: its [q, outputs] predictions; by space and residuals what `Fold` has by candidate."""
 
     predictions: Floats
-    views: dict[tuple[str, Residuals], View]
-    trained: dict[tuple[str, Residuals], Space]
-    uncondensed: dict[tuple[str, Residuals], View]
+    views: dict[tuple[str, ResidualKind], View]
+    trained: dict[tuple[str, ResidualKind], Space]
+    uncondensed: dict[tuple[str, ResidualKind], View]
 
 
-def joined(queries: Rows, group: Integers, of_bases: Sequence[OfBase]) -> Fold:
+def joined(queries: LabelledRows, group: Integers, of_bases: Sequence[OfBase]) -> Fold:
     """Return the fold of held-out rows, from what was computed for every base."""
     views: dict[Candidate, View] = {}
     trained: dict[Candidate, Space] = {}
@@ -103,7 +103,7 @@ def joined(queries: Rows, group: Integers, of_bases: Sequence[OfBase]) -> Fold:
     return Fold(queries.y, weight, group, predictions, views, trained, uncondensed, queries.positions)
 
 
-def run(rows: Rows, plan: Plan, training: Integers, held_out: Integers, threads: int) -> OfBase:
+def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, threads: int) -> OfBase:
     """Fit a base and its spaces to the training rows, remember these, and search the neighbours of the held-out rows.
 
     Args:

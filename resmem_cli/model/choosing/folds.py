@@ -12,7 +12,7 @@ from resmem_cli.model.choosing.fold import Fold, OfBase, joined, run
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import drawn
 from resmem_cli.model.parallel import side_by_side
-from resmem_cli.model.splitting import Recipe, Rows, Split, splits
+from resmem_cli.model.splitting import LabelledRows, Recipe, Split, splits
 
 _SPLIT_SHARE = 5
 _MOST_FOLDS_TO_LEARN = 3  # where encoders are trained anew in every fold, and the gain is not clear
@@ -34,7 +34,7 @@ class FoldSizes:
 
 
 def growing_folds(
-    rows: Rows,
+    rows: LabelledRows,
     plans: Sequence[Plan],
     n_folds: int,
     *,
@@ -74,8 +74,8 @@ def growing_folds(
 
 
 def _chosen_splits(
-    rows: Rows, recipe: Recipe, n_folds: int, sizes: FoldSizes, rng: np.random.Generator
-) -> tuple[Rows, list[Split]]:
+    rows: LabelledRows, recipe: Recipe, n_folds: int, sizes: FoldSizes, rng: np.random.Generator
+) -> tuple[LabelledRows, list[Split]]:
     """Return the rows that take part, and of every split the positions of training rows and of held-out rows."""
     are_many = len(rows.y) > sizes.most_folded
     if rows.is_valid is not None or (are_many and recipe.fixed is not None):
@@ -87,7 +87,7 @@ def _chosen_splits(
     return rows, [split for split in chosen if recipe.is_honest(rows.take(split[1])).any()]
 
 
-def _split_by_honest(rows: Rows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
+def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
     """Hold out the rows that may judge, and remember others: none of --valid, nor one equal to a held-out row.
 
     Of very many, as many are remembered and held out as suffice.
@@ -105,7 +105,7 @@ def _split_by_honest(rows: Rows, recipe: Recipe, sizes: FoldSizes, rng: np.rando
 
 
 def _run_all(
-    rows: Rows,
+    rows: LabelledRows,
     plans: Sequence[Plan],
     chosen: Mapping[str, Split],
     *,

@@ -11,7 +11,7 @@ from resmem_cli.model import spaces
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.splitting import LabelledRows
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Grid:
         return len(self.shrinkages) == 1 and self.shrinkages[0] > 0
 
 
-def grid(rows: Rows, problem: Problem, options: MemoryOptions) -> Grid:
+def grid(rows: LabelledRows, problem: Problem, options: MemoryOptions) -> Grid:
     """Narrow the default grid to what the user fixed, and to as many neighbours as a fold has rows."""
     if options.n_neighbors is not None and options.n_neighbors > len(rows.y):
         raise UsageError(

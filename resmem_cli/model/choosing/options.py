@@ -10,7 +10,7 @@ from resmem_cli.model import metrics
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.spaces import encoder
-from resmem_cli.model.spaces.training import Residuals
+from resmem_cli.model.spaces.training import ResidualKind
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class MemoryOptions:
         space: "features", "sensitivity", "model", "column:NAME" or "learned".
         encoder: of a learned space, one of `encoder.KINDS`.
         n_steps: how long an encoder is trained; None leaves it to `effort`.
-        residuals: one of `training.RESIDUALS`; None tries cross-fitted ones where a base overfits.
+        residuals: one of `training.RESIDUAL_KINDS`; None tries cross-fitted ones where a base overfits.
         n_members: how many corrected models may share the prediction; None leaves it to `effort`.
         objective: one of `metrics.objectives`; None is the task's default.
         effort: one of `EFFORTS`.
@@ -67,7 +67,7 @@ class MemoryOptions:
     space: str | None = None
     encoder: encoder.Kind | None = None
     n_steps: int | None = None
-    residuals: Residuals | None = None
+    residuals: ResidualKind | None = None
     n_members: int | None = None
     objective: str | None = None
     effort: str = "default"

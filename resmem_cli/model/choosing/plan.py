@@ -16,8 +16,8 @@ from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces import encoder, learned
-from resmem_cli.model.spaces.training import RESIDUALS, Residuals, Training
-from resmem_cli.model.splitting import Recipe, Rows
+from resmem_cli.model.spaces.training import RESIDUAL_KINDS, ResidualKind, Training
+from resmem_cli.model.splitting import LabelledRows, Recipe
 
 _LEAST_ROWS_TO_LEARN = 500
 _MOST_PERIODIC = 100  # numeric columns: the periodic features of more, such as pixels, would be most of the work
@@ -42,12 +42,12 @@ class Plan:
 
     recipe: Recipe
     spaces: tuple[str, ...]
-    residuals: Residuals | None
+    residuals: ResidualKind | None
     n_neighbors: int
     graph: GraphOptions
     n_steps: int
     share_of_cells: float | None = None
-    tried: tuple[tuple[str, Residuals], ...] = ()
+    tried: tuple[tuple[str, ResidualKind], ...] = ()
     temperatures: tuple[float, ...] = (1.0,)
 
     @property
@@ -64,13 +64,13 @@ class Plan:
         """Whether it is to be seen which kinds of residuals there are to try."""
         return self.residuals is None and self.learns and self.recipe.within.fixed is None
 
-    def kinds(self, name: str, training: Training) -> tuple[Residuals, ...]:
+    def kinds(self, name: str, training: Training) -> tuple[ResidualKind, ...]:
         """Return the kinds of residuals to try: an encoder learns nothing from those of a base that overfits."""
         if self.residuals is not None:
             return (self.residuals,)
         if not self.is_open or not training.overfits:
             return ("in-sample",)
-        return ("cross-fitted",) if spaces.kind_of(name).is_trained else RESIDUALS
+        return ("cross-fitted",) if spaces.kind_of(name).is_trained else RESIDUAL_KINDS
 
 
 def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
@@ -85,7 +85,7 @@ def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
     return Choice(Candidate(0, names[0], plans[0].residuals or "in-sample"), grid.settings(names[0])[0])
 
 
-def plans(rows: Rows, bases: Sequence[Base], recipes: Sequence[Recipe], options: MemoryOptions) -> list[Plan]:
+def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], options: MemoryOptions) -> list[Plan]:
     """Return what the folds do with each base; with the first alone where its memory is switched off or alone asked."""
     if options.residuals == "cross-fitted" and recipes[0].within.fixed is not None:
         raise UsageError(
@@ -109,7 +109,9 @@ def plans(rows: Rows, bases: Sequence[Base], recipes: Sequence[Recipe], options:
     ]
 
 
-def _encoders(options: MemoryOptions, rows: Rows, problem: Problem, n_bases: int) -> list[tuple[encoder.Kind, ...]]:
+def _encoders(
+    options: MemoryOptions, rows: LabelledRows, problem: Problem, n_bases: int
+) -> list[tuple[encoder.Kind, ...]]:
     """Return per base the kinds of encoder that are trained on it."""
     if options.encoder is not None:
         return [(options.encoder,)] * n_bases
@@ -124,7 +126,7 @@ def _encoders(options: MemoryOptions, rows: Rows, problem: Problem, n_bases: int
     return [kinds if each else () for each in has_some]
 
 
-def _n_periodic(rows: Rows, problem: Problem) -> int:
+def _n_periodic(rows: LabelledRows, problem: Problem) -> int:
     """Return how many numeric columns a periodic encoder would make periodic features of, by some of the rows."""
     step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
     scaler = Scaler.fit(rows.X[::step], problem.n_categories, "normal")
@@ -132,7 +134,7 @@ def _n_periodic(rows: Rows, problem: Problem) -> int:
 
 
 def _spaces(
-    base: Base, recipe: Recipe, rows: Rows, options: MemoryOptions, kinds: Sequence[encoder.Kind]
+    base: Base, recipe: Recipe, rows: LabelledRows, options: MemoryOptions, kinds: Sequence[encoder.Kind]
 ) -> tuple[str, ...]:
     """Return the names of the spaces to choose from."""
     estimator, problem = recipe.spec.estimator, recipe.problem

@@ -31,7 +31,7 @@ from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.spaces import Space
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.splitting import LabelledRows
 
 _OUTLIER_SHARE = 1_000
 _UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours
@@ -39,7 +39,7 @@ _CLEAR = 2.0  # standard errors
 
 
 def select(
-    rows: Rows,
+    rows: LabelledRows,
     plans: Sequence[Plan],
     grid: Grid,
     *,

@@ -6,7 +6,7 @@ from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.registry import Registry
 from resmem_cli.model.spaces.protocol import Position, Space
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 
 KINDS = Registry[type[Space]](
     __name__,
@@ -30,7 +30,7 @@ def untrained_names(base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
     return tuple(name for kind in KINDS.values() for name in kind.untrained_names(base, X, problem))
 
 
-def fit(name: str, training: Training, residuals: Residuals) -> Space:
+def fit(name: str, training: Training, residuals: ResidualKind) -> Space:
     """Fit the space of a name to training rows; ValueError if there is none of this name."""
     kind, variant = _split(name)
     return kind.fit(variant, training, residuals)

@@ -10,7 +10,7 @@ import numpy as np
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, stored
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.spaces.protocol import Position, Untrained
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Column(Untrained):
         return tuple(map(_name, problem.vectors))
 
     @classmethod
-    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+    def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls(variant, *training.problem.vectors[variant])
 
     def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:

@@ -9,7 +9,7 @@ from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces.protocol import Position, Untrained
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Features(Untrained):
         return (cls.name,)
 
     @classmethod
-    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+    def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls(training.scaler)
 
     def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from resmem_cli.model import spaces
 from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.spaces import Space
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 
-Job = tuple[str, Training, Residuals]  # the arguments of `spaces.fit`
+Job = tuple[str, Training, ResidualKind]  # the arguments of `spaces.fit`
 
 
 def fit_spaces(jobs: Sequence[Job], threads: int) -> list[Space]:

@@ -15,9 +15,9 @@ from resmem_cli.model.kernel import residuals as residuals_of
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces import learning
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
-from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood
+from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood
 from resmem_cli.model.spaces.protocol import Position
-from resmem_cli.model.spaces.training import InnerFold, Residuals, Training
+from resmem_cli.model.spaces.training import InnerFold, ResidualKind, Training
 
 # An encoder that starts from the one of a fold has most of the way behind it.
 _SHARE_OF_STEPS_TO_RESUME = 3
@@ -53,14 +53,14 @@ class Learned:
         return ()
 
     @classmethod
-    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+    def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         """Train an encoder; one that a fold has trained is trained further, and keeps its periodic features.
 
         Raises:
             UsageError: all rows have equal features, so that no fold has both training and held-out rows.
         """
         kind = _kind(variant)
-        folds = lessons(training, residuals)
+        folds = encoder_folds(training, residuals)
         if not folds:
             raise UsageError(
                 "all rows have equal features, from which an encoder learns nothing", "leave --encoder out"
@@ -123,13 +123,13 @@ def encoder_inputs(scaler: Scaler, unit: Floats, X: Floats, predictions: Floats)
     return np.hstack([scaler.transform(X), beside.astype(np.float32)])
 
 
-def lessons(training: Training, residuals: Residuals) -> list[Lesson]:
+def encoder_folds(training: Training, residuals: ResidualKind) -> list[EncoderFold]:
     """Return what an encoder learns from: of every inner fold, its held-out queries and its memory."""
-    every = (_lesson(training, fold, residuals) for fold in training.folds)
-    return [lesson for lesson in every if len(lesson.queries)]
+    every = (_encoder_fold(training, fold, residuals) for fold in training.folds)
+    return [fold for fold in every if len(fold.queries)]
 
 
-def _lesson(training: Training, fold: InnerFold, residuals: Residuals) -> Lesson:
+def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind) -> EncoderFold:
     rows = training.rows
     # A base that stays as it is has seen some of the rows; only its errors on the others are honest.
     held_out = fold.held_out[rows.is_new[fold.held_out]] if training.recipe.fixed is not None else fold.held_out
@@ -138,7 +138,7 @@ def _lesson(training: Training, fold: InnerFold, residuals: Residuals) -> Lesson
     of_queries = fold.predictions[held_out]
     length = training.unit[1] if training.problem.is_regression else 1.0
     targets = residuals_of(queries.y, np.zeros_like(of_queries))  # what a prediction of 0 leaves: the target
-    return Lesson(
+    return EncoderFold(
         memory=encoder_inputs(training.scaler, training.unit, remembered.X, of_remembered),
         residuals=(residuals_of(remembered.y, of_remembered) / length).astype(np.float32),
         queries=encoder_inputs(training.scaler, training.unit, queries.X, of_queries),

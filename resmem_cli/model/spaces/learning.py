@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.spaces.encoder import Encoder
-from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood, distances
+from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 _QUERIES = 512  # of one step
 _MEMORIES = 2_048
@@ -34,9 +34,9 @@ def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArra
     return np.where(is_two_valued, 0.0, frequencies).astype(np.float32)
 
 
-def started(lesson: Lesson, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
+def started(fold: EncoderFold, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
     """Return the neighbourhood to begin with: τ such that a few of the memories drawn count, and γ = 1."""
-    drawn = _drawn(lesson, rng)
+    drawn = _drawn(fold, rng)
     apart = np.sort(distances(encoder.forward(drawn.queries).codes, encoder.forward(drawn.memory).codes), axis=1)
     last = min(_STARTING_NEIGHBORS, apart.shape[1]) - 1
     tau = max(float(np.median(apart[:, last] - apart[:, 0])) / 2, 1e-3)
@@ -44,20 +44,20 @@ def started(lesson: Lesson, encoder: Encoder, rng: np.random.Generator) -> Neigh
 
 
 def train(
-    lessons: Sequence[Lesson],
+    folds: Sequence[EncoderFold],
     start: Neighbourhood,
     n_steps: int,
     rng: np.random.Generator,
     report: Callable[[str], None] = lambda _: None,
 ) -> Neighbourhood:
-    """Train an encoder, its τ and γ from their start on the lessons of several folds."""
+    """Train an encoder, its τ and γ from their start on several folds."""
     weights = start.to_arrays()
     first = {name: np.zeros_like(value) for name, value in weights.items()}
     second = {name: np.zeros_like(value) for name, value in weights.items()}
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
-        lesson = _drawn(lessons[int(rng.integers(len(lessons)))], rng)
-        _, gradient = start.with_arrays(weights).loss_and_gradient(lesson)
+        fold = _drawn(folds[int(rng.integers(len(folds)))], rng)
+        _, gradient = start.with_arrays(weights).loss_and_gradient(fold)
         decay = (1 + np.cos(np.pi * step / n_steps)) / 2
         for name, slope in gradient.items():
             first[name] = _MOMENTUM * first[name] + (1 - _MOMENTUM) * slope
@@ -77,14 +77,14 @@ def _is_matrix(name: str) -> bool:
     return name in ("out", "wave") or name.startswith("layer_")
 
 
-def _drawn(lesson: Lesson, rng: np.random.Generator) -> Lesson:
-    queries = rng.choice(len(lesson.queries), _QUERIES, p=lesson.weight)
-    memory = rng.permutation(len(lesson.memory))[:_MEMORIES]
+def _drawn(fold: EncoderFold, rng: np.random.Generator) -> EncoderFold:
+    queries = rng.choice(len(fold.queries), _QUERIES, p=fold.weight)
+    memory = rng.permutation(len(fold.memory))[:_MEMORIES]
     return replace(
-        lesson,
-        memory=lesson.memory[memory],
-        residuals=lesson.residuals[memory],
-        queries=lesson.queries[queries],
-        predictions=lesson.predictions[queries],
-        targets=lesson.targets[queries],
+        fold,
+        memory=fold.memory[memory],
+        residuals=fold.residuals[memory],
+        queries=fold.queries[queries],
+        predictions=fold.predictions[queries],
+        targets=fold.targets[queries],
     )

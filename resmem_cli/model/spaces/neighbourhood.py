@@ -23,7 +23,7 @@ _NEAREST = np.float32(1e-3)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class EncoderFold:
     """One fold to learn from.
 
     Attributes:
@@ -84,21 +84,21 @@ class Neighbourhood:
         weights = {name: value for name, value in arrays.items() if name not in ("log_tau", "log_gamma")}
         return cls(Encoder(kind, weights), arrays["log_tau"], arrays["log_gamma"])
 
-    def loss_and_gradient(self, lesson: Lesson) -> tuple[float, Arrays]:
+    def loss_and_gradient(self, fold: EncoderFold) -> tuple[float, Arrays]:
         """Return the loss and its gradient in every weight, in "log_tau" and in "log_gamma"."""
-        queries, memory = self.encoder.forward(lesson.queries), self.encoder.forward(lesson.memory)
+        queries, memory = self.encoder.forward(fold.queries), self.encoder.forward(fold.memory)
         blocks = [
-            self._of_block(lesson, slice(start, start + _BLOCK), queries, memory)
-            for start in range(0, len(lesson.queries), _BLOCK)
+            self._of_block(fold, slice(start, start + _BLOCK), queries, memory)
+            for start in range(0, len(fold.queries), _BLOCK)
         ]
         gradient = self.encoder.backward(
-            lesson.queries,
+            fold.queries,
             queries,
             np.concatenate([block.in_codes_q for block in blocks]),
             np.concatenate([block.in_trend_q for block in blocks]),
         )
         of_memory = self.encoder.backward(
-            lesson.memory,
+            fold.memory,
             memory,
             np.sum([block.in_codes_m for block in blocks], axis=0),
             np.sum([block.in_trend_m for block in blocks], axis=0),
@@ -108,11 +108,11 @@ class Neighbourhood:
         gradient["log_gamma"] = np.asarray(sum(block.in_log_gamma for block in blocks))
         return sum(block.loss for block in blocks), gradient
 
-    def _of_block(self, lesson: Lesson, block: slice, queries: Pass, memory: Pass) -> _Block:
+    def _of_block(self, fold: EncoderFold, block: slice, queries: Pass, memory: Pass) -> _Block:
         """Return what some of the queries add to the loss and to its gradient; [b, m] arrays are changed in place."""
         tau, gamma = np.float32(np.exp(self.log_tau)), np.float32(np.exp(self.log_gamma))
         codes_q, codes_m = queries.codes[block], memory.codes
-        residuals = lesson.residuals if memory.trend is None else lesson.residuals - memory.trend
+        residuals = fold.residuals if memory.trend is None else fold.residuals - memory.trend
         apart = distances(codes_q, codes_m)
         weights = np.asarray(apart / -tau)
         weights -= weights.max(axis=1, keepdims=True)
@@ -122,8 +122,8 @@ class Neighbourhood:
         correction = weights @ residuals
         if queries.trend is not None:
             correction += queries.trend[block]
-        summed: Singles = lesson.predictions[block] + gamma * correction
-        loss, in_summed = _loss(summed, lesson.targets[block], len(lesson.queries))
+        summed: Singles = fold.predictions[block] + gamma * correction
+        loss, in_summed = _loss(summed, fold.targets[block], len(fold.queries))
 
         in_correction = gamma * in_summed
         in_trend_m = -(weights.T @ in_correction)

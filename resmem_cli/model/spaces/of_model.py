@@ -12,7 +12,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.spaces.protocol import Position, Untrained
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class OfModel(Untrained):
         return () if base.represent(X[:1]) is None else (cls.name,)
 
     @classmethod
-    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+    def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls()
 
     def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:

@@ -8,7 +8,7 @@ from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases import Base, Problem
 
 if TYPE_CHECKING:  # which fits spaces, and so imports them
-    from resmem_cli.model.spaces.training import Residuals, Training
+    from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
 class Position(NamedTuple):
@@ -51,7 +51,7 @@ class Space(Protocol):
         ...
 
     @classmethod
-    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+    def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         """Fit the space to training rows and their base.
 
         Args:

@@ -10,7 +10,7 @@ from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.bases.sensitivity import has_sensitivity
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces.protocol import Position, Untrained
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sensitivity(Untrained):
         return (cls.name,) if has_sensitivity(base, problem) else ()
 
     @classmethod
-    def fit(cls, variant: str, training: Training, residuals: Residuals) -> Self:
+    def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls(training.scaler, training.feature_scale)
 
     def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:

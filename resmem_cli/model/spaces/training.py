@@ -21,14 +21,14 @@ from resmem_cli.model.grouping import drawn
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.scaling import Scaler, mean_and_spread
-from resmem_cli.model.splitting import Recipe, Rows, splits
+from resmem_cli.model.splitting import LabelledRows, Recipe, splits
 
 if TYPE_CHECKING:  # spaces are fitted to what is here
     from resmem_cli.model.spaces.protocol import Space
 
 # Of the base that remembers the row (the paper's), or of a base that was fitted without it.
-Residuals = Literal["in-sample", "cross-fitted"]
-RESIDUALS: tuple[Residuals, ...] = ("in-sample", "cross-fitted")
+ResidualKind = Literal["in-sample", "cross-fitted"]
+RESIDUAL_KINDS: tuple[ResidualKind, ...] = ("in-sample", "cross-fitted")
 
 _N_FOLDS = 4
 # A base that loses less than this share on its training rows of what it loses on others has fitted them too well.
@@ -69,13 +69,13 @@ class Training:
         shared_folds: the folds, if another object of the same rows has computed them.
     """
 
-    rows: Rows
+    rows: LabelledRows
     base: Base
     recipe: Recipe
     n_steps: int
     threads: int
     report: Callable[[str], None] = silent
-    starts: Mapping[tuple[str, Residuals], Space] = field(default_factory=dict)
+    starts: Mapping[tuple[str, ResidualKind], Space] = field(default_factory=dict)
     most_rows_in_folds: int = 100_000
     shared_folds: tuple[InnerFold, ...] | None = None
 
@@ -87,7 +87,7 @@ class Training:
         """Return what another process needs to fit a trained space; the folds are computed here, once for all."""
         return replace(self, threads=1, report=silent, shared_folds=self.folds)
 
-    def predictions(self, residuals: Residuals = "in-sample") -> Floats:
+    def predictions(self, residuals: ResidualKind = "in-sample") -> Floats:
         """Return the [n, outputs] predictions of the rows that residuals are taken from."""
         return self.out_of_fold if residuals == "cross-fitted" else self.in_sample
 
@@ -151,5 +151,5 @@ class Training:
         return tuple(InnerFold(*split, each) for split, each in zip(chosen, predictions, strict=True))
 
 
-def _predictions_without(rows: Rows, training: Integers, recipe: Recipe) -> Floats:
+def _predictions_without(rows: LabelledRows, training: Integers, recipe: Recipe) -> Floats:
     return recipe.base_for(rows.take(training)).predict(rows.X)

@@ -13,7 +13,7 @@ from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.memory.index import GraphOptions
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.splitting import LabelledRows
 from tests.model.examples import TASKS, quick_recipe
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
@@ -47,12 +47,12 @@ def plan_of(
     return Plan(recipe, spaces, residuals, n_neighbors, GraphOptions(), 2, share_of_cells, temperatures=temperatures)
 
 
-def run(rows: Rows, *plans: Plan, n_folds: int = 5, threads: int = 1, sizes: FoldSizes = SIZES) -> list[Fold]:
+def run(rows: LabelledRows, *plans: Plan, n_folds: int = 5, threads: int = 1, sizes: FoldSizes = SIZES) -> list[Fold]:
     """The first folds that the plans of several bases make."""
     return next(growing_folds(rows, plans, n_folds, threads=threads, report=lambda _: None, sizes=sizes))
 
 
-def one_fold(rows: Rows, plan: Plan, remembered: np.ndarray, asked: np.ndarray) -> Fold:
+def one_fold(rows: LabelledRows, plan: Plan, remembered: np.ndarray, asked: np.ndarray) -> Fold:
     queries = plan.recipe.honest(rows.take(asked))
     return joined(queries, equal_rows(queries.X), [run_fold(rows, plan, remembered, asked, 1)])
 

@@ -12,8 +12,8 @@ from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
-from resmem_cli.model.spaces.training import RESIDUALS, Training
-from resmem_cli.model.splitting import Rows
+from resmem_cli.model.spaces.training import RESIDUAL_KINDS, Training
+from resmem_cli.model.splitting import LabelledRows
 from tests.model.choosing.plans import (
     EVERY_BASE,
     EVERY_TASK,
@@ -86,7 +86,7 @@ def test_a_class_with_one_row_and_a_column_with_one_value_are_no_obstacle():
 # Rows of equal features
 
 
-def copied(n: int, n_classes: int) -> tuple[Rows, Problem]:
+def copied(n: int, n_classes: int) -> tuple[LabelledRows, Problem]:
     """Every row twice, its label another one each time, told apart by their weights."""
     X, y, problem = make_rows(n, n_classes)
     weight = np.arange(1.0, 2 * n + 1)
@@ -118,7 +118,7 @@ def test_of_very_many_rows_equal_ones_are_on_one_side_too(n_classes):
 # Rows that were given to decide by
 
 
-def with_valid(X, y, n_first: int, problem, **changed) -> Rows:
+def with_valid(X, y, n_first: int, problem, **changed) -> LabelledRows:
     is_valid = np.arange(len(y)) >= n_first
     return replace(rows_of(X, y, is_new=is_valid), is_valid=is_valid, **changed)
 
@@ -413,7 +413,7 @@ def test_every_fold_tries_what_the_first_one_does_though_the_base_may_overfit_in
         ]
 
 
-@pytest.mark.parametrize("kind", RESIDUALS)
+@pytest.mark.parametrize("kind", RESIDUAL_KINDS)
 def test_the_kind_that_is_asked_for_is_the_only_one(kind, parrot):
     X, y, problem = make_rows(80, REGRESSION)
     for name in (parrot, "linear"):

@@ -22,7 +22,7 @@ from resmem_cli.model.combination import combine
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.spaces.training import RESIDUALS
+from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from resmem_cli.model.splitting import has_enough_new
 from tests.model.choosing.grids import SMALL, folds_for, grid_for, grid_losses, plan_for, setting_loss
 from tests.model.choosing.plans import EVERY_TASK, FEATURES, SIZES
@@ -626,7 +626,7 @@ def test_a_held_out_row_of_weight_2_chooses_as_the_row_twice():
 def test_of_a_base_that_repeats_its_labels_only_cross_fitted_residuals_are_worth_remembering(parrot):
     X, y, problem = local(400, REGRESSION, 0)
     grid = grid_for(REGRESSION)
-    in_sample, cross_fitted = (chosen_for(parrot, X, y, problem, grid, residuals=kind) for kind in RESIDUALS)
+    in_sample, cross_fitted = (chosen_for(parrot, X, y, problem, grid, residuals=kind) for kind in RESIDUAL_KINDS)
     assert (in_sample.gain, in_sample.helps) == (0.0, False)
     assert cross_fitted.helps
     assert cross_fitted.choices[0].candidate == Candidate(0, "features", "cross-fitted")

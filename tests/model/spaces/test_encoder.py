@@ -9,7 +9,7 @@ import pytest
 
 from resmem_cli.model.arrays import Arrays
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind, Sizes
-from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood, distances
+from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
@@ -29,7 +29,7 @@ def start(kind: Kind, n_trends: int = 1, dtype: type = np.float64) -> Encoder:
     return Encoder(kind, {name: value.astype(dtype) for name, value in filled.items()})
 
 
-def lesson(n_outputs: int, seed: int = 1) -> Lesson:
+def fold(n_outputs: int, seed: int = 1) -> EncoderFold:
     """Some of it where the loss is clipped: far errors, probabilities that the correction takes out of [0, 1]."""
     rng = np.random.default_rng(seed)
     n_queries, n_memory = 16, 9
@@ -40,7 +40,7 @@ def lesson(n_outputs: int, seed: int = 1) -> Lesson:
         predictions = rng.dirichlet(np.full(n_outputs, 0.5), n_queries)
         targets = np.eye(n_outputs)[rng.integers(0, n_outputs, n_queries)]
         residuals -= residuals.mean(axis=1, keepdims=True)
-    return Lesson(rng.normal(size=(n_memory, P)), residuals, rng.normal(size=(n_queries, P)), predictions, targets)
+    return EncoderFold(rng.normal(size=(n_memory, P)), residuals, rng.normal(size=(n_queries, P)), predictions, targets)
 
 
 def neighbourhood(kind: Kind, n_outputs: int, tau: float = TAU, gamma: float = GAMMA) -> Neighbourhood:
@@ -68,7 +68,7 @@ def by_loops(weights: Arrays, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(codes), np.array(trends)
 
 
-def loss_by_loops(state: Neighbourhood, of: Lesson) -> float:
+def loss_by_loops(state: Neighbourhood, of: EncoderFold) -> float:
     """The mean loss as the formulas say it."""
     (memory, there), (queries, here) = (by_loops(state.encoder.weights, z) for z in (of.memory, of.queries))
     losses = []
@@ -164,13 +164,13 @@ def test_distances_are_euclidean_and_never_quite_0():
 @EVERY_KIND
 @OUTPUTS
 def test_the_loss_is_that_of_the_formulas(kind, n_outputs):
-    state, of = neighbourhood(kind, n_outputs), lesson(n_outputs)
+    state, of = neighbourhood(kind, n_outputs), fold(n_outputs)
     assert state.loss_and_gradient(of)[0] == pytest.approx(loss_by_loops(state, of), rel=1e-6)
 
 
 @OUTPUTS
 def test_the_lessons_reach_where_the_loss_is_clipped_and_where_it_is_not(n_outputs):
-    of = lesson(n_outputs)
+    of = fold(n_outputs)
     queries, memory = (start("diagonal").forward(z).codes for z in (of.queries, of.memory))
     weights = np.exp(-distances(queries, memory) / TAU)
     summed = of.predictions + GAMMA * (weights @ of.residuals) / weights.sum(axis=1, keepdims=True)
@@ -181,7 +181,7 @@ def test_the_lessons_reach_where_the_loss_is_clipped_and_where_it_is_not(n_outpu
 @EVERY_KIND
 @OUTPUTS
 def test_the_gradient_in_every_weight_is_that_of_finite_differences(kind, n_outputs):
-    state, of = neighbourhood(kind, n_outputs), lesson(n_outputs)
+    state, of = neighbourhood(kind, n_outputs), fold(n_outputs)
     _, gradient = state.loss_and_gradient(of)
     assert gradient.keys() == {*state.encoder.weights, "log_tau", "log_gamma"}
     step = 1e-6
@@ -205,7 +205,7 @@ def test_the_gradient_in_every_weight_is_that_of_finite_differences(kind, n_outp
 @OUTPUTS
 def test_the_gradient_in_log_tau_and_log_gamma_is_that_of_finite_differences(kind, n_outputs):
     """They are steps that single precision holds exactly, because that is what τ and γ are rounded to."""
-    of, step = lesson(n_outputs), 2.0**-13
+    of, step = fold(n_outputs), 2.0**-13
     gradient = neighbourhood(kind, n_outputs).loss_and_gradient(of)[1]
     width = np.log(TAU + step) - np.log(TAU - step)
     more, less = (neighbourhood(kind, n_outputs, tau=TAU + by).loss_and_gradient(of)[0] for by in (step, -step))
@@ -219,8 +219,8 @@ def test_queries_equal_to_memory_rows_do_not_drown_the_gradient_in_rounding_erro
     """The root of a squared distance is steepest where single precision leaves nothing of the distance."""
     rng = np.random.default_rng(4)
     memory, queries = (rng.integers(0, 3, (n, P)).astype(np.float64) for n in (900, 200))
-    of = Lesson(memory, rng.normal(size=(900, 1)), queries, np.zeros((200, 1)), rng.normal(size=(200, 1)))
-    single = Lesson(*(getattr(of, name).astype(np.float32) for name in list(vars(of))[:5]))
+    of = EncoderFold(memory, rng.normal(size=(900, 1)), queries, np.zeros((200, 1)), rng.normal(size=(200, 1)))
+    single = EncoderFold(*(getattr(of, name).astype(np.float32) for name in list(vars(of))[:5]))
     exact = neighbourhood(kind, 1).loss_and_gradient(of)[1]
     found = replace(neighbourhood(kind, 1), encoder=start(kind, dtype=np.float32)).loss_and_gradient(single)[1]
     for name in start(kind).weights:

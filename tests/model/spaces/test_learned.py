@@ -16,7 +16,7 @@ from resmem_cli.model.kernel import residuals
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.spaces import learned
 from resmem_cli.model.spaces.encoder import KINDS, Sizes
-from resmem_cli.model.spaces.training import Residuals, Training
+from resmem_cli.model.spaces.training import ResidualKind, Training
 from tests.model.examples import (
     BINARY,
     MULTICLASS,
@@ -36,8 +36,8 @@ EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2
 EVERY_LEARNED = pytest.mark.parametrize("name", LEARNED)
 
 
-def lessons(training: Training, kind: Residuals = "in-sample") -> list[learned.Lesson]:
-    return learned.lessons(training, kind)
+def encoder_folds(training: Training, kind: ResidualKind = "in-sample") -> list[learned.EncoderFold]:
+    return learned.encoder_folds(training, kind)
 
 
 @EVERY_LEARNED
@@ -135,7 +135,7 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
     monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 200)
     X, y, problem = make_rows(200, REGRESSION)
     one = training_of(rows_of(X, y), problem)
-    for first, second in zip(lessons(one), lessons(replace(one, threads=2)), strict=True):
+    for first, second in zip(encoder_folds(one), encoder_folds(replace(one, threads=2)), strict=True):
         for key in ("memory", "residuals", "queries", "predictions", "targets"):
             np.testing.assert_array_equal(getattr(first, key), getattr(second, key))
 
@@ -176,7 +176,7 @@ def test_the_first_scale_has_a_place_for_every_feature():
     assert len(learned._starting_scale(empty)) == 1
 
 
-# Lessons
+# EncoderFolds
 
 
 def rows_of_inputs(inputs, training: Training, X) -> list[int]:
@@ -191,7 +191,7 @@ def test_every_row_is_asked_once_of_a_base_and_a_memory_of_the_others(n_classes,
     X, y, problem = make_rows(90, n_classes)
     weight = np.random.default_rng(0).uniform(0.5, 3, 90)
     training = training_of(rows_of(X, y, weight=weight), problem)
-    scaler, every = training.scaler, lessons(training, kind)
+    scaler, every = training.scaler, encoder_folds(training, kind)
     unit = np.array(mean_and_spread(y, weight)) if n_classes == 0 else np.array([0.0, 1.0])
     queries = [rows_of_inputs(lesson.queries, training, X) for lesson in every]
     assert len(every) == 4
@@ -221,10 +221,10 @@ def test_a_fixed_base_is_asked_about_new_rows_only_and_remembers_the_others_too(
     is_new = np.arange(90) % 3 == 0
     fixed = quick_base("linear", X[~is_new], y[~is_new], problem)
     training = training_of(rows_of(X, y, is_new=is_new), problem, fixed=fixed)
-    asked = [rows_of_inputs(lesson.queries, training, X) for lesson in lessons(training)]
+    asked = [rows_of_inputs(lesson.queries, training, X) for lesson in encoder_folds(training)]
     assert sorted(itertools.chain(*asked)) == np.flatnonzero(is_new).tolist()
     left = residuals(y, fixed.predict(X)) / y.std()
-    for lesson, rows in zip(lessons(training), asked, strict=True):
+    for lesson, rows in zip(encoder_folds(training), asked, strict=True):
         np.testing.assert_allclose(lesson.predictions, fixed.predict(X[rows]) / y.std(), rtol=1e-5)
         assert len(lesson.memory) in (67, 68)  # of all rows a quarter is left out
         assert all(np.abs(left - own).min() < 1e-5 for own in lesson.residuals[:, 0])
@@ -235,23 +235,23 @@ def test_a_lesson_without_a_new_row_is_left_out():
     X, y, problem = make_rows(60, REGRESSION)
     fixed = quick_base("linear", X[1:], y[1:], problem)
     training = training_of(rows_of(X, y, is_new=np.arange(60) < 1), problem, fixed=fixed)
-    assert [rows_of_inputs(lesson.queries, training, X) for lesson in lessons(training)] == [[0]]
+    assert [rows_of_inputs(lesson.queries, training, X) for lesson in encoder_folds(training)] == [[0]]
 
 
 def test_weights_say_how_likely_a_row_is_asked_and_without_them_all_are_equally():
     X, y, problem = make_rows(80, REGRESSION)
     weight = np.random.default_rng(0).uniform(0.5, 3, 80)
     weighted = training_of(rows_of(X, y, weight=weight), problem)
-    for lesson in lessons(weighted):
+    for lesson in encoder_folds(weighted):
         own = weight[rows_of_inputs(lesson.queries, weighted, X)]
         np.testing.assert_allclose(lesson.weight, own / own.sum())
-    assert all(lesson.weight is None for lesson in lessons(training_of(rows_of(X, y), problem)))
+    assert all(lesson.weight is None for lesson in encoder_folds(training_of(rows_of(X, y), problem)))
 
 
 def test_of_very_many_rows_lessons_are_drawn_from_a_part():
     X, y, problem = make_rows(80, REGRESSION)
     training = replace(training_of(rows_of(X, y), problem), most_rows_in_folds=50)
-    asked = [row for lesson in lessons(training) for row in rows_of_inputs(lesson.queries, training, X)]
+    asked = [row for lesson in encoder_folds(training) for row in rows_of_inputs(lesson.queries, training, X)]
     assert len(asked) == len(set(asked)) == 50
     assert max(asked) > 50
-    assert {len(lesson.memory) + len(lesson.queries) for lesson in lessons(training)} == {50}
+    assert {len(lesson.memory) + len(lesson.queries) for lesson in encoder_folds(training)} == {50}

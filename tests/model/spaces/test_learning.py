@@ -9,14 +9,14 @@ import pytest
 
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
 from resmem_cli.model.spaces.learning import started, starting_frequencies, train
-from resmem_cli.model.spaces.neighbourhood import Lesson, Neighbourhood, distances
+from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
 P, RELEVANT = 5, 2
 
 
-def problem(n_outputs: int, *, n_memory: int = 500, n_queries: int = 300, seed: int = 0) -> Lesson:
+def problem(n_outputs: int, *, n_memory: int = 500, n_queries: int = 300, seed: int = 0) -> EncoderFold:
     """A base that knows nothing, and targets that only one of the columns says anything of."""
     rng = np.random.default_rng(seed)
     z = rng.uniform(-1.7, 1.7, (n_memory + n_queries, P)).astype(np.float32)
@@ -29,20 +29,20 @@ def problem(n_outputs: int, *, n_memory: int = 500, n_queries: int = 300, seed: 
         targets = np.eye(3)[np.digitize(value, [-0.5, 0.5])]
     predictions, targets = predictions.astype(np.float32), targets.astype(np.float32)
     residuals = targets[:n_memory] - predictions[:n_memory]
-    return Lesson(z[:n_memory], residuals, z[n_memory:], predictions[n_memory:], targets[n_memory:])
+    return EncoderFold(z[:n_memory], residuals, z[n_memory:], predictions[n_memory:], targets[n_memory:])
 
 
-def start_of(kind: Kind, of: Lesson, rng: np.random.Generator) -> Neighbourhood:
+def start_of(kind: Kind, of: EncoderFold, rng: np.random.Generator) -> Neighbourhood:
     n_trends = int(of.targets.shape[1] == 1)
     return started(of, Encoder.start(kind, np.full(P, 1.0), np.full(P, 0.3), n_trends, rng), rng)
 
 
-def learned(kind: Kind, lessons: list[Lesson], n_steps: int, seed: int = 0, report=lambda _: None) -> Neighbourhood:
+def learned(kind: Kind, folds: list[EncoderFold], n_steps: int, seed: int = 0, report=lambda _: None) -> Neighbourhood:
     rng = np.random.default_rng(seed)
-    return train(lessons, start_of(kind, lessons[0], rng), n_steps, rng, report)
+    return train(folds, start_of(kind, folds[0], rng), n_steps, rng, report)
 
 
-def held_out_loss(trained: Neighbourhood, of: Lesson) -> float:
+def held_out_loss(trained: Neighbourhood, of: EncoderFold) -> float:
     """Of queries that nothing was trained on."""
     return trained.loss_and_gradient(of)[0]
 
@@ -57,12 +57,12 @@ def assert_equal(first: Neighbourhood, second: Neighbourhood) -> None:
 
 @EVERY_KIND
 def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
-    lesson = problem(1)
-    lesson = replace(lesson, residuals=np.zeros_like(lesson.residuals), targets=lesson.predictions)
+    fold = problem(1)
+    fold = replace(fold, residuals=np.zeros_like(fold.residuals), targets=fold.predictions)
     rng = np.random.default_rng(0)
-    start = start_of(kind, lesson, rng)
+    start = start_of(kind, fold, rng)
     n_steps = 40
-    trained = train([lesson], start, n_steps, rng).to_arrays()
+    trained = train([fold], start, n_steps, rng).to_arrays()
     rates = 0.0015 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
     matrices = [name for name, value in start.to_arrays().items() if value.ndim > 1 and "bias" not in name]
     for name, value in start.to_arrays().items():
@@ -73,9 +73,9 @@ def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
 @EVERY_KIND
 @OUTPUTS
 def test_training_lowers_the_held_out_loss_and_shrinks_the_scales_of_columns_without_a_say(kind, n_outputs):
-    lessons = [problem(n_outputs, seed=seed) for seed in (0, 1)]
+    folds = [problem(n_outputs, seed=seed) for seed in (0, 1)]
     fresh = problem(n_outputs, seed=9)
-    start, trained = (learned(kind, lessons, n_steps) for n_steps in (0, 120))
+    start, trained = (learned(kind, folds, n_steps) for n_steps in (0, 120))
     assert held_out_loss(trained, fresh) < 0.7 * held_out_loss(start, fresh)
 
     def share(of: Neighbourhood) -> float:
@@ -94,8 +94,8 @@ def test_training_lowers_the_held_out_loss_and_shrinks_the_scales_of_columns_wit
 
 @EVERY_KIND
 def test_the_same_seed_trains_the_same_encoder_and_another_seed_another(kind):
-    lessons = [problem(1, n_memory=60, n_queries=40, seed=seed) for seed in (0, 1)]
-    first, again, other = (learned(kind, lessons, 8, seed) for seed in (1, 1, 2))
+    folds = [problem(1, n_memory=60, n_queries=40, seed=seed) for seed in (0, 1)]
+    first, again, other = (learned(kind, folds, 8, seed) for seed in (1, 1, 2))
     assert_equal(first, again)
     others = other.to_arrays()
     for name, value in first.to_arrays().items():
@@ -105,35 +105,35 @@ def test_the_same_seed_trains_the_same_encoder_and_another_seed_another(kind):
 
 @EVERY_KIND
 def test_training_can_be_taken_up_again_where_it_was_left(kind):
-    lessons = [problem(1, seed=seed) for seed in (0, 1)]
+    folds = [problem(1, seed=seed) for seed in (0, 1)]
     fresh, rng = problem(1, seed=9), np.random.default_rng(0)
-    before = learned(kind, lessons, 10)
+    before = learned(kind, folds, 10)
     arrays = {name: value.copy() for name, value in before.to_arrays().items()}
-    assert held_out_loss(train(lessons, before, 60, rng), fresh) < held_out_loss(before, fresh)
+    assert held_out_loss(train(folds, before, 60, rng), fresh) < held_out_loss(before, fresh)
     for name, value in before.to_arrays().items():  # which nothing has written to
         np.testing.assert_array_equal(value, arrays[name])
 
 
 @EVERY_KIND
 def test_the_start_has_a_tau_by_which_a_few_dozen_neighbours_count_and_without_steps_it_is_returned(kind):
-    lesson, rng = problem(1), np.random.default_rng(3)
-    start = start_of(kind, lesson, rng)
-    assert train([lesson], start, 0, rng).to_arrays().keys() == start.to_arrays().keys()
-    assert_equal(train([lesson], start, 0, rng), start)
+    fold, rng = problem(1), np.random.default_rng(3)
+    start = start_of(kind, fold, rng)
+    assert train([fold], start, 0, rng).to_arrays().keys() == start.to_arrays().keys()
+    assert_equal(train([fold], start, 0, rng), start)
     assert start.log_gamma == 0
-    queries, memory = (start.encoder.forward(z).codes for z in (lesson.queries, lesson.memory))
+    queries, memory = (start.encoder.forward(z).codes for z in (fold.queries, fold.memory))
     weights = np.exp(-distances(queries, memory) / np.exp(start.log_tau))
     weights /= weights.sum(axis=1, keepdims=True)
     assert 10 < np.median(1 / np.square(weights).sum(axis=1)) < 150
 
 
 def test_rows_without_weight_are_never_asked():
-    lesson = problem(1, n_memory=60, n_queries=40)
+    fold = problem(1, n_memory=60, n_queries=40)
     weight = np.repeat([1 / 20, 0], 20)
-    targets = lesson.targets.copy()
+    targets = fold.targets.copy()
     targets[20:] = 1e6
     first, second = (
-        learned("linear", [replace(lesson, weight=weight, targets=some)], 6) for some in (lesson.targets, targets)
+        learned("linear", [replace(fold, weight=weight, targets=some)], 6) for some in (fold.targets, targets)
     )
     assert_equal(first, second)
 
@@ -143,8 +143,8 @@ def test_a_memory_of_one_row_a_single_query_and_equal_rows_are_no_obstacle(n_out
     whole = problem(n_outputs, n_memory=1, n_queries=1)
     equal = replace(problem(n_outputs, n_memory=40, n_queries=40), memory=np.ones((40, P)), queries=np.ones((40, P)))
     for kind in KINDS:
-        for lesson in (whole, replace(equal, memory=np.float32(equal.memory), queries=np.float32(equal.queries))):
-            found = learned(kind, [lesson], 5)
+        for fold in (whole, replace(equal, memory=np.float32(equal.memory), queries=np.float32(equal.queries))):
+            found = learned(kind, [fold], 5)
             assert all(np.isfinite(value).all() for value in found.to_arrays().values())
 
 
@@ -152,12 +152,12 @@ def test_a_memory_of_one_row_a_single_query_and_equal_rows_are_no_obstacle(n_out
 @OUTPUTS
 def test_memories_too_far_to_count_make_no_subnormal_numbers(kind, n_outputs):
     """Processors multiply those many times slower: they were four fifths of the time of training."""
-    lesson = problem(n_outputs)
-    start = replace(start_of(kind, lesson, np.random.default_rng(0)), log_tau=np.asarray(np.log(0.01), np.float32))
-    codes = [start.encoder.forward(inputs).codes for inputs in (lesson.queries, lesson.memory)]
+    fold = problem(n_outputs)
+    start = replace(start_of(kind, fold, np.random.default_rng(0)), log_tau=np.asarray(np.log(0.01), np.float32))
+    codes = [start.encoder.forward(inputs).codes for inputs in (fold.queries, fold.memory)]
     assert np.ptp(distances(*codes)) > 1  # a hundred times τ
     with np.errstate(under="raise"):
-        start.loss_and_gradient(lesson)
+        start.loss_and_gradient(fold)
 
 
 def test_progress_is_reported_every_50_steps():

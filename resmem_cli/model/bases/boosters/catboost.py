@@ -14,7 +14,7 @@ import numpy as np
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.boosters.inputs import Inputs, columns_of, find_sources, said_of
-from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
+from resmem_cli.model.bases.boosters.training_set import Sample, TrainingSet
 from resmem_cli.model.bases.boosters.trees import (
     Trees,
     all_rounds,
@@ -72,15 +72,15 @@ class Catboost(Trees):
         )
 
     @classmethod
-    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+    def learned(cls, training_set: TrainingSet, inputs: Inputs) -> bytes:
         error_of_library = library("catboost").CatBoostError
         try:
             try:
-                model = _trained(lesson, inputs, lesson.fitted)
+                model = _trained(training_set, inputs, training_set.fitted)
             except error_of_library as error:
                 if "features are either constant" not in str(error):
                     raise
-                model = _trained(lesson, inputs, _told_nothing(lesson.fitted))
+                model = _trained(training_set, inputs, _told_nothing(training_set.fitted))
         except (error_of_library, TypeError) as error:
             raise ValueError(plainly(error)) from error
         metadata = model.get_metadata()
@@ -151,29 +151,29 @@ def _asked(predict: Callable[..., Floats], pool: Any, **how: Any) -> Floats:
         raise ValueError(plainly(error)) from error
 
 
-def _trained(lesson: Lesson, inputs: Inputs, fitted: Sample) -> Any:
-    """Return the library's model of these rows, stopped by those that the lesson holds back."""
+def _trained(training_set: TrainingSet, inputs: Inputs, fitted: Sample) -> Any:
+    """Return the library's model of these rows, stopped by those that the training_set holds back."""
     catboost = library("catboost")
     params = {
-        **lesson.params,
-        "iterations": lesson.n_rounds,
-        "random_seed": lesson.seed,
+        **training_set.params,
+        "iterations": training_set.n_rounds,
+        "random_seed": training_set.seed,
         "thread_count": threads(len(fitted.y)),
         "allow_const_label": True,
         "allow_writing_files": False,
         "logging_level": "Silent",
     }
-    if lesson.n_classes:
-        params["loss_function"] = "Logloss" if lesson.n_classes == 2 else "MultiClass"
-    if lesson.held is not None:
-        params |= {"early_stopping_rounds": lesson.patience, "use_best_model": True}
-    kind = catboost.CatBoostClassifier if lesson.n_classes else catboost.CatBoostRegressor
+    if training_set.n_classes:
+        params["loss_function"] = "Logloss" if training_set.n_classes == 2 else "MultiClass"
+    if training_set.held is not None:
+        params |= {"early_stopping_rounds": training_set.patience, "use_best_model": True}
+    kind = catboost.CatBoostClassifier if training_set.n_classes else catboost.CatBoostRegressor
 
     def pool(sample: Sample) -> Any:
-        label = sample.y.astype(np.int64) if lesson.n_classes else sample.y
+        label = sample.y.astype(np.int64) if training_set.n_classes else sample.y
         return _pool(inputs, sample.X, label=label, weight=sample.weight)
 
-    rows, held = pool(fitted), None if lesson.held is None else pool(lesson.held)
+    rows, held = pool(fitted), None if training_set.held is None else pool(training_set.held)
     return heard(lambda: kind(**params).fit(rows, eval_set=held))
 
 

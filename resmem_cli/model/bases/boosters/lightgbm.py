@@ -13,8 +13,8 @@ import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code, said_of
-from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
 from resmem_cli.model.bases.boosters.lightgbm_text import header_of, refuse_damaged
+from resmem_cli.model.bases.boosters.training_set import Sample, TrainingSet
 from resmem_cli.model.bases.boosters.trees import (
     Trees,
     all_rounds,
@@ -69,34 +69,36 @@ class Lightgbm(Trees):
         return own | _OF_CATEGORIES
 
     @classmethod
-    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+    def learned(cls, training_set: TrainingSet, inputs: Inputs) -> bytes:
         lightgbm = library("lightgbm")
         params = {
-            **lesson.params,
-            "seed": lesson.seed,
-            "num_threads": threads(len(lesson.fitted.y)),
+            **training_set.params,
+            "seed": training_set.seed,
+            "num_threads": threads(len(training_set.fitted.y)),
             "deterministic": True,
             "force_col_wise": True,  # left to itself the library measures which is faster
             "verbosity": -1,
         }
-        if lesson.n_classes:
-            is_binary = lesson.n_classes == 2
+        if training_set.n_classes:
+            is_binary = training_set.n_classes == 2
             params |= (
-                {"objective": "binary"} if is_binary else {"objective": "multiclass", "num_class": lesson.n_classes}
+                {"objective": "binary"}
+                if is_binary
+                else {"objective": "multiclass", "num_class": training_set.n_classes}
             )
 
         def dataset(sample: Sample, **reference: Any) -> Any:
-            categories = list(lesson.categories)
+            categories = list(training_set.categories)
             return lightgbm.Dataset(
                 inputs.numbers(sample.X), sample.y, weight=sample.weight, categorical_feature=categories, **reference
             )
 
-        fitted = dataset(lesson.fitted)
-        held = {} if lesson.held is None else {"valid_sets": [dataset(lesson.held, reference=fitted)]}
-        callbacks = [lightgbm.early_stopping(lesson.patience, verbose=False)] if held else []
+        fitted = dataset(training_set.fitted)
+        held = {} if training_set.held is None else {"valid_sets": [dataset(training_set.held, reference=fitted)]}
+        callbacks = [lightgbm.early_stopping(training_set.patience, verbose=False)] if held else []
         try:
-            _refuse_other_params(params, lesson.fitted.y)
-            model = heard(lambda: lightgbm.train(params, fitted, lesson.n_rounds, callbacks=callbacks, **held))
+            _refuse_other_params(params, training_set.fitted.y)
+            model = heard(lambda: lightgbm.train(params, fitted, training_set.n_rounds, callbacks=callbacks, **held))
         except (lightgbm.basic.LightGBMError, TypeError) as error:
             raise ValueError(plainly(error)) from error
         text: str = model.model_to_string()

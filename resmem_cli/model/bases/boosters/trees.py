@@ -18,7 +18,7 @@ import threadpoolctl
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored_codes, stored_number
 from resmem_cli.model.bases.boosters.inputs import Inputs
-from resmem_cli.model.bases.boosters.lesson import SHARED, SHORT, Lesson, Sample
+from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 
@@ -61,7 +61,7 @@ class Trees(ABC):
 
     @classmethod
     @abstractmethod
-    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+    def learned(cls, training_set: TrainingSet, inputs: Inputs) -> bytes:
         """Return the model fitted to the rows; ValueError if the library refuses a parameter."""
 
     @classmethod
@@ -95,9 +95,11 @@ class Trees(ABC):
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         inputs = cls.inputs_of(problem)
-        lesson = Lesson.plan(Sample(X[:, : len(problem.n_categories)], y, weight), problem, params, cls.short)
+        training_set = TrainingSet.plan(
+            Sample(X[:, : len(problem.n_categories)], y, weight), problem, params, cls.short
+        )
         with fitting(params):
-            base = cls(cls.learned(lesson, inputs), inputs, lesson.classes, problem.n_classes)
+            base = cls(cls.learned(training_set, inputs), inputs, training_set.classes, problem.n_classes)
             if base.width != base.expected_width:
                 raise ValueError(f"the model predicts {base.width} numbers per row, and the target is one")
         return base

@@ -12,7 +12,7 @@ import numpy as np
 
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.boosters.inputs import Categories, Inputs, find_sources, inputs_by_code, said_of
-from resmem_cli.model.bases.boosters.lesson import Lesson, Sample
+from resmem_cli.model.bases.boosters.training_set import Sample, TrainingSet
 from resmem_cli.model.bases.boosters.trees import (
     Trees,
     all_rounds,
@@ -52,26 +52,26 @@ class Xgboost(Trees):
         return parameters_of(wrapper, problem, objective="objective", offers=lambda name: name not in _RULED)
 
     @classmethod
-    def learned(cls, lesson: Lesson, inputs: Inputs) -> bytes:
+    def learned(cls, training_set: TrainingSet, inputs: Inputs) -> bytes:
         xgboost = library("xgboost")
-        n_threads = threads(len(lesson.fitted.y))
-        params = {**lesson.params, "seed": lesson.seed, "nthread": n_threads, "verbosity": 0}
-        if lesson.n_classes:
-            is_binary = lesson.n_classes == 2
+        n_threads = threads(len(training_set.fitted.y))
+        params = {**training_set.params, "seed": training_set.seed, "nthread": n_threads, "verbosity": 0}
+        if training_set.n_classes:
+            is_binary = training_set.n_classes == 2
             params["objective"] = "binary:logistic" if is_binary else "multi:softprob"
-            params |= {} if is_binary else {"num_class": lesson.n_classes}
-        types = [_CATEGORY if i in lesson.categories else _NUMBER for i in range(len(inputs.columns))]
+            params |= {} if is_binary else {"num_class": training_set.n_classes}
+        types = [_CATEGORY if i in training_set.categories else _NUMBER for i in range(len(inputs.columns))]
 
         def matrix(sample: Sample) -> Any:
             own = {"feature_types": types, "enable_categorical": True, "nthread": n_threads}
             return xgboost.DMatrix(singles(inputs.numbers(sample.X)), label=sample.y, weight=sample.weight, **own)
 
-        watched = [] if lesson.held is None else [(matrix(lesson.held), "held")]
-        stop = [xgboost.callback.EarlyStopping(rounds=lesson.patience, save_best=True)] if watched else []
+        watched = [] if training_set.held is None else [(matrix(training_set.held), "held")]
+        stop = [xgboost.callback.EarlyStopping(rounds=training_set.patience, save_best=True)] if watched else []
         own = {"evals": watched, "callbacks": stop, "verbose_eval": False}
         try:
-            fitted = matrix(lesson.fitted)
-            model = heard(lambda: xgboost.train(params, fitted, lesson.n_rounds, **own))
+            fitted = matrix(training_set.fitted)
+            model = heard(lambda: xgboost.train(params, fitted, training_set.n_rounds, **own))
         except (xgboost.core.XGBoostError, TypeError) as error:
             raise ValueError(plainly(error)) from error
         return bytes(model.save_raw("ubj"))

@@ -44,7 +44,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """What there is to learn, and for how long.
 
     Attributes:
@@ -75,7 +75,7 @@ class Lesson:
     @classmethod
     def plan(
         cls, sample: Sample, problem: Problem, params: Mapping[str, Any], short: Mapping[str, Any] = SHORT
-    ) -> Lesson:
+    ) -> TrainingSet:
         """Lay out encoded rows, with class codes as targets, and the user's parameters; `short` is for few rows.
 
         Raises:
