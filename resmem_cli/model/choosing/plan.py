@@ -79,8 +79,8 @@ def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
     if len(names) > 1 or len(grid.settings(names[0])) > 1:
         raise UsageError(
             "--folds 0 chooses no settings",
-            "give a number for each setting, --representation and, for a learned one, --encoder; or let --folds be 2 "
-            "or more",
+            "give a number for each setting, --representation and, for a learned one, --encoder; or set --folds to "
+            "2 or more",
         )
     return Choice(Candidate(0, names[0], plans[0].residuals or "in-sample"), grid.settings(names[0])[0])
 
