@@ -415,7 +415,7 @@ class TestErrors:
         ended = run("predict", "new.csv", "--model", "m")
         assert ended.code == DATA
         assert ended.err == (
-            "resmem: new.csv, row 2: column 'guess' holds the base's prediction and is empty; write a prediction "
+            "resmem: new.csv, row 2: column 'guess' holds the base's prediction and is empty; give a prediction "
             "for every row, or remove the row\n"
         )
 
