@@ -108,7 +108,7 @@ def fit(
     Raises:
         DataError, UsageError: as `fit_base`.
     """
-    asked = _names(options.estimator)
+    names = _names(options.estimator)
     report("inferring the schema")
     learned = inference.learn(parts, roles)
     schema, table = learned.schema, learned.rows
@@ -116,9 +116,9 @@ def fit(
     y = encoding.encode_target(table, schema)
     rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
-    _refuse_negative(asked, schema, y)
-    names = dict.fromkeys(each for name in asked for each in _meant(name, problem, y))
-    recipes = [Recipe(spec, problem) for spec in _specs(tuple(names), options.params, problem)]
+    _refuse_negative(names, schema, y)
+    estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
+    recipes = [Recipe(spec, problem) for spec in _specs(tuple(estimators), options.params, problem)]
     recipes, losses, n_held_out = _best_first(recipes, rows, report)
     recipes = [recipes[0], *map(_bounded, recipes[1:])]
     fitted = []
@@ -151,9 +151,9 @@ def _names(estimator: str) -> tuple[str, ...]:
     return names
 
 
-def _refuse_negative(asked: Sequence[str], schema: Schema, y: Floats) -> None:
+def _refuse_negative(names: Sequence[str], schema: Schema, y: Floats) -> None:
     """Refuse a base of numbers that are never negative for others."""
-    if POISSON not in asked:
+    if POISSON not in names:
         return
     if schema.target.classes:
         raise UsageError(f"the estimator {POISSON} is for regression, and '{schema.target.name}' has classes", _ANOTHER)
@@ -165,7 +165,7 @@ def _refuse_negative(asked: Sequence[str], schema: Schema, y: Floats) -> None:
         )
 
 
-def _meant(name: str, problem: Problem, y: Floats) -> tuple[str, ...]:
+def _expanded(name: str, problem: Problem, y: Floats) -> tuple[str, ...]:
     return bases.automatic(problem, y) if name == AUTO else (name,)
 
 
@@ -173,8 +173,8 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
     """Give every estimator the parameters that it has; one that none has is refused."""
     known = {name: bases.ESTIMATORS[name].parameters(problem) for name in names}
     for param in params:
-        if not any(param in own for own in known.values()):
-            every = sorted({param for own in known.values() for param in own})
+        if not any(param in offered for offered in known.values()):
+            every = sorted({param for offered in known.values() for param in offered})
             whose = f"the estimator {names[0]} has no" if len(names) == 1 else f"none of {', '.join(names)} has a"
             choose = f"choose from: {', '.join(every)}" if every else "leave --param out: it has none"
             raise UsageError(f"{whose} parameter '{param}'", did_you_mean([param], every, choose))
@@ -199,12 +199,12 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
         return recipes, [], 0
     problem = recipes[0].problem
-    known, asked = next(splits(rows.X, rows.y, problem, _COMPARED_ON, np.random.default_rng(problem.seed)))
-    training, held_out = rows.take(known), rows.take(asked)
+    in_training, in_held_out = next(splits(rows.X, rows.y, problem, _COMPARED_ON, np.random.default_rng(problem.seed)))
+    training, held_out = rows.take(in_training), rows.take(in_held_out)
     losses = []
     for recipe in recipes:
         report(f"comparing bases: {recipe.spec.estimator}")
         loss = metrics.row_loss(held_out.y, recipe.base_for(training).predict(held_out.X))
         losses.append(float(np.average(loss, weights=held_out.weight)))
     order = np.argsort(losses, kind="stable").tolist()
-    return [recipes[i] for i in order], [losses[i] for i in order], len(asked)
+    return [recipes[i] for i in order], [losses[i] for i in order], len(in_held_out)
