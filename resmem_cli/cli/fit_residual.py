@@ -141,7 +141,9 @@ def fit_residual(
     ] = 200,
     ef: Annotated[
         int | None,
-        typer.Option(min=1, max=1_000_000, help="Candidates considered while searching; raised until --recall is met."),
+        typer.Option(
+            min=1, max=1_000_000, help="Candidates considered while searching; by default raised until --recall is met."
+        ),
     ] = None,
     recall: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the true nearest neighbours that the search must find.")

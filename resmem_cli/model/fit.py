@@ -45,7 +45,7 @@ class FittedResMem:
         resmem: the model.
         objective: the metric that was chosen by.
         selection: what the folds chose and measured; None if nothing was measured.
-        too_few: how many rows could be held out, where they were too few to measure by; None where they were enough.
+        too_few: how many distinct rows could be held out, where they were too few to measure by; None if enough.
         base_metrics: the first base's metric on the rows to remember and on those given with `--valid`; None if there
             are no such rows.
     """
@@ -144,7 +144,7 @@ def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Lab
     """Return how each base of a part of the rows comes about.
 
     Where enough rows are new to the bases they stay as they are, and those rows are the queries; otherwise every fold
-    fits them anew. A base that cannot be refitted always stays, and where rows were given to decide by every base does.
+    fits them anew. If one of the bases cannot be refitted, or rows were given to decide by, all stay.
 
     Raises:
         UsageError: none of those rows is new to the base.
@@ -161,12 +161,13 @@ def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Lab
 
 
 def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int | None:
-    """Return how many rows can be held out, if they say nothing of a gain; None if they do or nothing is measured."""
+    """Return how many distinct rows can be held out, if they are too few to measure a gain; None if they are enough."""
     if options.n_folds == 0:
         return None
     held_out = recipe.honest(rows)
     n_different = int(recipe.problem.groups(held_out.X).max(initial=-1)) + 1
-    return len(held_out.y) if len(held_out.y) < LEAST_HELD_OUT or n_different < options.n_folds else None
+    is_enough = len(held_out.y) >= LEAST_HELD_OUT and n_different >= options.n_folds
+    return None if is_enough else min(len(held_out.y), n_different)
 
 
 def _choose(

@@ -14,6 +14,7 @@ from resmem_cli.model.arrays import Floats, Integers
 # Odd multipliers of a hash that mixes all bits of a number (the finaliser of splitmix64, Steele et al. 2014).
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+_LARGE = 10  # a group that holds more than one tenth of the rows that are drawn
 
 
 def equal_rows(X: Floats) -> Integers:
@@ -48,13 +49,33 @@ def dealt(labels: Integers, y: Floats | None, rng: np.random.Generator) -> Integ
 
 
 def drawn(labels: Integers, most: int, rng: np.random.Generator) -> Integers:
-    """Return the positions of whole groups of rows, drawn at random: about `most` rows, ascending."""
+    """Return the positions of rows of groups drawn at random: about `most` rows, ascending.
+
+    Groups are drawn whole; of one that holds more than a tenth of `most`, as many rows as its share of all.
+    """
     _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     order = rng.permutation(len(sizes))
+    is_large = (sizes > most // _LARGE) & (len(labels) > most)
+    if is_large.any():  # always among them: a random order would mostly leave out what most rows are
+        group = _thinned(group, sizes, is_large, most, rng)
+        sizes = np.bincount(group[group >= 0], minlength=len(sizes))
+        order = order[np.argsort(~is_large[order], kind="stable")]
     n_groups = int(np.searchsorted(np.cumsum(sizes[order]), most, side="right"))
-    is_chosen = np.zeros(len(sizes), dtype=np.bool_)
+    is_chosen = np.zeros(len(sizes) + 1, dtype=np.bool_)  # the last is of rows in no group
     is_chosen[order[: max(n_groups, 1)]] = True
     return np.flatnonzero(is_chosen[group])
+
+
+def _thinned(
+    group: Integers, sizes: Integers, is_large: NDArray[np.bool_], most: int, rng: np.random.Generator
+) -> Integers:
+    """Return [n] the group of each row, -1 for all but a share of the rows of large groups."""
+    kept = group.copy()
+    for large in np.flatnonzero(is_large).tolist():
+        rows = np.flatnonzero(group == large)
+        n_kept = max(1, sizes[large] * most // len(group))
+        kept[rng.permutation(rows)[n_kept:]] = -1
+    return kept
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

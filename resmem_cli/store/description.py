@@ -12,7 +12,7 @@ from resmem_cli.errors import ModelError
 from resmem_cli.fields import Fields
 from resmem_cli.model.bases import BaseSpec
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory.index import HnswIndex
+from resmem_cli.model.memory.index import GraphOptions, HnswIndex
 from resmem_cli.model.resmem import Member
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from resmem_cli.store import ownership
@@ -26,6 +26,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_MEMORIES = 1_000  # and bases
 _MOST_SEED = (1 << 32) - 1
 _LARGEST_SETTING = 1e300
+_MOST_GRAPH = 1_000_000  # links and candidates of a search graph
 _MEASURED = ("base_loss", "resmem_loss", "gain", "standard_error")
 
 
@@ -189,12 +190,33 @@ def _member_json(member: Member) -> dict[str, Any]:
         "columns": index.n_columns,
         "max_cells": member.memory.most_cells,
         "search": search,
+        "graph": _graph_json(member.memory.graph),
     }
+
+
+def _graph_json(graph: GraphOptions | None) -> dict[str, Any] | None:
+    if graph is None:
+        return None
+    return {"M": graph.M, "ef_construction": graph.ef_construction, "ef": graph.ef, "recall": graph.recall}
 
 
 def _candidate_json(candidate: Candidate) -> dict[str, Any]:
     place = {"base": candidate.base, "representation": candidate.space, "residuals": candidate.residuals}
     return {"place": place}
+
+
+def graph_of(content: Fields) -> GraphOptions | None:
+    """Return how a search graph of other rows is built; None where an older resmem has not said it."""
+    if content.get("graph") is None:
+        return None
+    graph = fields.group(content, "graph")
+    most = _MOST_GRAPH
+    return GraphOptions(
+        M=fields.whole(graph, "M", least=2, most=most),
+        ef_construction=fields.whole(graph, "ef_construction", least=1, most=most),
+        ef=None if graph["ef"] is None else fields.whole(graph, "ef", least=1, most=most),
+        recall=fields.number(graph, "recall", least=0, most=1),
+    )
 
 
 def _check_generation(content: Fields) -> None:
@@ -233,6 +255,7 @@ def _check_one(content: Fields) -> None:
     fields.whole(content, "columns", least=1)
     if content.get("max_cells") is not None:
         fields.whole(content, "max_cells", least=1)
+    graph_of(content)
     if type(content["base"]) is not int:
         raise ValueError("base is not a whole number")
     search = fields.group(content, "search")

@@ -52,7 +52,7 @@ def load(
         raise misfit(directory)
     residuals = stored(arrays, "residuals", FLOAT, n_cells, problem.n_outputs, finite=False)
     counts = stored(arrays, "counts", FLOAT, n_cells, finite=False)
-    memory = Memory(residuals, counts, index, content.get("max_cells"))
+    memory = Memory(residuals, counts, index, description.graph_of(content), content.get("max_cells"))
     name = content["representation"]
     arrays = parts.load_arrays(paths[parts.numbered(parts.REPRESENTATION, position)])
     space = spaces.restore(name, older_formats.present_space(name, arrays))

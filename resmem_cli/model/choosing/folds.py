@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from resmem_cli.errors import DataError
 from resmem_cli.model.choosing.fold import Fold, OfBase, joined, run
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import drawn
@@ -99,6 +100,10 @@ def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: 
     if rows.is_valid is not None:
         stays &= ~rows.is_valid
     remembered = np.flatnonzero(stays)
+    if len(remembered) == 0:
+        raise DataError(
+            "every row to remember equals a held-out row in all features", "give rows with other features to remember"
+        )
     if len(rows.y) > sizes.most_folded:
         remembered = remembered[drawn(groups[remembered], sizes.most_split - n_held_out, rng)]
     return remembered, held_out

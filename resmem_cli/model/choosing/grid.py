@@ -59,7 +59,9 @@ def grid(rows: LabelledRows, problem: Problem, options: MemoryOptions) -> Grid:
         )
     full = Grid(is_relative=options.is_relative)
     n_cells = min(len(rows.y), options.most_cells or len(rows.y))
-    most = max(1, n_cells * (options.n_folds - 1) // max(options.n_folds, 1))
+    most = n_cells
+    if options.n_folds > 0:  # as many as the training rows of a fold
+        most = max(1, n_cells * (options.n_folds - 1) // options.n_folds)
     full = replace(full, neighbors=tuple(k for k in full.neighbors if k <= most) or (1,))
     if problem.is_regression:
         full = replace(full, temperatures=(1.0,))

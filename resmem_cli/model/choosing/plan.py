@@ -138,12 +138,16 @@ def _spaces(
 ) -> tuple[str, ...]:
     """Return the names of the spaces to choose from."""
     estimator, problem = recipe.spec.estimator, recipe.problem
+    if options.encoder is not None and options.space not in (None, "learned"):
+        raise UsageError(
+            f"the representation {options.space} has no encoder", "leave --encoder out, or use --representation learned"
+        )
     untrained = spaces.untrained_names(base, rows.X, problem)
     if options.space == "learned":
         return tuple(map(learned.name_of, kinds))
     if options.space is None:
-        too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN or options.shrinkage == 0
-        return untrained if too_few else untrained + tuple(map(learned.name_of, kinds))
+        too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN and options.encoder is None
+        return untrained if too_few or options.shrinkage == 0 else untrained + tuple(map(learned.name_of, kinds))
     if options.space not in untrained:
         raise UsageError(
             f"the base {estimator} has no representation '{options.space}'",

@@ -1,9 +1,10 @@
 """Choosing bases, spaces, k, h, γ and T honestly: K-fold of the whole procedure.
 
-In each fold every base is fitted anew on the fold's training rows, spaces are fitted to these rows and that base, the
-memory holds those training rows, and the held-out rows are the queries. (Leave-one-out on the rows that trained the
-base is a trap: they look far better than new rows will.) Neighbours are searched once per fold and candidate at the
-largest k; every setting is then scored on those arrays, and the best of every candidate are combined.
+In each fold every base is fitted anew on the fold's training rows (unless enough rows are new to it), spaces are
+fitted to these rows and that base, the memory holds those training rows, and the held-out rows are the queries.
+(Leave-one-out on the rows that trained the base is a trap: they look far better than new rows will.) Neighbours are
+searched once per fold and candidate at the largest k; every setting is then scored on those arrays, and the best of
+every candidate are combined.
 
 What the memory gains is estimated without the optimism of choosing: in each fold the settings and the combination are
 those that are best on the *other* folds. Only if that gain exceeds its standard error is the memory used; otherwise γ
@@ -221,10 +222,12 @@ def _frugal(losses: Floats, n_neighbors: Integers) -> int:
     Of those whose loss exceeds the least by no more than the standard error of that difference, nor by a share that
     anyone would notice, the ones with the fewest neighbours, and of these the best.
     """
+    losses = np.nan_to_num(losses, nan=np.inf)
     mean = losses.mean(axis=0)
     best = int(np.argmin(mean))
-    if len(losses) < 2:
+    if len(losses) < 2 or not np.isfinite(mean[best]):
         return best
+    losses = np.minimum(losses, np.finfo(np.float64).max)  # the difference of two infinite losses is no number
     worse = losses - losses[:, [best]]
     error = worse.std(axis=0, ddof=1) / np.sqrt(len(losses))
     close = np.flatnonzero(worse.mean(axis=0) <= np.minimum(error, _UNNOTICED * mean[best]))
@@ -255,6 +258,8 @@ def _paired_gain(folds: Sequence[Fold], before: Sequence[Floats], after: Sequenc
     groups = np.concatenate([fold.group + offset for fold, offset in zip(folds, _offsets(folds), strict=True)])
     by_group = np.bincount(groups, weight * (difference - gain))
     over_rows = np.linalg.norm(by_group) / weight.sum()
+    if len(np.unique(groups)) < 2:  # rows that are all equal say nothing of others
+        return gain, abs(gain)
     return gain, float(max(over_folds, over_rows))
 
 

@@ -31,7 +31,7 @@ class Index(Protocol):
 
     @property
     def n_columns(self) -> int:
-        """P."""
+        """How many columns the points have."""
         ...
 
 
@@ -73,7 +73,13 @@ class ExactIndex:
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """How the HNSW graph is built and searched; `ef` is raised from the number of neighbours until `recall` holds."""
+    """How the HNSW graph is built and searched.
+
+    Attributes:
+        M, ef_construction: hnswlib's.
+        ef: how many candidates a search considers; None is raised from the number of neighbours until `recall` holds.
+        recall: the share of true neighbours that a search has to find.
+    """
 
     M: int = 16
     ef_construction: int = 200

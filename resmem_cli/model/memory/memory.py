@@ -37,6 +37,7 @@ class Memory:
         residuals: [m, outputs] the mean residual of each cell.
         counts: [m] how many rows, or how much weight, each cell stands for.
         index: the search over the cells' points.
+        graph: how a search graph of other cells is built; None of a memory of an older resmem: as the present one.
         most_cells: how many cells there may be, or None for any number.
         contents: the rows it was built of; None of a memory that was loaded for predicting alone.
     """
@@ -44,6 +45,7 @@ class Memory:
     residuals: Floats
     counts: Floats
     index: Index
+    graph: GraphOptions | None = None
     most_cells: int | None = None
     contents: Contents | None = None
 
@@ -81,7 +83,7 @@ class Memory:
         k = min(n_neighbors, len(cells.points)) if clip_neighbors else n_neighbors
         index = build_index(cells.points, k, graph, seed, threads)
         contents = Contents(cells.of_rows, residuals, None if most_cells is None else points)
-        return cls(cells.mean(residuals, weight), cells.counts, index, most_cells, contents)
+        return cls(cells.mean(residuals, weight), cells.counts, index, graph, most_cells, contents)
 
     def changed(
         self,
@@ -111,7 +113,7 @@ class Memory:
         old = self.index.points_at(before.cells[kept]) if before.points is None else before.points[kept]
         points, residuals = np.concatenate([old, points]), np.concatenate([before.residuals[kept], residuals])
         cells = _cells(points, weight, self.most_cells, seed, threads)
-        k, options = min(n_neighbors, len(cells.points)), _graph_options(self.index)
+        k, options = min(n_neighbors, len(cells.points)), self.graph or _graph_options(self.index)
         if kept.all() and isinstance(self.index, HnswIndex) and self.most_cells is None:  # the old cells are the first
             index: Index = self.index.extended(cells.points, k, options, threads)
         else:
@@ -147,7 +149,7 @@ def _cells(points: Singles, weight: Floats | None, most: int | None, seed: int, 
 
 
 def _graph_options(index: Index) -> GraphOptions:
-    """Return how the present index was built, and the recall that it has, unless more than the default was asked."""
+    """Return how the present index was built, with the recall that it has if that is less than the default."""
     if not isinstance(index, HnswIndex):
         return GraphOptions()
     options = GraphOptions(M=index.graph.M, ef_construction=index.graph.ef_construction)

@@ -145,7 +145,7 @@ class Training:
         chosen = [
             (some[seen], some[held_out]) for seen, held_out in splits(X[some], y[some], self.problem, _N_FOLDS, rng)
         ]
-        self.report(f"fitting {_N_FOLDS} out-of-fold bases for the encoders")
+        self.report(f"fitting {len(chosen)} out-of-fold bases")
         jobs = [(self.rows, seen, self.recipe) for seen, _ in chosen]
         predictions = side_by_side(_predictions_without, jobs, n_rows=len(y), threads=self.threads)
         return tuple(InnerFold(*split, each) for split, each in zip(chosen, predictions, strict=True))

@@ -112,7 +112,7 @@ def test_progress_is_reported():
         "learned:linear", replace(training_of(rows_of(X, y), problem, n_steps=50), report=said.append), "in-sample"
     )
     steps = [f"training the encoder: step {step} of 50" for step in (0, 50)]
-    assert said == ["fitting 4 out-of-fold bases for the encoders", *steps]
+    assert said == ["fitting 4 out-of-fold bases", *steps]
 
 
 def test_an_encoder_that_was_begun_on_other_rows_is_trained_further_in_fewer_steps():
