@@ -50,3 +50,11 @@ def test_whole_groups_are_drawn_of_about_as_many_rows_as_asked_for():
     assert np.bincount(labels[chosen])[np.unique(labels[chosen])].tolist() == [4] * 25
     assert drawn(np.zeros(9, dtype=np.int64), 2, np.random.default_rng(0)).tolist() == list(range(9))
     assert len(drawn(np.arange(1_000), 100, np.random.default_rng(0))) == 100
+
+
+def test_a_group_that_most_rows_belong_to_is_drawn_by_its_share_beside_others():
+    labels = np.concatenate([np.zeros(900, dtype=np.int64), np.arange(1, 101)])
+    for seed in range(10):
+        chosen = drawn(labels, 200, np.random.default_rng(seed))
+        assert (labels[chosen] == 0).sum() == 180
+        assert (labels[chosen] > 0).sum() == 20

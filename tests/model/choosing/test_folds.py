@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from resmem_cli.errors import DataError
 from resmem_cli.model import parallel
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.choosing.candidates import Candidate
@@ -419,3 +420,22 @@ def test_the_kind_that_is_asked_for_is_the_only_one(kind, parrot):
     for name in (parrot, "linear"):
         plan = plan_of(name, problem, spaces=("features", "learned:diagonal"), residuals=kind)
         assert {candidate.residuals for candidate in run(rows_of(X, y), plan, n_folds=2)[0].views} == {kind}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_very_many_rows_of_which_most_are_equal_are_split(seed):
+    X, y, problem = make_rows(400, REGRESSION)
+    X[:360] = X[0]
+    plan = plan_of("linear", replace(problem, seed=seed), spaces=("features",))
+    done = run(rows_of(X, y), plan, sizes=FoldSizes(most_folded=300, most_split=250))
+    assert sum(len(fold.y) for fold in done) + done[0].views[FEATURES].counts.sum() >= 225
+
+
+def test_rows_that_all_equal_a_held_out_row_cannot_be_remembered():
+    X, y, problem = make_rows(80, REGRESSION)
+    X[40:] = X[:40]
+    is_valid = np.arange(80) >= 40
+    rows = LabelledRows(X, y, None, np.ones(80, dtype=bool), is_valid)
+    plan = plan_of("constant", problem, fixed=quick_base("constant", X, y, problem), spaces=("features",))
+    with pytest.raises(DataError, match=r"^every row to remember equals a held-out row in all features"):
+        run(rows, plan)
