@@ -7,15 +7,13 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.counts import times
-
 # Before anything loads OpenMP or BLAS, which read it once. pytest-xdist's workers and every command that a test starts
 # inherit it: two programs with a thread per core slow each other down by far more than half.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 # Without a deadline: an example that took long on a busy machine is no failure.
-settings.register_profile("here", deadline=None, max_examples=times(50, 100))
+settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from resmem_cli.data import delimited
 from resmem_cli.errors import DataError
-from tests.counts import times
 
 NOT_UTF8 = "is not UTF-8 text; convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW"
 EMPTY = "is empty; give a table with a header and at least one row"
@@ -78,7 +77,7 @@ def test_a_header_longer_than_one_read_is_whole(file, read):
     assert batch.table.column_names == names
 
 
-@settings(max_examples=times(20, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=2, max_size=2), min_size=1, max_size=5
@@ -173,7 +172,7 @@ def looks_like_rows(row):
     return any("\t" in value and ("\n" in value or "\r" in value) for value in row if value)
 
 
-@settings(max_examples=times(25, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), width=st.integers(1, 3), kind=st.sampled_from([("a.csv", ","), ("a.tsv", "\t")]))
 def test_any_text_survives_csv_and_is_what_pythons_csv_module_reads(write, read_back, tmp_path, *, data, width, kind):
     name, separator = kind

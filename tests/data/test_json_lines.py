@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from resmem_cli.data import json_lines, sources, streams
 from resmem_cli.errors import DataError
-from tests.counts import times
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def exactly(values):
 WHOLE = st.integers(-(10**76) + 1, 10**76 - 1) | st.integers(2**63 - 2, 2**64) | st.integers(-(2**63) - 2, 2**63)
 
 
-@settings(max_examples=times(50, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.none() | WHOLE, min_size=1, max_size=6),
     floats=st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=6, max_size=6),

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from resmem_cli.data import delimited, sources, tables
 from resmem_cli.errors import DataError
-from tests.counts import times
 
 REMOVE = "close the quote or remove it, or give such a table as Parquet or JSON lines"
 CLOSE = "close each quote at the end of its value, and write one within a quoted value twice"
@@ -180,7 +179,7 @@ def test_a_stray_quote_in_the_header_of_tsv_belongs_to_the_name(file, read, valu
 TEXT = st.text(st.sampled_from('a"\t\n\r, '), max_size=6)
 
 
-@settings(max_examples=times(75, 300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(TEXT, min_size=3, max_size=3), min_size=1, max_size=6), block=st.sampled_from([16, 4096]))
 def test_what_other_programs_quote_in_tsv_is_read_back_where_it_is_not_rows(
     file, read, values, monkeypatch, *, rows, block
@@ -198,7 +197,7 @@ BARE = st.text(st.sampled_from('a" ,'), min_size=1, max_size=5)
 QUOTED_SOMEHOW = re.compile(r'(^|\t)"(.*")?(\t|$)')  # from a value that begins with a quote to one that ends with one
 
 
-@settings(max_examples=times(75, 300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(BARE, min_size=2, max_size=3), min_size=1, max_size=6), block=st.sampled_from([16, 4096]))
 def test_what_is_not_quoted_in_tsv_is_read_as_it_is(file, read, values, monkeypatch, *, rows, block):
     """Values with tabs between them, as programs write that know no quotes; none is or looks quoted."""

@@ -23,7 +23,6 @@ from resmem_cli.data import encoding, sources, tables
 from resmem_cli.data.inference import Roles, learn
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Task
-from tests.counts import times
 
 FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl")
 N = 12  # so that each of three values is in four rows
@@ -85,7 +84,7 @@ def encoded(rows: Rows, schema: Any) -> tuple[list[list[float]], list[float], li
     return X.tolist(), encoding.encode_target(rows, schema).tolist(), ids
 
 
-@settings(deadline=None, max_examples=times(25, 100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(identity=columns(), category=columns(), label=columns(LABELS))
 def test_the_same_rows_are_the_same_in_every_format_and_type(identity, category, label, in_every_format):
     table = pa.table({"id": identity, "c": category, "x": [i / 4 for i in range(N)], "y": label})

@@ -21,7 +21,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.store import estimators, manifest, parts, reading
-from tests.counts import times
 from tests.store.conftest import N_GRAPH_ROWS, fit
 
 Copied = Callable[..., Path]
@@ -402,7 +401,7 @@ def test_a_graph_of_another_size_than_the_manifest_says_is_refused(copied: Copie
         reading.load(directory)
 
 
-@settings(max_examples=times(20, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_damage_to_an_archive_ends_in_a_model_error_or_in_nothing(tmp_path: Path, data: st.DataObject) -> None:
     """With the right checksums everywhere, as someone could craft it."""

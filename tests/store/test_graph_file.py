@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from resmem_cli.errors import ModelError
 from resmem_cli.store import graph_file
-from tests.counts import times
 
 N, D, M = 40, 3, 4
 HEADER = 96
@@ -247,7 +246,7 @@ def structure() -> list[int]:
     return [at for at in range(len(good())) if at not in vectors]
 
 
-@settings(max_examples=times(100, 400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flips=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 255)), min_size=1, max_size=4),
     cut=st.none() | st.integers(0, 4_000),
