@@ -164,7 +164,8 @@ class ResMem:
         has_spread = with_place and base.shape[1] == 1
         for part in self._parts(len(X), base.shape[1], most_held):
             near = self.neighbors(X[part], {i: each[part] for i, each in of_bases.items()}, threads)
-            resmem[part] = self._mean([member.predictions(own) for member, own in self._with(near)])
+            if self.uses_memory:
+                resmem[part] = self._mean([member.predictions(own) for member, own in self._with(near)])
             distance[part] = near[0].corrections.distances[:, 0]
             if has_spread:
                 spread[part] = conformal.mean_spread([m.spread(own) for m, own in self._with(near)], self.weights)

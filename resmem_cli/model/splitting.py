@@ -15,7 +15,7 @@ from resmem_cli.model.grouping import dealt
 
 # As many rows that are new to the base, or a tenth of all, suffice as queries.
 _ENOUGH_NEW = 200
-_ENOUGH_SHARE = 10
+_ENOUGH_ONE_IN = 10
 
 Split = tuple[Integers, Integers]  # positions of the rows to remember, and of those to ask about
 
@@ -89,7 +89,7 @@ class Recipe:
 
 def has_enough_new(is_new: NDArray[np.bool_]) -> bool:
     """Whether the rows that the base has not seen suffice as queries, so that it need not be fitted anew."""
-    return bool(is_new.sum() >= max(_ENOUGH_NEW, len(is_new) // _ENOUGH_SHARE))
+    return bool(is_new.sum() >= max(_ENOUGH_NEW, len(is_new) // _ENOUGH_ONE_IN))
 
 
 def splits(X: Floats, y: Floats, problem: Problem, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:

@@ -132,7 +132,7 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
             found.uncondensed[name, kind] = _view(cells, there, residuals, memorised.weight, plan)
             fewer = _condensed(cells, plan, threads)
             found.views[name, kind] = _view(fewer, there, residuals, memorised.weight, plan)
-        if space.is_trained:
+        if space.needs_training:
             found.trained[name, kind] = space
     return found
 

@@ -15,7 +15,7 @@ from resmem_cli.model.grouping import drawn
 from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.splitting import LabelledRows, Recipe, Split, splits
 
-_SPLIT_SHARE = 5
+_HELD_OUT_ONE_IN = 5
 _MOST_FOLDS_TO_LEARN = 3  # where encoders are trained anew in every fold, and the gain is not clear
 
 
@@ -83,7 +83,7 @@ def _chosen_splits(
         return rows, [_split_by_honest(rows, recipe, sizes, rng)]
     if are_many:
         rows = rows.take(drawn(recipe.problem.groups(rows.X), sizes.most_split, rng))
-        return rows, list(splits(rows.X, rows.y, recipe.problem, _SPLIT_SHARE, rng))[:1]
+        return rows, list(splits(rows.X, rows.y, recipe.problem, _HELD_OUT_ONE_IN, rng))[:1]
     chosen = splits(rows.X, rows.y, recipe.problem, n_folds, rng)
     return rows, [split for split in chosen if recipe.is_honest(rows.take(split[1])).any()]
 
@@ -94,7 +94,7 @@ def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: 
     Of very many, as many are remembered and held out as suffice.
     """
     groups, honest = recipe.problem.groups(rows.X), np.flatnonzero(recipe.is_honest(rows))
-    n_held_out = sizes.most_split // _SPLIT_SHARE
+    n_held_out = sizes.most_split // _HELD_OUT_ONE_IN
     held_out = honest if len(honest) <= n_held_out else honest[drawn(groups[honest], n_held_out, rng)]
     stays = ~np.isin(groups, groups[held_out])
     if rows.is_valid is not None:

@@ -53,7 +53,7 @@ class Plan:
     @property
     def n_learned(self) -> int:
         """How many spaces are trained, which is most of what it costs."""
-        return sum(spaces.kind_of(name).is_trained for name in self.spaces)
+        return sum(spaces.kind_of(name).needs_training for name in self.spaces)
 
     @property
     def learns(self) -> bool:
@@ -70,7 +70,7 @@ class Plan:
             return (self.residuals,)
         if not self.is_open or not training.overfits:
             return ("in-sample",)
-        return ("cross-fitted",) if spaces.kind_of(name).is_trained else RESIDUAL_KINDS
+        return ("cross-fitted",) if spaces.kind_of(name).needs_training else RESIDUAL_KINDS
 
 
 def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:

@@ -34,7 +34,7 @@ from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.splitting import LabelledRows
 
-_OUTLIER_SHARE = 1_000
+_OUTLIER_ONE_IN = 1_000  # held-out rows
 _UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours
 _CLEAR = 2.0  # standard errors
 
@@ -80,7 +80,7 @@ class Judge:
 
     def __init__(self, folds: Sequence[Fold], grid: Grid, objective: str, most_members: int) -> None:
         self._grid, self._objective, self._most_members = grid, objective, most_members
-        self._all_rows = list(folds)
+        self._with_outliers = list(folds)
         self._folds = _without_outliers(folds) if objective == "rmse" else list(folds)
         self._every_fold = range(len(folds))
         self._candidates = list(folds[0].views)
@@ -136,15 +136,15 @@ class Judge:
         off = (switched_off(self._grid, self._candidates),)
         predictions, spreads = [], []
         # Of all rows: outliers are to be covered, too.
-        for i, fold in enumerate(self._all_rows):
+        for i, fold in enumerate(self._with_outliers):
             choices = off if on_others is None else on_others[i]
             predictions.append(fold.predictions[0] if on_others is None else _mean_prediction(fold, choices))
             if predictions[-1].shape[1] == 1:
                 each = [scoring.spreads(fold, choice.candidate, choice.settings) for choice in choices]
                 spreads.append(conformal.mean_spread(each, _weights(choices)))
-        y, every = np.concatenate([fold.y for fold in self._all_rows]), np.concatenate(predictions)
-        positions = [fold.rows for fold in self._all_rows if fold.rows is not None]
-        rows = np.concatenate(positions) if len(positions) == len(self._all_rows) else None
+        y, every = np.concatenate([fold.y for fold in self._with_outliers]), np.concatenate(predictions)
+        positions = [fold.rows for fold in self._with_outliers if fold.rows is not None]
+        rows = np.concatenate(positions) if len(positions) == len(self._with_outliers) else None
         if every.shape[1] > 1:
             return conformal.of_classes(every, y, rows)
         return conformal.of_numbers(np.abs(y - every[:, 0]), np.concatenate(spreads), rows)
@@ -243,7 +243,7 @@ def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
     """
     losses = [row_loss(fold.y, fold.predictions[0]) for fold in folds]
     ranked = np.sort(np.concatenate(losses))
-    bound = ranked[-1 - len(ranked) // _OUTLIER_SHARE]
+    bound = ranked[-1 - len(ranked) // _OUTLIER_ONE_IN]
     return [fold.take(np.flatnonzero(loss <= bound)) for fold, loss in zip(folds, losses, strict=True)]
 
 

@@ -13,7 +13,7 @@ from resmem_cli.model.arrays import Floats, Integers, Singles
 
 EXACT_BELOW = 1_000
 _ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
-_RECALL_QUERIES, _RECALL_SHARE = 500, 10  # at most so many, and of few points at most a tenth
+_RECALL_QUERIES, _RECALL_ONE_IN = 500, 10  # at most so many, and of few points at most a tenth
 _MOST_EF = 4_096
 _MOST_HELD = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
@@ -112,7 +112,7 @@ class HnswIndex:
         order = np.random.default_rng(seed).permutation(len(points))
         index = cls(graph, options.ef or k, float("nan"))
         # The last points are new to a graph of the others, as the rows will be that are predicted.
-        n_first = len(order) - min(_RECALL_QUERIES, len(order) // _RECALL_SHARE)
+        n_first = len(order) - min(_RECALL_QUERIES, len(order) // _RECALL_ONE_IN)
         index._add(points, order[:n_first], threads)
         index._raise_ef(points[order[:n_first]], points[order[n_first:]], k, options, threads)
         index._add(points, order[n_first:], threads)

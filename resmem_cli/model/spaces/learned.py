@@ -20,7 +20,7 @@ from resmem_cli.model.spaces.protocol import Position
 from resmem_cli.model.spaces.training import InnerFold, ResidualKind, Training
 
 # An encoder that starts from the one of a fold has most of the way behind it.
-_SHARE_OF_STEPS_TO_RESUME = 3
+_RESUMED_STEPS_ONE_IN = 3
 _PREFIX = "encoder_"  # of the encoder's arrays among the space's
 
 
@@ -34,7 +34,7 @@ class Learned:
         trained: the encoder; distances are in units of its τ.
     """
 
-    is_trained: ClassVar[bool] = True
+    needs_training: ClassVar[bool] = True
     own_bandwidths: ClassVar[tuple[float, ...]] = (0.4, 0.7, 1.0)
     scaler: Scaler
     unit: Floats
@@ -69,7 +69,7 @@ class Learned:
         n_steps, scale = training.n_steps, _starting_scale(training)
         start = training.starts.get((name_of(kind), residuals))
         if isinstance(start, Learned) and start.trained.encoder.n_inputs == len(scale):
-            first, n_steps = start.trained, -(-n_steps // _SHARE_OF_STEPS_TO_RESUME)
+            first, n_steps = start.trained, -(-n_steps // _RESUMED_STEPS_ONE_IN)
         else:
             scaler = training.scaler
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)

@@ -24,11 +24,11 @@ class Space(Protocol):
     The name of a space is that of its kind in the registry; of a kind with variants, "kind:variant".
 
     Attributes:
-        is_trained: whether fitting looks at targets and takes long, as an encoder's training does.
+        needs_training: whether fitting looks at targets and takes long, as an encoder's training does.
         own_bandwidths: absolute bandwidths that are worth trying, because distances have a unit here.
     """
 
-    is_trained: ClassVar[bool]
+    needs_training: ClassVar[bool]
     own_bandwidths: ClassVar[tuple[float, ...]]
 
     @property
@@ -84,7 +84,7 @@ class Space(Protocol):
 class Untrained:
     """What the spaces have in common that are not trained."""
 
-    is_trained: ClassVar[bool] = False
+    needs_training: ClassVar[bool] = False
     own_bandwidths: ClassVar[tuple[float, ...]] = ()
 
     @classmethod
