@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _num_samples,
     assert_all_finite,
     check_consistent_length,
     check_is_fitted,
@@ -27,7 +31,8 @@ from resmem_cli.data import frames
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions
+from resmem_cli.model.spaces import encoder
 from resmem_cli.workflow.fit_base import BaseOptions
 from resmem_cli.workflow.foreign import from_fitted
 from resmem_cli.workflow.model import Model
@@ -37,6 +42,11 @@ if TYPE_CHECKING:
     from resmem_cli.workflow.change import Changed
     from resmem_cli.workflow.explain import Explained
 
+_OPTION = re.compile(r"--([a-z-]+)")
+# What a hint says to whoever types commands.
+_OF_COMMANDS = re.compile(
+    r"resmem |fit-base|fit-residual|INPUT|--(?:where|task|model|drop|id|valid|predictions|param)\b"
+)
 _TARGET, _WEIGHT, _ID = "target", "sample_weight", "id"
 # What the options of the commands, which messages name, are called here.
 _PARAMETERS = {
@@ -53,6 +63,24 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
     """What the regressor and the classifier have in common."""
 
     _task: ClassVar[Task]
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "base_params": [Mapping, None],
+        "effort": [StrOptions(set(EFFORTS))],
+        "representation": [str, None],
+        "encoder": [StrOptions(set(encoder.KINDS)), None],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "bandwidth": [Interval(Real, 0, None, closed="left"), None],
+        "relative_bandwidth": ["boolean"],
+        "shrinkage": [Interval(Real, 0, None, closed="left"), None],
+        "temperature": [Interval(Real, 0, None, closed="neither"), None],
+        "n_members": [Interval(Integral, 1, None, closed="left"), None],
+        "n_folds": [Interval(Integral, 0, None, closed="left")],
+        "metric": [str, None],
+        "max_cells": [Interval(Integral, 1, None, closed="left"), None],
+        "categories": ["array-like", str],
+        "random_state": ["random_state"],
+        "threads": [Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(
         self,
@@ -106,15 +134,19 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         Raises:
             ValueError: the data or the parameters are not what they should be; the message says what to do.
         """
+        self._validate_params()
         X, y = self._checked(X, y)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        check_consistent_length(X, ids)
         if self._task is Task.CLASSIFICATION:
             _refuse_one_class(y[1] if weight is None else y[1][weight > 0])
         with _as_value_errors():
             names = frames.names(X)
             target = _free(_name_of(y[0]), names)
             more = {target: y[1]}
-            roles = Roles(target, task=self._task, categories=tuple(self.categories))
+            named = [self.categories] if isinstance(self.categories, str) else map(str, self.categories)
+            categories = dict.fromkeys([*named, *frames.categorical_names(X)])
+            roles = Roles(target, task=self._task, categories=tuple(categories))
             if weight is not None:
                 roles = replace(roles, weight_column=_free(_WEIGHT, [*names, target]))
                 more[str(roles.weight_column)] = weight
@@ -156,17 +188,27 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         Rows replace those with the same ids. Returns what became of the memory.
         """
         check_is_fitted(self)
+        check_consistent_length(X, y, ids)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         with _as_value_errors():
-            rows = self.model_.labelled_rows(self._table(X), column_or_1d(y), sample_weight, ids)
+            rows = self.model_.labelled_rows(self._table(X), column_or_1d(y), weight, ids)
             return self.model_.remember(rows, threads=self.threads)
 
     def forget(self, *, ids: Any = None, X: Any = None, y: Any = None) -> Changed:
-        """Remove rows from the memory: by their ids, or rows without ids by their features and targets."""
+        """Remove rows from the memory: by their ids, or rows without ids by their features and targets.
+
+        Raises:
+            ValueError: none of the rows is remembered, or no other is.
+        """
         check_is_fitted(self)
+        if (ids is None) == (X is None or y is None):
+            raise ValueError("give either ids, or X and y, of the rows to forget")
         with _as_value_errors():
             if ids is not None:
-                return self.model_.forget(ids=[str(name) for name in column_or_1d(ids)], threads=self.threads)
-            rows = self.model_.labelled_rows(self._table(X), column_or_1d(y))
+                return self.model_.forget(ids=np.atleast_1d(ids).tolist(), threads=self.threads)
+            # Rows are found again by their features and target: they need no weights.
+            weight = None if self.model_.schema.weight_column is None else np.ones(_num_samples(X))
+            rows = self.model_.labelled_rows(self._table(X), column_or_1d(y), weight)
             return self.model_.forget(rows=rows, threads=self.threads)
 
     def save(self, directory: str | Path) -> None:
@@ -176,21 +218,21 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             self.model_.save(directory)
 
     @classmethod
-    def load(cls, directory: str | Path) -> Self:
+    def load(cls, directory: str | Path, *, threads: int = 0) -> Self:
         """Return a fitted estimator of a model directory that `save` or the commands have written.
 
+        It needs the columns that the model uses, by name; others may be there, in any order. Its parameters but
+        `threads` are the defaults, whatever the model was fitted with.
+
         Raises:
+            ModelError: the model is missing or damaged, or has no memory yet.
             ValueError: the model predicts numbers and this is the classifier, or the other way round.
         """
         model = Model.load(directory)
         if model.schema.target.task is not cls._task:
             raise ValueError(f"the model '{directory}' is of a {model.schema.target.task}, not a {cls._task}")
-        estimator = cls()
+        estimator = cls(threads=threads)
         estimator.model_ = model
-        names = model.schema.names
-        estimator.n_features_in_ = len(names)
-        if names != tuple(f"x{i}" for i in range(len(names))):
-            estimator.feature_names_in_ = np.array(names, dtype=object)
         estimator._learned()
         return estimator
 
@@ -210,9 +252,30 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         """Sentences on what was found in the training rows."""
         return self.model_.notes
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; those of a fitted base are not among them: it stays as it is."""
+        parameters: dict[str, Any] = super().get_params(deep=False)
+        return parameters
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of a fitted base cannot be set."""
+        nested = [name for name in params if name.startswith("base__")]
+        if nested:
+            raise ValueError(f"Invalid parameter {nested[0]!r}: a fitted base stays as it is")
+        estimator: Self = super().set_params(**params)
+        return estimator
+
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted copy; a fitted base stays as it is, which scikit-learn's own clone would unfit."""
-        return type(self)(**self.get_params(deep=False))
+        copied = type(self)(
+            **{
+                name: value if name == "base" else clone(value, safe=False)
+                for name, value in self.get_params(deep=False).items()
+            }
+        )
+        if hasattr(self, "_metadata_request"):
+            copied._metadata_request = copy.deepcopy(self._metadata_request)
+        return copied
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -228,14 +291,14 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
     def _checked(self, X: Any, y: Any) -> tuple[Any, tuple[Any, NDArray[Any]]]:
         """Return the features, and the target with what it was given as."""
         given = y
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        _refuse_missing(y)
         if frames.is_frame(X):
-            if y is None:
-                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
             validate_data(self, X, skip_check_array=True)
             X = self._named(X)
             y = column_or_1d(y, warn=True)
-            if y.dtype.kind == "f":
-                assert_all_finite(y, input_name="y")
+            assert_all_finite(y, input_name="y")
             check_consistent_length(X, y)
         else:
             X, y = validate_data(
@@ -254,16 +317,26 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
     def _table(self, X: Any) -> Any:
         """Return features to predict as a frame with the model's columns."""
         check_is_fitted(self)
+        is_loaded = not hasattr(self, "n_features_in_")
         if frames.is_frame(X):
-            validate_data(self, X, reset=False, skip_check_array=True)
+            if not is_loaded:
+                validate_data(self, X, reset=False, skip_check_array=True)
             return self._named(X)
-        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite="allow-nan")
+        X = validate_data(self, X, reset=is_loaded, dtype="numeric", ensure_all_finite="allow-nan")
+        if is_loaded:
+            del self.n_features_in_
+            return frames.to_rows(X, self._columns_of_array(X.shape[1])).table
         names = getattr(self, "feature_names_in_", None)
         return frames.to_rows(X, None if names is None else names.tolist()).table
 
+    def _columns_of_array(self, n_columns: int) -> list[str] | None:
+        """Return the names of the columns of an array, for a loaded model: those that it uses, or x0, x1, …."""
+        names = self.model_.schema.names
+        return list(names) if len(names) == n_columns else None
+
     def _named(self, X: Any) -> Any:
         """Return a frame whose columns have names: where they had none, or numbers, those of an array."""
-        if hasattr(self, "feature_names_in_"):
+        if hasattr(self, "feature_names_in_") or not hasattr(self, "n_features_in_"):
             return X
         return frames.to_rows(X).table.rename_columns([f"x{i}" for i in range(self.n_features_in_)])
 
@@ -362,8 +435,9 @@ def _as_value_errors() -> Iterator[None]:
     try:
         yield
     except (DataError, UsageError) as error:
-        options = re.sub(r"--([a-z-]+)", lambda found: _parameter(found[1]), str(error))
-        raise ValueError(options) from error
+        hint = "" if _OF_COMMANDS.search(error.hint) else error.hint
+        message = f"{error.message}; {hint}" if hint else error.message
+        raise ValueError(_OPTION.sub(lambda found: _parameter(found[1]), message)) from error
 
 
 def _parameter(option: str) -> str:
@@ -374,6 +448,13 @@ def _refuse_one_class(y: NDArray[Any]) -> None:
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(f"y has one class only ({', '.join(map(str, classes))}): give rows of at least two classes")
+
+
+def _refuse_missing(y: Any) -> None:
+    """Refuse missing targets of any type; scikit-learn looks at floats alone."""
+    values = np.asarray(y)
+    if values.dtype == object and values.ndim == 1 and frames.has_missing(values):
+        raise ValueError("y has missing values: give rows with a target")
 
 
 def _name_of(y: Any) -> str:

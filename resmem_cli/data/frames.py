@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,16 @@ from resmem_cli.errors import DataError
 
 def is_frame(X: Any) -> bool:
     """Whether it has columns with names and types: a DataFrame of pandas or polars, a table or batch of Arrow."""
-    return isinstance(X, (pa.Table, pa.RecordBatch)) or _is_pandas(X) or hasattr(X, "__arrow_c_stream__")
+    if isinstance(X, (pa.Table, pa.RecordBatch)) or _is_pandas(X):
+        return True
+    return hasattr(X, "__arrow_c_stream__") and len(getattr(X, "shape", ())) == 2
+
+
+def categorical_names(X: Any) -> list[str]:
+    """Return the names of a DataFrame's columns that pandas has as categories, whatever the type of these."""
+    if not _is_pandas(X):
+        return []
+    return [str(name) for name, kind in zip(X.columns, X.dtypes, strict=True) if kind.name == "category"]
 
 
 def names(X: Any) -> list[str]:
@@ -35,14 +45,23 @@ def to_rows(X: Any, columns: Sequence[str] | None = None, more: Mapping[str, Any
         DataError: a column has values of several types, or two columns have one name.
     """
     table = _table(X, columns)
-    for name, values in (more or {}).items():
-        if name in table.column_names:
-            raise DataError(f"X has a column '{name}', and another one is to have this name", "rename one of them")
-        table = table.append_column(name, _column(name, values))
-    repeated = [name for name in table.column_names if table.column_names.count(name) > 1]
+    present = Counter(table.column_names)
+    repeated = [name for name, times in present.items() if times > 1]
     if repeated:
         raise DataError(f"X names the column '{repeated[0]}' twice", "rename or remove one of them")
+    for name, values in (more or {}).items():
+        if name in present:
+            raise DataError(f"X has a column '{name}', and another one is to have this name", "rename one of them")
+        column = _column(name, values)
+        if len(column) != table.num_rows:
+            raise DataError(f"{name} has {len(column):,} values, and X has {table.num_rows:,} rows", "give one per row")
+        table = table.append_column(name, column)
     return Rows(table, ((0, "X", 1),), is_text=False)
+
+
+def has_missing(values: Any) -> bool:
+    """Whether one of [n] values is missing, in any of the ways that Python libraries say so."""
+    return bool(_column("y", values).null_count)
 
 
 def from_batch(batch: pa.RecordBatch | pa.Table) -> Rows:
@@ -67,7 +86,11 @@ def _table(X: Any, columns: Sequence[str] | None) -> pa.Table:
     if hasattr(X, "__arrow_c_stream__"):
         return pa.table(X)
     values = np.asarray(X)
+    if values.ndim != 2:
+        raise DataError(f"X is a {type(X).__name__} and no table", "give an array of two dimensions, or a DataFrame")
     named = columns or [f"x{i}" for i in range(values.shape[1])]
+    if len(named) != values.shape[1]:
+        raise DataError(f"X has {values.shape[1]} columns, and the model {len(named)}", "give the model's columns")
     return pa.table({name: _column(name, np.ascontiguousarray(values[:, i])) for i, name in enumerate(named)})
 
 

@@ -20,6 +20,10 @@ _ANY_INTEGER = pa.decimal128(20, 0)  # signed and unsigned ones of 64 bits
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column without an encoding that most of Arrow's functions do not take: dictionaries and text views."""
+    if pa.types.is_dictionary(column.type) and pa.types.is_string_view(column.type.value_type):
+        # Arrow casts no dictionary of views, as polars has them.
+        chunks = [pc.cast(chunk.dictionary, pa.string()).take(chunk.indices) for chunk in column.chunks]
+        return pa.chunked_array(chunks, pa.string())
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     return pc.cast(column, pa.string()) if pa.types.is_string_view(column.type) else column

@@ -41,6 +41,11 @@ def use_threads(count: int) -> None:
     pa.set_cpu_count(count)
 
 
+def n_threads() -> int:
+    """Return how many threads Arrow computes with."""
+    return int(pa.cpu_count())
+
+
 def read(
     sources: Sequence[Source],
     *,

@@ -56,12 +56,14 @@ class StoredModel(NamedTuple):
     """A model as it lies in its directory.
 
     Attributes:
+        id: of the memories' generation.
         base: the bases.
         resmem: the model; its memories have contents if it was loaded for a change.
         objective: the metric that was chosen by.
         folds: what memory.json says of the folds.
     """
 
+    id: str
     base: StoredBase
     resmem: ResMem
     objective: str
@@ -286,7 +288,7 @@ def _model(directory: Path) -> StoredModel:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
     objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
     resmem = ResMem(stored.bases, tuple(loaded), calibration)
-    return StoredModel(stored, resmem, objective, content["folds"])
+    return StoredModel(content["id"], stored, resmem, objective, content["folds"])
 
 
 def _remembered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,13 @@ def from_fitted(model: Any, params: Mapping[str, Any] | None = None) -> FromObje
         raise UsageError("a fitted base takes no parameters", "leave --param out")
     model = getattr(model, "estimator", model) if type(model).__name__ == "FrozenEstimator" else model
     library = type(model).__module__.split(".")[0]
-    if library == "lightgbm":
-        return FromObject(importing.LIGHTGBM, _fitted(model, "booster_").model_to_string().encode())
-    if library == "xgboost":
-        booster = model.get_booster() if hasattr(model, "get_booster") else model
-        return FromObject(importing.XGBOOST, bytes(booster.save_raw("ubj")))
-    if library == "catboost":
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.cbm"
-            model.save_model(str(path))
-            return FromObject(importing.CATBOOST, path.read_bytes())
+    if isinstance(model, type):
+        raise UsageError(f"the base is the class {model.__name__}", "give a fitted object of it")
+    if library in _LIBRARIES:
+        try:
+            return FromObject(library, _LIBRARIES[library](model))
+        except Exception as error:  # each library's own way to say that nothing has been fitted
+            raise UsageError(f"the base is not fitted, or cannot be saved ({error})", "fit it first") from error
     if not hasattr(model, "predict"):
         raise UsageError(
             f"a base cannot be a {type(model).__name__}",
@@ -49,9 +46,26 @@ def from_fitted(model: Any, params: Mapping[str, Any] | None = None) -> FromObje
     return FromObject(importing.SKLEARN, estimators.from_foreign(estimators.to_bytes(model), "the base"))
 
 
-def _fitted(model: Any, attribute: str) -> Any:
-    """Return what a library's estimator for scikit-learn wraps, or the model itself if it wraps nothing."""
-    try:
-        return getattr(model, attribute, model)
-    except Exception as error:  # the library's own way to say that it is not fitted
-        raise UsageError(f"the base is not fitted ({error})", "fit it first") from error
+def _of_lightgbm(model: Any) -> bytes:
+    booster = model.booster_ if hasattr(type(model), "booster_") else model
+    return bytes(booster.model_to_string().encode())
+
+
+def _of_xgboost(model: Any) -> bytes:
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    return bytes(booster.save_raw("ubj"))
+
+
+def _of_catboost(model: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.cbm"
+        model.save_model(str(path))
+        return path.read_bytes()
+
+
+# How each library's models, and its estimators for scikit-learn, become bytes of its own format.
+_LIBRARIES: dict[str, Callable[[Any], bytes]] = {
+    importing.LIGHTGBM: _of_lightgbm,
+    importing.XGBOOST: _of_xgboost,
+    importing.CATBOOST: _of_catboost,
+}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.explanation import usual_distances
@@ -47,6 +49,7 @@ class Model:
         """Take what a directory holds; without `rows` and `trained` those are read from it when they are needed."""
         self._stored, self._rows, self._trained = stored, rows, trained
         self._directory: Path | None = None
+        self._changing, self._predicting = threading.RLock(), threading.RLock()
         self.notes: tuple[str, ...] = ()
         self.selection: Selection | None = None
 
@@ -73,8 +76,12 @@ class Model:
             known = labelled.read(InMemory(rows), stored.schema)
             resmem, kept, fitted = fit_residual.fit(known, None, stored, trained.hashes, options, threads=threads)
         folds = description.folds_json(fitted.selection)
-        model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
+        model = cls(StoredModel("", stored, resmem, fitted.objective, folds), kept, trained)
         model.notes, model.selection = summary.notes, fitted.selection
+        if fitted.too_few is not None and not fitted.is_switched_off:
+            model.notes += (
+                f"only {fitted.too_few:,} distinct rows could be held out, too few to measure by: the memory is off",
+            )
         return model
 
     @classmethod
@@ -85,8 +92,23 @@ class Model:
             ModelError: it is missing, stale or damaged, or has no memory yet.
         """
         model = cls(reading.load(Path(directory)), None, None)
-        model._directory = Path(directory)
+        model._directory = Path(directory).absolute()
         return model
+
+    def __repr__(self) -> str:
+        target, names = self.schema.target, ", ".join(spec.estimator for spec in self._stored.base.specs)
+        return (
+            f"<Model of {target.name!r}, a {target.task.value}: {names}, {len(self._stored.resmem.members)} memories>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all of the model, also what lies in a directory still."""
+        self._complete()
+        return {name: value for name, value in vars(self).items() if name not in ("_changing", "_predicting")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._changing, self._predicting = threading.RLock(), threading.RLock()
 
     def save(self, directory: Path | str) -> None:
         """Write the model to a directory, which the commands read; a model that is there is replaced.
@@ -130,7 +152,8 @@ class Model:
         scorer = Scorer.of(self._stored.base, self._stored.resmem, options or ScoreOptions())
         layout = scorer.layout(typed=True)
         for batch in batches:
-            table, _ = scorer.score(frames.from_batch(batch), layout)
+            with self._alone_if_needed():
+                table, _ = scorer.score(frames.from_batch(batch), layout)
             yield from table.combine_chunks().to_batches()
 
     def predict(self, X: Any, *, threads: int = 0, base_only: bool = False) -> Floats:
@@ -139,7 +162,7 @@ class Model:
         Raises:
             DataError: the rows do not fit the schema.
         """
-        with thread_limit.limited(threads) as count:
+        with self._alone_if_needed(), thread_limit.limited(threads) as count:
             prediction = self._stored.resmem.predict(self._encoded(X), threads=count)
         return prediction.base if base_only else prediction.resmem
 
@@ -155,8 +178,10 @@ class Model:
             DataError: the rows do not fit the schema.
             UsageError: no rows were held out when the model was fitted, or too few for this coverage.
         """
+        if not 0 < coverage < 1:
+            raise UsageError(f"a coverage of {coverage:g} is not between 0 and 1", "give for example 0.9")
         resmem = self._stored.resmem
-        with thread_limit.limited(threads) as count:
+        with self._alone_if_needed(), thread_limit.limited(threads) as count:
             prediction = resmem.predict(self._encoded(X), threads=count, with_place=True)
         ends = resmem.interval(prediction, coverage)
         return np.column_stack(ends) if isinstance(ends, tuple) else ends
@@ -170,7 +195,7 @@ class Model:
         stored, rows, _ = self._complete()
         resmem = stored.resmem
         names = RowNames(tuple(m.memory.contents.cells for m in resmem.members if m.memory.contents), rows.ids)
-        with thread_limit.limited(threads) as count:
+        with self._alone_if_needed(), thread_limit.limited(threads) as count:
             usual = usual_distances(resmem.members[0].memory, threads=count)
             every, explained = self._rows_of(X), list[Explained]()
             for start in range(0, len(every), explain.ROWS_AT_ONCE):
@@ -187,11 +212,11 @@ class Model:
         Raises:
             DataError: the rows do not fit the schema.
         """
-        stored, known, trained = self._complete()
-        given = labelled.read(InMemory(rows), self.schema)
-        with thread_limit.limited(threads) as count:
+        with self._changing, self._alone_if_needed(), thread_limit.limited(threads) as count:
+            stored, known, trained = self._complete()
+            given = labelled.read(InMemory(rows), self.schema)
             resmem, kept, changed = change.with_rows(stored, known, given, threads=count)
-        self._keep(stored._replace(resmem=resmem), kept, trained)
+            self._keep(stored._replace(resmem=resmem), kept, trained)
         return changed
 
     def forget(self, *, ids: Sequence[str] = (), rows: Rows | None = None, threads: int = 0) -> Changed:
@@ -206,17 +231,16 @@ class Model:
             DataError: none of them is remembered.
             UsageError: rows have no ids, or nothing else is remembered.
         """
-        stored, known, trained = self._complete()
-        if ids and known.ids is None:
-            raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
-        source = None if rows is None else InMemory(rows)
-        meant = change.find(self.schema, known, trained, ids=ids, rows=source)
-        with thread_limit.limited(threads) as count:
+        with self._changing, thread_limit.limited(threads) as count:
+            stored, known, trained = self._complete()
+            if len(ids) and known.ids is None:
+                raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
+            source = None if rows is None else InMemory(rows)
+            meant = change.find(self.schema, known, trained, ids=list(map(str, ids)), rows=source)
             resmem, left, changed = change.without_rows(stored, known, meant, threads=count)
-        base, trained = erasing.forgotten(
-            stored.base, trained, meant.trained, gone=known.take(meant.remembered), left=left
-        )
-        self._keep(stored._replace(base=base, resmem=resmem), left, trained)
+            gone = known.take(meant.remembered)
+            base, trained = erasing.forgotten(stored.base, trained, meant.trained, gone=gone, left=left)
+            self._keep(stored._replace(base=base, resmem=resmem), left, trained)
         return changed
 
     def labelled_rows(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Rows:
@@ -228,10 +252,9 @@ class Model:
         schema = self.schema
         for what, values, name in (("ids", ids, schema.id_column), ("weights", sample_weight, schema.weight_column)):
             if (values is None) != (name is None):
-                given, other = ("with", "without") if name else ("without", "with")
-                raise UsageError(
-                    f"the model was fitted {given} {what}, and these rows come {other}", f"fit {other} them"
-                )
+                if name is not None:
+                    raise UsageError(f"the model was fitted with {what}, and these rows have none", f"give {what}")
+                raise UsageError(f"the model was fitted without {what}", f"leave {what} out, or fit with {what}")
         more = {schema.target.name: y, schema.id_column: ids, schema.weight_column: sample_weight}
         return frames.to_rows(X, schema.names, {name: values for name, values in more.items() if name is not None})
 
@@ -256,8 +279,15 @@ class Model:
         with locking.alone(self._directory, wait=True):
             stored, rows = reading.load_for_change(self._directory)
             trained = reading.trained_rows(self._directory)
+        if (stored.base.id, stored.id) != (self._stored.base.id, self._stored.id):
+            raise ModelError(f"the model '{self._directory}' was written since it was loaded", "load it again")
         self._keep(stored, rows, trained)
         return stored, rows, trained
+
+    def _alone_if_needed(self) -> AbstractContextManager[Any]:
+        """Hold others off where a base may not be asked by several threads at the same time."""
+        is_thread_safe = all(base.is_thread_safe for base in self._stored.base.bases)
+        return nullcontext() if is_thread_safe else self._predicting
 
     def _keep(self, stored: StoredModel, rows: MemoryRows, trained: TrainedRows) -> None:
         self._stored, self._rows, self._trained = stored, rows, trained

@@ -83,7 +83,7 @@ class TestFiles:
             file.write("d1,0.3,Ideal\n")
         fails(
             DATA,
-            "new.csv, row 41 has 3 values where the header has 10 columns ('d1,0.3,Ideal'); correct the line, or name "
+            "new.csv, row 41 has 3 values where the header has 10 columns ('d1,0.3,Ideal'); correct the line, or set "
             "the separator with --delimiter",
             *("predict", "new.csv", "--model", "m", "--output", "out.csv"),
         )
@@ -317,8 +317,8 @@ class TestModels:
         model()
         Path("m/memory.json").unlink()
         sentence = (
-            "the model 'm' has no memory yet; run: resmem fit-residual TRAIN --model m (predict --base-only does "
-            "without)"
+            "the model 'm' has no memory yet; run: resmem fit-residual TRAIN --model m (predict --base-only works "
+            "without it)"
         )
         fails(MODEL, sentence, "predict", "new.csv", "--model", "m", "--output", "out.csv")
         fails(MODEL, sentence, "evaluate", "test.csv", "--model", "m")

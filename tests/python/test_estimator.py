@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -23,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 import resmem_cli
 from resmem_cli import ResMemClassifier, ResMemRegressor, load
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.workflow.scoring import ScoreOptions
 
 QUICK: dict[str, Any] = {"base": "linear", "effort": "quick", "n_folds": 3, "threads": 1}
@@ -129,9 +133,7 @@ def test_without_folds_nothing_is_measured(table):
     model = ResMemRegressor(**QUICK | fixed).fit(X, y)
     assert model.gain_ is None
     assert model.selection_ is None
-    with pytest.raises(
-        ValueError, match=r"^this memory has no held-out rows .*; run fit-residual with n_folds 2 or more$"
-    ):
+    with pytest.raises(ValueError, match=r"^this memory has no held-out rows to make prediction intervals from$"):
         model.predict_interval(X)
 
 
@@ -186,7 +188,136 @@ def test_weights_count(table):
     np.testing.assert_allclose(ResMemRegressor(**QUICK).fit(X, y, sample_weight=weight).predict(X), expected)
 
 
+def test_a_loaded_model_needs_its_columns_by_name_alone(table, tmp_path):
+    """Columns that say nothing are left out in fitting; others may be there, in any order."""
+    X, y = table
+    X = X.assign(nothing=np.nan)
+    model = ResMemRegressor(**QUICK).fit(X, y)
+    model.save(tmp_path / "model")
+    loaded = ResMemRegressor.load(tmp_path / "model", threads=1)
+    expected = model.predict(X)
+    for other in (X, X.drop(columns="nothing"), X[["flag", "kind", "b", "a"]].assign(more=1)):
+        np.testing.assert_array_equal(loaded.predict(other), expected)
+    with pytest.raises(ValueError, match="lacks the column 'kind', which the model needs"):
+        loaded.predict(X.drop(columns="kind"))
+
+
+def test_a_loaded_model_takes_the_array_that_it_was_fitted_to(table, tmp_path):
+    X, y = table
+    numbers = X[["a", "b"]].assign(nothing=np.nan, flag=X["flag"].astype(float)).to_numpy()
+    model = ResMemRegressor(**QUICK).fit(numbers, y)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(ResMemRegressor.load(tmp_path / "model").predict(numbers), model.predict(numbers))
+
+
+def test_a_directory_that_was_written_since_is_not_taken_for_the_loaded_model(table, iris, tmp_path):
+    ResMemRegressor(**QUICK).fit(*table).save(tmp_path / "model")
+    loaded = ResMemRegressor.load(tmp_path / "model")
+    before = loaded.predict(table[0])
+    ResMemClassifier(**QUICK).fit(*iris).save(tmp_path / "model")
+    with pytest.raises(ModelError, match="was written since it was loaded; load it again"):
+        loaded.explain(table[0])
+    np.testing.assert_array_equal(loaded.predict(table[0]), before)
+
+
+def test_a_pickled_model_that_was_loaded_needs_no_directory(table, tmp_path):
+    X, y = table
+    ResMemRegressor(**QUICK).fit(X, y).save(tmp_path / "model")
+    pickled = pickle.dumps(ResMemRegressor.load(tmp_path / "model"))
+    shutil.rmtree(tmp_path / "model")
+    assert pickle.loads(pickled).remember(X[:1], y[:1]).n_rows == N_ROWS + 1  # noqa: S301
+
+
+def test_rows_with_weights_are_forgotten_by_what_is_in_them(table):
+    X, y = table
+    model = ResMemRegressor(**QUICK).fit(X, y, sample_weight=np.ones(N_ROWS))
+    assert model.forget(X=X[:3], y=y[:3]).n_rows == N_ROWS - 3
+    with pytest.raises(ValueError, match=r"^give either ids, or X and y"):
+        model.forget()
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=["none", "nan", "na"])
+def test_missing_targets_are_refused_whatever_their_type(iris, missing):
+    X, y = iris
+    y = y.astype(object)
+    y[3] = missing
+    with pytest.raises(ValueError, match=r"^y has missing values: give rows with a target$"):
+        ResMemClassifier(**QUICK).fit(X, y)
+
+
+def test_categories_of_pandas_are_categories_whatever_their_type(table):
+    X, y = table
+    model = ResMemRegressor(**QUICK).fit(X.assign(zone=pd.Categorical(np.arange(N_ROWS) % 7)), y)
+    kinds = {column.name: column.kind.value for column in model.model_.schema.columns}
+    assert kinds["zone"] == kinds["kind"] == "category"
+
+
+def test_categories_of_polars_are_text(table):
+    X, y = table
+    frame = pl.from_pandas(X)
+    expected = ResMemRegressor(**QUICK).fit(frame, y).predict(frame)
+    for kind in (pl.Categorical, pl.Enum(["red", "green", "blue"])):
+        other = frame.with_columns(pl.col("kind").cast(kind))
+        np.testing.assert_array_equal(ResMemRegressor(**QUICK).fit(other, y).predict(other), expected)
+
+
+def test_what_is_no_table_is_refused(table):
+    X, y = table
+    with pytest.raises(ValueError, match=r"Expected 2D array|no table"):
+        ResMemRegressor(**QUICK).fit(pl.from_pandas(X).lazy(), y)
+    with pytest.raises(ValueError, match="2-dimensional"):
+        ResMemRegressor(**QUICK).fit(X["b"], y)
+
+
+def test_too_few_rows_to_measure_are_noted(table):
+    X, y = table
+    model = ResMemRegressor(**QUICK).fit(X[:20], y[:20])
+    assert model.notes_ == ("only 20 distinct rows could be held out, too few to measure by: the memory is off",)
+
+
+def test_a_call_leaves_the_process_as_it_was(table, monkeypatch):
+    X, y = table
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    before, n_threads = dict(os.environ), pa.cpu_count()
+    ResMemRegressor(**QUICK).fit(X, y).predict(X)
+    assert (dict(os.environ), pa.cpu_count()) == (before, n_threads)
+
+
+def test_a_base_that_is_not_thread_safe_is_asked_by_one_thread_at_a_time(table):
+    xgboost = pytest.importorskip("xgboost")
+    X, y = table
+    base = xgboost.XGBRegressor(n_estimators=20, n_jobs=1).fit(X[["a", "b"]], y)
+    model = ResMemRegressor(base, **{name: value for name, value in QUICK.items() if name != "base"})
+    model.fit(X[["a", "b"]], y)
+    expected = model.predict(X[["a", "b"]])
+    with ThreadPoolExecutor(4) as pool:
+        for predicted in pool.map(lambda _: model.predict(X[["a", "b"]]), range(40)):
+            np.testing.assert_array_equal(predicted, expected)
+
+
+def test_rows_that_several_threads_remember_are_all_remembered(table):
+    X, y = table
+    model = ResMemRegressor(**QUICK).fit(X[:200], y[:200])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: model.remember(X[i : i + 1], y[i : i + 1]), range(200, 230)))
+    assert model.remember(X[230:], y[230:]).n_rows == N_ROWS
+
+
 # In scikit-learn's tools
+
+
+def test_parameters_of_a_fitted_base_are_not_searched(table):
+    X, y = table
+    base = Ridge(alpha=1).fit(X[["b"]], y)
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        clone(ResMemRegressor(base)).set_params(base__alpha=99)
+    assert base.alpha == 1
+
+
+def test_a_clone_keeps_what_was_asked_of_metadata():
+    with config_context(enable_metadata_routing=True):
+        model = ResMemRegressor().set_fit_request(sample_weight=True)
+        assert clone(model).get_metadata_routing().fit.requests["sample_weight"] is True
 
 
 def test_it_is_cross_validated(iris):
@@ -233,6 +364,9 @@ def test_a_fitted_estimator_is_pickled(table):
     ("parameters", "sentence"),
     [
         ({"base": "forest"}, "there is no estimator 'forest'"),
+        ({"effort": "slow"}, "The 'effort' parameter of ResMemRegressor must be a str among"),
+        ({"n_neighbors": 0}, "The 'n_neighbors' parameter"),
+        ({"threads": -1}, "The 'threads' parameter"),
         ({"base": Ridge()}, "the base cannot be used .*|.*not fitted.*"),
         (
             {"n_neighbors": 1000},
@@ -241,7 +375,16 @@ def test_a_fitted_estimator_is_pickled(table):
         ({"metric": "accuracy"}, "accuracy is no metric of a regression; choose metric from: rmse, mae"),
         ({"base": 3}, "a base cannot be a int; give a name"),
     ],
-    ids=["unknown_base", "unfitted_base", "too_many_neighbours", "metric_of_another_task", "no_base"],
+    ids=[
+        "unknown_base",
+        "unknown_effort",
+        "no_neighbours",
+        "negative_threads",
+        "unfitted_base",
+        "too_many_neighbours",
+        "metric_of_another_task",
+        "no_base",
+    ],
 )
 def test_a_wrong_parameter_is_a_value_error_in_the_words_of_python(table, parameters, sentence):
     X, y = table
@@ -252,9 +395,7 @@ def test_a_wrong_parameter_is_a_value_error_in_the_words_of_python(table, parame
 def test_ids_must_be_given_where_the_model_has_them(table):
     X, y = table
     model = ResMemRegressor(**QUICK).fit(X, y, ids=np.arange(N_ROWS))
-    with pytest.raises(
-        ValueError, match=r"^the model was fitted with ids, and these rows come without; fit without them$"
-    ):
+    with pytest.raises(ValueError, match=r"^the model was fitted with ids, and these rows have none; give ids$"):
         model.remember(X, y)
 
 

@@ -236,7 +236,7 @@ def test_a_directory_of_other_things_is_refused(tmp_path: Path) -> None:
     ownership.refuse_foreign(tmp_path)
     ownership.refuse_foreign(tmp_path / "not there")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(UsageError, match="holds other things than a model \\('photos'\\)"):
+    with pytest.raises(UsageError, match="contains files that do not belong to a model \\('photos'\\)"):
         ownership.refuse_foreign(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):

@@ -266,7 +266,7 @@ class TestMemory:
         one = mixed(4)
         same = pipeline.file("same.parquet", pa.concat_tables([one] * 20))
         done = pipeline.fit(same, "constant", Roles("y"), MemoryOptions(threads=1))
-        assert (done.selection, done.too_few, done.uses_memory) == (None, 80, False)
+        assert (done.selection, done.too_few, done.uses_memory) == (None, 4, False)
 
     def test_folds_choose_among_as_many_neighbours_as_they_have(self, pipeline: Pipeline) -> None:
         done = pipeline.fit(pipeline.file("t.parquet", mixed(12)), "constant", Roles("y"), MemoryOptions(threads=1))
