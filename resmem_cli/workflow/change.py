@@ -58,25 +58,25 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
     """
     with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
-        stored, known = reading.load_for_change(model)
+        stored, remembered = reading.load_for_change(model)
         report("reading")
         given = labelled.read(source, stored.base.schema)
         report(f"memorising {len(given.y):,} more rows")
         with using.used(model):
-            resmem, rows, changed = with_rows(stored, known, given, threads=count)
+            resmem, rows, changed = with_rows(stored, remembered, given, threads=count)
         report("writing")
         writing.replace_memory(model, resmem, rows)
     return changed
 
 
 def with_rows(
-    stored: StoredModel, known: MemoryRows, given: Labelled, *, threads: int = 1
+    stored: StoredModel, remembered: MemoryRows, given: Labelled, *, threads: int = 1
 ) -> tuple[ResMem, MemoryRows, Changed]:
     """Return a model that also remembers some rows, and what is kept of all; the old model must not be used again."""
     new = _last_of_each_id(given)
-    replaced_by = _replaced_by(known, new)
+    replaced_by = _replaced_by(remembered, new)
     kept = replaced_by < 0
-    rows = _joined(known, kept, new, stored.base.schema)
+    rows = _joined(remembered, kept, new, stored.base.schema)
     resmem = stored.resmem.remember(
         LabelledRows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
         replaced_by,
@@ -128,9 +128,9 @@ def forget(
     """
     with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
-        stored, known = reading.load_for_change(model)
+        stored, remembered = reading.load_for_change(model)
         writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
-        if ids and known.ids is None:
+        if ids and remembered.ids is None:
             raise UsageError(
                 f"the rows of '{model}' have no ids",
                 "give the rows as INPUT, or run fit-base with --id, and fit-residual, again",
@@ -138,41 +138,41 @@ def forget(
         trained = reading.trained_rows(model)
         if rows is not None:
             report("reading")
-        meant = find(stored.base.schema, known, trained, ids=ids, rows=rows, where=where)
-        report(f"memorising {int((~meant.remembered).sum()):,} rows")
+        matched = find(stored.base.schema, remembered, trained, ids=ids, rows=rows, where=where)
+        report(f"memorising {int((~matched.remembered).sum()):,} rows")
         with using.used(model):
-            resmem, left, changed = without_rows(stored, known, meant, threads=count)
+            resmem, left, changed = without_rows(stored, remembered, matched, threads=count)
         report("writing")
-        erasing.forget_in_base(model, meant.trained, known.take(meant.remembered), left)
+        erasing.forget_in_base(model, matched.trained, remembered.take(matched.remembered), left)
         writing.replace_memory(model, resmem, left)
     return changed
 
 
 def without_rows(
-    stored: StoredModel, known: MemoryRows, meant: Meant, *, threads: int = 1
+    stored: StoredModel, remembered: MemoryRows, matched: Matched, *, threads: int = 1
 ) -> tuple[ResMem, MemoryRows, Changed]:
     """Return a model that does not remember some rows, and what is kept of the others.
 
     Raises:
         UsageError: nothing else is remembered.
     """
-    gone = meant.remembered
-    left = known.take(~gone)
+    gone = matched.remembered
+    left = remembered.take(~gone)
     resmem = stored.resmem.forget(gone, left.weight, seed=stored.base.problem.seed, threads=threads)
     changed = Changed(
         n_rows=len(left.hashes),
         n_added=0,
         n_removed=int(gone.sum()),
-        not_found=meant.not_found,
-        n_trained=int(meant.trained.sum()),
+        not_found=matched.not_found,
+        n_trained=int(matched.trained.sum()),
         recall=_recall(resmem),
     )
     return resmem, left, changed
 
 
 @dataclass(frozen=True)
-class Meant:
-    """Which rows are meant: [n] of those remembered, [m] of those that trained the bases, and ids that none has."""
+class Matched:
+    """Which rows to forget: [n] of those remembered, [m] of those that trained the bases; and ids that none has."""
 
     remembered: NDArray[np.bool_]
     trained: NDArray[np.bool_]
@@ -181,20 +181,20 @@ class Meant:
 
 def find(
     schema: Schema,
-    known: MemoryRows,
+    remembered: MemoryRows,
     trained: TrainedRows,
     *,
     ids: Sequence[str],
     rows: Batches | None,
     where: Sequence[tuple[str, str]] = (),
-) -> Meant:
-    """Return which rows are meant: at least one, and not all that are remembered.
+) -> Matched:
+    """Return which rows are to be forgotten: at least one, and not all that are remembered.
 
     Args:
         schema: of the model.
-        known: what is kept of the remembered rows.
+        remembered: what is kept of the remembered rows.
         trained: what is kept of the rows that trained the bases.
-        ids: of the rows that are meant.
+        ids: of the rows.
         rows: or the rows themselves.
         where: columns and their values: of `rows`, only those that have them all.
 
@@ -204,33 +204,33 @@ def find(
     if rows is None and not ids:
         raise UsageError("no rows to forget are given", "give --ids or INPUT")
     not_found: tuple[str, ...] = ()
-    if rows is not None and known.ids is None:
+    if rows is not None and remembered.ids is None:
         given = labelled.read(rows, schema, where)
-        meant = np.isin(known.hashes, given.hashes)
-        meant_rows = Meant(meant, _trained_alike(trained, known, meant), ())
+        goes = np.isin(remembered.hashes, given.hashes)
+        matched = Matched(goes, _equal_trained(trained, remembered, goes), ())
     else:
-        own, ids = known.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
-        meant = _among(own, ids)
+        own, ids = remembered.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
+        goes = _among(own, ids)
         # By the id: what was replaced since by a row of the same id is another row by what is in it.
-        by_id = _trained_alike(trained, known, meant) if trained.ids is None else _among(trained.ids, ids)
+        by_id = _equal_trained(trained, remembered, goes) if trained.ids is None else _among(trained.ids, ids)
         seen = set(map(spelling.canonical, [*own, *(trained.ids or [])]))
         not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in seen))
-        meant_rows = Meant(meant, by_id, not_found)
-    if not (meant_rows.remembered.any() or meant_rows.trained.any()):
+        matched = Matched(goes, by_id, not_found)
+    if not (matched.remembered.any() or matched.trained.any()):
         shown = (
             "none of these rows"
             if not not_found
             else "no row with the id " + ", ".join(f"'{n}'" for n in not_found[:5])
         )
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
-    if meant_rows.remembered.all():
+    if matched.remembered.all():
         raise UsageError("this would forget every remembered row", "run fit-residual with other rows")
-    return meant_rows
+    return matched
 
 
-def _trained_alike(trained: TrainedRows, known: MemoryRows, meant: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return [m] which rows that trained the bases are equal to one that is meant, and to none that stays."""
-    return np.isin(trained.hashes, np.setdiff1d(known.hashes[meant], known.hashes[~meant]))
+def _equal_trained(trained: TrainedRows, remembered: MemoryRows, goes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return [m] which rows that trained the bases are equal to one that is forgotten, and to none that stays."""
+    return np.isin(trained.hashes, np.setdiff1d(remembered.hashes[goes], remembered.hashes[~goes]))
 
 
 def _among(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
@@ -249,17 +249,17 @@ def _last_of_each_id(new: Labelled) -> Labelled:
     return new.take(np.flatnonzero(stays))
 
 
-def _replaced_by(known: MemoryRows, new: Labelled) -> NDArray[np.int64]:
+def _replaced_by(remembered: MemoryRows, new: Labelled) -> NDArray[np.int64]:
     """Return for every remembered row which of the new ones replaces it, because it has the same id; -1 if none."""
-    if known.ids is None or new.ids is None:
-        return np.full(len(known.hashes), -1)
+    if remembered.ids is None or new.ids is None:
+        return np.full(len(remembered.hashes), -1)
     places = {spelling.canonical(name): i for i, name in enumerate(new.ids) if name}
-    return np.array([places.get(spelling.canonical(name), -1) for name in known.ids], dtype=np.int64)
+    return np.array([places.get(spelling.canonical(name), -1) for name in remembered.ids], dtype=np.int64)
 
 
-def _joined(known: MemoryRows, kept: NDArray[np.bool_], new: Labelled, schema: Schema) -> MemoryRows:
+def _joined(remembered: MemoryRows, kept: NDArray[np.bool_], new: Labelled, schema: Schema) -> MemoryRows:
     """Return what is kept of the remembered rows that stay, and of the new ones after them."""
-    stays = known.take(kept)
+    stays = remembered.take(kept)
     ids = None if stays.ids is None else [*stays.ids, *(new.ids or [""] * len(new.y))]
     codes, added = stays.codes, category_codes(new.X, schema)
     if codes is not None and added is not None:

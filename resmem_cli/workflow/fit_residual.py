@@ -132,10 +132,10 @@ def fit_residual(
         using.refuse_unusable(model, base)
         objective(base.problem, options)  # a wrong one is told before anything is read
         report("reading")
-        known = labelled.read(source, base.schema)
+        labelled_rows = labelled.read(source, base.schema)
         further = None if valid is None else labelled.read(valid, base.schema)
         seen = reading.seen_hashes(model, with_memory=False)
-        resmem, rows, fitted = fit(known, further, base, seen, options, threads=threads, report=report)
+        resmem, rows, fitted = fit(labelled_rows, further, base, seen, options, threads=threads, report=report)
         report("writing")
         folds = description.folds_json(fitted.selection)
         writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds)
@@ -143,7 +143,7 @@ def fit_residual(
 
 
 def fit(
-    known: Labelled,
+    labelled_rows: Labelled,
     valid: Labelled | None,
     base: StoredBase,
     seen: NDArray[np.uint64],
@@ -155,7 +155,7 @@ def fit(
     """Fit a memory to labelled rows, and to those of `valid`, by which alone the settings are then chosen.
 
     Args:
-        known: the rows.
+        labelled_rows: the rows.
         valid: further rows.
         base: the bases.
         seen: hashes of the rows that trained the bases.
@@ -169,34 +169,36 @@ def fit(
     Raises:
         UsageError: as `fit_residual`.
     """
-    n_first = len(known.y)
+    n_first = len(labelled_rows.y)
     is_valid = None
     if valid is not None:
-        known = known.joined(valid)
-        is_valid = np.arange(len(known.y)) >= n_first
-    is_new = ~np.isin(known.hashes, seen)
+        labelled_rows = labelled_rows.joined(valid)
+        is_valid = np.arange(len(labelled_rows.y)) >= n_first
+    is_new = ~np.isin(labelled_rows.hashes, seen)
     if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
         is_new &= False if is_valid is None else is_valid
-    rows = LabelledRows(known.X, known.y, known.weight, is_new, is_valid)
+    rows = LabelledRows(labelled_rows.X, labelled_rows.y, labelled_rows.weight, is_new, is_valid)
     bases = list(zip(base.specs, base.bases, strict=True))
     fitted = fit_memory(rows, bases, base.problem, options, threads=threads, report=report)
-    kept = MemoryRows(known.hashes, known.ids, known.weight, category_codes(known.X, base.schema))
-    return fitted.resmem, kept, _summary(fitted, base, known, is_new, options)
+    kept = MemoryRows(
+        labelled_rows.hashes, labelled_rows.ids, labelled_rows.weight, category_codes(labelled_rows.X, base.schema)
+    )
+    return fitted.resmem, kept, _summary(fitted, base, labelled_rows, is_new, options)
 
 
 def _summary(
-    fitted: FittedResMem, base: StoredBase, known: Labelled, is_new: NDArray[np.bool_], options: MemoryOptions
+    fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled, is_new: NDArray[np.bool_], options: MemoryOptions
 ) -> FittedMemory:
     return FittedMemory(
         selection=fitted.selection,
         members=fitted.resmem.members,
         estimators=tuple(spec.estimator for spec in base.specs),
         objective=fitted.objective,
-        n_rows=len(known.y),
+        n_rows=len(labelled_rows.y),
         n_seen=int((~is_new).sum()),
-        n_dropped=known.n_dropped,
-        n_unknown_class=known.n_foreign,
-        n_repeated_ids=known.n_repeated_ids,
+        n_dropped=labelled_rows.n_dropped,
+        n_unknown_class=labelled_rows.n_foreign,
+        n_repeated_ids=labelled_rows.n_repeated_ids,
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
         base_metrics=fitted.base_metrics,

@@ -126,9 +126,9 @@ class Labels:
 def labels(rows: Rows, schema: Schema) -> Labels:
     """Return the labels of rows; a class that training did not have is no label to learn from or to judge by."""
     y, weight = encoding.encode_target(rows, schema), encoding.encode_weight(rows, schema)
-    there = ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
-    is_foreign = there & (y == encoding.NO_CLASS) if schema.target.classes else np.zeros(len(y), dtype=np.bool_)
-    return Labels(y, weight, there & ~is_foreign, is_foreign)
+    is_labelled = ~np.isnan(y) if weight is None else ~np.isnan(y) & (weight > 0)
+    is_foreign = is_labelled & (y == encoding.NO_CLASS) if schema.target.classes else np.zeros(len(y), dtype=np.bool_)
+    return Labels(y, weight, is_labelled & ~is_foreign, is_foreign)
 
 
 @dataclass

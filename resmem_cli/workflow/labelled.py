@@ -101,23 +101,23 @@ def in_batches(
     Raises:
         DataError: as `read`.
     """
-    foreign, n_rows, n_there, n_labelled = Foreign(), 0, 0, 0
+    foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
     for batch in source.batches(columns=schema.needed | {name for name, _ in where}):
-        found, there = labels(batch, schema), _there(batch, where)
-        keep, is_foreign = found.counts & there, found.is_foreign & there
+        found, matches = labels(batch, schema), _matches(batch, where)
+        keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
         X = encoding.encode(batch, schema)[0][keep] if keep.any() else np.empty((0, schema.width))
         ids = None
         if with_ids:
             ids = [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
         weight = None if found.weight is None else found.weight[keep]
-        n_rows, n_there, n_labelled = n_rows + len(batch), n_there + int(there.sum()), n_labelled + len(X)
+        n_rows, n_matching, n_labelled = n_rows + len(batch), n_matching + int(matches.sum()), n_labelled + len(X)
         n_foreign = int(is_foreign.sum())
         yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign)
-    if n_there == 0:
+    if n_matching == 0:
         raise _nowhere(n_rows, where)
     if n_labelled == 0:
-        raise unlabelled(n_there, schema, foreign)
+        raise unlabelled(n_matching, schema, foreign)
 
 
 def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:
@@ -127,19 +127,19 @@ def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] =
         DataError: they cannot be read, or there are none.
     """
     ids: list[str] = []
-    n_rows = n_there = 0
+    n_rows = n_matching = 0
     for batch in source.batches(columns=frozenset({schema.id_column or "", *(name for name, _ in where)})):
-        there = _there(batch, where)
-        ids += [name for name, kept in zip(encoding.as_ids(batch, schema), there, strict=True) if kept and name]
-        n_rows, n_there = n_rows + len(batch), n_there + int(there.sum())
-    if n_there == 0:
+        matches = _matches(batch, where)
+        ids += [name for name, kept in zip(encoding.as_ids(batch, schema), matches, strict=True) if kept and name]
+        n_rows, n_matching = n_rows + len(batch), n_matching + int(matches.sum())
+    if n_matching == 0:
         raise _nowhere(n_rows, where)
     if not ids:
-        raise DataError(f"none of the {n_there:,} rows has an id '{schema.id_column}'", "give rows with ids")
+        raise DataError(f"none of the {n_matching:,} rows has an id '{schema.id_column}'", "give rows with ids")
     return ids
 
 
-def _there(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
+def _matches(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
     found = np.ones(len(batch), dtype=np.bool_)
     for name, value in where:
         found &= encoding.has_value(batch, name, value)

@@ -73,8 +73,8 @@ class Model:
                 stored, trained, summary = adopt_base.adopt([rows], roles, base, seed=seed)
             else:
                 stored, trained, summary = fit_base.fit([rows], roles, base)
-            known = labelled.read(InMemory(rows), stored.schema)
-            resmem, kept, fitted = fit_residual.fit(known, None, stored, trained.hashes, options, threads=threads)
+            given = labelled.read(InMemory(rows), stored.schema)
+            resmem, kept, fitted = fit_residual.fit(given, None, stored, trained.hashes, options, threads=threads)
         folds = description.folds_json(fitted.selection)
         model = cls(StoredModel("", stored, resmem, fitted.objective, folds), kept, trained)
         model.notes, model.selection = summary.notes, fitted.selection
@@ -213,9 +213,9 @@ class Model:
             DataError: the rows do not fit the schema.
         """
         with self._changing, self._alone_if_needed(), thread_limit.limited(threads) as count:
-            stored, known, trained = self._complete()
+            stored, remembered, trained = self._complete()
             given = labelled.read(InMemory(rows), self.schema)
-            resmem, kept, changed = change.with_rows(stored, known, given, threads=count)
+            resmem, kept, changed = change.with_rows(stored, remembered, given, threads=count)
             self._keep(stored._replace(resmem=resmem), kept, trained)
         return changed
 
@@ -232,14 +232,14 @@ class Model:
             UsageError: rows have no ids, or nothing else is remembered.
         """
         with self._changing, thread_limit.limited(threads) as count:
-            stored, known, trained = self._complete()
-            if len(ids) and known.ids is None:
+            stored, remembered, trained = self._complete()
+            if len(ids) and remembered.ids is None:
                 raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
             source = None if rows is None else InMemory(rows)
-            meant = change.find(self.schema, known, trained, ids=list(map(str, ids)), rows=source)
-            resmem, left, changed = change.without_rows(stored, known, meant, threads=count)
-            gone = known.take(meant.remembered)
-            base, trained = erasing.forgotten(stored.base, trained, meant.trained, gone=gone, left=left)
+            matched = change.find(self.schema, remembered, trained, ids=list(map(str, ids)), rows=source)
+            resmem, left, changed = change.without_rows(stored, remembered, matched, threads=count)
+            gone = remembered.take(matched.remembered)
+            base, trained = erasing.forgotten(stored.base, trained, matched.trained, gone=gone, left=left)
             self._keep(stored._replace(base=base, resmem=resmem), left, trained)
         return changed
 
