@@ -56,18 +56,18 @@ class StoredModel(NamedTuple):
     """A model as it lies in its directory.
 
     Attributes:
-        id: of the memories' generation.
         base: the bases.
         resmem: the model; its memories have contents if it was loaded for a change.
         objective: the metric that was chosen by.
         folds: what memory.json says of the folds.
+        id: of the memories' generation; "" of a model that was never stored.
     """
 
-    id: str
     base: StoredBase
     resmem: ResMem
     objective: str
     folds: Mapping[str, Any]
+    id: str = ""
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -288,7 +288,7 @@ def _model(directory: Path) -> StoredModel:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
     objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
     resmem = ResMem(stored.bases, tuple(loaded), calibration)
-    return StoredModel(content["id"], stored, resmem, objective, content["folds"])
+    return StoredModel(stored, resmem, objective, content["folds"], content["id"])
 
 
 def _remembered(

@@ -76,7 +76,7 @@ class Model:
             given = labelled.read(InMemory(rows), stored.schema)
             resmem, kept, fitted = fit_residual.fit(given, None, stored, trained.hashes, options, threads=threads)
         folds = description.folds_json(fitted.selection)
-        model = cls(StoredModel("", stored, resmem, fitted.objective, folds), kept, trained)
+        model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
         model.notes, model.selection = summary.notes, fitted.selection
         if fitted.too_few is not None and not fitted.is_switched_off:
             model.notes += (

@@ -105,7 +105,7 @@ class TestBase:
         ended = run("fit-base", "t.csv", "--target", "y", "--model", "m", "--estimator", "constant", *options)
         assert str(reading.load_base(Path("m")).schema.target.task) == task
         note = "note: the target 'y' has 3 distinct integers, used as class labels ("
-        assert (f"{note}--task regression to take them as numbers)" in ended.lines) == (not options)
+        assert (f"{note}--task regression to predict numbers)" in ended.lines) == (not options)
 
     def test_several_files_of_several_formats_are_one_training_input(self, run: Run) -> None:
         rows = table("diamonds", "train")

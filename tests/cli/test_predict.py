@@ -250,10 +250,16 @@ def test_the_environment_names_model_and_threads(model: Model, run: Run, monkeyp
 
     monkeypatch.setenv("RESMEM_MODEL", str(model()))
     monkeypatch.setenv("RESMEM_THREADS", "3")
+    load, meanwhile = reading.load, []
+
+    def watched(directory: Path) -> reading.StoredModel:
+        meanwhile.append(os.environ["OMP_NUM_THREADS"])
+        return load(directory)
+
+    monkeypatch.setattr(reading, "load", watched)
     assert run("predict", "new.csv", "--output", "out.csv").code == 0
-    assert os.environ["OMP_NUM_THREADS"] == "3"
     assert run("predict", "new.csv", "--output", "out.csv", "--threads", 1).code == 0
-    assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert meanwhile == ["3", "1"]
     ended = run("predict", "new.csv", "--model", "none")
     assert "no model directory 'none'" in ended.err
     monkeypatch.setenv("RESMEM_THREADS", "many")

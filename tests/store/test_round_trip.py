@@ -27,7 +27,7 @@ Saved = Callable[..., Path]
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, "boosting,linear", "linear,mlp,boosting"])
 def test_a_loaded_model_predicts_to_the_last_bit_as_the_saved_one(saved: Saved, estimator: str, n_classes: int) -> None:
     fitted = fit(estimator, n_classes=n_classes)
-    base, loaded, objective, _ = reading.load(saved(estimator, n_classes=n_classes))
+    base, loaded, objective, *_ = reading.load(saved(estimator, n_classes=n_classes))
     expected, found = fitted.resmem.predict(fitted.X), loaded.predict(fitted.X)
     np.testing.assert_array_equal(found.base, expected.base)
     np.testing.assert_array_equal(found.resmem, expected.resmem)
@@ -353,7 +353,7 @@ def test_a_model_of_format_1_is_read_and_predicts_what_it_did(task: str, tmp_pat
     """Which knew one base and one memory; written by the program that wrote it (git 429c657)."""
     folder = Path(__file__).parent / "format_1" / task
     assert json.loads((folder / "model/base.json").read_text())["format"] == 1
-    base, loaded, objective, _ = reading.load(folder / "model")
+    base, loaded, objective, *_ = reading.load(folder / "model")
     assert objective == ("rmse" if task == "regression" else "log_loss")
     assert len(base.specs) == len(loaded.bases) == len(loaded.members) == 1
     assert (loaded.weights.tolist(), loaded.members[0].base) == ([1.0], 0)
