@@ -46,7 +46,7 @@ def remember(
         console.say(
             f"note: {console.count(done.n_repeated, 'row')} left out, because a later row has the same id", quiet=quiet
         )
-    replaced = f", replacing {console.count(done.n_removed, 'row')} of the same ids" if done.n_removed else ""
+    replaced = f" in place of {console.count(done.n_removed, 'row')} with the same ids" if done.n_removed else ""
     console.say(
         f"remembered {console.count(done.n_added, 'row')}{replaced}: {done.n_rows:,} now{_recall(done)} -> "
         f"{model}/memory.json",

@@ -78,7 +78,7 @@ class TestRemember:
         ended = run("remember", write("again.csv", rows[:20]), "--model", "mended", "--json", "--threads", 1)
         found = json.loads(ended.out)
         assert (found["rows"], found["added"], found["removed"]) == (240, 20, 20)
-        assert "remembered 20 rows, replacing 20 rows of the same ids: 240 now" in ended.err
+        assert "remembered 20 rows in place of 20 rows with the same ids: 240 now" in ended.err
         np.testing.assert_allclose(predictions("mended"), predictions("right"), rtol=1e-12)
 
     def test_of_rows_of_one_id_the_last_counts(self, run, fit, predictions) -> None:
