@@ -1,6 +1,6 @@
 # resmem: everything is set up in .venv by the targets that need it.
 #   make demo    fit, remember, predict and evaluate on sample_data/
-#   make test    the tests, on every core; RESMEM_TESTS=long tries more often what chance decides, as .ci/run does
+#   make test    the tests, on every core; RESMEM_TESTS=long, as .ci/run has it, also executes what takes minutes
 #   make check   format, lint, import rules, types, tests
 #   make bench           time and memory of the commands and of the search (an hour and more), and the paper's theorem
 #   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results

@@ -9,13 +9,23 @@ from pathlib import Path
 import pytest
 
 from tests import documents
+from tests.counts import IS_LONG
 
 pytestmark = pytest.mark.first
 
 MOST_LINES_OF_README = 200
 
 
-@pytest.mark.parametrize("document", documents.DOCUMENTS, ids=lambda path: path.stem)
+# What takes minutes, because models are fitted by default: .ci/run has it executed.
+FITTING = {"README", "recipes"}
+LONG = pytest.mark.skipif(not IS_LONG, reason="fits models for minutes: RESMEM_TESTS=long, or make docs, executes it")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=LONG if path.stem in FITTING else ()) for path in documents.DOCUMENTS],
+    ids=lambda path: path.stem,
+)
 def test_every_command_of_a_document_prints_what_it_shows(document: Path, tmp_path: Path) -> None:
     """Figures may differ between machines. docs/cli.md has the help of every command."""
     shown = documents.figures_aside(document.read_text())
@@ -55,6 +65,7 @@ def _anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@LONG
 def test_the_makefile_of_the_documents_runs_once_and_again_only_for_what_changed(tmp_path: Path) -> None:
     for name in ("train", "new"):
         content = (documents.ROOT / f"sample_data/diamonds_{name}.parquet").read_bytes()
