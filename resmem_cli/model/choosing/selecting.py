@@ -222,15 +222,15 @@ def _frugal(losses: Floats, n_neighbors: Integers) -> int:
     Of those whose loss exceeds the least by no more than the standard error of that difference, nor by a share that
     anyone would notice, the ones with the fewest neighbours, and of these the best.
     """
-    losses = np.nan_to_num(losses, nan=np.inf)
+    losses = np.nan_to_num(losses, nan=np.inf, posinf=np.inf)
     mean = losses.mean(axis=0)
     best = int(np.argmin(mean))
     if len(losses) < 2 or not np.isfinite(mean[best]):
         return best
-    losses = np.minimum(losses, np.finfo(np.float64).max)  # the difference of two infinite losses is no number
-    worse = losses - losses[:, [best]]
+    finite = np.flatnonzero(np.isfinite(mean))
+    worse = losses[:, finite] - losses[:, [best]]
     error = worse.std(axis=0, ddof=1) / np.sqrt(len(losses))
-    close = np.flatnonzero(worse.mean(axis=0) <= np.minimum(error, _UNNOTICED * mean[best]))
+    close = finite[worse.mean(axis=0) <= np.minimum(error, _UNNOTICED * mean[best])]
     fewest = close[n_neighbors[close] == n_neighbors[close].min()]
     return int(fewest[np.argmin(mean[fewest])])
 

@@ -23,7 +23,7 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
-from resmem_cli.model.splitting import has_enough_new
+from resmem_cli.model.splitting import LabelledRows, has_enough_new
 from tests.model.choosing.grids import SMALL, folds_for, grid_for, grid_losses, plan_for, setting_loss
 from tests.model.choosing.plans import EVERY_TASK, FEATURES, SIZES
 from tests.model.examples import (
@@ -700,3 +700,22 @@ def test_fewer_neighbours_are_used_where_the_folds_cannot_tell_the_difference() 
 
 def test_one_fold_says_nothing_of_its_error_and_the_best_is_used() -> None:
     assert selecting._frugal(np.array([[1.0001, 1.0]]), np.array([4, 128])) == 1
+
+
+def test_held_out_rows_that_are_all_equal_claim_no_gain():
+    """They are one group, of which nothing is known of others, however much they gain."""
+    X, y, problem = make_rows(60, REGRESSION)
+    X[40:] = X[40]
+    rows = LabelledRows(X, y, None, np.ones(60, dtype=bool), np.arange(60) >= 40)
+    plan = plan_for(problem, SMALL, name="constant", fixed=quick_base("constant", X, y, problem))
+    (fold,) = folds_for(rows, plan, n_folds=1)
+    assert len(np.unique(fold.group)) == 1
+    chosen = Judge([fold], SMALL, "rmse", 1).selection(refitted=False)
+    assert not chosen.helps
+    assert chosen.standard_error == abs(chosen.gain) > 0
+
+
+def test_settings_without_a_finite_loss_are_never_chosen():
+    losses = np.array([[np.nan, 3.0, np.inf, 2.0], [1.0, 3.0, np.inf, 2.0]])
+    assert selecting._frugal(losses, np.array([1, 2, 3, 4])) == 3
+    assert selecting._frugal(np.full((2, 3), np.nan), np.array([1, 2, 3])) == 0
