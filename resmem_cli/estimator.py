@@ -141,7 +141,8 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         if self._task is Task.CLASSIFICATION:
             _refuse_one_class(y[1] if weight is None else y[1][weight > 0])
         with _as_value_errors():
-            names = frames.names(X)
+            table = frames.to_rows(X).table
+            names = table.column_names
             target = _free(_name_of(y[0]), names)
             more = {target: y[1]}
             named = [self.categories] if isinstance(self.categories, str) else map(str, self.categories)
@@ -153,7 +154,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             if ids is not None:
                 roles = replace(roles, id_column=_free(_ID, [*names, target]))
                 more[str(roles.id_column)] = column_or_1d(ids)
-            rows = frames.to_rows(X, more=more)
+            rows = frames.to_rows(table, more=more)
             seed = self._seed()
             base = from_fitted(self.base, self.base_params) or BaseOptions(
                 self.base if isinstance(self.base, str) else ",".join(self.base), self.base_params or {}, seed

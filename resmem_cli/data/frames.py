@@ -28,11 +28,6 @@ def categorical_names(X: Any) -> list[str]:
     return [str(name) for name, kind in zip(X.columns, X.dtypes, strict=True) if kind.name == "category"]
 
 
-def names(X: Any) -> list[str]:
-    """Return the names of the columns of a frame or of an array, as `to_rows` has them."""
-    return list(_table(X, None).column_names)
-
-
 def to_rows(X: Any, columns: Sequence[str] | None = None, more: Mapping[str, Any] | None = None) -> Rows:
     """Return rows of a frame, or of an [n, d] array whose columns get names.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import bases
+from resmem_cli.model.bases import BaseSpec
 from resmem_cli.store import description, manifest, parts, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
@@ -37,7 +38,8 @@ def forget_in_base(directory: Path, goes: NDArray[np.bool_], gone: MemoryRows, l
     paths = parts.checked(directory, content["id"], content["parts"])
     known = TrainedRows.from_arrays(parts.load_arrays(paths[parts.ROWS]))
     stays, n_gone = known.take(~goes), int(goes.sum())
-    erased = _only_in(known.take(goes), gone, others=(stays, left)) if _may_be_erased(content, known, left) else []
+    specs = [description.spec_of(base) for base in content["bases"]]
+    erased = _erased(specs, known, goes, gone=gone, left=left)
     if n_gone or erased:
         with parts.writing(directory) as folder:
             for name, path in paths.items():
@@ -64,20 +66,23 @@ def forgotten(
         gone: the rows that the memories forget.
         left: those that they keep.
     """
-    stays = known.take(~goes)
-    content = description.base_json(
-        stored.specs, seed=stored.problem.seed, n_rows=stored.n_rows, n_forgotten=0, schema=stored.schema.to_json()
-    )
-    erased = _only_in(known.take(goes), gone, others=(stays, left)) if _may_be_erased(content, known, left) else []
-    schema = Schema.from_json(_without(content["schema"], erased))
-    return replace(stored, schema=schema, n_forgotten=stored.n_forgotten + int(goes.sum())), stays
+    erased = _erased(stored.specs, known, goes, gone=gone, left=left)
+    schema = Schema.from_json(_without(stored.schema.to_json(), erased))
+    return replace(stored, schema=schema, n_forgotten=stored.n_forgotten + int(goes.sum())), known.take(~goes)
 
 
-def _may_be_erased(content: Mapping[str, Any], known: TrainedRows, left: MemoryRows) -> bool:
-    """Whether it is known which categories every row has, and no imported model has them in its own file."""
+def _erased(
+    specs: Sequence[BaseSpec], known: TrainedRows, goes: NDArray[np.bool_], *, gone: MemoryRows, left: MemoryRows
+) -> list[tuple[int, int]]:
+    """Return the categories that only forgotten rows have: which categorical column, and which code.
+
+    None if it is not known which categories every row has, or an imported model has them in its own file.
+    """
     of_trained = known.codes is not None or len(known.hashes) == 0
-    is_ours = all(base["can_refit"] or base["estimator"] == bases.COLUMNS for base in content["bases"])
-    return of_trained and left.codes is not None and is_ours
+    is_ours = all(spec.can_refit or spec.estimator == bases.COLUMNS for spec in specs)
+    if not (of_trained and left.codes is not None and is_ours):
+        return []
+    return _only_in(known.take(goes), gone, others=(known.take(~goes), left))
 
 
 def _only_in(*rows: MemoryRows | TrainedRows, others: Sequence[MemoryRows | TrainedRows]) -> list[tuple[int, int]]:

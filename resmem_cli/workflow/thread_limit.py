@@ -14,7 +14,7 @@ from resmem_cli.data import tables
 
 # How long a thread of GNU OpenMP's spins before it sleeps. Without a limit boosting takes a hundred times as long where
 # another program wants the cores; with none it takes seven times as long where none does (tests/bench/busy_machine.py).
-_SPINS = "1000"
+_SPIN_COUNT, _SPINS = "GOMP_SPINCOUNT", "1000"
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -33,42 +33,48 @@ def limited(threads: int) -> Iterator[int]:
     ends puts back what the first one found.
     """
     count = threads or cores()
-    with _lock:
-        _entered.append(_Before())
-        tables.use_threads(count)
-        # What is loaded is limited directly; what is still to be loaded reads the environment then.
-        os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
-        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
-        limits = threadpoolctl.threadpool_limits(count)
+    _process.enter(count)
     try:
         yield count
     finally:
-        with _lock:
-            _left.append(limits)
-            if len(_left) == len(_entered):
-                for each in reversed(_left):
-                    each.restore_original_limits()
-                _entered[0].put_back()
-                _entered.clear()
-                _left.clear()
+        _process.leave()
 
 
-class _Before:
-    """What is changed for a whole process."""
+class _Process:
+    """The limits of this process, as the first block that is running found them."""
 
     def __init__(self) -> None:
-        self._variables = {name: os.environ.get(name) for name in (*_VARIABLES, "GOMP_SPINCOUNT")}
-        self._arrow = tables.n_threads()
+        self._lock, self._n_blocks = threading.Lock(), 0
+        self._variables: dict[str, str | None] = {}
+        self._arrow = 0
+        self._libraries: Any = None
 
-    def put_back(self) -> None:
-        for name, value in self._variables.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        tables.use_threads(self._arrow)
+    def enter(self, count: int) -> None:
+        with self._lock:
+            if self._n_blocks == 0:
+                self._variables = {name: os.environ.get(name) for name in (*_VARIABLES, _SPIN_COUNT)}
+                self._arrow = tables.n_threads()
+            self._n_blocks += 1
+            tables.use_threads(count)
+            # What is loaded is limited directly; what is still to be loaded reads the environment then.
+            os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
+            os.environ.setdefault(_SPIN_COUNT, _SPINS)
+            limits = threadpoolctl.threadpool_limits(count)
+            if self._n_blocks == 1:
+                self._libraries = limits
+
+    def leave(self) -> None:
+        with self._lock:
+            self._n_blocks -= 1
+            if self._n_blocks:
+                return
+            self._libraries.restore_original_limits()
+            tables.use_threads(self._arrow)
+            for name, value in self._variables.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
-_lock = threading.Lock()
-_entered: list[_Before] = []
-_left: list[Any] = []
+_process = _Process()
