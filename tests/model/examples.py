@@ -20,6 +20,7 @@ from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.resmem import Member
 from resmem_cli.model.spaces import Space
+from resmem_cli.model.spaces.encoder import KINDS
 from resmem_cli.model.spaces.training import Training
 from resmem_cli.model.splitting import LabelledRows, Recipe
 
@@ -28,6 +29,9 @@ FEW = settings(max_examples=25, deadline=None, derandomize=True)
 
 REGRESSION, BINARY, MULTICLASS = 0, 2, 4
 TASKS = (REGRESSION, BINARY, MULTICLASS)
+EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
+LEARNED = tuple(f"learned:{kind}" for kind in KINDS)
+EVERY_LEARNED = pytest.mark.parametrize("name", LEARNED)
 
 # Two numbers, a category of three codes, a number that is sometimes missing.
 N_CATEGORIES = (0, 0, 3, 0)

@@ -20,8 +20,8 @@ from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.spaces.encoder import KINDS
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
-from tests.model.choosing.plans import EVERY_BASE, EVERY_TASK, LEARNED, one_fold, plan_of
-from tests.model.examples import QUICK, REGRESSION, make_rows, member_of, quick_base, rows_of, training_of
+from tests.model.choosing.plans import EVERY_BASE, LEARNED, one_fold, plan_of
+from tests.model.examples import EVERY_TASK, QUICK, REGRESSION, make_rows, member_of, quick_base, rows_of, training_of
 
 COLUMN = {"v": (0, 2)}  # the first two numbers, as a column of vectors
 EVERY_SPACE = ("features", "sensitivity", "model", "column:v", *(f"learned:{kind}" for kind in KINDS))

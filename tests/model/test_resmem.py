@@ -26,10 +26,10 @@ from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from tests.model.examples import (
     BINARY,
+    EVERY_TASK,
     FEW,
     MULTICLASS,
     REGRESSION,
-    TASKS,
     corrected_by_loops,
     make_rows,
     member_of,
@@ -41,7 +41,6 @@ from tests.model.examples import (
 )
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
-EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
 NEAREST = Settings(n_neighbors=1, bandwidth=1.0)
 
 

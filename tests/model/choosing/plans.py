@@ -14,10 +14,9 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.splitting import LabelledRows
-from tests.model.examples import TASKS, quick_recipe
+from tests.model.examples import quick_recipe
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
-EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
 
 
 CHEAP = ("features", "sensitivity")

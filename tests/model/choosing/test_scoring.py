@@ -9,8 +9,7 @@ import pytest
 
 from resmem_cli.model import metrics
 from tests.model.choosing.grids import folds_for, grid_for, grid_losses, plan_for, setting_loss
-from tests.model.choosing.plans import EVERY_TASK
-from tests.model.examples import make_rows, rows_of
+from tests.model.examples import EVERY_TASK, make_rows, rows_of
 
 
 @EVERY_TASK

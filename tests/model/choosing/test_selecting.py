@@ -25,9 +25,10 @@ from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from resmem_cli.model.splitting import LabelledRows, has_enough_new
 from tests.model.choosing.grids import SMALL, folds_for, grid_for, grid_losses, plan_for, setting_loss
-from tests.model.choosing.plans import EVERY_TASK, FEATURES, SIZES
+from tests.model.choosing.plans import FEATURES, SIZES
 from tests.model.examples import (
     BINARY,
+    EVERY_TASK,
     MULTICLASS,
     REGRESSION,
     make_rows,

@@ -15,13 +15,15 @@ from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.kernel import residuals
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.spaces import learned
-from resmem_cli.model.spaces.encoder import KINDS, Sizes
+from resmem_cli.model.spaces.encoder import Sizes
 from resmem_cli.model.spaces.training import ResidualKind, Training
 from tests.model.examples import (
     BINARY,
+    EVERY_LEARNED,
+    EVERY_TASK,
+    LEARNED,
     MULTICLASS,
     REGRESSION,
-    TASKS,
     fit_space,
     make_rows,
     one_hot,
@@ -30,10 +32,7 @@ from tests.model.examples import (
     training_of,
 )
 
-LEARNED = tuple(f"learned:{kind}" for kind in KINDS)
 EVERY_KIND_OF_RESIDUALS = pytest.mark.parametrize("kind", ["in-sample", "cross-fitted"])
-EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
-EVERY_LEARNED = pytest.mark.parametrize("name", LEARNED)
 
 
 def encoder_folds(training: Training, kind: ResidualKind = "in-sample") -> list[learned.EncoderFold]:

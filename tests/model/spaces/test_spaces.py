@@ -10,12 +10,12 @@ from resmem_cli.model import spaces
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.scaling import Scaler
-from resmem_cli.model.spaces.encoder import KINDS
 from tests.model.examples import (
     BINARY,
+    EVERY_TASK,
+    LEARNED,
     MULTICLASS,
     REGRESSION,
-    TASKS,
     fit_space,
     make_rows,
     quick_base,
@@ -24,11 +24,8 @@ from tests.model.examples import (
 )
 
 OF_THEIR_OWN = [name for name in ESTIMATORS if name != "constant"]
-LEARNED = tuple(f"learned:{kind}" for kind in KINDS)
 NAMES = ("features", "sensitivity", "model", *LEARNED)
-EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
 EVERY_NAME = pytest.mark.parametrize("name", NAMES)
-EVERY_LEARNED = pytest.mark.parametrize("name", LEARNED)
 
 
 # Which there are

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.model.bases import ESTIMATORS
-from tests.model.examples import REGRESSION, TASKS, make_rows, one_hot, quick_base, rows_of, training_of
-
-EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={0: "regression", 2: "binary", 4: "multiclass"}.get)
-
+from tests.model.examples import EVERY_TASK, REGRESSION, make_rows, one_hot, quick_base, rows_of, training_of
 
 # Cross-fitted predictions
 
