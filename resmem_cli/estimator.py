@@ -47,7 +47,7 @@ _OPTION = re.compile(r"--([a-z-]+)")
 _OF_COMMANDS = re.compile(
     r"resmem |fit-base|fit-residual|INPUT|--(?:where|task|model|drop|id|valid|predictions|param)\b"
 )
-_TARGET, _WEIGHT, _ID = "target", "sample_weight", "id"
+_TARGET, _WEIGHT, _ID, _GROUP, _TIME = "target", "sample_weight", "id", "group", "time"
 # What the options of the commands, which messages name, are called here.
 _PARAMETERS = {
     "folds": "n_folds",
@@ -56,6 +56,7 @@ _PARAMETERS = {
     "param": "base_params",
     "estimator": "base",
     "interval": "coverage",
+    "group": "groups",
 }
 
 
@@ -121,7 +122,9 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         self.random_state = random_state
         self.threads = threads
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None, *, groups: Any = None, time: Any = None
+    ) -> Self:
         """Fit bases, choose by folds how to remember, and memorise what the bases leave unexplained.
 
         Args:
@@ -130,6 +133,8 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             y: [n] targets.
             sample_weight: [n] weights of 0 or more.
             ids: [n] by which rows can be replaced and forgotten later.
+            groups: [n] such as customers: no split has rows of one group on both sides.
+            time: [n] dates or numbers: later rows are judged by earlier ones.
 
         Raises:
             ValueError: the data or the parameters are not what they should be; the message says what to do.
@@ -137,7 +142,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         self._validate_params()
         X, y = self._checked(X, y)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        check_consistent_length(X, ids)
+        check_consistent_length(X, ids, groups, time)
         if self._task is Task.CLASSIFICATION:
             _refuse_one_class(y[1] if weight is None else y[1][weight > 0])
         with _as_value_errors():
@@ -154,6 +159,13 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             if ids is not None:
                 roles = replace(roles, id_column=_free(_ID, [*names, target]))
                 more[str(roles.id_column)] = column_or_1d(ids)
+            if groups is not None:
+                roles = replace(roles, group_column=_free(_GROUP, [*names, *more]))
+                more[str(roles.group_column)] = column_or_1d(groups)
+            if time is not None:
+                roles = replace(roles, time_column=_free(_TIME, [*names, *more]))
+                roles = replace(roles, drop=(str(roles.time_column),))
+                more[str(roles.time_column)] = column_or_1d(time)
             rows = frames.to_rows(table, more=more)
             seed = self._seed()
             base = from_fitted(self.base, self.base_params) or BaseOptions(

@@ -128,6 +128,8 @@ def fit_base(
     weight: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column of row weights, 0 or more; not a feature.")
     ] = None,
+    group: options.Group = None,
+    time: options.Time = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
     threads: options.Threads = 0,
     wait: options.Wait = False,
@@ -160,6 +162,8 @@ def fit_base(
         id_column=id_column,
         weight_column=weight,
         categories=options.names(category),
+        group_column=group,
+        time_column=time,
     )
     with console.progress(quiet) as report:
         if origin is None:

@@ -125,6 +125,8 @@ def fit_residual(
             help="Labelled rows that the base was not trained on: they alone choose the settings, and are remembered.",
         ),
     ] = None,
+    group: options.Group = None,
+    time: options.Time = None,
     folds: Annotated[
         int, typer.Option(min=0, max=50, help="Cross-validation folds that choose the settings; 0 if all are given.")
     ] = 5,
@@ -202,7 +204,7 @@ def fit_residual(
     )
     with console.progress(quiet) as report:
         new = None if valid is None else options.input_of([valid], input_format, delimiter)
-        fitted = run(source, model, chosen, report, valid=new, wait=wait)
+        fitted = run(source, model, chosen, report, valid=new, group=group, time=time, wait=wait)
 
     console.say(*source.note_lines, *(() if new is None else new.note_lines), quiet=quiet)
     if verbose and not quiet:

@@ -23,15 +23,9 @@ def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
             "and forget replace or erase all rows of an id together",
             quiet=False,
         )
-    if fitted.too_few is not None and not fitted.is_switched_off:
-        from resmem_cli.model.choosing.selection import LEAST_HELD_OUT
-
-        console.say(
-            f"note: only {console.count(fitted.too_few, 'row')} could be held out, too few to measure a gain; give at "
-            f"least {LEAST_HELD_OUT} labelled rows with distinct features (with --valid: rows that the base was not "
-            "trained on)",
-            quiet=False,
-        )
+    console.say(*(f"note: {note}" for note in fitted.notes), quiet=False)
+    if fitted.too_few_note is not None:
+        console.say(f"note: {fitted.too_few_note}", quiet=False)
     if selection is not None and not fitted.is_switched_off:
         _describe_folds(selection, fitted)
     _warn_of_rows_that_trained_the_base(fitted)
@@ -123,6 +117,10 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
     how = "base refitted without them" if selection.refitted else "new to the base"
     if not fitted.can_refit and fitted.base_metrics is None:
         how = "assumed new to the base"
+    if fitted.group_column is not None:
+        how += f"; no group of '{fitted.group_column}' in both"
+    if fitted.time_column is not None:
+        how += f"; by earlier rows, '{fitted.time_column}'"
     base = f"base ({fitted.estimators[0]})" if len(fitted.estimators) > 1 else "base"
     console.say(
         f"{figures['metric']} on {selection.n_queries:,} held-out rows ({how}): "

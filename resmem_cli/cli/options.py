@@ -44,6 +44,20 @@ Delimiter = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="If another resmem is writing to the model: wait for it instead of failing.")
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="COLUMN", help="The column of groups, such as customers: no split cuts a group in two."
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="COLUMN",
+        help="The column of times (dates or numbers): rows are judged by earlier ones.",
+    ),
+]
 Interval = Annotated[
     float | None,
     typer.Option(

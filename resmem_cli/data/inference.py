@@ -32,6 +32,8 @@ class Roles:
     Attributes:
         given: columns that hold what a base elsewhere has predicted.
         rarest_category: in how many rows a category must be to have a code of its own.
+        group_column: the rows of each of its values belong together; it is no feature.
+        time_column: when each row is from; it stays a feature if it is not dropped.
     """
 
     target: str
@@ -43,6 +45,14 @@ class Roles:
     categories: Sequence[str] = ()
     given: Sequence[str] = ()
     rarest_category: int = MIN_CATEGORY_ROWS
+    group_column: str | None = None
+    time_column: str | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns of roles that exclude each other."""
+        others = (self.id_column, self.weight_column, self.group_column, self.time_column)
+        return (self.target, *filter(None, others), *self.given)
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     """
     candidates = _candidates(parts[0], roles)
     parts, weight_notes = _with_weight(parts, roles.weight_column)
-    of_roles = filter(None, (roles.id_column, roles.weight_column))
-    rows = _typed(parts, {*candidates, roles.target, *roles.given, *of_roles}, roles)
+    rows = _typed(parts, {*candidates, *roles.named}, roles)
     keep, notes = _that_count(rows, roles)
     text = None
     if _may_be_classes(rows, roles):
@@ -78,16 +87,23 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     from_text = any(part.is_text for part in parts)
     target, rows, target_notes = _target(rows, roles, text, from_text=from_text)
     columns, feature_notes = feature_columns.choose(rows, candidates, roles, from_text=from_text)
-    schema = Schema(columns, target, roles.id_column, roles.weight_column)
+    schema = Schema(
+        columns,
+        target,
+        roles.id_column,
+        roles.weight_column,
+        group_column=roles.group_column,
+        time_column=roles.time_column,
+    )
     return Learned(schema, rows, (*target_notes, *weight_notes, *notes, *feature_notes))
 
 
 def _candidates(rows: Rows, roles: Roles) -> list[str]:
     names = list(rows.table.column_names)
-    taken = [roles.target, *filter(None, (roles.id_column, roles.weight_column)), *roles.given]
-    if len(set(taken)) < len(taken):
+    if len(set(roles.named)) < len(roles.named):
         raise UsageError(f"one column is given two of the roles {_roles(roles)}", "give each its own column")
-    named = [*taken, *roles.features, *roles.drop, *roles.categories]
+    taken = [name for name in roles.named if name != roles.time_column]
+    named = [*roles.named, *roles.features, *roles.drop, *roles.categories]
     absent = [name for name in dict.fromkeys(named) if name not in names]
     if absent:
         raise DataError(
@@ -102,7 +118,9 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
 
 
 def _roles(roles: Roles) -> str:
-    return "--target, --id, --weight and of the base's columns" if roles.given else "--target, --id and --weight"
+    names = ["--target", "--id", "--weight", *["--group"] * bool(roles.group_column)]
+    names += ["--time"] * bool(roles.time_column) + ["of the base's columns"] * bool(roles.given)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
@@ -122,7 +140,7 @@ def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
 
 
 def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:
-    if name in roles.categories or name == roles.id_column:
+    if name in (*roles.categories, roles.id_column, roles.group_column):
         return kinds.as_category(rows, name)
     if rows.is_text:
         return text_kinds.infer(rows, name)

@@ -108,6 +108,8 @@ class Schema:
         target: what is predicted.
         id_column, weight_column: columns with other roles, if there are any.
         given: where the base's predictions are columns too; in the encoded matrix they follow the features.
+        group_column: rows of one value of it are on one side of every split; None if rows have no groups.
+        time_column: later rows are judged by earlier ones, by the times in it; None if rows have no times.
     """
 
     columns: tuple[Column, ...]
@@ -115,6 +117,8 @@ class Schema:
     id_column: str | None = None
     weight_column: str | None = None
     given: Given | None = None
+    group_column: str | None = None
+    time_column: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,6 +158,11 @@ class Schema:
     def needed(self) -> frozenset[str]:
         """The columns that a labelled row is read from."""
         return frozenset({*self.read_columns, self.target.name, *filter(None, (self.id_column, self.weight_column))})
+
+    @property
+    def relating(self) -> tuple[str, ...]:
+        """The columns that say how rows may be split, which only fitting needs."""
+        return tuple(filter(None, (self.group_column, self.time_column)))
 
     @staticmethod
     def require(rows: Rows, names: Sequence[str], option: str | None = None) -> None:
@@ -200,6 +209,8 @@ class Schema:
             },
             "id_column": self.id_column,
             "weight_column": self.weight_column,
+            "group_column": self.group_column,
+            "time_column": self.time_column,
             "given": None
             if given is None
             else {"columns": list(given.columns), "is_vector": given.is_vector, "width": given.width},
@@ -224,6 +235,9 @@ class Schema:
             fields.maybe_text(stored, "id_column"),
             fields.maybe_text(stored, "weight_column"),
             None if stored.get("given") is None else _given(fields.group(stored, "given")),
+            # Which formats before 6 did not have.
+            fields.maybe_text({"group_column": None, **stored}, "group_column"),
+            fields.maybe_text({"time_column": None, **stored}, "time_column"),
         )
 
 

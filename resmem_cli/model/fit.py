@@ -31,10 +31,10 @@ from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.rows import LabelledRows, Recipe, has_enough_new
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import Training, silent
-from resmem_cli.model.splitting import LabelledRows, Recipe, has_enough_new
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FittedResMem:
         resmem: the model.
         objective: the metric that was chosen by.
         selection: what the folds chose and measured; None if nothing was measured.
-        too_few: how many distinct rows could be held out, where they were too few to measure by; None if enough.
+        too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by; or None.
         base_metrics: the first base's metric on the rows to remember and on those given with `--valid`; None if there
             are no such rows.
     """
@@ -161,11 +161,11 @@ def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Lab
 
 
 def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int | None:
-    """Return how many distinct rows can be held out, if they are too few to measure a gain; None if they are enough."""
+    """Return how many distinct rows, or groups, can be held out, if they are too few to measure a gain; or None."""
     if options.n_folds == 0:
         return None
     held_out = recipe.honest(rows)
-    n_different = int(recipe.problem.groups(held_out.X).max(initial=-1)) + 1
+    n_different = len(np.unique(held_out.related(recipe.problem).groups))
     is_enough = len(held_out.y) >= LEAST_HELD_OUT and n_different >= options.n_folds
     return None if is_enough else min(len(held_out.y), n_different)
 

@@ -16,9 +16,9 @@ from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.explanation import Explanation, Shares, percentiles
 from resmem_cli.model.kernel import Corrections, Settings, row_residuals
 from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.training import ResidualKind
-from resmem_cli.model.splitting import LabelledRows
 
 _HELD_RESIDUALS = 4_000_000  # of neighbours, at once
 

@@ -1,106 +1,162 @@
-"""The rows that a method may look at, how they are split, and how a base is fitted to a part of them."""
+"""How rows are split so that what is measured on one part holds for new rows.
+
+Rows that belong together, because they are of one group or have equal features, are on one side of every split. Where
+rows have times, later ones are judged by a model of earlier ones: the last half is held out in blocks, each with
+everything before it to learn from. Every split that is made of rows is made here.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.grouping import dealt
 
-# As many rows that are new to the base, or a tenth of all, suffice as queries.
-_ENOUGH_NEW = 200
-_ENOUGH_ONE_IN = 10
+Split = tuple[Integers, Integers]  # positions of the rows to learn from or remember, and of those that are held out
 
-Split = tuple[Integers, Integers]  # positions of the rows to remember, and of those to ask about
-
-
-@dataclass(frozen=True)
-class LabelledRows:
-    """Labelled rows.
-
-    Attributes:
-        X, y, weight: [n, d] encoded rows, [n] targets, [n] positive weights or None.
-        is_new: [n] whether the stored base was fitted without the row.
-        is_valid: [n] whether the row was given to decide by (`--valid`): only such rows are held out then. None if
-            there are none.
-        positions: [n] where each stood among the rows that these were taken of; None if they were not.
-    """
-
-    X: Floats
-    y: Floats
-    weight: Floats | None
-    is_new: NDArray[np.bool_]
-    is_valid: NDArray[np.bool_] | None = None
-    positions: Integers | None = None
-
-    def take(self, rows: Integers) -> LabelledRows:
-        weight = None if self.weight is None else self.weight[rows]
-        is_valid = None if self.is_valid is None else self.is_valid[rows]
-        positions = rows if self.positions is None else self.positions[rows]
-        return LabelledRows(self.X[rows], self.y[rows], weight, self.is_new[rows], is_valid, positions)
+_STOPPED_BY_ONE_IN = 10  # of the rows say when to stop
+_MOST_STRATIFIED = 5_000  # groups: scikit-learn deals them one by one, and many are alike without that
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the base of a part of the rows comes about: fitted anew, or the one that is `fixed`.
+class Related:
+    """Which rows belong together, and when they are from.
 
     Attributes:
-        fits_within: whether a base that is fixed is fitted anew on parts of the rows to remember, where those are to
-            say what it leaves of rows that it has not seen; because it has seen them all.
+        groups: [n] the group of each row.
+        are_named: whether the groups are those of a column; otherwise rows of equal features are one.
+        times: [n] when each row is from, in any unit, -inf where that is not known; None if rows have no times.
     """
 
-    spec: BaseSpec
-    problem: Problem
-    fixed: Base | None = None
-    fits_within: bool = False
+    groups: Integers
+    are_named: bool = False
+    times: Floats | None = None
 
-    def base_for(self, training: LabelledRows) -> Base:
-        """Return the base whose predictions of rows outside `training` are honest."""
-        if self.fixed is not None:
-            return self.fixed
-        estimator = bases.ESTIMATORS[self.spec.estimator]
-        return estimator.fit(training.X, training.y, training.weight, self.problem, self.spec.params)
-
-    def is_honest(self, rows: LabelledRows) -> NDArray[np.bool_]:
-        """Return [n] which rows may be held out to judge by: those that the base of their training rows has not seen.
-
-        Of rows some of which were given to decide by, these alone.
-        """
-        is_unseen = np.ones(len(rows.y), dtype=np.bool_) if self.fixed is None else rows.is_new
-        return is_unseen if rows.is_valid is None else is_unseen & rows.is_valid
-
-    def honest(self, held_out: LabelledRows) -> LabelledRows:
-        """Return those held-out rows that may judge."""
-        if self.fixed is None and held_out.is_valid is None:
-            return held_out
-        return held_out.take(np.flatnonzero(self.is_honest(held_out)))
-
-    @property
-    def within(self) -> Recipe:
-        """How bases come about on parts of the rows to remember."""
-        return replace(self, fixed=None, fits_within=False) if self.fits_within else self
+    def take(self, rows: Integers | NDArray[np.bool_]) -> Related:
+        return Related(self.groups[rows], self.are_named, None if self.times is None else self.times[rows])
 
 
-def has_enough_new(is_new: NDArray[np.bool_]) -> bool:
-    """Whether the rows that the base has not seen suffice as queries, so that it need not be fitted anew."""
-    return bool(is_new.sum() >= max(_ENOUGH_NEW, len(is_new) // _ENOUGH_ONE_IN))
+def splits(related: Related, classes: Floats | None, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:
+    """Yield (training rows, held-out rows) per fold; of rows with times the latest first.
 
+    There are fewer folds where there are fewer groups or times, and none of one group.
 
-def splits(X: Floats, y: Floats, problem: Problem, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:
-    """Yield (training rows, held-out rows) per fold: rows of equal features in one, the classes spread evenly.
-
-    There are fewer folds where there are fewer different rows, and none of rows that are all equal.
+    Args:
+        related: which rows belong together.
+        classes: [n] codes of classes, which are spread evenly over the folds; None for numbers.
+        n_folds: how many.
+        rng: what is random is drawn by it.
     """
-    groups = problem.groups(X)
-    order = dealt(groups, None if problem.is_regression else y, rng)
+    if related.times is not None:
+        yield from _in_time(related, related.times, n_folds, rng)
+    elif related.are_named:
+        yield from _by_group(related.groups, classes, n_folds, rng)
+    else:
+        yield from _by_equal_features(related.groups, classes, n_folds, rng)
+
+
+def stopping_split(related: Related, classes: Floats | None, seed: int, which: int = 0) -> Split:
+    """Return the rows to fit to, and those that say when to stop: one of ten tenths, or with times the last tenth.
+
+    Rows of a class that there are none of to fit to are on neither side. There may be none to stop by, of few rows.
+    """
+    rng = np.random.default_rng(seed)
+    if related.times is None and not related.are_named:
+        held = _tenth(related.groups, classes, rng, which)
+        return np.flatnonzero(~held), np.flatnonzero(held)
+    n_folds = _STOPPED_BY_ONE_IN if related.times is None else _STOPPED_BY_ONE_IN // 2
+    found = list(splits(related, classes, n_folds, rng))
+    if not found:
+        return np.arange(len(related.groups)), np.empty(0, dtype=np.int64)
+    fitted, held_out = found[0 if related.times is not None else which % len(found)]
+    if classes is not None:
+        held_out = held_out[np.isin(classes[held_out], classes[fitted])]
+    return fitted, held_out
+
+
+def _by_equal_features(
+    groups: Integers, classes: Floats | None, n_folds: int, rng: np.random.Generator
+) -> Iterator[Split]:
+    """Deal the groups out one by one: nearly all are single rows, too many for scikit-learn's splitters."""
+    order = dealt(groups, classes, rng)
     fold_of = np.empty(len(order), dtype=np.int64)
     fold_of[order] = np.arange(len(order)) % n_folds
     for fold in range(min(n_folds, len(order)) if len(order) > 1 else 0):
         is_held_out = fold_of[groups] == fold
         yield np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+
+def _tenth(groups: Integers, classes: Floats | None, rng: np.random.Generator, which: int) -> NDArray[np.bool_]:
+    """Return [n] one of ten tenths, spread evenly over the classes; of no class the only group."""
+    order = dealt(groups, classes, rng)
+    if classes is not None:
+        codes = classes[np.unique(groups, return_index=True)[1]].astype(np.int64)  # of the groups
+        order = order[np.bincount(codes)[codes[order]] > 1]
+    held = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.bool_)
+    held[order[_STOPPED_BY_ONE_IN - 1 - which :: _STOPPED_BY_ONE_IN]] = True
+    return held[groups]
+
+
+def _by_group(groups: Integers, classes: Floats | None, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    _, groups = np.unique(groups, return_inverse=True)
+    n_groups = int(groups.max(initial=-1)) + 1
+    n_folds = min(n_folds, n_groups)
+    if n_folds < 2:
+        return
+    groups = rng.permutation(n_groups)[groups]  # groups of one size are dealt out in the order of their numbers
+    if classes is not None and (
+        n_groups > _MOST_STRATIFIED or np.unique(classes, return_counts=True)[1].max() < n_folds
+    ):
+        classes = None  # scikit-learn wants a class with as many rows as there are folds
+    folds = GroupKFold(n_folds) if classes is None else StratifiedGroupKFold(n_folds)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # it is in fewer folds
+        for training, held_out in folds.split(groups, classes, groups):
+            if len(held_out):  # stratified, a fold may get no group
+                yield training, held_out
+
+
+def _in_time(related: Related, times: Floats, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:
+    """Yield blocks of the last half of the rows, each with the rows before it, the latest first.
+
+    Rows of one time are in one block. Where groups are named, none is on both sides: of the groups of a block that
+    have earlier rows, one part after the other, block by block, leaves the training rows, and the others the block.
+    """
+    share_of = rng.integers(0, n_folds, int(related.groups.max(initial=-1)) + 1) if related.are_named else None
+    for fold, (start, stop) in enumerate(reversed(_blocks(times, n_folds))):
+        training = np.flatnonzero(times < start)
+        held_out = np.flatnonzero((times >= start) & (times < stop))
+        if share_of is not None:
+            groups = related.groups
+            has_earlier = np.isin(groups[held_out], groups[training])
+            held_out = held_out[~has_earlier | (share_of[groups[held_out]] == fold)]
+            training = training[~np.isin(groups[training], groups[held_out])]
+        if len(training) and len(held_out):
+            yield training, held_out
+
+
+def _blocks(times: Floats, n_folds: int) -> list[tuple[float, float]]:
+    """Return the first time of each block to hold out and the first after it, ascending."""
+    from sklearn.model_selection import TimeSeriesSplit
+
+    ordered, n_rows = np.sort(times), len(times)
+    n_folds = min(n_folds, n_rows // 2)
+    if n_folds < 1 or ordered[0] == ordered[-1]:
+        return []
+    held_out = max(1, n_rows // (2 * n_folds))
+    if n_folds == 1:
+        firsts = [n_rows - held_out]
+    else:
+        firsts = [block[0] for _, block in TimeSeriesSplit(n_folds, test_size=held_out).split(ordered)]
+    starts = np.unique(ordered[firsts])
+    starts = starts[starts > ordered[0]]
+    if not len(starts):  # nearly all rows are of the first time
+        starts = np.unique(ordered)[1:2]
+    return list(zip(starts.tolist(), [*starts[1:].tolist(), np.inf], strict=True))

@@ -51,8 +51,13 @@ def memory_json(
     }
 
 
-def folds_json(selection: Selection | None) -> dict[str, Any]:
-    """Return what memory.json says of the folds; nothing if there were none. The calibration has a file of its own."""
+def folds_json(
+    selection: Selection | None, group_column: str | None = None, time_column: str | None = None
+) -> dict[str, Any]:
+    """Return what memory.json says of the folds; nothing if there were none. The calibration has a file of its own.
+
+    The columns are those by which rows were kept together and put in order, if they were.
+    """
     if selection is None:
         return {}
     return {
@@ -81,6 +86,8 @@ def folds_json(selection: Selection | None) -> dict[str, Any]:
         "n_queries": selection.n_queries,
         "forced": selection.forced,
         "whole_loss": selection.uncondensed_loss,
+        "group_column": group_column,
+        "time_column": time_column,
     }
 
 
@@ -169,6 +176,8 @@ def check_folds(content: Fields) -> None:
         fields.whole(folds, name)
     for name in {"helps", *(folds.keys() & {"refitted"})}:
         fields.flag(folds, name)
+    for name in folds.keys() & {"group_column", "time_column"}:
+        fields.maybe_text(folds, name)
 
 
 def _spec_json(spec: BaseSpec) -> dict[str, Any]:

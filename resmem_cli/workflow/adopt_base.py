@@ -13,6 +13,7 @@ from resmem_cli import spelling
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats, is_list
+from resmem_cli.data.relations import Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Given, Schema, Task
 from resmem_cli.errors import DataError, ModelError, UsageError, did_you_mean
@@ -21,7 +22,7 @@ from resmem_cli.model.bases import Base, BaseSpec, Problem, importing
 from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
-from resmem_cli.model.splitting import LabelledRows
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import estimators, locking, ownership, trial, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows
@@ -134,7 +135,8 @@ def adopt(
     predicted = _predicted(base, X)
     _refuse_improbable(base, X, predicted, table)
     rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
-    notes = (*learned_notes, *_worse_than_nothing(predicted, rows, schema))
+    related = Relations.of(table, schema).numbered()  # a wrong column is told before anything is stored
+    notes = (*learned_notes, *related.notes, *_worse_than_nothing(predicted, rows, schema))
     problem = Problem(schema.n_categories, len(schema.target.classes), seed, schema.vectors)
     stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
     objective = metrics.objectives(problem.is_regression)[0]

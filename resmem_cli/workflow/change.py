@@ -13,7 +13,7 @@ from resmem_cli import spelling
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.splitting import LabelledRows
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import erasing, locking, reading, using, writing
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes

@@ -11,6 +11,7 @@ import numpy as np
 
 from resmem_cli.data import encoding, inference
 from resmem_cli.data.inference import Roles
+from resmem_cli.data.relations import Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
@@ -18,7 +19,7 @@ from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
-from resmem_cli.model.splitting import LabelledRows, Recipe, splits
+from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows, category_codes
@@ -114,7 +115,15 @@ def fit(
     schema, table = learned.schema, learned.rows
     X, _ = encoding.encode(table, schema)
     y = encoding.encode_target(table, schema)
-    rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.zeros(len(y), dtype=np.bool_))
+    related = Relations.of(table, schema).numbered()
+    rows = LabelledRows(
+        X,
+        y,
+        encoding.encode_weight(table, schema),
+        np.zeros(len(y), dtype=np.bool_),
+        groups=related.groups,
+        times=related.times,
+    )
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
     _refuse_negative(names, schema, y)
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
@@ -136,7 +145,7 @@ def fit(
         held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
         n_held_out=n_held_out,
         n_rows=len(y),
-        notes=learned.notes,
+        notes=(*learned.notes, *related.notes),
     )
     return stored, TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema)), summary
 
@@ -199,7 +208,10 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
         return recipes, [], 0
     problem = recipes[0].problem
-    in_training, in_held_out = next(splits(rows.X, rows.y, problem, _COMPARED_ON, np.random.default_rng(problem.seed)))
+    split = next(rows.splits(problem, _COMPARED_ON, np.random.default_rng(problem.seed)), None)
+    if split is None:  # all rows belong together
+        return recipes, [], 0
+    in_training, in_held_out = split
     training, held_out = rows.take(in_training), rows.take(in_held_out)
     losses = []
     for recipe in recipes:

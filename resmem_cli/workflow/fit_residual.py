@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.data.schema import Schema
+from resmem_cli.errors import UsageError
 from resmem_cli.model.choosing.options import MemoryOptions, objective
-from resmem_cli.model.choosing.selection import Selection
+from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.fit import FittedResMem, fit_memory
 from resmem_cli.model.resmem import Member, ResMem
-from resmem_cli.model.splitting import LabelledRows
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import description, locking, reading, using, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
@@ -43,7 +45,10 @@ class FittedMemory:
         can_refit: whether the bases can be fitted to other rows.
         base_metrics: the first base's metric on the rows to remember, and on further rows that it was not trained on;
             None if there are no further ones.
-        too_few: how many rows could be held out, where they were too few to measure by.
+        too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by.
+        n_groups: how many groups the rows are of; None if they have none.
+        group_column, time_column: by which the rows were kept together and put in order, if they were.
+        notes: sentences on what was found in the rows.
     """
 
     selection: Selection | None
@@ -59,6 +64,26 @@ class FittedMemory:
     can_refit: bool
     base_metrics: tuple[float, float] | None = None
     too_few: int | None = None
+    n_groups: int | None = None
+    group_column: str | None = None
+    time_column: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def too_few_note(self) -> str | None:
+        """What to say of rows that were too few to measure by; None if they were enough, or it was not to be known."""
+        if self.too_few is None or self.is_switched_off:
+            return None
+        if self.n_groups is not None and self.too_few == self.n_groups:
+            groups = f"{self.n_groups} group{'s' if self.n_groups > 1 else ''} of '{self.group_column}'"
+            return (
+                f"the rows that can be held out are of {groups}, too few to measure a gain, so the memory is off; give "
+                "rows of more groups, or as many folds as there are groups"
+            )
+        return (
+            f"only {self.too_few:,} distinct row{'s' if self.too_few > 1 else ''} could be held out, too few to "
+            f"measure a gain, so the memory is off; give at least {LEAST_HELD_OUT} labelled rows with distinct features"
+        )
 
     @property
     def looks_trained_on(self) -> bool:
@@ -75,7 +100,7 @@ class FittedMemory:
     @property
     def measured(self) -> dict[str, Any] | None:
         """What the folds measured, as `measured.measured` gives it."""
-        folds = description.folds_json(self.selection)
+        folds = description.folds_json(self.selection, self.group_column, self.time_column)
         return measured.measured(folds, self.objective) if folds else None
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +132,8 @@ def fit_residual(
     report: Report = silent,
     *,
     valid: Input | None = None,
+    group: str | None = None,
+    time: str | None = None,
     wait: bool = False,
 ) -> FittedMemory:
     """Memorise the residuals of labelled rows under the stored bases; earlier memories are replaced.
@@ -118,26 +145,29 @@ def fit_residual(
         report: is told what is being done.
         valid: further rows, which the bases were not trained on. Then the settings are chosen by these alone, of which
             a memory knows nothing that holds the others; the memory that is kept holds these too.
+        group: the column whose rows of one value are kept together in every split, if `fit_base` was told none.
+        time: the column by whose times later rows are judged by earlier ones, if `fit_base` was told none.
         wait: until another writer is done, or refuse to.
 
     Raises:
         DataError: the rows cannot be read, or do not fit the model's schema.
         ModelError: there is no base.
         OutputError: the directory cannot be written, or another writer is at work.
-        UsageError: the settings contradict each other, the task or the number of rows.
+        UsageError: the settings contradict each other, the task, the columns of the bases or the number of rows.
     """
     with locking.alone(model, wait=wait), thread_limit.limited(options.threads) as threads:
         report("loading the base")
         base = reading.load_base(model)
         using.refuse_unusable(model, base)
         objective(base.problem, options)  # a wrong one is told before anything is read
+        schema = _related_by(base.schema, group, time)
         report("reading")
-        labelled_rows = labelled.read(source, base.schema)
-        further = None if valid is None else labelled.read(valid, base.schema)
+        labelled_rows = labelled.read(source, schema, with_relations=True)
+        further = None if valid is None else labelled.read(valid, schema, with_relations=True)
         seen = reading.seen_hashes(model, with_memory=False)
         resmem, rows, fitted = fit(labelled_rows, further, base, seen, options, threads=threads, report=report)
         report("writing")
-        folds = description.folds_json(fitted.selection)
+        folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds)
     return fitted
 
@@ -177,7 +207,15 @@ def fit(
     is_new = ~np.isin(labelled_rows.hashes, seen)
     if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
         is_new &= False if is_valid is None else is_valid
-    rows = LabelledRows(labelled_rows.X, labelled_rows.y, labelled_rows.weight, is_new, is_valid)
+    rows = LabelledRows(
+        labelled_rows.X,
+        labelled_rows.y,
+        labelled_rows.weight,
+        is_new,
+        is_valid,
+        groups=labelled_rows.related.groups,
+        times=labelled_rows.related.times,
+    )
     bases = list(zip(base.specs, base.bases, strict=True))
     fitted = fit_memory(rows, bases, base.problem, options, threads=threads, report=report)
     kept = MemoryRows(
@@ -186,9 +224,23 @@ def fit(
     return fitted.resmem, kept, _summary(fitted, base, labelled_rows, is_new, options)
 
 
+def _related_by(schema: Schema, group: str | None, time: str | None) -> Schema:
+    """Return the schema with the columns of groups and times that are named now, where it has none."""
+    for option, known, named in (("--group", schema.group_column, group), ("--time", schema.time_column, time)):
+        if known is not None and named not in (None, known):
+            raise UsageError(
+                f"{option} is '{named}', and the base was fitted with {option} {known}",
+                f"leave {option} out, or run fit-base with {option} {named}",
+            )
+        if named is not None and named in (schema.target.name, schema.weight_column):
+            raise UsageError(f"{option} names '{named}', which has another role", f"name another column with {option}")
+    return replace(schema, group_column=schema.group_column or group, time_column=schema.time_column or time)
+
+
 def _summary(
     fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled, is_new: NDArray[np.bool_], options: MemoryOptions
 ) -> FittedMemory:
+    relations, groups = labelled_rows.relations, labelled_rows.related.groups
     return FittedMemory(
         selection=fitted.selection,
         members=fitted.resmem.members,
@@ -203,4 +255,8 @@ def _summary(
         can_refit=all(spec.can_refit for spec in base.specs),
         base_metrics=fitted.base_metrics,
         too_few=fitted.too_few,
+        n_groups=None if groups is None else int(groups.max()) + 1,
+        group_column=None if relations is None else relations.group_column,
+        time_column=None if relations is None else relations.time_column,
+        notes=labelled_rows.related.notes,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli import spelling
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.relations import Numbered, Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
@@ -23,7 +24,8 @@ from resmem_cli.workflow.inputs import Batches, Foreign, labels, unlabelled
 class Labelled:
     """The encoded rows that can be remembered: those with a target, and with weight if there are weights.
 
-    `n_dropped` have none, `n_foreign` a class that training did not have.
+    `n_dropped` have none, `n_foreign` a class that training did not have. `relations` say which belong together and
+    when they are from, if that was asked for.
     """
 
     X: Floats
@@ -32,11 +34,21 @@ class Labelled:
     ids: list[str] | None
     n_dropped: int
     n_foreign: int = 0
+    relations: Relations | None = None
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
         """[n] of what is in each row."""
         return encoding.hash_rows(self.X, self.y)
+
+    @cached_property
+    def related(self) -> Numbered:
+        """Which rows belong together and when they are from; nothing if that was not asked for.
+
+        Raises:
+            DataError: all rows are of one group or one time, or no time is known.
+        """
+        return Numbered(None, None, ()) if self.relations is None else self.relations.numbered()
 
     @property
     def n_repeated_ids(self) -> int:
@@ -50,14 +62,21 @@ class Labelled:
         """Return some of these rows."""
         weight = None if self.weight is None else self.weight[positions]
         ids = None if self.ids is None else [self.ids[i] for i in positions]
-        return replace(self, X=self.X[positions], y=self.y[positions], weight=weight, ids=ids)
+        relations = None if self.relations is None else self.relations.take(positions)
+        return replace(self, X=self.X[positions], y=self.y[positions], weight=weight, ids=ids, relations=relations)
 
     def joined(self, other: Labelled) -> Labelled:
-        """Return these rows and then the others."""
-        weight = None
+        """Return these rows and then the others.
+
+        Raises:
+            DataError: the times of some are numbers, and those of others dates.
+        """
+        weight = relations = None
         if self.weight is not None and other.weight is not None:
             weight = np.concatenate([self.weight, other.weight])
         ids = None if self.ids is None or other.ids is None else self.ids + other.ids
+        if self.relations is not None and other.relations is not None:
+            relations = Relations.joined([self.relations, other.relations])
         return Labelled(
             np.concatenate([self.X, other.X]),
             np.concatenate([self.y, other.y]),
@@ -65,16 +84,23 @@ class Labelled:
             ids,
             self.n_dropped + other.n_dropped,
             self.n_foreign + other.n_foreign,
+            relations,
         )
 
 
-def read(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> Labelled:
+def read(
+    source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = (), *, with_relations: bool = False
+) -> Labelled:
     """Read an input, and leave out the rows that cannot be remembered; only those `where` all columns have a value.
+
+    `with_relations` reads which rows belong together and when they are from, too.
 
     Raises:
         DataError: it cannot be read, does not fit the schema, or holds no row that counts.
     """
-    batches = list(in_batches(source, schema, where, with_ids=schema.id_column is not None))
+    with_ids = schema.id_column is not None
+    batches = list(in_batches(source, schema, where, with_ids=with_ids, with_relations=with_relations))
+    relations = [batch.relations for batch in batches if batch.relations is not None]
     weights = [batch.weight for batch in batches if batch.weight is not None]
     ids = [name for batch in batches for name in batch.ids or ()]
     return Labelled(
@@ -84,11 +110,17 @@ def read(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ())
         ids if schema.id_column is not None else None,
         sum(batch.n_dropped for batch in batches),
         sum(batch.n_foreign for batch in batches),
+        Relations.joined(relations) if relations else None,
     )
 
 
 def in_batches(
-    source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = (), *, with_ids: bool = False
+    source: Batches,
+    schema: Schema,
+    where: Sequence[tuple[str, str]] = (),
+    *,
+    with_ids: bool = False,
+    with_relations: bool = False,
 ) -> Iterator[Labelled]:
     """Yield the rows of every batch of an input that have a label and weight; when none of all has, that is an error.
 
@@ -97,12 +129,14 @@ def in_batches(
         schema: of the model.
         where: columns and their values: only rows that have them all count.
         with_ids: whether the rows' ids are read, too.
+        with_relations: whether is read which rows belong together and when they are from.
 
     Raises:
         DataError: as `read`.
     """
     foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
-    for batch in source.batches(columns=schema.needed | {name for name, _ in where}):
+    relating = schema.relating if with_relations else ()
+    for batch in source.batches(columns=schema.needed | {name for name, _ in where} | set(relating)):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
@@ -113,7 +147,8 @@ def in_batches(
         weight = None if found.weight is None else found.weight[keep]
         n_rows, n_matching, n_labelled = n_rows + len(batch), n_matching + int(matches.sum()), n_labelled + len(X)
         n_foreign = int(is_foreign.sum())
-        yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign)
+        relations = Relations.of(batch, schema).take(np.flatnonzero(keep)) if relating else None
+        yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign, relations)
     if n_matching == 0:
         raise _nowhere(n_rows, where)
     if n_labelled == 0:

@@ -39,6 +39,8 @@ def measured(folds: Mapping[str, Any], objective: str) -> dict[str, Any]:
         "rows": folds.get("n_queries"),
         "folds": folds.get("n_folds"),
         "refitted": folds.get("refitted"),
+        "group": folds.get("group_column"),
+        "time": folds.get("time_column"),
     }
 
 

@@ -73,15 +73,13 @@ class Model:
                 stored, trained, summary = adopt_base.adopt([rows], roles, base, seed=seed)
             else:
                 stored, trained, summary = fit_base.fit([rows], roles, base)
-            given = labelled.read(InMemory(rows), stored.schema)
+            given = labelled.read(InMemory(rows), stored.schema, with_relations=True)
             resmem, kept, fitted = fit_residual.fit(given, None, stored, trained.hashes, options, threads=threads)
-        folds = description.folds_json(fitted.selection)
+        folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
         model.notes, model.selection = summary.notes, fitted.selection
-        if fitted.too_few is not None and not fitted.is_switched_off:
-            model.notes += (
-                f"only {fitted.too_few:,} distinct rows could be held out, too few to measure by: the memory is off",
-            )
+        if fitted.too_few_note is not None:
+            model.notes += (fitted.too_few_note,)
         return model
 
     @classmethod

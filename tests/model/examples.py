@@ -19,10 +19,10 @@ from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.resmem import Member
+from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.encoder import KINDS
 from resmem_cli.model.spaces.training import Training
-from resmem_cli.model.splitting import LabelledRows, Recipe
 
 # Properties are tried on few examples: each is small, and two cores run the whole suite.
 FEW = settings(max_examples=25, deadline=None, derandomize=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.splitting import has_enough_new, splits
+from resmem_cli.model.rows import has_enough_new
 from tests.model.examples import FEW, MULTICLASS, REGRESSION, make_rows, quick_base, quick_recipe, rows_of
 
 # Splits
@@ -20,7 +20,7 @@ def test_every_row_is_held_out_once_and_otherwise_remembered_and_classes_are_spr
     rng = np.random.default_rng(seed)
     X = np.arange(n * 1.0)[:, None]
     y = rng.normal(size=n) if n_classes == 0 else np.minimum(rng.geometric(0.4, n) - 1, n_classes - 1) * 1.0
-    found = list(splits(X, y, Problem((0,), n_classes, seed), n_folds, rng))
+    found = list(rows_of(X, y).splits(Problem((0,), n_classes, seed), n_folds, rng))
     assert len(found) == min(n_folds, n)
     held = np.concatenate([asked for _, asked in found])
     np.testing.assert_array_equal(np.sort(held), np.arange(n))
@@ -45,7 +45,7 @@ def test_rows_of_equal_features_are_on_one_side_of_every_split(copies, n_classes
     X = np.column_stack([labels, np.where(labels == 1, np.nan, -0.0), rng.normal(size=len(labels))])
     X[labels % 2 == 0, 1] = 0.0  # which equals -0.0
     y = rng.integers(0, 2, len(labels)) * 1.0
-    found = list(splits(X, y, Problem((0, 0), n_classes, 0), n_folds, rng))  # the third is no feature
+    found = list(rows_of(X, y).splits(Problem((0, 0), n_classes, 0), n_folds, rng))  # the third is no feature
     assert len(found) == min(n_folds, len(copies))
     assert np.bincount(np.concatenate([asked for _, asked in found])).tolist() == [1] * len(labels)
     for remembered, asked in found:
@@ -55,13 +55,16 @@ def test_rows_of_equal_features_are_on_one_side_of_every_split(copies, n_classes
 
 
 def test_rows_that_are_all_equal_cannot_be_split():
-    assert list(splits(np.ones((9, 2)), np.arange(9.0), Problem((0, 0), 0, 0), 3, np.random.default_rng(0))) == []
+    assert (
+        list(rows_of(np.ones((9, 2)), np.arange(9.0)).splits(Problem((0, 0), 0, 0), 3, np.random.default_rng(0))) == []
+    )
 
 
 def test_splits_are_drawn_by_the_generator_they_are_given():
     X, y, problem = make_rows(50, MULTICLASS)
     first, again, other = (
-        [asked.tolist() for _, asked in splits(X, y, problem, 5, np.random.default_rng(seed))] for seed in (1, 1, 2)
+        [asked.tolist() for _, asked in rows_of(X, y).splits(problem, 5, np.random.default_rng(seed))]
+        for seed in (1, 1, 2)
     )
     assert first == again != other
 

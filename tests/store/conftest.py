@@ -22,8 +22,8 @@ from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.spaces.training import ResidualKind, Training
-from resmem_cli.model.splitting import LabelledRows, Recipe
 from resmem_cli.store import writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows

@@ -15,7 +15,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, BaseSpec
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.plan import plans
-from resmem_cli.model.splitting import LabelledRows, Recipe, splits
+from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import reading
 from resmem_cli.workflow.inputs import Input
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
@@ -110,8 +110,9 @@ class TestBases:
         (table,) = Input((train,)).read_all()
         X, _ = encoding.encode(table, stored.schema)
         y, weight = encoding.encode_target(table, stored.schema), encoding.encode_weight(table, stored.schema)
-        known, asked = next(splits(X, y, stored.problem, 5, np.random.default_rng(5)))
-        training = LabelledRows(X, y, weight, np.zeros(203, dtype=bool)).take(known)
+        every = LabelledRows(X, y, weight, np.zeros(203, dtype=bool))
+        known, asked = next(every.splits(stored.problem, 5, np.random.default_rng(5)))
+        training = every.take(known)
         assert (done.estimators, done.n_held_out) == (("linear", "constant"), len(asked))
         assert done.objective == ("rmse" if is_regression else "log_loss")
         for name, found in zip(done.estimators, done.held_out, strict=True):

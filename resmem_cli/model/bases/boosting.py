@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Singles, stored_codes, stored_number
-from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes, validation_rows
+from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes
+from resmem_cli.model.splitting import Split
 
 # Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
 _EARLY_STOPPING_FROM_ROWS = 1_000
@@ -75,24 +75,26 @@ class Boosting(FromSklearn):
         asked = own.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        groups = problem.groups(X)
-        tenths = [validation_rows(groups, y, problem, bag) for bag in range(_n_bags(params, problem))]
-        held = [tenth for tenth in tenths if wanted and cls.can_stop_by(tenth, y, weight)]
-        model.set_params(**{**(_PATIENCE if held else {}), **own, "early_stopping": bool(held)})
-        if not held:
-            n_distinct = len(tenths) if model.max_features < 1 else 1
-            held = [np.zeros(len(y), dtype=np.bool_)] * n_distinct
+        n_bags = _n_bags(params, problem)
+        split = [problem.stopping_split(X, y, bag) for bag in range(n_bags if wanted else 0)]
+        split = [each for each in split if cls.can_stop_by(each, y, weight)]
+        model.set_params(**{**(_PATIENCE if split else {}), **own, "early_stopping": bool(split)})
+        if not split or problem.is_refitted:  # bags of the same rows differ by the columns that are drawn
+            n_distinct = n_bags if model.max_features < 1 else 1
+            split = (split or [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_bags)[:n_distinct]
         # Small data are many small parallel regions: two threads gain a sixth on an idle machine, and lose half on
         # a busy one (8,000 rows, 18 classes: 13.0 s with two threads and 15.4 s with one; 42.6 s and 19.6 s).
         most_threads = max(1, len(y) // _ROWS_PER_THREAD)
         with fitting(own), _openmp_at_most(most_threads):
-            bags = [_fit_bag(_seeded(model, bag), rows, X, y, weight) for bag, rows in enumerate(held)]
+            bags = [_fit_bag(_seeded(model, bag), rows, X, y, weight) for bag, rows in enumerate(split)]
+            if problem.is_refitted:
+                bags = [_fit_again(bag, X, y, weight) for bag in bags]
         return cls(tuple(bags), problem.n_classes)
 
     @classmethod
-    def can_stop_by(cls, held: NDArray[np.bool_], y: Floats, weight: Floats | None) -> bool:
-        """Whether a boosting can be fitted without some of the rows, and judged by them."""
-        return bool(held.any())
+    def can_stop_by(cls, split: Split, y: Floats, weight: Floats | None) -> bool:
+        """Whether a boosting can be fitted to the first of the rows, and judged by the others."""
+        return all(len(rows) for rows in split)
 
     def predict(self, X: Floats) -> Floats:
         if len(X) == 0:  # which scikit-learn refuses
@@ -171,12 +173,22 @@ def _seeded(model: Any, bag: int) -> Any:
     return clone(model).set_params(random_state=(model.random_state + bag) % _SEEDS)
 
 
-def _fit_bag(model: Any, held: NDArray[np.bool_], X: Floats, y: Floats, weight: Floats | None) -> Any:
-    """Fit one boosting to the rows but those of them that are held to stop by, if any."""
-    kept = ~held
+def _fit_bag(model: Any, split: Split, X: Floats, y: Floats, weight: Floats | None) -> Any:
+    """Fit one boosting to the first of the rows, stopped by the others, if any."""
+    kept, held = split
     weights = (None, None) if weight is None else (weight[kept], weight[held])
-    validation = {"X_val": X[held], "y_val": y[held], "sample_weight_val": weights[1]} if held.any() else {}
+    validation = {"X_val": X[held], "y_val": y[held], "sample_weight_val": weights[1]} if len(held) else {}
     return model.fit(_with_values(X[kept]), y[kept], weights[0], **validation)
+
+
+def _fit_again(stopped: Any, X: Floats, y: Floats, weight: Floats | None) -> Any:
+    """Fit a boosting that knows when to stop to all rows."""
+    from sklearn.base import clone
+
+    if not stopped.early_stopping:  # it is fitted to all rows already
+        return stopped
+    again = clone(stopped).set_params(early_stopping=False, max_iter=stopped.n_iter_)
+    return again.fit(_with_values(X), y, weight)
 
 
 def _groups(model: Any, X: Floats, n_groups: int) -> Floats:

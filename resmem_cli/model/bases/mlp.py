@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import FLOAT, SINGLE, WHOLE, Arrays, Floats, Singles, stored, stored_number
+from resmem_cli.model.arrays import FLOAT, SINGLE, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_number
 from resmem_cli.model.bases.protocol import (
     FromSklearn,
     OfArrays,
@@ -19,9 +18,9 @@ from resmem_cli.model.bases.protocol import (
     softmax,
     spread_classes,
     stored_classes,
-    validation_rows,
 )
 from resmem_cli.model.scaling import Scaler, mean_and_spread
+from resmem_cli.model.splitting import Split
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "relu": lambda z: np.maximum(z, 0.0),
@@ -41,24 +40,42 @@ def _can_hold_out(y: Floats, problem: Problem) -> bool:
     return bool(present.min() >= 2 and len(y) >= 10 * len(present))
 
 
-def _stopped_by(network: Any, X: Singles, target: Floats, weight: Floats | None, held: NDArray[np.bool_]) -> Any:
+def _has_relations(problem: Problem, X: Floats) -> bool:
+    """Whether some rows belong together, or have times, which scikit-learn's own early stopping does not know."""
+    return problem.related is not None or problem.groups(X).max(initial=-1) + 1 < len(X)
+
+
+def _stopped_by(
+    network: Any, X: Singles, target: Floats, weight: Floats | None, split: Split, *, is_refitted: bool
+) -> Any:
     """Fit a network, stopped by some of the rows as scikit-learn stops it by a tenth that it draws itself.
 
-    That tenth may hold copies of rows that it is fitted to, and then says nothing of when to stop.
+    That tenth may hold copies of rows that it is fitted to, and then says nothing of when to stop. If it is to be
+    refitted, it is then trained as long on all rows.
     """
-    of_fitted, of_held = (None, None) if weight is None else (weight[~held], weight[held])
-    classes = {"classes": np.unique(target)} if hasattr(network, "predict_proba") else {}
+    kept, held = split
+    of_held = None if weight is None else weight[held]
     network.set_params(early_stopping=False)  # which fitting epoch by epoch refuses
-    best, best_score, n_without = network, -np.inf, 0
-    for _ in range(network.max_iter):
-        network.partial_fit(X[~held], target[~held], **classes, sample_weight=of_fitted)
+    start = copy.deepcopy(network)
+    best, best_score, best_epoch, n_without = network, -np.inf, 1, 0
+    for epoch in range(network.max_iter):
+        _train_an_epoch(network, X, target, weight, kept)
         score = network.score(X[held], target[held], sample_weight=of_held)
         n_without = 0 if score > best_score + network.tol else n_without + 1
         if score > best_score:
-            best, best_score = copy.deepcopy(network), score
+            best, best_score, best_epoch = copy.deepcopy(network), score, epoch + 1
         if n_without > network.n_iter_no_change:
             break
-    return best
+    if not is_refitted:
+        return best
+    for _ in range(best_epoch):
+        _train_an_epoch(start, X, target, weight, np.arange(len(target)))
+    return start
+
+
+def _train_an_epoch(network: Any, X: Singles, target: Floats, weight: Floats | None, rows: Integers) -> None:
+    classes = {"classes": np.unique(target)} if hasattr(network, "predict_proba") else {}
+    network.partial_fit(X[rows], target[rows], **classes, sample_weight=None if weight is None else weight[rows])
 
 
 @dataclass(frozen=True)
@@ -113,14 +130,12 @@ class Mlp(OfArrays, FromSklearn):
         network = cls.unfitted(problem, params)
         if not _can_hold_out(y, problem):
             network.set_params(early_stopping=False)
-        groups = problem.groups(X)
-        held = validation_rows(groups, y, problem)
-        has_equal = groups.max(initial=-1) + 1 < len(groups)
-        stops_by_ours = network.early_stopping and network.solver != "lbfgs" and held.any() and has_equal
+        split = problem.stopping_split(X, y)
+        is_ours = network.early_stopping and network.solver != "lbfgs" and _has_relations(problem, X)
         with fitting(params):
             features = scaler.transform(X)
-            if stops_by_ours:
-                fitted = _stopped_by(network, features, target, weight, held)
+            if is_ours and all(len(rows) for rows in split):
+                fitted = _stopped_by(network, features, target, weight, split, is_refitted=problem.is_refitted)
             else:
                 fitted = network.fit(features, target, sample_weight=weight)
         return cls(

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, stored_number
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.splitting import Split
 
 # A step is in proportion to how many times the mean of a leaf exceeds what is predicted there, not to the logarithm of
 # that: where few numbers are very much larger than the rest it can go far beyond them, and further trees do not return.
@@ -54,8 +54,8 @@ class Poisson(Boosting):
         return cls(Boosting.fit(X, y, weight, problem, params).models, problem.n_classes)
 
     @classmethod
-    def can_stop_by(cls, held: NDArray[np.bool_], y: Floats, weight: Floats | None) -> bool:
-        return all(_some_count(y[rows], None if weight is None else weight[rows]) for rows in (held, ~held))
+    def can_stop_by(cls, split: Split, y: Floats, weight: Floats | None) -> bool:
+        return all(_some_count(y[rows], None if weight is None else weight[rows]) for rows in split)
 
     def of_bag(self, model: Any, X: Floats) -> Floats:
         return np.minimum(super().of_bag(model, X), self.largest)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.grouping import dealt, equal_rows
+from resmem_cli.model.grouping import equal_rows
+from resmem_cli.model.splitting import Related, Split, stopping_split
 
 # Of the packages that bases need: the extra that installs each, where it has another name.
 EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx"}
@@ -32,6 +32,8 @@ class Problem:
         n_classes: how many classes the target has, 0 for regression.
         seed: what every random step starts from.
         vectors: by name, the first encoded column and the one after the last of every column that held vectors.
+        related: of the rows that a base is fitted to: which belong together, and when they are from; None where those
+            of equal features belong together. `Recipe.base_for` sets it for the rows at hand.
 
     Columns beyond the d are no features: what a base elsewhere has predicted.
     """
@@ -40,6 +42,7 @@ class Problem:
     n_classes: int
     seed: int
     vectors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    related: Related | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_regression(self) -> bool:
@@ -53,6 +56,16 @@ class Problem:
     def groups(self, X: Floats) -> Integers:
         """Return [n] which of [n, columns] encoded rows have equal features, numbered as `equal_rows` does."""
         return equal_rows(X[:, : len(self.n_categories)])
+
+    def stopping_split(self, X: Floats, y: Floats, which: int = 0) -> Split:
+        """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""
+        related = self.related or Related(self.groups(X))
+        return stopping_split(related, None if self.is_regression else y, self.seed, which)
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether a base that knows when to stop is fitted again to all rows: the last tenth says most of new ones."""
+        return self.related is not None and self.related.times is not None
 
 
 @dataclass(frozen=True)
@@ -274,18 +287,3 @@ def softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     normalised: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return normalised
-
-
-def validation_rows(groups: Integers, y: Floats, problem: Problem, which: int = 0) -> NDArray[np.bool_]:
-    """Return [n] which rows to stop early by: one of ten tenths, spread evenly over the classes, of none the only row.
-
-    Rows of a group (`Problem.groups`) are all among them, or none is. There may be none, of few rows.
-    """
-    rng = np.random.default_rng(problem.seed)
-    order = dealt(groups, None if problem.is_regression else y, rng)
-    if not problem.is_regression:
-        codes = y[np.unique(groups, return_index=True)[1]].astype(np.int64)  # of the groups
-        order = order[np.bincount(codes)[codes[order]] > 1]
-    held = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.bool_)
-    held[order[9 - which :: 10]] = True
-    return held[groups]

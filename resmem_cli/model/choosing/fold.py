@@ -15,10 +15,10 @@ from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
 from resmem_cli.model.memory.index import build_index
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces import Position, Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import ResidualKind, Training
-from resmem_cli.model.splitting import LabelledRows
 
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 

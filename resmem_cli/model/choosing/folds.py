@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.errors import DataError
+from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.bases import Problem
 from resmem_cli.model.choosing.fold import Fold, OfBase, joined, run
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import drawn
 from resmem_cli.model.parallel import side_by_side
-from resmem_cli.model.splitting import LabelledRows, Recipe, Split, splits
+from resmem_cli.model.rows import LabelledRows, Recipe
+from resmem_cli.model.splitting import Split
 
 _HELD_OUT_ONE_IN = 5
 _MOST_FOLDS_TO_LEARN = 3  # where encoders are trained anew in every fold, and the gain is not clear
@@ -69,9 +74,10 @@ def growing_folds(
         plans = [replace(plan, tried=tuple(part.views)) for plan, part in zip(plans, runs[0], strict=True)]
         if n >= n_first:
             held_out = [recipe.honest(rows.take(positions)) for _, positions in chosen[:n]]
-            groups = [recipe.problem.groups(queries.X) for queries in held_out]
+            groups = [_dependent(queries, recipe.problem) for queries in held_out]
             n_groups = -(-n_folds // n)
-            yield [part for fold in map(joined, held_out, groups, runs) for part in _grouped(fold, n_groups, rng)]
+            folds = zip(held_out, map(joined, held_out, groups, runs), strict=True)
+            yield [part for queries, fold in folds for part in _grouped(fold, queries.times, n_groups, rng)]
 
 
 def _chosen_splits(
@@ -79,31 +85,40 @@ def _chosen_splits(
 ) -> tuple[LabelledRows, list[Split]]:
     """Return the rows that take part, and of every split the positions of training rows and of held-out rows."""
     are_many = len(rows.y) > sizes.most_folded
-    if rows.is_valid is not None or (are_many and recipe.fixed is not None):
+    if rows.is_valid is not None or (are_many and recipe.fixed is not None and rows.times is None):
         return rows, [_split_by_honest(rows, recipe, sizes, rng)]
     if are_many:
-        rows = rows.take(drawn(recipe.problem.groups(rows.X), sizes.most_split, rng))
-        return rows, list(splits(rows.X, rows.y, recipe.problem, _HELD_OUT_ONE_IN, rng))[:1]
-    chosen = splits(rows.X, rows.y, recipe.problem, n_folds, rng)
-    return rows, [split for split in chosen if recipe.is_honest(rows.take(split[1])).any()]
+        rows = rows.take(drawn(rows.related(recipe.problem).groups, sizes.most_split, rng))
+    found = rows.splits(recipe.problem, _HELD_OUT_ONE_IN if are_many else n_folds, rng)
+    chosen = [split for split in found if recipe.is_honest(rows.take(split[1])).any()]
+    if not chosen:
+        raise DataError(
+            "no row can be held out: the bases have seen all that are later than others", "give later rows, too"
+        )
+    return rows, chosen[:1] if are_many else chosen
 
 
 def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
-    """Hold out the rows that may judge, and remember others: none of --valid, nor one equal to a held-out row.
+    """Hold out the rows that may judge, and remember others: none of --valid, of a held-out row's group, or later.
 
     Of very many, as many are remembered and held out as suffice.
     """
-    groups, honest = recipe.problem.groups(rows.X), np.flatnonzero(recipe.is_honest(rows))
-    n_held_out = sizes.most_split // _HELD_OUT_ONE_IN
+    related, honest = rows.related(recipe.problem), np.flatnonzero(recipe.is_honest(rows))
+    groups, n_held_out = related.groups, sizes.most_split // _HELD_OUT_ONE_IN
     held_out = honest if len(honest) <= n_held_out else honest[drawn(groups[honest], n_held_out, rng)]
     stays = ~np.isin(groups, groups[held_out])
     if rows.is_valid is not None:
         stays &= ~rows.is_valid
+    if not stays.any():
+        what = "is of the group of a held-out row" if related.are_named else "equals a held-out row in all features"
+        raise DataError(f"every row to remember {what}", "give others to remember")
+    if related.times is not None:
+        stays &= related.times < related.times[held_out].min()
+        if not stays.any():
+            raise DataError(
+                "no row to remember is earlier than all rows of --valid", "give later rows with --valid, or no --time"
+            )
     remembered = np.flatnonzero(stays)
-    if len(remembered) == 0:
-        raise DataError(
-            "every row to remember equals a held-out row in all features", "give rows with other features to remember"
-        )
     if len(rows.y) > sizes.most_folded:
         remembered = remembered[drawn(groups[remembered], sizes.most_split - n_held_out, rng)]
     return remembered, held_out
@@ -137,8 +152,26 @@ def _run_all(
     return [[done[i + j] for j in range(len(plans))] for i in range(0, len(jobs), len(plans))]
 
 
-def _grouped(fold: Fold, n_groups: int, rng: np.random.Generator) -> list[Fold]:
+def _dependent(queries: LabelledRows, problem: Problem) -> Integers:
+    """Return [q] which held-out rows depend on each other, numbered from 0: those of a group, or else of one time."""
+    related = queries.related(problem)
+    if related.times is not None and not related.are_named:
+        return _numbered(related.times)
+    return _numbered(related.groups)
+
+
+def _numbered(values: NDArray[Any]) -> Integers:
+    numbers: Integers = np.unique(values, return_inverse=True)[1]
+    return numbers
+
+
+def _grouped(fold: Fold, times: Floats | None, n_groups: int, rng: np.random.Generator) -> list[Fold]:
+    """Cut a fold into parts that do not depend on each other, or if rows have times into stretches of time."""
     if n_groups == 1:
         return [fold]
-    parts = np.array_split(rng.permutation(fold.group.max() + 1), n_groups)
+    order = rng.permutation(fold.group.max() + 1)
+    if times is not None:
+        ascending = np.argsort(times, kind="stable")
+        order = fold.group[ascending][np.sort(np.unique(fold.group[ascending], return_index=True)[1])]
+    parts = np.array_split(order, n_groups)
     return [fold.take(np.flatnonzero(np.isin(fold.group, part))) for part in parts if len(part)]

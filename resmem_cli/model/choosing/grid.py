@@ -11,7 +11,7 @@ from resmem_cli.model import spaces
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.splitting import LabelledRows
+from resmem_cli.model.rows import LabelledRows
 
 
 @dataclass(frozen=True)

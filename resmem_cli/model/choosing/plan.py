@@ -14,10 +14,10 @@ from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.grid import Grid, grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps
 from resmem_cli.model.memory.index import GraphOptions
+from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces import encoder, learned
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS, ResidualKind, Training
-from resmem_cli.model.splitting import LabelledRows, Recipe
 
 _LEAST_ROWS_TO_LEARN = 500
 _MOST_PERIODIC = 100  # numeric columns: the periodic features of more, such as pixels, would be most of the work

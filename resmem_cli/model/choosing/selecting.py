@@ -31,8 +31,8 @@ from resmem_cli.model.combination import combine, combined
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces import Space
-from resmem_cli.model.splitting import LabelledRows
 
 _OUTLIER_ONE_IN = 1_000  # held-out rows
 _UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours

@@ -7,7 +7,7 @@ held-out rows give residuals that are worth remembering (cross-fitted residuals)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -20,8 +20,9 @@ from resmem_cli.model.bases.sensitivity import has_sensitivity, sensitivity
 from resmem_cli.model.grouping import drawn
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler, mean_and_spread
-from resmem_cli.model.splitting import LabelledRows, Recipe, splits
+from resmem_cli.model.splitting import Split
 
 if TYPE_CHECKING:  # spaces are fitted to what is here
     from resmem_cli.model.spaces.protocol import Space
@@ -99,9 +100,24 @@ class Training:
     def out_of_fold(self) -> Floats:
         """[n, outputs] predictions of each row by a base that was fitted without it."""
         predictions = self.folds[0].predictions.copy()  # rows in no fold, where there are very many, keep these
-        for fold in self.folds:
+        for fold in (*self.folds, *self._never_held_out):
             predictions[fold.held_out] = fold.predictions[fold.held_out]
         return predictions
+
+    @cached_property
+    def _never_held_out(self) -> tuple[InnerFold, ...]:
+        """Folds of the rows that later ones are judged by, and that none is: each by the base of all other rows.
+
+        What these leave unexplained is remembered; nothing is judged by it.
+        """
+        if self.rows.times is None:
+            return ()
+        held_out = np.concatenate([fold.held_out for fold in self.folds])
+        seen = np.unique(np.concatenate([fold.training for fold in self.folds]))
+        groups, left = self.rows.related(self.problem).groups, np.setdiff1d(seen, held_out)
+        every = np.union1d(seen, held_out)
+        parts = [part for part in np.array_split(left, 2) if len(part)]
+        return self._fitted([(every[~np.isin(groups[every], groups[part])], part) for part in parts])
 
     @property
     def overfits(self) -> bool:
@@ -140,14 +156,18 @@ class Training:
         if self.shared_folds is not None:
             return self.shared_folds
         rng = np.random.default_rng(self.problem.seed)
-        X, y = self.rows.X, self.rows.y
-        some = drawn(self.problem.groups(X), self.most_rows_in_folds, rng)
-        chosen = [
-            (some[seen], some[held_out]) for seen, held_out in splits(X[some], y[some], self.problem, _N_FOLDS, rng)
-        ]
+        some = drawn(self.rows.related(self.problem).groups, self.most_rows_in_folds, rng)
+        rows = self.rows.take(some)
+        found = list(rows.splits(self.problem, _N_FOLDS, rng))
+        if not found:  # of one group or one time, which no split can keep together
+            found = list(replace(rows, groups=None, times=None).splits(self.problem, _N_FOLDS, rng))
+        return self._fitted([(some[seen], some[held_out]) for seen, held_out in found])
+
+    def _fitted(self, chosen: Sequence[Split]) -> tuple[InnerFold, ...]:
+        """Fit the base to the training rows of every split."""
         self.report(f"fitting {len(chosen)} out-of-fold bases")
         jobs = [(self.rows, seen, self.recipe) for seen, _ in chosen]
-        predictions = side_by_side(_predictions_without, jobs, n_rows=len(y), threads=self.threads)
+        predictions = side_by_side(_predictions_without, jobs, n_rows=len(self.rows.y), threads=self.threads)
         return tuple(InnerFold(*split, each) for split, each in zip(chosen, predictions, strict=True))
 
 

@@ -13,7 +13,7 @@ from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.memory.index import GraphOptions
-from resmem_cli.model.splitting import LabelledRows
+from resmem_cli.model.rows import LabelledRows
 from tests.model.examples import quick_recipe
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)

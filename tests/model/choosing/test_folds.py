@@ -13,8 +13,8 @@ from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS, Training
-from resmem_cli.model.splitting import LabelledRows
 from tests.model.choosing.plans import EVERY_BASE, FEATURES, LEARNED, arrays_in, assert_same, plan_of, run
 from tests.model.examples import (
     BINARY,

@@ -22,8 +22,8 @@ from resmem_cli.model.combination import combine
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.rows import LabelledRows, has_enough_new
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
-from resmem_cli.model.splitting import LabelledRows, has_enough_new
 from tests.model.choosing.grids import SMALL, folds_for, grid_for, grid_losses, plan_for, setting_loss
 from tests.model.choosing.plans import FEATURES, SIZES
 from tests.model.examples import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.bases.protocol import Problem, validation_rows
+from resmem_cli.model.bases.protocol import Problem
 
 # The parameters that are the same for all: of None, the default, the number of rows decides.
 SHARED: dict[str, Any] = {"n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
@@ -50,6 +50,7 @@ class TrainingSet:
     Attributes:
         fitted: the rows to fit on.
         held: the rows to stop by, or None.
+        every: all rows, if the model is to be fitted to these again once it is known when to stop; otherwise None.
         categories: which features are categories.
         classes: [m] codes of the classes that occur; empty for regression.
         seed: what every random step starts from.
@@ -60,6 +61,7 @@ class TrainingSet:
 
     fitted: Sample
     held: Sample | None
+    every: Sample | None
     categories: tuple[int, ...]
     classes: Integers
     seed: int
@@ -82,7 +84,10 @@ class TrainingSet:
             UsageError: one of the parameters that are the same for all is out of its range.
         """
         if sample.weight is not None:  # a row without weight shall not even say where a feature is split
-            sample = sample.take(sample.weight > 0)
+            weighs = np.flatnonzero(sample.weight > 0)
+            sample = sample.take(weighs)
+            related = None if problem.related is None else problem.related.take(weighs)
+            problem = replace(problem, related=related)
         given = {name: value for name, value in params.items() if value is not None}
         _refuse_out_of_range(given)
         classes = np.empty(0, dtype=np.int64)
@@ -94,11 +99,12 @@ class TrainingSet:
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}
-        held = validation_rows(problem.groups(sample.X), sample.y, problem) & (patience > 0)
-        stops = bool(held.any())
+        fitted, held = problem.stopping_split(sample.X, sample.y) if patience else ((), ())
+        stops = len(fitted) > 0 and len(held) > 0
         return cls(
-            fitted=sample.take(~held) if stops else sample,
+            fitted=sample.take(fitted) if stops else sample,
             held=sample.take(held) if stops else None,
+            every=sample if stops and problem.is_refitted else None,
             categories=tuple(i for i, count in enumerate(problem.n_categories) if count > 0),
             classes=classes,
             seed=problem.seed,
@@ -106,6 +112,12 @@ class TrainingSet:
             patience=patience,
             params=schedule,
         )
+
+    def again(self, n_rounds: int) -> TrainingSet | None:
+        """Return what is to be learned once more, from all rows in so many rounds; None if nothing is."""
+        if self.every is None:
+            return None
+        return replace(self, fitted=self.every, held=None, every=None, n_rounds=n_rounds)
 
 
 def _refuse_out_of_range(params: Mapping[str, Any]) -> None:

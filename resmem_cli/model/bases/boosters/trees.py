@@ -7,7 +7,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Self, TypeVar
@@ -100,6 +100,9 @@ class Trees(ABC):
         )
         with fitting(params):
             base = cls(cls.learned(training_set, inputs), inputs, training_set.classes, problem.n_classes)
+            again = training_set.again(max(1, base.n_rounds()))
+            if again is not None:
+                base = replace(base, data=cls.learned(again, inputs))
             if base.width != base.expected_width:
                 raise ValueError(f"the model predicts {base.width} numbers per row, and the target is one")
         return base
