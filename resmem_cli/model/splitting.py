@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from resmem_cli.model.grouping import dealt
 
 Split = tuple[Integers, Integers]  # positions of the rows to learn from or remember, and of those that are held out
 
+_HELD_OUT_ONE_IN = 5  # of the rows, where they are split once
 _STOPPED_BY_ONE_IN = 10  # of the rows say when to stop
 _MOST_STRATIFIED = 5_000  # groups: scikit-learn deals them one by one, and many are alike without that
 
@@ -60,6 +62,15 @@ def splits(related: Related, classes: Floats | None, n_folds: int, rng: np.rando
         yield from _by_equal_features(related.groups, classes, n_folds, rng)
 
 
+def one_split(related: Related, classes: Floats | None, rng: np.random.Generator) -> list[Split]:
+    """Return the split of a fifth of the rows; of rows with times that of the last tenth, or none of one group.
+
+    Where rows have groups, too, half of the groups of the last quarter are held out: a fifth would be too few rows.
+    """
+    n_folds = 2 if related.times is not None and related.are_named else _HELD_OUT_ONE_IN
+    return list(islice(splits(related, classes, n_folds, rng), 1))
+
+
 def stopping_split(related: Related, classes: Floats | None, seed: int, which: int = 0) -> Split:
     """Return the rows to fit to, and those that say when to stop: one of ten tenths, or with times the last tenth.
 
@@ -69,11 +80,13 @@ def stopping_split(related: Related, classes: Floats | None, seed: int, which: i
     if related.times is None and not related.are_named:
         held = _tenth(related.groups, classes, rng, which)
         return np.flatnonzero(~held), np.flatnonzero(held)
-    n_folds = _STOPPED_BY_ONE_IN if related.times is None else _STOPPED_BY_ONE_IN // 2
-    found = list(splits(related, classes, n_folds, rng))
+    if related.times is not None:
+        found = list(one_split(related, classes, rng))
+    else:
+        found = list(splits(related, classes, _STOPPED_BY_ONE_IN, rng))
     if not found:
         return np.arange(len(related.groups)), np.empty(0, dtype=np.int64)
-    fitted, held_out = found[0 if related.times is not None else which % len(found)]
+    fitted, held_out = found[which % len(found)]
     if classes is not None:
         held_out = held_out[np.isin(classes[held_out], classes[fitted])]
     return fitted, held_out
@@ -129,8 +142,11 @@ def _in_time(related: Related, times: Floats, n_folds: int, rng: np.random.Gener
     Rows of one time are in one block. Where groups are named, none is on both sides: of the groups of a block that
     have earlier rows, one part after the other, block by block, leaves the training rows, and the others the block.
     """
-    share_of = rng.integers(0, n_folds, int(related.groups.max(initial=-1)) + 1) if related.are_named else None
-    for fold, (start, stop) in enumerate(reversed(_blocks(times, n_folds))):
+    blocks = _blocks(times, n_folds)
+    share_of = None
+    if related.are_named:
+        share_of = rng.permutation(int(related.groups.max(initial=-1)) + 1) % max(len(blocks), 2)
+    for fold, (start, stop) in enumerate(reversed(blocks)):
         training = np.flatnonzero(times < start)
         held_out = np.flatnonzero((times >= start) & (times < stop))
         if share_of is not None:

@@ -28,7 +28,6 @@ from resmem_cli.workflow.inputs import Input, Report, silent
 
 AUTO, POISSON = "auto", "poisson"
 _ANOTHER = "choose another --estimator"
-_COMPARED_ON = 5  # a fifth of the rows says which of several bases is the best
 _LEAST_ROWS_TO_COMPARE = 50
 # What else people call the estimators.
 _ALIASES = {
@@ -208,10 +207,10 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
         return recipes, [], 0
     problem = recipes[0].problem
-    split = next(rows.splits(problem, _COMPARED_ON, np.random.default_rng(problem.seed)), None)
-    if split is None:  # all rows belong together
+    split = rows.one_split(problem, np.random.default_rng(problem.seed))
+    if not split:  # all rows belong together
         return recipes, [], 0
-    in_training, in_held_out = split
+    in_training, in_held_out = split[0]
     training, held_out = rows.take(in_training), rows.take(in_held_out)
     losses = []
     for recipe in recipes:

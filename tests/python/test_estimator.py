@@ -465,3 +465,33 @@ def test_a_model_that_was_never_loaded_knows_its_rows(table):
     model = ResMemRegressor(**QUICK).fit(X, y, ids=np.arange(N_ROWS))
     with pytest.raises(UsageError, match=r"^this would forget every remembered row"):
         model.model_.forget(ids=[str(i) for i in range(N_ROWS)])
+
+
+# Rows that belong together
+
+
+def test_groups_and_times_are_obeyed_and_not_read_as_features():
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(60), 10)
+    X = rng.normal(size=(60, 2))[who] + rng.normal(0, 0.02, (600, 2))
+    y = rng.normal(0, 3, 60)[who] + rng.normal(0, 0.3, 600)
+    blind = ResMemRegressor(**QUICK).fit(X, y)
+    grouped = ResMemRegressor(**QUICK).fit(X, y, groups=[f"customer {each}" for each in who])
+    assert blind.gain_ > 50 > 10 > grouped.gain_
+    both = ResMemRegressor(**QUICK).fit(X, y, groups=who, time=pd.date_range("2024-01-01", periods=600))
+    schema = both.model_.schema
+    assert (schema.group_column, schema.time_column, len(schema.columns)) == ("group", "time", 2)
+    assert both.predict(X).shape == (600,)
+    both.remember(X[:5] + 9, y[:5])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ResMemRegressor(**QUICK).fit(X, y, groups=who[:-1])
+    with pytest.raises(ValueError, match="all 600 rows have the same group 'group'; give rows of several groups"):
+        ResMemRegressor(**QUICK).fit(X, y, groups=np.zeros(600))
+
+
+def test_a_column_named_as_groups_are_stays_a_feature(table):
+    X, y = table
+    X = X.rename(columns={"a": "group", "b": "time"})
+    model = ResMemRegressor(**QUICK).fit(X, y, groups=np.arange(N_ROWS) // 4, time=np.arange(N_ROWS))
+    assert model.model_.schema.names == ("group", "time", "kind", "flag")
+    assert (model.model_.schema.group_column, model.model_.schema.time_column) == ("group_", "time_")

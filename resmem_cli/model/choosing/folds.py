@@ -89,13 +89,15 @@ def _chosen_splits(
         return rows, [_split_by_honest(rows, recipe, sizes, rng)]
     if are_many:
         rows = rows.take(drawn(rows.related(recipe.problem).groups, sizes.most_split, rng))
-    found = rows.splits(recipe.problem, _HELD_OUT_ONE_IN if are_many else n_folds, rng)
+        found = rows.one_split(recipe.problem, rng)
+    else:
+        found = list(rows.splits(recipe.problem, n_folds, rng))
     chosen = [split for split in found if recipe.is_honest(rows.take(split[1])).any()]
     if not chosen:
         raise DataError(
             "no row can be held out: the bases have seen all that are later than others", "give later rows, too"
         )
-    return rows, chosen[:1] if are_many else chosen
+    return rows, chosen
 
 
 def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:

@@ -106,18 +106,17 @@ class Training:
 
     @cached_property
     def _never_held_out(self) -> tuple[InnerFold, ...]:
-        """Folds of the rows that later ones are judged by, and that none is: each by the base of all other rows.
+        """Two folds of the rows that later ones are judged by, and that none of `folds` holds out.
 
         What these leave unexplained is remembered; nothing is judged by it.
         """
         if self.rows.times is None:
             return ()
+        rng = np.random.default_rng(self.problem.seed)
+        some = self._drawn(rng)
         held_out = np.concatenate([fold.held_out for fold in self.folds])
-        seen = np.unique(np.concatenate([fold.training for fold in self.folds]))
-        groups, left = self.rows.related(self.problem).groups, np.setdiff1d(seen, held_out)
-        every = np.union1d(seen, held_out)
-        parts = [part for part in np.array_split(left, 2) if len(part)]
-        return self._fitted([(every[~np.isin(groups[every], groups[part])], part) for part in parts])
+        halves = replace(self.rows.take(some), times=None).splits(self.problem, 2, rng)
+        return self._fitted([(some[seen], np.setdiff1d(some[half], held_out)) for seen, half in halves])
 
     @property
     def overfits(self) -> bool:
@@ -156,12 +155,16 @@ class Training:
         if self.shared_folds is not None:
             return self.shared_folds
         rng = np.random.default_rng(self.problem.seed)
-        some = drawn(self.rows.related(self.problem).groups, self.most_rows_in_folds, rng)
+        some = self._drawn(rng)
         rows = self.rows.take(some)
         found = list(rows.splits(self.problem, _N_FOLDS, rng))
         if not found:  # of one group or one time, which no split can keep together
             found = list(replace(rows, groups=None, times=None).splits(self.problem, _N_FOLDS, rng))
         return self._fitted([(some[seen], some[held_out]) for seen, held_out in found])
+
+    def _drawn(self, rng: np.random.Generator) -> Integers:
+        """Return positions of the rows that take part in the folds: all, or of very many some."""
+        return drawn(self.rows.related(self.problem).groups, self.most_rows_in_folds, rng)
 
     def _fitted(self, chosen: Sequence[Split]) -> tuple[InnerFold, ...]:
         """Fit the base to the training rows of every split."""

@@ -1,0 +1,239 @@
+"""--group and --time: said once to fit-base, kept in the schema, obeyed by later commands, and true on new rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resmem_cli.cli.main import ExitCode
+from resmem_cli.store import manifest
+from tests.cli.conftest import Ended, Run
+
+DATA, USAGE = ExitCode.DATA, ExitCode.USAGE
+QUICK = ("--effort", "quick")
+
+
+def customers(seed: int, n: int = 60, *, each: int = 10) -> pa.Table:
+    """Rows of a customer are near each other, and alike in what no feature says."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(n), each)
+    X = rng.normal(size=(n, 3))[who] + rng.normal(0, 0.02, (n * each, 3))
+    y = X[:, 0] + rng.normal(0, 3, n)[who] + rng.normal(0, 0.3, n * each)
+    names = pa.array([f"{seed}-{each}" for each in who])
+    return pa.table({"customer": names, "a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "y": y})
+
+
+def days(start: int, stop: int) -> pa.Table:
+    """A random walk, day by day, beside a feature."""
+    rng = np.random.default_rng(3)
+    x, level = rng.normal(size=1_200), np.cumsum(rng.normal(size=1_200))
+    date = np.datetime64("2020-01-01") + np.arange(1_200)
+    return pa.table({"day": date.astype("datetime64[D]"), "x": x, "y": 2 * level + x}).slice(start, stop - start)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., str]:
+    def write(table: pa.Table, name: str = "train.parquet") -> str:
+        pq.write_table(table, tmp_path / name)
+        return name
+
+    return write
+
+
+@pytest.fixture
+def fit(run: Run) -> Callable[..., dict[str, object]]:
+    """Fit both models, and return what fit-residual says in JSON."""
+
+    def fitted(train: str, *words: object, estimator: str = "linear", memory: tuple[object, ...] = ()) -> dict:
+        base = run("fit-base", train, "--target", "y", "--estimator", estimator, "--model", "m", *words)
+        assert base.code == 0, base.err
+        done = run("fit-residual", train, "--model", "m", *QUICK, "--json", *memory)
+        assert done.code == 0, done.err
+        return {**json.loads(done.out), "said": done.err, "base said": base.err}
+
+    return fitted
+
+
+def gain(ended: Ended) -> float:
+    return json.loads(ended.out)["metrics"]["rmse"]["gain_percent"]
+
+
+def test_a_gain_among_a_customers_own_rows_is_not_promised_to_new_ones(file, fit, run) -> None:
+    train, new = file(customers(1)), file(customers(2), "new.parquet")
+    blind = fit(train, "--drop", "customer")
+    assert blind["measured"]["gain_percent"] > 50
+    assert gain(run("evaluate", new, "--model", "m", "--json")) < 0
+    grouped = fit(train, "--group", "customer")
+    assert not grouped["uses_memory"]
+    assert grouped["measured"]["gain_percent"] < grouped["measured"]["standard_error_percent"]
+    assert (grouped["measured"]["group"], grouped["measured"]["time"]) == ("customer", None)
+    assert "no group of 'customer' in both" in grouped["said"]
+    assert gain(run("evaluate", new, "--model", "m", "--json")) == 0
+
+
+def test_a_gain_from_the_days_around_is_not_promised_to_later_ones(file, fit, run) -> None:
+    train, later = file(days(0, 900)), file(days(900, 1_200), "later.parquet")
+    assert fit(train)["measured"]["gain_percent"] > 50
+    assert gain(run("evaluate", later, "--model", "m", "--json")) < 50
+    ordered = fit(train, "--time", "day")
+    assert not ordered["uses_memory"]
+    assert ordered["measured"]["rows"] == 450
+    assert "by earlier rows, 'day'" in ordered["said"]
+
+
+def test_the_schema_keeps_both_and_predicting_needs_neither(file, fit, run) -> None:
+    rows = customers(1).append_column("when", pa.array(np.arange(600) % 50))
+    fit(file(rows), "--group", "customer", "--time", "when", "--drop", "when")
+    schema = json.loads(Path("m", manifest.BASE).read_text())["schema"]
+    assert (schema["group_column"], schema["time_column"]) == ("customer", "when")
+    assert [column["name"] for column in schema["columns"]] == ["a", "b", "c"]
+    new = file(rows.drop_columns(["customer", "when", "y"]), "new.parquet")
+    assert run("predict", new, "--model", "m", "--output", "p.csv").code == 0
+    assert run("evaluate", file(rows.drop_columns(["customer", "when"]), "t.parquet"), "--model", "m").code == 0
+    assert run("remember", file(rows.drop_columns(["customer", "when"]), "r.parquet"), "--model", "m").code == 0
+    assert run("inspect", "--model", "m").code == 0
+
+
+def test_a_time_stays_a_feature_if_it_is_not_dropped(file, fit) -> None:
+    fit(file(days(0, 300)), "--time", "day")
+    assert "day" in [each["name"] for each in json.loads(Path("m", manifest.BASE).read_text())["schema"]["columns"]]
+
+
+def test_fit_residual_takes_them_for_a_base_that_was_fitted_without(file, fit) -> None:
+    train = file(customers(1))
+    done = fit(train, "--drop", "customer", memory=("--group", "customer"))
+    assert not done["uses_memory"]
+    assert done["measured"]["group"] == "customer"
+    folds = json.loads(Path("m", manifest.MEMORY).read_text())["folds"]
+    assert (folds["group_column"], folds["time_column"]) == ("customer", None)
+    later = fit(file(days(0, 900)), memory=("--time", "day"))
+    assert (later["measured"]["time"], later["uses_memory"]) == ("day", False)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_any_format_gives_the_same_groups_and_times(run, tmp_path, suffix) -> None:
+    rows = customers(1, 20).append_column("day", days(0, 200)["day"])
+    if suffix == "parquet":
+        pq.write_table(rows, tmp_path / "train.parquet")
+    else:
+        frame = rows.to_pandas()
+        frame["day"] = frame["day"].astype(str)
+        text = frame.to_csv(index=False) if suffix == "csv" else frame.to_json(orient="records", lines=True)
+        (tmp_path / f"train.{suffix}").write_text(text)
+    words = ("--target", "y", "--group", "customer", "--time", "day", "--drop", "day", "--estimator", "constant")
+    assert run("fit-base", f"train.{suffix}", *words, "--model", "m").code == 0
+    done = run("fit-residual", f"train.{suffix}", "--model", "m", *QUICK, "--json")
+    assert done.code == 0
+    # 4 blocks of a tenth hold rows of groups that are new there: 20 customers come one after the other.
+    assert json.loads(done.out)["measured"]["rows"] == 100
+
+
+def test_rows_without_a_group_or_a_time_are_told(file, fit) -> None:
+    rows = customers(1)
+    names = rows["customer"].to_pylist()
+    rows = rows.set_column(0, "customer", pa.array([None] * 3 + names[3:]))
+    rows = rows.append_column("t", pa.array([None] * 5 + list(range(595)), pa.float64()))
+    done = fit(file(rows), "--group", "customer", "--time", "t")
+    for said in (done["said"], done["base said"]):
+        assert "note: 3 rows have no group 'customer': each is one of its own" in said
+        assert "note: 5 rows have no time 't': they are taken as the earliest" in said
+
+
+def test_fewer_groups_than_folds_measure_nothing(file, fit) -> None:
+    done = fit(file(customers(1, 3, each=40)), "--group", "customer")
+    assert done["measured"] is None
+    assert not done["uses_memory"]
+    assert (
+        "note: the rows that can be held out are of 3 groups of 'customer', too few to measure a gain, so the memory "
+        "is off; give rows of more groups, or as many folds as there are groups\n"
+    ) in done["said"]
+    three = fit(file(customers(1, 3, each=40)), "--group", "customer", memory=("--folds", 3))
+    assert three["measured"]["folds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (
+            ("--group", "custmer"),
+            DATA,
+            "train.parquet has no column 'custmer'; did you mean 'customer'? Its columns are: customer, a, b, c, y, t",
+        ),
+        (
+            ("--group", "t"),
+            DATA,
+            "all 600 rows have the same group 't'; give rows of several groups, or leave --group out",
+        ),
+        (("--time", "t"), DATA, "all rows have the same time 't'; give rows of several times, or leave --time out"),
+        (
+            ("--time", "customer"),
+            DATA,
+            "train.parquet, row 1: column 'customer' holds '1-0', which is not an ISO 8601 date or time; correct it, "
+            "or leave it empty if it is unknown",
+        ),
+        (
+            ("--group", "customer", "--time", "customer"),
+            USAGE,
+            "one column is given two of the roles --target, --id, --weight, --group and --time; give each its own "
+            "column",
+        ),
+        (
+            ("--group", "y"),
+            USAGE,
+            "one column is given two of the roles --target, --id, --weight and --group; give each its own column",
+        ),
+        (
+            ("--group", "a", "--features", "a,b"),
+            USAGE,
+            "'a' is named in --features and has another role; take it out of one of them",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_used(file, fails, words, code, sentence) -> None:
+    train = file(customers(1).append_column("t", pa.array([1.5] * 600)))
+    fails(code, sentence, "fit-base", train, "--target", "y", "--model", "m", *words)
+
+
+def test_times_that_are_all_missing(file, fails) -> None:
+    train = file(customers(1).append_column("t", pa.array([None] * 600, pa.float64())))
+    sentence = "no row has a time 't'; name another column with --time"
+    fails(DATA, sentence, "fit-base", train, "--target", "y", "--model", "m", "--time", "t", "--drop", "t")
+
+
+def test_fit_residual_needs_the_columns_that_fit_base_was_told(file, fit, fails) -> None:
+    train = file(customers(1))
+    fit(train, "--group", "customer")
+    less = file(customers(1).drop_columns(["customer"]), "less.parquet")
+    sentence = "less.parquet lacks the column 'customer', which the model needs; add it; the file has: a, b, c, y"
+    fails(DATA, sentence, "fit-residual", less, "--model", "m", *QUICK)
+    sentence = (
+        "--group is 'a', and the base was fitted with --group customer; leave --group out, or run fit-base with "
+        "--group a"
+    )
+    fails(USAGE, sentence, "fit-residual", train, "--model", "m", "--group", "a", *QUICK)
+    sentence = "--time names 'y', which has another role; name another column with --time"
+    fails(USAGE, sentence, "fit-residual", train, "--model", "m", "--time", "y", *QUICK)
+
+
+def test_rows_to_decide_by_of_known_customers_leave_them_out(file, fit, run) -> None:
+    rows = customers(1)
+    train, valid = file(rows.slice(0, 400)), file(rows.slice(300), "valid.parquet")
+    fit(train, "--group", "customer")
+    done = run("fit-residual", train, "--model", "m", "--valid", valid, *QUICK, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["measured"]["gain_percent"] < 10
+
+
+def test_dates_in_one_file_and_numbers_in_the_other(file, fit, run) -> None:
+    train = file(days(0, 600))
+    fit(train, "--time", "day", "--drop", "day")
+    numbers = days(600, 800).set_column(0, "day", pa.array(np.arange(200)))
+    done = run("fit-residual", train, "--model", "m", "--valid", file(numbers, "valid.parquet"), *QUICK)
+    assert done.code == DATA
+    assert "the time 'day' is a number in some rows and a date in others; give all times in one form" in done.err
