@@ -23,11 +23,11 @@ def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
             "and forget replace or erase all rows of an id together",
             quiet=False,
         )
-    console.say(*(f"note: {note}" for note in fitted.notes), quiet=False)
     if fitted.too_few_note is not None:
         console.say(f"note: {fitted.too_few_note}", quiet=False)
     if selection is not None and not fitted.is_switched_off:
         _describe_folds(selection, fitted)
+    console.say(*(f"note: {note}" for note in fitted.notes), quiet=False)
     _warn_of_rows_that_trained_the_base(fitted)
     if not fitted.uses_memory:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""

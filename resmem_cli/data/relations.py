@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
+
+_MOST_OTHERS = 20  # columns beside the features that are looked at
 
 
 class Numbered(NamedTuple):
@@ -39,6 +41,7 @@ class Relations:
         groups: [n] 64-bit hashes of the groups as text, 0 where missing.
         times: [n] days since 1970 of instants, or numbers as they are; NaN where missing.
         time_kind: which of the two; None where all are missing.
+        others: by name of other columns that may be groups, [n] hashes as `groups`.
     """
 
     group_column: str | None
@@ -46,6 +49,7 @@ class Relations:
     groups: NDArray[np.uint64] | None = None
     times: Floats | None = None
     time_kind: Kind | None = None
+    others: Mapping[str, NDArray[np.uint64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Rows, schema: Schema) -> Relations:
@@ -58,13 +62,15 @@ class Relations:
         group_column, time_column = schema.group_column, schema.time_column
         groups = None if group_column is None else _hashed(rows, group_column)
         kind, times = (None, None) if time_column is None else _times(rows, time_column)
-        return cls(group_column, time_column, groups, times, kind)
+        others = {} if groups is not None else {name: _hashed(rows, name) for name in _may_be_groups(rows, schema)}
+        return cls(group_column, time_column, groups, times, kind, others)
 
     def take(self, positions: NDArray[np.int64]) -> Relations:
         return replace(
             self,
             groups=None if self.groups is None else self.groups[positions],
             times=None if self.times is None else self.times[positions],
+            others={name: hashes[positions] for name, hashes in self.others.items()},
         )
 
     @classmethod
@@ -80,6 +86,7 @@ class Relations:
                 f"the time '{parts[0].time_column}' is a number in some rows and a date in others",
                 "give all times in one form",
             )
+        shared = [name for name in parts[0].others if all(name in part.others for part in parts)]
         groups = [part.groups for part in parts if part.groups is not None]
         times = [part.times for part in parts if part.times is not None]
         return replace(
@@ -87,6 +94,7 @@ class Relations:
             groups=np.concatenate(groups) if groups else None,
             times=np.concatenate(times) if times else None,
             time_kind=next(iter(time_kinds), None),
+            others={name: np.concatenate([part.others[name] for part in parts]) for name in shared},
         )
 
     def numbered(self) -> Numbered:
@@ -123,6 +131,14 @@ class Relations:
                     f"{(~known).sum():,} rows have no time '{self.time_column}': they are taken as the earliest"
                 )
         return Numbered(groups, times, tuple(notes))
+
+
+def _may_be_groups(rows: Rows, schema: Schema) -> list[str]:
+    """Return columns that may be groups and that the encoded rows do not tell: no features, or of too many values."""
+    pooled = {column.name for column in schema.columns if column.has_rest}
+    known = {schema.target.name, schema.weight_column, *schema.read_columns} - pooled
+    kinds_of = ((name, kinds.kind_of(rows.column(name).type)) for name in rows.table.column_names if name not in known)
+    return [name for name, kind in kinds_of if kind in (Kind.CATEGORY, Kind.NUMBER, Kind.TIMESTAMP)][:_MOST_OTHERS]
 
 
 def _hashed(rows: Rows, name: str) -> NDArray[np.uint64]:

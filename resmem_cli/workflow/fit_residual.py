@@ -19,7 +19,7 @@ from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import description, locking, reading, using, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
-from resmem_cli.workflow import labelled, measured, thread_limit
+from resmem_cli.workflow import belonging, labelled, measured, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
 
@@ -160,10 +160,10 @@ def fit_residual(
         base = reading.load_base(model)
         using.refuse_unusable(model, base)
         objective(base.problem, options)  # a wrong one is told before anything is read
-        schema = _related_by(base.schema, group, time)
+        base = replace(base, schema=_related_by(base.schema, group, time))
         report("reading")
-        labelled_rows = labelled.read(source, schema, with_relations=True)
-        further = None if valid is None else labelled.read(valid, schema, with_relations=True)
+        labelled_rows = labelled.read(source, base.schema, with_relations=True)
+        further = None if valid is None else labelled.read(valid, base.schema, with_relations=True)
         seen = reading.seen_hashes(model, with_memory=False)
         resmem, rows, fitted = fit(labelled_rows, further, base, seen, options, threads=threads, report=report)
         report("writing")
@@ -237,6 +237,14 @@ def _related_by(schema: Schema, group: str | None, time: str | None) -> Schema:
     return replace(schema, group_column=schema.group_column or group, time_column=schema.time_column or time)
 
 
+def _belonging(fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled) -> tuple[str, ...]:
+    """Return what is to be said where a gain may not hold on new rows."""
+    held_out = None if fitted.selection is None else fitted.selection.held_out
+    if held_out is None or not fitted.resmem.uses_memory or labelled_rows.relations is None:
+        return ()
+    return belonging.notes(labelled_rows, base.schema, base.problem, held_out)
+
+
 def _summary(
     fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled, is_new: NDArray[np.bool_], options: MemoryOptions
 ) -> FittedMemory:
@@ -258,5 +266,5 @@ def _summary(
         n_groups=None if groups is None else int(groups.max()) + 1,
         group_column=None if relations is None else relations.group_column,
         time_column=None if relations is None else relations.time_column,
-        notes=labelled_rows.related.notes,
+        notes=(*labelled_rows.related.notes, *_belonging(fitted, base, labelled_rows)),
     )

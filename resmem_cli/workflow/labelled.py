@@ -129,14 +129,14 @@ def in_batches(
         schema: of the model.
         where: columns and their values: only rows that have them all count.
         with_ids: whether the rows' ids are read, too.
-        with_relations: whether is read which rows belong together and when they are from.
+        with_relations: whether is read which rows belong together and when they are from, or may.
 
     Raises:
         DataError: as `read`.
     """
     foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
-    relating = schema.relating if with_relations else ()
-    for batch in source.batches(columns=schema.needed | {name for name, _ in where} | set(relating)):
+    columns = None if with_relations else schema.needed | {name for name, _ in where}
+    for batch in source.batches(columns=columns):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
@@ -147,7 +147,7 @@ def in_batches(
         weight = None if found.weight is None else found.weight[keep]
         n_rows, n_matching, n_labelled = n_rows + len(batch), n_matching + int(matches.sum()), n_labelled + len(X)
         n_foreign = int(is_foreign.sum())
-        relations = Relations.of(batch, schema).take(np.flatnonzero(keep)) if relating else None
+        relations = Relations.of(batch, schema).take(np.flatnonzero(keep)) if with_relations else None
         yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign, relations)
     if n_matching == 0:
         raise _nowhere(n_rows, where)

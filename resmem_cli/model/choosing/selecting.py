@@ -26,7 +26,7 @@ from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
 from resmem_cli.model.choosing.grid import Grid
 from resmem_cli.model.choosing.plan import Plan
-from resmem_cli.model.choosing.selection import Selection
+from resmem_cli.model.choosing.selection import HeldOut, Selection
 from resmem_cli.model.combination import combine, combined
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
@@ -37,6 +37,7 @@ from resmem_cli.model.spaces import Space
 _OUTLIER_ONE_IN = 1_000  # held-out rows
 _UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours
 _CLEAR = 2.0  # standard errors
+_MOST_CLASSES = 50  # of which the residuals of all held-out rows are kept
 
 
 def select(
@@ -125,6 +126,7 @@ class Judge:
             forced=forced,
             uncondensed_loss=self._uncondensed_loss(on_others, weight) if folds[0].uncondensed else None,
             calibration=self._calibration(on_others if uses_memory else None),
+            held_out=self._held_out(),
         )
 
     def _others(self, fold: int) -> list[int]:
@@ -148,6 +150,15 @@ class Judge:
         if every.shape[1] > 1:
             return conformal.of_classes(every, y, rows)
         return conformal.of_numbers(np.abs(y - every[:, 0]), np.concatenate(spreads), rows)
+
+    def _held_out(self) -> HeldOut | None:
+        """Return the held-out rows with the first base's residuals; None of very many classes, or unknown rows."""
+        folds = self._with_outliers
+        positions = [fold.rows for fold in folds if fold.rows is not None]
+        if len(positions) < len(folds) or folds[0].predictions[0].shape[1] > _MOST_CLASSES:
+            return None
+        residuals = [kernel.residuals(fold.y, fold.predictions[0]) for fold in folds]
+        return HeldOut(np.concatenate(positions), np.concatenate(residuals))
 
     def _uncondensed_loss(self, on_others: Sequence[Sequence[Choice]], weight: Floats) -> float:
         """Return the mean loss of what the other folds chose, had the memories not been condensed."""

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.choosing.candidates import Choice, Score
 from resmem_cli.model.conformal import Calibration
 
 # Fewer held-out rows say nothing of a gain, whatever it is in them.
 LEAST_HELD_OUT = 30
+
+
+class HeldOut(NamedTuple):
+    """Held-out rows.
+
+    Attributes:
+        rows: [q] their positions among all.
+        residuals: [q, outputs] of the first base, which was fitted without them.
+    """
+
+    rows: Integers
+    residuals: Floats
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class Selection:
         forced: whether the user chose a shrinkage above 0, so that the gain did not decide.
         uncondensed_loss: as `resmem_loss`, of the memories before they were condensed; None if they were not.
         calibration: what prediction intervals follow from, of the same rows and choices.
+        held_out: the held-out rows, and what the first base leaves unexplained of them.
     """
 
     choices: tuple[Choice, ...]
@@ -48,3 +63,4 @@ class Selection:
     forced: bool
     uncondensed_loss: float | None = None
     calibration: Calibration | None = field(default=None, compare=False)
+    held_out: HeldOut | None = field(default=None, compare=False, repr=False)
