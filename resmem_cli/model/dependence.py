@@ -85,7 +85,7 @@ def of_groups(rows: Unexplained, groups: Integers, own: slice, rng: np.random.Ge
     kept = np.delete(np.arange(len(rows.n_categories)), own)
     if not len(kept):
         return None
-    found = _measured(rows, kept, groups, rng)
+    found = _measured(rows, kept, groups, 0, rng)
     return found if found.same > _MOSTLY and found.falls(_MOST_LEFT) else None
 
 
@@ -108,12 +108,17 @@ def in_order(rows: Unexplained, order: Floats, rng: np.random.Generator) -> Depe
         return None
     stretches = np.empty(len(y), dtype=np.int64)
     stretches[ascending] = np.arange(len(y)) * n_stretches // len(y)
-    found = _measured(rows, np.arange(len(rows.n_categories)), stretches, rng)
+    found = _measured(rows, np.arange(len(rows.n_categories)), stretches, 1, rng)
     return found if found.falls(_MOST_LEFT_IN_ORDER) else None
 
 
-def _measured(rows: Unexplained, columns: Integers, groups: Integers, rng: np.random.Generator) -> Dependence:
-    """Return what neighbours explain in the space of some encoded columns, on a sample of whole groups."""
+def _measured(
+    rows: Unexplained, columns: Integers, groups: Integers, reach: int, rng: np.random.Generator
+) -> Dependence:
+    """Return what neighbours explain in the space of some encoded columns, on a sample of whole groups.
+
+    Rows are of other groups if their numbers are further apart than `reach`.
+    """
     sample = drawn(groups, _MOST_ROWS, rng)
     X, residuals, groups = rows.X[np.ix_(sample, columns)], _without_outliers(rows.residuals[sample]), groups[sample]
     points = Scaler.fit(X, tuple(rows.n_categories[i] for i in columns), "normal").transform(X)
@@ -123,7 +128,7 @@ def _measured(rows: Unexplained, columns: Integers, groups: Integers, rng: np.ra
     nearest = _nearest(distances)
     same = float((groups[nearest] == groups[:, None]).mean())
     near = _left(residuals, nearest)
-    distances[groups[:, None] == groups] = np.inf
+    distances[np.abs(groups[:, None] - groups) <= reach] = np.inf
     apart = _left(residuals, _nearest(distances))
     whole = max(float(np.square(residuals).sum()), np.finfo(np.float64).tiny)
     difference = apart - near

@@ -237,3 +237,44 @@ def test_dates_in_one_file_and_numbers_in_the_other(file, fit, run) -> None:
     done = run("fit-residual", train, "--model", "m", "--valid", file(numbers, "valid.parquet"), *QUICK)
     assert done.code == DATA
     assert "the time 'day' is a number in some rows and a date in others; give all times in one form" in done.err
+
+
+# Where nobody says it
+
+
+def notes_of(done: dict[str, object]) -> list[str]:
+    return [line for line in str(done["said"]).splitlines() if "alike" in line]
+
+
+@pytest.mark.parametrize("role", ["a feature", "dropped", "the id"])
+def test_groups_that_nobody_named_are_told(file, fit, role) -> None:
+    words = {"a feature": (), "dropped": ("--drop", "customer"), "the id": ("--id", "customer")}[role]
+    (note,) = notes_of(fit(file(customers(1)), *words))
+    assert note.startswith("note: rows of one 'customer' are alike: their neighbours explain ")
+    assert note.endswith("run fit-base and fit-residual again with --group customer")
+    assert notes_of(fit(file(customers(1)), "--group", "customer")) == []
+
+
+@pytest.mark.parametrize("name", ["day", "the file"])
+def test_an_order_that_nobody_named_is_told(file, fit, name) -> None:
+    rows = days(0, 900)
+    where, option = "in 'day'", "--time day"
+    if name == "the file":
+        rows = rows.set_column(0, "number", pa.array(np.arange(900) * 1.5))
+        where, option = "in the file", "--time COLUMN"
+    (note,) = notes_of(fit(file(rows)))
+    assert f"rows near each other {where} are alike" in note
+    assert note.endswith(f"again with {option}")
+
+
+def test_rows_of_their_own_are_left_in_peace(file, fit) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (1_200, 2))
+    y = np.sin(3 * X[:, 0]) + np.cos(3 * X[:, 1]) + rng.normal(0, 0.1, 1_200)
+    named = {
+        "shop": pa.array(rng.integers(0, 60, 1_200)),
+        "code": pa.array(rng.integers(0, 50, 1_200)).cast(pa.string()),
+    }
+    done = fit(file(pa.table({"a": X[:, 0], "b": X[:, 1], **named, "y": y})), "--drop", "code")
+    assert done["uses_memory"]
+    assert notes_of(done) == []
