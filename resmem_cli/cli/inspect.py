@@ -46,7 +46,7 @@ def verify(
 def _lines(model: dict[str, Any]) -> list[str]:
     kinds = ", ".join(f"{count} {console.adjective(kind)}" for kind, count in model["features"]["kinds"].items())
     classes = f" of {len(model['classes'])} classes" if model["classes"] else ""
-    roles = "".join(f", {role} '{model[role]}'" for role in ("id", "weight") if model[role])
+    roles = "".join(f", {role} '{model[role]}'" for role in ("id", "weight", "group", "time") if model[role])
     lines = [
         f"{model['task']} of '{model['target']}'{classes} from {model['features']['count']} features ({kinds}){roles}",
         "bases: " + ", ".join(_base(base) for base in model["bases"]) + f"; fitted on {model['base_rows']:,} rows",

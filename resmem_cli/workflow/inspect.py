@@ -46,6 +46,8 @@ class _Inspected:
             "classes": list(schema.target.class_names),
             "id": schema.id_column,
             "weight": schema.weight_column,
+            "group": schema.group_column,
+            "time": schema.time_column,
             "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
             "bases": [{name: each[name] for name in ("estimator", "params", "can_refit")} for each in base["bases"]],
             "base_rows": base["rows"],

@@ -192,7 +192,7 @@ class TestResidual:
         measured = found["measured"]
         assert set(measured) == {
             "metric", "base", "resmem", "resmem_not_condensed", "gain", "gain_percent", "standard_error",
-            "standard_error_percent", "helps", "rows", "folds", "refitted",
+            "standard_error_percent", "helps", "rows", "folds", "refitted", "group", "time",
         }  # fmt: skip
         assert measured["resmem_not_condensed"] is None
         assert measured["gain_percent"] == pytest.approx(100 * (1 - measured["resmem"] / measured["base"]))
