@@ -17,15 +17,14 @@ from resmem_cli.data.rows import Rows, plain, to_floats
 from resmem_cli.errors import DataError
 
 MISSING, OTHER = "(missing)", "(other)"
-_MOST_NUMBERS = 10  # distinct numbers that are slices by themselves; more are put into bins
+_FEW = 10  # values that are all slices by themselves; of more, numbers are put into bins and rare texts pooled
 _BINS = 5  # of numbers, with equally many rows as far as ties allow
-_MOST_TEXTS = 20  # values of text that are slices by themselves
-_LEAST_ROWS = 30  # of such a value; a rarer one is pooled with others
+_MOST_TEXTS = 20  # of more than a few texts, how many are slices by themselves
+_LEAST_ROWS = 30  # of each of these, without which no interval is given of a slice
 _MOST_TIMES = 12  # bins of timestamps
 # Text of which more than half of the values differ, and more than these, has no values to compare.
 _FREE_TEXT = 50
-# A text that is longer is no number and no time, so that a batch is enough to tell that it is free.
-_LONG, _SURE = 40, 10_000
+_SURE = 10_000  # rows of a batch, which are enough to tell
 _OTHER_COLUMN = "name a column whose values repeat, or add one that puts the rows into groups"
 
 
@@ -87,7 +86,8 @@ class ColumnValues:
         else:
             text = _boolean_text(rows, self.name) if kind is Kind.BOOLEAN else kinds.as_category(rows, self.name)
             coded = pc.dictionary_encode(text)
-            self._refuse_long_free_text(coded, rows.source)
+            if len(rows) >= _SURE:
+                self._refuse_free_text(coded, rows)
             self._parts.append((Kind.CATEGORY, coded))
 
     def slicing(self, which: NDArray[np.bool_]) -> Slicing:
@@ -119,12 +119,15 @@ class ColumnValues:
         coded = pc.dictionary_encode(pa.chunked_array([chunk for text in texts for chunk in text.chunks], pa.string()))
         return _inferred(self.name, coded, is_text=True)
 
-    def _refuse_long_free_text(self, coded: pa.ChunkedArray, source: str) -> None:
-        """Refuse a large batch of long texts that all differ now, rather than keep all of them until the end."""
-        for chunk in coded.chunks:
-            n_known, values = len(chunk) - chunk.null_count, chunk.dictionary
-            if n_known >= _SURE and len(values) > n_known / 2 and pc.mean(pc.utf8_length(values)).as_py() > _LONG:
-                raise _free_text(f"{source}: column '{self.name}'", len(values), n_known)
+    def _refuse_free_text(self, coded: pa.ChunkedArray, rows: Rows) -> None:
+        """Refuse text whose values differ within a batch now, rather than predict and keep all rows before that."""
+        whole = coded.combine_chunks()
+        n_distinct, n_known = len(whole.dictionary), len(whole) - whole.null_count
+        if n_distinct <= n_known / 2:
+            return
+        kind = self.kind or _inferred(self.name, pa.chunked_array([whole]), is_text=rows.is_text)[0]
+        if kind is Kind.CATEGORY:
+            raise _free_text(f"{rows.source}: column '{self.name}'", n_distinct, n_known)
 
 
 def _free_text(what: str, n_distinct: int, n_rows: int) -> DataError:
@@ -174,7 +177,7 @@ def _of_numbers(values: Floats) -> _Found:
     distinct = np.unique(known)
     if len(distinct) == 0:
         return "value", [MISSING], np.zeros(len(values), dtype=np.int64)
-    if len(distinct) <= _MOST_NUMBERS:
+    if len(distinct) <= _FEW:
         return "value", [*_range_names(distinct, distinct), MISSING], _coded(values, distinct[:-1])
     names, codes = _quantile_bins(values, _range_names)
     return "quantile", names, codes
@@ -270,7 +273,7 @@ def _of_texts(coded: pa.ChunkedArray, name: str) -> _Found:
         raise _free_text(f"column '{name}'", n_distinct, n_known)
     by_count = np.argsort(-counts, kind="stable")[:n_distinct]
     frequent = by_count[:_MOST_TEXTS][counts[by_count[:_MOST_TEXTS]] >= _LEAST_ROWS]
-    if len(frequent) == 0 or n_distinct - len(frequent) == 1:  # nothing to pool with, or only one that would be
+    if n_distinct <= _FEW or len(frequent) == 0:
         frequent = by_count[:_MOST_TEXTS]
     code_of = np.full(len(texts) + 1, len(frequent))
     code_of[frequent] = np.arange(len(frequent))

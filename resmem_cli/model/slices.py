@@ -26,7 +26,7 @@ from resmem_cli.model import metrics
 from resmem_cli.model.arrays import Floats
 
 LEAST_ROWS = 30  # (or groups) of a slice that is judged: the t-test takes their sum for normal
-_ERROR = 0.05  # the probability that any interval is wrong, and that any finding is
+LEVEL = 0.95  # of all intervals together, and of all findings
 _ROUND_OFF = 1e-9  # of a sum, relative to what was added up
 
 
@@ -208,7 +208,7 @@ def _intervals(sums: _Sums, objective: str, n_judged: int) -> tuple[Floats, Floa
     They are the roots of (E - r D)² = q Σ(e - r d)², a quadratic in r; q is the critical value of the t-test. Where the
     slice's D is not certain itself, the interval has one end only, or none.
     """
-    q = _critical(sums.n_units, _ERROR / n_judged)
+    q = _critical(sums.n_units, (1 - LEVEL) / n_judged)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = sums.e / sums.d
         a = sums.d**2 - q * sums.within.dd
@@ -224,10 +224,10 @@ def _intervals(sums: _Sums, objective: str, n_judged: int) -> tuple[Floats, Floa
     low = np.select([is_bounded, has_gap & (ratio >= upper)], [lower, upper], none)
     high = np.select([is_bounded, has_gap & (ratio <= lower)], [upper, lower], none)
     is_judged = (sums.n_units >= LEAST_ROWS) & (sums.d > 0)
-    if metrics.METRICS[objective].lower_is_better:
-        high = np.fmin(high, 1)  # no more than all of the loss can be taken off
+    if metrics.METRICS[objective].lower_is_better:  # no more than all of the loss can be taken off
+        high = np.where(np.isnan(low), high, np.fmin(high, 1))
     else:
-        low = np.fmax(low, -1)
+        low = np.where(np.isnan(high), low, np.fmax(low, -1))
     return tuple(np.where(is_judged, _percent(objective, each), np.nan) for each in (low, high))  # type: ignore[return-value]
 
 
@@ -250,7 +250,7 @@ def _differences(sums: _Sums, n_judged: int) -> NDArray[np.int64]:
     spread = sums.within.of_x(ratio) - 2 * share * sums.across.of_x(ratio) + share**2 * sums.total.of_x(ratio)
     fewest = np.minimum(sums.n_units, sums.n_units_outside)
     # Half of the error is left for slices that harm.
-    is_certain = x**2 > _critical(fewest, _ERROR / 2 / n_judged) * spread
+    is_certain = x**2 > _critical(fewest, (1 - LEVEL) / 2 / n_judged) * spread
     is_more_than_round_off = np.abs(x) > _ROUND_OFF * (np.abs(sums.e) + sums.d)
     return np.where((fewest >= LEAST_ROWS) & is_certain & is_more_than_round_off, np.sign(x), 0).astype(np.int64)
 
