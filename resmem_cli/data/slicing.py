@@ -201,14 +201,15 @@ def _coded(values: Floats, cuts: Floats) -> NDArray[np.int64]:
 
 
 def _range_names(lows: Floats, highs: Floats) -> list[str]:
-    """Return "3.2 to 5.1" for each pair, with as few digits as tell different ends apart."""
-    ends = np.unique(np.r_[lows, highs])
-    for digits in range(3, 18):
-        names = {end: _written(end, digits) for end in ends.tolist()}
-        if len(set(names.values())) == len(ends):
+    """Return "3.2 to 5.1" for each pair: whole numbers in full, others with as few digits as tell the pairs apart."""
+    pairs = list(zip(lows.tolist(), highs.tolist(), strict=True))
+    are_whole = all(value.is_integer() and abs(value) < 1e16 for pair in pairs for value in pair)
+    for digits in [17] if are_whole else range(3, 18):
+        written = [(_written(low, digits), _written(high, digits)) for low, high in pairs]
+        are_ranges = [low == high or first != last for (low, high), (first, last) in zip(pairs, written, strict=True)]
+        if all(are_ranges) and len(set(written)) == len(pairs):
             break
-    pairs = zip(lows.tolist(), highs.tolist(), strict=True)
-    return [names[low] if low == high else f"{names[low]} to {names[high]}" for low, high in pairs]
+    return [low if low == high else f"{low} to {high}" for low, high in written]
 
 
 def _written(value: float, digits: int) -> str:

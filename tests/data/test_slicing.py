@@ -69,11 +69,18 @@ def test_equal_numbers_are_in_one_bin():
     assert nearly_all_largest.names == ("0 to 50",)
 
 
-def test_names_have_the_digits_that_tell_their_ends_apart():
-    years = sliced(pa.array(list(range(2001, 2021))))
-    assert years.names[0] == "2001 to 2004"
+def test_names_have_the_digits_that_tell_slices_apart():
+    values = np.linspace(-4.123456789, 4, 10_000)
+    names = ("-4.12 to -2.5", "-2.5 to -0.875", "-0.874 to 0.75", "0.751 to 2.38", "2.38 to 4")
+    assert sliced(pa.array(values)).names == names
     assert sliced(pa.array([1e20, 1.0, -0.0, 0.0, 1e-9, 123456.0])).names == ("0", "1e-09", "1", "123000", "1e+20")
     assert sliced(pa.array([0.123456789, 0.123456788])).names == ("0.123456788", "0.123456789")
+    assert sliced(pa.array(1 + values / 1e5)).names[0] == "0.999959 to 0.999975"
+
+
+def test_whole_numbers_are_named_as_they_are():
+    assert sliced(pa.array(range(1_000_001, 1_001_001))).names[:2] == ("1000001 to 1000200", "1000201 to 1000400")
+    assert sliced(pa.array(list(range(2001, 2021)))).names[0] == "2001 to 2004"
 
 
 def test_bins_are_those_of_the_rows_that_count():

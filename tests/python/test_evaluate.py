@@ -70,5 +70,5 @@ def test_a_model_slices_by_columns_that_it_does_not_use(by_command, tmp_path):
     X = ROWS[[*FEATURES, "shop"]]
     for model in (estimator.model_, load(tmp_path / "model")):
         assert model.evaluate(X, ROWS["y"], by=["shop"]).to_json() == expected
-    with pytest.raises(ValueError, match="^X lacks the column 'shop', which by names; correct by"):
+    with pytest.raises(ValueError, match=r"^X lacks the column 'shop', which by names; correct by"):
         estimator.evaluate(ROWS[FEATURES], ROWS["y"], by=["shop"])
