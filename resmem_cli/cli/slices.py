@@ -39,7 +39,7 @@ def print_slices(found: Slices) -> None:
         console.table((shortened(column, _VALUE) + bins, "rows", "base", "resmem", "gain %", "95 % interval"), rows)
     console.tell(
         "",
-        f"{found.metric} by slice, the largest loss first. The intervals hold for all "
+        f"{found.metric} by slice, those that add least to the gain first. The intervals hold for all "
         f"{console.count(found.n_judged, 'slice')} together with 95 % (Bonferroni). A slice has none if it has fewer "
         f"than {found.least_rows} rows, or a few rows with most of its loss.",
     )

@@ -22,8 +22,8 @@ from tests.cli.test_tables import on_terminal
 Model = Callable[..., Path]
 Fails = Callable[..., None]
 BONFERRONI = (
-    "rmse by slice, the largest loss first. The intervals hold for all {} together with 95 % (Bonferroni). A slice has "
-    "none if it has fewer than 30 rows, or a few rows with most of its loss."
+    "rmse by slice, those that add least to the gain first. The intervals hold for all {} together with 95 % "
+    "(Bonferroni). A slice has none if it has fewer than 30 rows, or a few rows with most of its loss."
 )
 
 
