@@ -10,7 +10,7 @@ import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
-from resmem_cli.cli.limits import Output, json_file
+from resmem_cli.cli.json_file import Output, json_file
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.compare import ComparedModels

@@ -10,7 +10,8 @@ import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
-from resmem_cli.cli.limits import Output, json_file, limited
+from resmem_cli.cli.json_file import Output, json_file
+from resmem_cli.cli.limits import limited
 from resmem_cli.cli.slices import print_slices
 
 if TYPE_CHECKING:

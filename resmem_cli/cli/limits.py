@@ -1,13 +1,10 @@
-"""What an evaluation is to reach: one option per metric, and the file that a program reads the result from."""
+"""What an evaluation is to reach: one option per metric."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -25,11 +22,6 @@ SIDES = {
     "brier": "max",
 }
 _WORDS = {"max": "above", "min": "below"}
-
-Output = Annotated[
-    str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the result as JSON to a file, too; - is as --json."),
-]
 
 
 def limited(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,23 +54,3 @@ def _option(name: str, metric: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[float | None, declared]
     )
-
-
-@contextmanager
-def json_file(output: str | None) -> Iterator[Callable[[Any], None]]:
-    """Give what writes an object to a file, which then appears whole; a folder that is not there is told at once.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    if output in (None, "-"):
-        yield lambda content: None
-        return
-    from resmem_cli.data.replacement import replacing
-
-    with replacing(Path(str(output)), option="--output") as stream:
-
-        def write(content: Any) -> None:
-            stream.write(json.dumps(content).encode() + b"\n")
-
-        yield write

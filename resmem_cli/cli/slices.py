@@ -43,6 +43,10 @@ def print_slices(found: Slices) -> None:
         f"{console.count(found.n_judged, 'slice')} together with 95 % (Bonferroni). A slice has none if it has fewer "
         f"than {found.least_rows} rows, or a few rows with most of its loss.",
     )
+    harmed = [_name(each) for each in found.standing_out if each.of.finding == "harms"]
+    if harmed:
+        more = f" and {len(harmed) - _MOST} more" if len(harmed) > _MOST else ""
+        console.tell(f"The memory harms where {', '.join(harmed[:_MOST])}{more}.")
 
 
 def _print_standing_out(found: Slices) -> None:

@@ -49,7 +49,7 @@ class Slicing:
 _Part = tuple[Kind, Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class ColumnValues:
     """The values of a column, batch by batch, until all are known and slices can be made of them.
 

@@ -44,6 +44,7 @@ class SliceGain:
 
     Attributes:
         n_rows: how many they are.
+        is_judged: whether these are enough rows (or groups) for an interval.
         base, resmem: the metric's values.
         gain: in the metric's units, positive when the memory is better.
         gain_percent: relative to the base's value.
@@ -57,6 +58,7 @@ class SliceGain:
     """
 
     n_rows: int
+    is_judged: bool
     base: float
     resmem: float
     gain: float
@@ -180,6 +182,7 @@ def _gains(sums: _Sums, objective: str, n_judged: int) -> list[SliceGain]:
         found.append(
             SliceGain(
                 n_rows=n_rows,
+                is_judged=bool(sums.n_units[i] >= LEAST_ROWS),
                 base=float(base[i]),
                 resmem=float(resmem[i]),
                 gain=gain,

@@ -131,7 +131,7 @@ class Columns:
         """
         Schema.require(rows, self.names, "--by")
         for values in list(self._values):
-            with self._refused(values):
+            with self._left_out_if_refused(values):
                 values.add(rows)
 
     def slices(self, scored: Scored, which: NDArray[np.bool_], objective: str) -> Slices:
@@ -142,7 +142,7 @@ class Columns:
         """
         slicings: list[Slicing] = []
         for values in list(self._values):
-            with self._refused(values):
+            with self._left_out_if_refused(values):
                 slicings.append(values.slicing(which))
         if self._is_auto:  # a column that is constant in these rows has nothing to tell
             slicings = [slicing for slicing in slicings if len(slicing.names) > 1]
@@ -153,14 +153,14 @@ class Columns:
             for slicing, of_column in zip(slicings, gains, strict=True)
             for name, gain in sorted(zip(slicing.names, of_column, strict=True), key=lambda pair: pair[1].contribution)
         ]
-        n_judged = sum(each.of.n_rows >= slices.LEAST_ROWS for each in found)
+        n_judged = sum(each.of.is_judged for each in found)
         columns = tuple(slicing.column for slicing in slicings)
         left_out = tuple(name for name in self.names if name not in columns)
         return Slices(objective, len(rows.y), columns, left_out, n_judged, self._is_auto, tuple(found))
 
     @contextmanager
-    def _refused(self, values: ColumnValues) -> Iterator[None]:
-        """Leave a column out that makes no slices, unless a user has named it."""
+    def _left_out_if_refused(self, values: ColumnValues) -> Iterator[None]:
+        """Where all features are looked at, leave one out that makes no slices; one that was named is an error."""
         try:
             yield
         except DataError:

@@ -83,7 +83,9 @@ def test_people_get_a_table_per_column(made: pa.Table, run: Run) -> None:
     assert second.startswith("carat (quantiles) ")
     assert len(second.splitlines()) == 2 + 5
     n_judged = by(run, "rows.parquet", "--by", "cut,carat")["judged_slices"]
-    assert ended.out.endswith("\n" + BONFERRONI.format(f"{n_judged} slices") + "\n")
+    assert ended.out.endswith(
+        "\n" + BONFERRONI.format(f"{n_judged} slices") + "\nThe memory harms where cut = Premium.\n"
+    )
 
 
 def test_csv_and_parquet_have_the_same_slices(made: pa.Table, run: Run) -> None:
@@ -201,7 +203,7 @@ def test_a_memory_that_is_off_gains_nothing_anywhere(model: Model, run: Run) -> 
 
 # The table
 
-GAIN = SliceGain(1_234_567, 0.0012345, 12345.6, -1.0, -123.45, (-1234.56, 12.34), 0.0, 45.67, None)
+GAIN = SliceGain(1_234_567, True, 0.0012345, 12345.6, -1.0, -123.45, (-1234.56, 12.34), 0.0, 45.67, None)
 
 
 def slices(*found: Slice, is_auto: bool) -> Slices:

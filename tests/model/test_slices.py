@@ -106,6 +106,7 @@ def test_a_slice_of_few_rows_is_not_judged():
     y, base, *_ = rows("mae", 229)
     codes = np.r_[np.zeros(29), np.ones(200)].astype(np.int64)
     few, many = gains(y, base, base + 9, None, objective="mae", slicings=[codes])[0]
+    assert (few.is_judged, many.is_judged) == (False, True)
     assert np.isnan(few.interval).all()
     assert few.finding is None
     assert many.finding is Finding.HARMS
