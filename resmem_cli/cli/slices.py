@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from resmem_cli.workflow.slices import Slice, Slices
 
 _MOST = 10  # slices of a kind that `--by auto` lists
-_VALUE, _NAME = 20, 30  # columns of a terminal that a value may take, and a column's name with it
+_VALUE, _NAME = 22, 30  # columns of a terminal that a value may take, and a column's name with it
 
 
 def print_slices(found: Slices) -> None:

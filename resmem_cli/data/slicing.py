@@ -185,7 +185,7 @@ def _of_numbers(values: Floats) -> _Found:
 
 def _quantile_bins(values: Floats, name: Callable[[Floats, Floats], list[str]]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the names and codes of bins of equally many rows; rows with equal values are in one bin."""
-    known = np.sort(values[~np.isnan(values)])
+    known = np.sort(values[~np.isnan(values)]) + 0.0  # -0.0 becomes 0.0
     cuts = np.unique(known[np.arange(1, _BINS) * len(known) // _BINS - 1])
     cuts = cuts[cuts < known[-1]]
     upper = np.searchsorted(known, [*cuts, known[-1]], side="right")
@@ -204,7 +204,9 @@ def _range_names(lows: Floats, highs: Floats) -> list[str]:
     """Return "3.2 to 5.1" for each pair: whole numbers in full, others with as few digits as tell the pairs apart."""
     pairs = list(zip(lows.tolist(), highs.tolist(), strict=True))
     are_whole = all(value.is_integer() and abs(value) < 1e16 for pair in pairs for value in pair)
-    for digits in [17] if are_whole else range(3, 18):
+    if are_whole:
+        return [f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}" for low, high in pairs]
+    for digits in range(3, 18):
         written = [(_written(low, digits), _written(high, digits)) for low, high in pairs]
         are_ranges = [low == high or first != last for (low, high), (first, last) in zip(pairs, written, strict=True)]
         if all(are_ranges) and len(set(written)) == len(pairs):
@@ -213,11 +215,10 @@ def _range_names(lows: Floats, highs: Floats) -> list[str]:
 
 
 def _written(value: float, digits: int) -> str:
-    """Return a number with some significant digits, without an exponent unless it is very large or small."""
+    """Return a number with some significant digits, and an exponent where there would be many zeros."""
     rounded = float(f"{value:.{digits}g}")
-    if rounded == 0 or 1e-5 <= abs(rounded) < 1e16:
-        return np.format_float_positional(rounded, trim="-")
-    return f"{value:.{digits}g}"
+    has_exponent = rounded != 0 and not (1e-4 <= abs(rounded) < 1e7)
+    return f"{rounded:.{digits}g}" if has_exponent else np.format_float_positional(rounded, trim="-")
 
 
 def _of_times(days: Floats) -> _Found:

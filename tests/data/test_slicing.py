@@ -65,6 +65,7 @@ def test_equal_numbers_are_in_one_bin():
     found = sliced(pa.array(values, pa.float64()))
     assert found.names == ("0", "1 to 100", "101 to 300")
     assert np.bincount(found.codes).tolist() == [700, 100, 200]
+    assert sliced(pa.array([-0.0] * 700 + list(range(1, 301)))).names[0] == "0"
     nearly_all_largest = sliced(pa.array(list(range(20)) + [50] * 980))
     assert nearly_all_largest.names == ("0 to 50",)
 
@@ -75,6 +76,8 @@ def test_names_have_the_digits_that_tell_slices_apart():
     assert sliced(pa.array(values)).names == names
     assert sliced(pa.array([1e20, 1.0, -0.0, 0.0, 1e-9, 123456.0])).names == ("0", "1e-09", "1", "123000", "1e+20")
     assert sliced(pa.array([0.123456789, 0.123456788])).names == ("0.123456788", "0.123456789")
+    assert sliced(pa.array(1e9 * values)).names[1] == "-2.5e+09 to -8.75e+08"
+    assert sliced(pa.array(values / 1e9)).names[1] == "-2.5e-09 to -8.75e-10"
     assert sliced(pa.array(1 + values / 1e5)).names[0] == "0.999959 to 0.999975"
 
 

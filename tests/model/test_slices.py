@@ -185,6 +185,25 @@ def test_noise_slices_are_found_no_more_often_than_stated(tails, objective):
     assert n_wrong <= 14
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["groups in one slice", "groups in every slice"])
+def test_groups_that_share_their_errors_are_no_findings(inside):
+    """Two hundred groups of ten rows; how much a group gains is its own, and has nothing to do with slices."""
+    rng = np.random.default_rng(0)
+    groups, n_tables = np.repeat(np.arange(200), 10), 150
+    n_alarms, n_naive = 0, 0
+    for _ in range(n_tables):
+        codes = np.repeat(rng.permutation(200) % 5, 10) if inside else rng.integers(0, 5, 2_000)
+        base = 2 + 0.1 * rng.normal(size=2_000)
+        resmem = base - 0.2 - 0.4 * rng.normal(size=200)[groups]
+        words = (np.zeros(2_000), base[:, None], resmem[:, None], None)
+        for given in (None, groups):
+            (found,) = gains(*words, objective="mae", slicings=[codes], groups=given)
+            alarm = any(each.finding in (Finding.WORSE, Finding.BETTER) for each in found)
+            n_naive, n_alarms = n_naive + (alarm and given is None), n_alarms + (alarm and given is not None)
+    assert n_alarms <= 10  # of 150 tables 2.5 % are 3.75
+    assert n_naive > 75 if inside else n_naive <= 10
+
+
 def _true_gain(tails, objective):
     rng = np.random.default_rng(1)
     one, other = TAILS[tails](rng, 3_000_000), TAILS[tails](rng, 3_000_000)
