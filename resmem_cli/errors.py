@@ -38,6 +38,10 @@ class OutputError(ResmemError):
     """A result could not be written: the disk is full, or permission is missing."""
 
 
+class ThresholdError(ResmemError):
+    """All went well, but what was measured does not reach what was asked for."""
+
+
 _MOST_NAMED = 3
 _MOST_COMPARED = 2_000  # names: comparing more would take longer than to read the sentence
 

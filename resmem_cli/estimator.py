@@ -40,6 +40,7 @@ from resmem_cli.workflow.model import Model
 if TYPE_CHECKING:
     from resmem_cli.model.choosing.selection import Selection
     from resmem_cli.workflow.change import Changed
+    from resmem_cli.workflow.evaluate import Evaluation
     from resmem_cli.workflow.explain import Explained
 
 _OPTION = re.compile(r"--([a-z-]+)")
@@ -194,6 +195,29 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         table = self._table(X)
         with _as_value_errors():
             return self.model_.explain(table, top=top, threads=self.threads)
+
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        by: Sequence[str] = (),
+        coverage: float | None = None,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Compare the base with and without the memory on labelled rows, as `resmem evaluate` does.
+
+        `by` names columns of X by whose values the gain is given, too, or is ["auto"]; `coverage` is that of
+        prediction intervals that are to be checked; `seed` is that of the bootstrap.
+        """
+        check_is_fitted(self)
+        check_consistent_length(X, y)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        with _as_value_errors():
+            return self.model_.evaluate(
+                self._table(X), column_or_1d(y), weight, by=by, coverage=coverage, seed=seed, threads=self.threads
+            )
 
     def remember(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Changed:
         """Add labelled rows to the memory, without fitting anything again.

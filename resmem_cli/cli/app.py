@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from resmem_cli.cli.change import forget, remember
+from resmem_cli.cli.compare import compare
 from resmem_cli.cli.evaluate import evaluate
 from resmem_cli.cli.explain import explain
 from resmem_cli.cli.fit_base import fit_base
@@ -64,6 +65,7 @@ app.command("fit-base")(fit_base)
 app.command("fit-residual")(fit_residual)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("remember")(remember)
 app.command("forget")(forget)

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.cli.figures import print_metrics
+from resmem_cli.cli.json_file import Output, json_file
+from resmem_cli.cli.limits import limited
+from resmem_cli.cli.slices import print_slices
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.evaluate import Evaluation
 
 
+@limited
 def evaluate(
     inputs: options.Inputs,
     model: options.Model,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN,...|auto",
+            help="Gain by the values of these columns, any of the input's; auto: where it stands out in any feature.",
+        ),
+    ] = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            help="Exit with code 5 if the lower end of the interval of the gain in the verdict is below this.",
+        ),
+    ] = None,
+    limits: Mapping[str, float] | None = None,
+    output: Output = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     interval: options.Interval = None,
     threads: options.Threads = 0,
@@ -29,38 +51,46 @@ def evaluate(
     source = options.input_of(inputs, input_format, delimiter)
 
     from resmem_cli.workflow.evaluate import evaluate as run
+    from resmem_cli.workflow.inputs import refuse_overwriting
+    from resmem_cli.workflow.thresholds import Limits
 
-    with console.progress(quiet) as report:
-        done = run(source, model, seed=seed, interval=options.level(interval), threads=threads, report=report)
+    if output is not None:
+        refuse_overwriting(source, output, model)
+    with json_file(output) as write, console.progress(quiet) as report:
+        done = run(
+            source,
+            model,
+            seed=seed,
+            interval=options.level(interval),
+            by=options.names(by),
+            limits=Limits(min_gain, limits or {}),
+            threads=threads,
+            report=report,
+        )
+        write(done.to_json())
 
     console.say(*source.note_lines, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
     if done.n_seen:
-        console.say(
-            f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal training rows, so the metrics are too "
-            "optimistic; evaluate on rows that the model was not trained on",
-            quiet=quiet,
-        )
-    if as_json:
+        console.say(_warning(done), quiet=quiet)
+    if as_json or output == "-":
         print(json.dumps(done.to_json()))
     else:
-        _print_table(done)
+        _print(done)
+    done.refuse_missed()
 
 
-def _print_table(done: Evaluation) -> None:
-    rows = [
-        (
-            name,
-            console.number(compared.base),
-            console.number(compared.resmem),
-            console.number(compared.gain),
-            f"{compared.gain_percent:+.2f} %",
-            f"{compared.ci95[0]:+.2f} to {compared.ci95[1]:+.2f} %",
-        )
-        for name, compared in done.metrics.items()
-    ]
-    console.table(("metric", "base", "resmem", "gain", "gain %", "95 % interval"), rows)
-    console.tell("", f"{done.n_rows:,} rows. {done.verdict}")
+def _warning(done: Evaluation) -> str:
+    of_all = f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal training rows, so the metrics"
+    if done.unseen is not None and done.unseen.are_enough:
+        return f"{of_all} of all rows are too optimistic; the verdict is about the {done.unseen.n_rows:,} unseen rows"
+    return f"{of_all} are too optimistic; evaluate on rows that the model was not trained on"
+
+
+def _print(done: Evaluation) -> None:
+    print_metrics(done.metrics, done.unseen)
+    of_groups = "" if done.n_groups is None else f" of {console.count(done.n_groups, 'group')}"
+    console.tell("", f"{done.n_rows:,} rows{of_groups}. {done.verdict}")
     if done.intervals is not None:
         intervals = done.intervals
         what, size = ("intervals", "width") if done.task == "regression" else ("sets", "number of classes")
@@ -68,3 +98,5 @@ def _print_table(done: Evaluation) -> None:
             f"Prediction {what} of level {100 * intervals.level:g} % cover {100 * intervals.coverage:.1f} % of the "
             f"rows; mean {size} {console.number(intervals.size)}."
         )
+    if done.slices is not None:
+        print_slices(done.slices)

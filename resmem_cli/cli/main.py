@@ -19,7 +19,7 @@ from types import FrameType
 import typer
 
 from resmem_cli.cli.sentences import printable, sentence
-from resmem_cli.errors import DataError, ModelError, OutputError, ResmemError, UsageError
+from resmem_cli.errors import DataError, ModelError, OutputError, ResmemError, ThresholdError, UsageError
 
 
 class ExitCode(enum.IntEnum):
@@ -30,6 +30,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     DATA = 3
     MODEL = 4
+    MISSED = 5  # a threshold that `evaluate` was given
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -39,6 +40,7 @@ _CODES: dict[type[ResmemError], ExitCode] = {
     DataError: ExitCode.DATA,
     ModelError: ExitCode.MODEL,
     OutputError: ExitCode.UNEXPECTED,
+    ThresholdError: ExitCode.MISSED,
 }
 
 

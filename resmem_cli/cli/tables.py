@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resmem_cli.cli.sentences import sentence
+from resmem_cli.cli.sentences import printable, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,6 +81,14 @@ def table(
         if same:
             listed = ", ".join(f"{content.header[i]} {content.rows[0][i]}" for i in same)
             console.print(f"the same in every row: {listed}", soft_wrap=True)
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return a text that takes no more than some columns of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
+    shown = printable(text)
+    return shown if cell_len(shown) <= columns else f"{set_cell_size(shown, columns - 1).rstrip()}…"
 
 
 def _drawn(content: _Table, console: Console) -> bool:

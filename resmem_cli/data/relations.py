@@ -60,9 +60,11 @@ class Relations:
         """
         Schema.require(rows, schema.relating)
         group_column, time_column = schema.group_column, schema.time_column
-        groups = None if group_column is None else _hashed(rows, group_column)
+        groups = None if group_column is None else hashed_groups(rows, group_column)
         kind, times = (None, None) if time_column is None else _times(rows, time_column)
-        others = {} if groups is not None else {name: _hashed(rows, name) for name in _may_be_groups(rows, schema)}
+        others = (
+            {} if groups is not None else {name: hashed_groups(rows, name) for name in _may_be_groups(rows, schema)}
+        )
         return cls(group_column, time_column, groups, times, kind, others)
 
     def take(self, positions: NDArray[np.int64]) -> Relations:
@@ -105,10 +107,7 @@ class Relations:
         """
         groups, times, notes = None, None, []
         if self.groups is not None:
-            _, groups = np.unique(self.groups, return_inverse=True)
-            is_missing = self.groups == 0
-            groups = np.where(is_missing, groups.max() + 1 + np.cumsum(is_missing), groups)
-            _, groups = np.unique(groups, return_inverse=True)
+            groups, is_missing = numbered_groups(self.groups), self.groups == 0
             if groups.max() == 0:
                 raise DataError(
                     f"all {len(groups):,} rows have the same group '{self.group_column}'",
@@ -133,6 +132,21 @@ class Relations:
         return Numbered(groups, times, tuple(notes))
 
 
+def groups_if_known(rows: Rows, name: str | None) -> NDArray[np.uint64] | None:
+    """Return the same of a column that may not be there; None if it is not."""
+    return hashed_groups(rows, name) if name is not None and name in rows.table.column_names else None
+
+
+def numbered_groups(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return [n] numbers of groups from 0; a missing one is alone."""
+    _, groups = np.unique(hashes, return_inverse=True)
+    is_missing = hashes == 0
+    numbers: NDArray[np.int64] = np.unique(
+        np.where(is_missing, groups.max(initial=-1) + 1 + np.cumsum(is_missing), groups), return_inverse=True
+    )[1]
+    return numbers
+
+
 def _may_be_groups(rows: Rows, schema: Schema) -> list[str]:
     """Return columns that may be groups and that the encoded rows do not tell: no features, or of too many values."""
     pooled = {column.name for column in schema.columns if column.has_rest}
@@ -141,7 +155,12 @@ def _may_be_groups(rows: Rows, schema: Schema) -> list[str]:
     return [name for name, kind in kinds_of if kind in (Kind.CATEGORY, Kind.NUMBER, Kind.TIMESTAMP)][:_MOST_OTHERS]
 
 
-def _hashed(rows: Rows, name: str) -> NDArray[np.uint64]:
+def hashed_groups(rows: Rows, name: str) -> NDArray[np.uint64]:
+    """Return [n] 64-bit hashes of the values of a column as text, 0 where missing.
+
+    Raises:
+        DataError: it holds vectors or the like.
+    """
     import pandas as pd  # here, because only fitting needs it and it is slow to load
 
     text = kinds.canonical(kinds.as_category(rows, name)).to_pandas()

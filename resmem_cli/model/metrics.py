@@ -99,7 +99,7 @@ class Comparison:
         base, resmem: the metric's values.
         gain: in the metric's units, positive when the memory is better.
         gain_percent: the gain relative to the base's value.
-        ci95: the 95 % percentile interval of `gain_percent` over paired bootstrap resamples of the rows.
+        ci95: the 95 % percentile interval of `gain_percent` over paired bootstrap resamples of the rows or groups.
     """
 
     base: float
@@ -116,9 +116,13 @@ def compare(
     weight: Floats | None,
     seed: int,
     *,
+    groups: NDArray[np.int64] | None = None,
     most_draws: int = 200_000_000,
 ) -> dict[str, Comparison]:
     """Compare two predictions of the same rows by every metric of their task.
+
+    Rows of a group err together, so that as independent draws they would make the intervals too narrow: with groups, a
+    resample draws whole groups (cluster bootstrap).
 
     Args:
         y: [n] numbers, or class codes.
@@ -126,6 +130,7 @@ def compare(
         resmem: [n, outputs] likewise.
         weight: [n] row weights or None.
         seed: of the resamples.
+        groups: [n] the number of each row's group, any integers; None if rows are independent.
         most_draws: rows times resamples, past which fewer resamples are taken.
     """
     own = np.ones(len(y)) if weight is None else weight
@@ -136,7 +141,7 @@ def compare(
         if metric.is_regression == is_regression
     }
     percents: dict[str, list[float]] = {name: [] for name in pairs}
-    for times in _resamples(len(y), seed, most_draws):
+    for times in _resamples(len(y), seed, most_draws, groups):
         drawn = times * own
         for name, (before, after) in pairs.items():
             percents[name].append(_percent(name, before(drawn), after(drawn)))
@@ -153,11 +158,14 @@ def _percent(name: str, base: float, resmem: float) -> float:
     return as_percent(gain(name, base, resmem), base)
 
 
-def _resamples(n: int, seed: int, most_draws: int) -> Iterator[Floats]:
-    """Yield, per resample, how often each of n rows was drawn in n draws with replacement."""
+def _resamples(n: int, seed: int, most_draws: int, groups: NDArray[np.int64] | None = None) -> Iterator[Floats]:
+    """Yield, per resample, how often each of n rows was drawn, with replacement, or drawn with its [n] group."""
     rng = np.random.default_rng(seed)
+    members = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_units = n if members is None else int(members.max()) + 1
     for _ in range(int(np.clip(most_draws // max(n, 1), _LEAST_RESAMPLES, _RESAMPLES))):
-        yield np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        times = np.bincount(rng.integers(0, n_units, n_units), minlength=n_units).astype(np.float64)
+        yield times if members is None else times[members]
 
 
 def _rmse(y: Floats, predictions: Floats) -> Weighing:

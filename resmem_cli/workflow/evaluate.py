@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.relations import groups_if_known, numbered_groups
 from resmem_cli.data.schema import Task
-from resmem_cli.model import conformal, metrics
+from resmem_cli.errors import ThresholdError
+from resmem_cli.model import conformal
 from resmem_cli.model.metrics import Comparison
-from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.resmem import Prediction, ResMem
 from resmem_cli.store import reading, using
-from resmem_cli.workflow import labelled, measured, thread_limit
-from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.store.reading import StoredModel
+from resmem_cli.workflow import labelled, measured, scores, thread_limit, thresholds
+from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
-
-# With a larger share of rows that were seen in fitting, a gain says nothing of new rows.
-_MOST_SEEN = 0.1
+from resmem_cli.workflow.scores import Scored, Unseen
+from resmem_cli.workflow.slices import Columns, Slices
+from resmem_cli.workflow.thresholds import Limits, Threshold
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,12 @@ class Evaluation:
         task: of the model.
         objective: the metric that the folds chose by, and that the verdict is about.
         uses_memory: whether the model corrects anything, or its shrinkage is 0.
-        metrics: by name.
-        intervals: how well they hold, if asked for.
+        metrics: by name, of all rows.
+        intervals: how well they hold in all rows, if asked for.
+        unseen: the figures of the rows that were not seen in fitting, if some were.
+        slices: the gain by slices of the rows that are judged by, if asked for.
+        thresholds: what was to be reached, if anything was.
+        n_groups: how many groups the rows are of, drawn whole for the intervals; None if that is not known.
     """
 
     n_rows: int
@@ -65,49 +73,80 @@ class Evaluation:
     uses_memory: bool
     metrics: dict[str, Comparison]
     intervals: Coverage | None = None
+    unseen: Unseen | None = None
+    slices: Slices | None = None
+    thresholds: tuple[Threshold, ...] = ()
+    n_groups: int | None = None
+
+    def refuse_missed(self) -> None:
+        """Refuse what does not reach the thresholds.
+
+        Raises:
+            ThresholdError: one is not reached, or there are too few unseen rows to judge by.
+        """
+        missed = [each for each in self.thresholds if not each.is_reached]
+        if missed and self.unseen is not None and not self.unseen.are_enough:
+            asked = " and ".join(each.option for each in missed)
+            raise ThresholdError(
+                f"{asked} cannot be judged: {self.n_seen:,} of the {self.n_rows:,} rows equal training rows",
+                f"evaluate on at least {scores.LEAST_UNSEEN} other rows",
+            )
+        if missed:
+            raise ThresholdError(" and ".join(map(str, missed)), "fit again, or ask for less")
 
     @property
     def verdict(self) -> str:
-        """One sentence: whether the memory helps."""
-        name = self.objective
-        low, high = self.metrics[name].ci95
-        percent = self.metrics[name].gain_percent
-        interval = f"(95 % interval {low:+.2f} to {high:+.2f} %)"
+        """One sentence: whether the memory helps, by the rows that were not seen in fitting if these are enough."""
         if not self.uses_memory:
             return "The memory is off (its shrinkage is 0): predictions are exactly the base's."
-        if self.n_seen > _MOST_SEEN * self.n_rows:
-            return (
-                f"The memory changes {name} by {percent:+.2f} % {interval}, but {self.n_seen:,} of these rows equal "
-                "training rows: do not rely on it; evaluate on other rows."
-            )
+        judged, subject = self.metrics, "The memory"
+        if self.unseen is not None:
+            if not self.unseen.are_enough:
+                return self._without_judgement(self.unseen.n_rows)
+            judged, subject = self.unseen.metrics, f"On the {self.unseen.n_rows:,} unseen rows the memory"
+        name, compared = self.objective, judged[self.objective]
+        (low, high), percent, interval = compared.ci95, compared.gain_percent, scores.interval(compared)
+        but = scores.contradictions(judged, name)
         if self.n_forgotten and low > 0:
             return (
-                f"The memory improves {name} by {percent:.2f} % {interval}: valid only if none of these rows is among "
-                f"the {self.n_forgotten:,} training rows of the base that were forgotten."
+                f"{subject} improves {name} by {percent:.2f} % {interval}: valid only if none of these rows is among "
+                f"the {self.n_forgotten:,} training rows of the base that were forgotten{but}."
             )
         if low > 0:
-            return f"The memory improves {name} by {percent:.2f} % {interval}: the gain is more than chance."
+            return f"{subject} improves {name} by {percent:.2f} % {interval}: the gain is more than chance{but}."
         if high < 0:
-            return f"The memory makes {name} worse by {-percent:.2f} % {interval}: do not use it on rows like these."
-        return f"The memory changes {name} by {percent:+.2f} % {interval}: no evidence that it helps or harms."
+            return f"{subject} makes {name} worse by {-percent:.2f} % {interval}: do not use it on rows like these."
+        return f"{subject} changes {name} by {percent:+.2f} % {interval}: no evidence that it helps or harms{but}."
+
+    def _without_judgement(self, n_unseen: int) -> str:
+        compared = self.metrics[self.objective]
+        others = f" and the {n_unseen:,} others are too few to judge by" if n_unseen else ""
+        return (
+            f"The memory changes {self.objective} by {compared.gain_percent:+.2f} % {scores.interval(compared)}, but "
+            f"{self.n_seen:,} of these rows equal training rows{others}: do not rely on it; evaluate on other rows."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints; numbers that are not known are null."""
+        unseen = self.unseen
         return {
             "rows": self.n_rows,
             "seen_rows": self.n_seen,
             "forgotten_rows": self.n_forgotten,
             "dropped_rows": self.n_dropped,
             "unknown_class_rows": self.n_unknown_class,
+            "groups": self.n_groups,
             "task": self.task.value,
             "objective": self.objective,
             "uses_memory": self.uses_memory,
             "verdict": self.verdict,
-            "metrics": {
-                name: {key: _known(value) for key, value in asdict(comparison).items()}
-                for name, comparison in self.metrics.items()
-            },
-            "interval": None if self.intervals is None else {k: _known(v) for k, v in asdict(self.intervals).items()},
+            "metrics": scores.metrics_json(self.metrics),
+            "unseen": None
+            if unseen is None
+            else {"rows": unseen.n_rows, "metrics": scores.metrics_json(unseen.metrics)},
+            "interval": None if self.intervals is None else measured.known_values(asdict(self.intervals)),
+            "by": None if self.slices is None else self.slices.to_json(),
+            "thresholds": [each.to_json() for each in self.thresholds],
         }
 
 
@@ -117,72 +156,124 @@ def evaluate(
     *,
     seed: int = 0,
     interval: float | None = None,
+    by: Sequence[str] = (),
+    limits: Limits | None = None,
     threads: int = 0,
     report: Report = silent,
 ) -> Evaluation:
     """Compare base and memory on labelled rows; rows without a target or weight, or of an unknown class, are left out.
 
+    Args:
+        source: the rows.
+        model: the directory.
+        seed: of the bootstrap.
+        interval: the level of prediction intervals, if their coverage is to be measured.
+        by: columns, any of the input's, by whose values the gain is given, too; or `slices.AUTO`.
+        limits: what is to be reached; whether it was, is said and no error.
+        threads: how many may be used.
+        report: is told what is being done.
+
     Raises:
-        DataError: the input cannot be read, does not fit the model's schema, or holds no class that training had.
+        DataError: the input cannot be read, does not fit the model's schema, holds no class that training had, or
+            cannot be sliced.
         ModelError: the model is missing, stale or damaged, or has no memory yet.
+        UsageError: a limit does not fit the model.
     """
     with thread_limit.limited(threads) as count:
         report("loading the model")
         stored = reading.load(model)
-        base, resmem = stored.base, stored.resmem
-        if interval is not None:
-            conformal.sufficient(resmem.calibration, interval)
-        scores = _Scores(reading.seen_hashes(model, with_memory=True), interval)
-        report("predicting")
-        for rows in labelled.in_batches(source, base.schema):
+        seen = reading.seen_hashes(model, with_memory=True)
+
+        def predict(X: Floats) -> Prediction:
             with using.used(model):
-                scores.add(rows, resmem, threads=count)
-            report(f"{scores.n_rows:,} rows")
-        report("comparing")
-        y, before, after, weight = scores.joined()
-        compared = metrics.compare(y, before, after, weight, seed)
+                return stored.resmem.predict(X, threads=count, with_place=interval is not None)
+
+        return of_rows(source, stored, seen, predict, seed=seed, interval=interval, by=by, limits=limits, report=report)
+
+
+def of_rows(
+    source: Batches,
+    stored: StoredModel,
+    seen: NDArray[np.uint64],
+    predict: Callable[[Floats], Prediction],
+    *,
+    seed: int,
+    interval: float | None,
+    by: Sequence[str],
+    limits: Limits | None = None,
+    report: Report = silent,
+) -> Evaluation:
+    """Evaluate a model that is loaded.
+
+    `seen` are hashes of the rows that were seen in fitting. `predict` returns the predictions of [n, d] encoded rows,
+    with their places if there is an `interval`. The other arguments are those of `evaluate`.
+
+    Raises:
+        DataError, UsageError: as `evaluate`.
+    """
+    base, resmem, limits = stored.base, stored.resmem, limits or Limits()
+    limits.refuse_wrong(base.schema.target.task)
+    if interval is not None:
+        conformal.sufficient(resmem.calibration, interval)
+    columns = Columns(by, base.schema)
+    rows = _Rows(seen, interval)
+    report("predicting")
+    group = base.schema.group_column
+    for batch in labelled.in_batches(source, base.schema, also={*columns.names, *filter(None, [group])}):
+        rows.add(batch, resmem, predict, group)
+        if batch.rows is not None:
+            columns.add(batch.rows)
+        report(f"{rows.n_rows:,} rows")
+    report("comparing")
+    scored = scores.joined(rows.parts)
+    compared, unseen = scored.compare(seed), scores.unseen(scored, seed)
+    judged, which = compared, np.ones(len(scored.y), dtype=np.bool_)
+    if unseen is not None and unseen.are_enough:
+        judged, which = unseen.metrics, ~scored.is_seen
     return Evaluation(
-        n_rows=len(y),
-        n_seen=scores.n_seen,
+        n_rows=rows.n_rows,
+        n_seen=int(scored.is_seen.sum()),
         n_forgotten=base.n_forgotten,
-        n_dropped=scores.n_dropped,
-        n_unknown_class=scores.n_foreign,
+        n_dropped=rows.n_dropped,
+        n_unknown_class=rows.n_foreign,
+        n_groups=None if scored.groups is None else int(numbered_groups(scored.groups).max()) + 1,
         task=base.schema.target.task,
         objective=stored.objective,
         uses_memory=resmem.uses_memory,
         metrics=compared,
-        intervals=scores.coverage,
+        intervals=rows.coverage,
+        unseen=unseen,
+        slices=columns.slices(scored, which, stored.objective) if by else None,
+        thresholds=thresholds.judged(limits, judged, stored.objective, can_judge=unseen is None or unseen.are_enough),
     )
 
 
-class _Scores:
+class _Rows:
     """What is kept of the labelled rows that were predicted, batch by batch."""
 
     def __init__(self, seen: NDArray[np.uint64], interval: float | None) -> None:
         """Take the hashes of rows that were seen in fitting, and the coverage of intervals, if they are wanted."""
         self._seen, self._interval = seen, interval
-        self._parts: list[tuple[Floats, Floats, Floats, Floats]] = []
         self._held: list[tuple[NDArray[np.bool_], Floats]] = []
-        self.n_rows = self.n_seen = self.n_dropped = self.n_foreign = 0
+        self.parts: list[Scored] = []
+        self.n_rows = self.n_dropped = self.n_foreign = 0
 
-    def add(self, rows: Labelled, resmem: ResMem, *, threads: int) -> None:
-        """Predict a batch, which may have no rows."""
+    def add(
+        self, rows: Labelled, resmem: ResMem, predict: Callable[[Floats], Prediction], group_column: str | None
+    ) -> None:
+        """Predict a batch, which may have no rows; of its groups is only known if the column is there."""
         self.n_dropped += rows.n_dropped
         self.n_foreign += rows.n_foreign
         if len(rows.y) == 0:
             return
-        prediction = resmem.predict(rows.X, threads=threads, with_place=self._interval is not None)
+        prediction = predict(rows.X)
         weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
-        self._parts.append((rows.y, prediction.base, prediction.resmem, weight))
+        is_seen = np.isin(rows.hashes, self._seen)
+        groups = None if rows.rows is None else groups_if_known(rows.rows, group_column)
+        self.parts.append(Scored(rows.y, prediction.base, prediction.resmem, weight, is_seen, groups))
         if self._interval is not None:
             self._held.append(_held(resmem.interval(prediction, self._interval), rows.y))
         self.n_rows += len(rows.y)
-        self.n_seen += int(np.isin(rows.hashes, self._seen).sum())
-
-    def joined(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return [n] targets, [n, outputs] predictions without and with the memory, and [n] weights."""
-        y, base, resmem, weight = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        return y, base, resmem, weight
 
     @property
     def coverage(self) -> Coverage | None:
@@ -199,9 +290,3 @@ def _held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[N
         lower, upper = ends
         return (lower <= y) & (y <= upper), upper - lower
     return ends[np.arange(len(y)), y.astype(np.int64)], ends.sum(axis=1, dtype=np.float64)
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_known(item) for item in value]
-    return measured.known(value)

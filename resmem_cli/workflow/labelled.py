@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,7 +25,7 @@ class Labelled:
     """The encoded rows that can be remembered: those with a target, and with weight if there are weights.
 
     `n_dropped` have none, `n_foreign` a class that training did not have. `relations` say which belong together and
-    when they are from, if that was asked for.
+    when they are from, and `rows` are their values in columns beside what is encoded, if that was asked for.
     """
 
     X: Floats
@@ -35,6 +35,7 @@ class Labelled:
     n_dropped: int
     n_foreign: int = 0
     relations: Relations | None = None
+    rows: Rows | None = None
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
@@ -121,6 +122,7 @@ def in_batches(
     *,
     with_ids: bool = False,
     with_relations: bool = False,
+    also: Collection[str] = (),
 ) -> Iterator[Labelled]:
     """Yield the rows of every batch of an input that have a label and weight; when none of all has, that is an error.
 
@@ -130,13 +132,14 @@ def in_batches(
         where: columns and their values: only rows that have them all count.
         with_ids: whether the rows' ids are read, too.
         with_relations: whether is read which rows belong together and when they are from, or may.
+        also: columns of which the values are kept, too, if they are there.
 
     Raises:
         DataError: as `read`.
     """
     foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
-    columns = None if with_relations else schema.needed | {name for name, _ in where}
-    for batch in source.batches(columns=columns):
+    needed = schema.needed | {name for name, _ in where} | set(also)
+    for batch in source.batches(columns=None if with_relations else needed):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
@@ -148,7 +151,8 @@ def in_batches(
         n_rows, n_matching, n_labelled = n_rows + len(batch), n_matching + int(matches.sum()), n_labelled + len(X)
         n_foreign = int(is_foreign.sum())
         relations = Relations.of(batch, schema).take(np.flatnonzero(keep)) if with_relations else None
-        yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign, relations)
+        kept = _columns(batch, also).take(np.flatnonzero(keep)) if also else None
+        yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign, relations, kept)
     if n_matching == 0:
         raise _nowhere(n_rows, where)
     if n_labelled == 0:
@@ -172,6 +176,12 @@ def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] =
     if not ids:
         raise DataError(f"none of the {n_matching:,} rows has an id '{schema.id_column}'", "give rows with ids")
     return ids
+
+
+def _columns(batch: Rows, names: Collection[str]) -> Rows:
+    """Return some columns; all if one is missing, so that whoever says so can say what there is."""
+    there = batch.table.column_names
+    return replace(batch, table=batch.table.select(list(names))) if set(names) <= set(there) else batch
 
 
 def _matches(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:

@@ -59,3 +59,10 @@ def settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
 def known(value: float) -> float | None:
     """Return a number, or None if it is none, as JSON has it."""
     return value if math.isfinite(value) else None
+
+
+def known_values(value: Any) -> Any:
+    """Return what JSON has for a number, or for all numbers of a tuple or dictionary."""
+    if isinstance(value, dict):
+        return {key: known_values(each) for key, each in value.items()}
+    return [known_values(each) for each in value] if isinstance(value, tuple) else known(value)

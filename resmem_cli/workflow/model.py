@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,20 @@ from resmem_cli.model.explanation import usual_distances
 from resmem_cli.store import description, erasing, locking, ownership, reading, writing
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
-from resmem_cli.workflow import adopt_base, change, explain, fit_base, fit_residual, labelled, measured, thread_limit
+from resmem_cli.workflow import (
+    adopt_base,
+    change,
+    evaluate,
+    explain,
+    fit_base,
+    fit_residual,
+    labelled,
+    measured,
+    thread_limit,
+)
 from resmem_cli.workflow.adopt_base import FromObject
 from resmem_cli.workflow.change import Changed
+from resmem_cli.workflow.evaluate import Evaluation
 from resmem_cli.workflow.explain import Explained
 from resmem_cli.workflow.fit_base import BaseOptions
 from resmem_cli.workflow.inputs import InMemory
@@ -184,6 +195,40 @@ class Model:
         ends = resmem.interval(prediction, coverage)
         return np.column_stack(ends) if isinstance(ends, tuple) else ends
 
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        by: Sequence[str] = (),
+        coverage: float | None = None,
+        seed: int = 0,
+        threads: int = 0,
+    ) -> Evaluation:
+        """Compare the base with and without the memory on labelled rows, as the command does.
+
+        Args:
+            X: the rows. A frame may have other columns, by which the gain can be sliced.
+            y: their targets.
+            sample_weight: of the rows; 1 each if they have none.
+            by: columns by whose values the gain is given, too, or ["auto"].
+            coverage: of prediction intervals that are to be checked, between 0 and 1.
+            seed: of the bootstrap.
+            threads: how many may be used.
+
+        Raises:
+            DataError: the rows do not fit the schema, or cannot be sliced.
+            UsageError: intervals cannot be made; or weights are given and the model was fitted without, or the other
+                way round.
+        """
+        stored, remembered, trained = self._complete()
+        seen = np.union1d(remembered.hashes, trained.hashes)
+        rows = InMemory(self.labelled_rows(X, y, sample_weight, with_ids=False))
+        with self._alone_if_needed(), thread_limit.limited(threads) as count:
+            predict = partial(stored.resmem.predict, threads=count, with_place=coverage is not None)
+            return evaluate.of_rows(rows, stored, seen, predict, seed=seed, interval=coverage, by=by)
+
     def explain(self, X: Any, *, top: int = 10, threads: int = 0) -> list[Explained]:
         """Return why each row is predicted as it is: the remembered rows that moved it most.
 
@@ -241,19 +286,22 @@ class Model:
             self._keep(stored._replace(base=base, resmem=resmem), left, trained)
         return changed
 
-    def labelled_rows(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Rows:
-        """Return labelled rows as the model reads them.
+    def labelled_rows(
+        self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None, *, with_ids: bool = True
+    ) -> Rows:
+        """Return labelled rows as the model reads them; without ids if they are not to be remembered.
 
         Raises:
             UsageError: ids or weights are given and the model was fitted without, or the other way round.
         """
         schema = self.schema
-        for what, values, name in (("ids", ids, schema.id_column), ("weights", sample_weight, schema.weight_column)):
+        id_column = schema.id_column if with_ids else None
+        for what, values, name in (("ids", ids, id_column), ("weights", sample_weight, schema.weight_column)):
             if (values is None) != (name is None):
                 if name is not None:
                     raise UsageError(f"the model was fitted with {what}, and these rows have none", f"give {what}")
                 raise UsageError(f"the model was fitted without {what}", f"leave {what} out, or fit with {what}")
-        more = {schema.target.name: y, schema.id_column: ids, schema.weight_column: sample_weight}
+        more = {schema.target.name: y, id_column: ids, schema.weight_column: sample_weight}
         return frames.to_rows(X, schema.names, {name: values for name, values in more.items() if name is not None})
 
     @cached_property

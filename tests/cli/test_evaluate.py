@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from resmem_cli.data import encoding, sources, tables
+from resmem_cli.data.schema import Task
+from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading
+from resmem_cli.workflow.evaluate import Evaluation
 from tests.cli.conftest import Run, table, write_csv
 
 Model = Callable[..., Path]
@@ -90,6 +93,62 @@ def test_the_verdict_does_not_believe_rows_that_were_seen_in_fitting(model: Mode
     model()
     verdict = evaluated(run, "train.csv", "--model", "m")["verdict"]
     assert verdict.endswith("but 240 of these rows equal training rows: do not rely on it; evaluate on other rows.")
+
+
+class TestUnseen:
+    """Where rows were seen in fitting, the others are scored apart, and judged by if they are enough."""
+
+    def test_their_figures_are_those_of_the_rows_alone(self, model: Model, run: Run) -> None:
+        model()
+        mixed, alone = (evaluated(run, *names, "--model", "m") for names in (["train.csv", "test.csv"], ["test.csv"]))
+        assert (mixed["rows"], mixed["seen_rows"], mixed["unseen"]["rows"]) == (320, 240, 80)
+        for metric, compared in mixed["unseen"]["metrics"].items():
+            assert compared == alone["metrics"][metric]
+        assert mixed["metrics"]["rmse"]["base"] != alone["metrics"]["rmse"]["base"]
+        assert mixed["verdict"] == alone["verdict"].replace("The memory", "On the 80 unseen rows the memory")
+        assert alone["unseen"] is None
+
+    def test_people_see_both(self, model: Model, run: Run) -> None:
+        model()
+        ended = run("evaluate", "train.csv", "test.csv", "--model", "m")
+        rows = [line.split()[:2] for line in ended.out.splitlines()[2:8]]
+        assert rows == [[name, which] for which in ("unseen", "all") for name in REGRESSION]
+        assert "\n320 rows. On the 80 unseen rows the memory " in ended.out
+        assert ended.err == (
+            "warning: 240 of the 320 rows equal training rows, so the metrics of all rows are too optimistic; the "
+            "verdict is about the 80 unseen rows\n"
+        )
+
+    @pytest.mark.parametrize(("n_unseen", "is_judged"), [(29, False), (30, True)])
+    def test_thirty_are_enough(self, model: Model, run: Run, n_unseen: int, is_judged: bool) -> None:
+        model()
+        write_csv(table("diamonds", "test").slice(0, n_unseen), Path("few.csv"))
+        verdict = evaluated(run, "train.csv", "few.csv", "--model", "m")["verdict"]
+        assert verdict.startswith("On the 30 unseen rows the memory ") == is_judged
+        assert (" and the 29 others are too few to judge by: do not rely on it;" in verdict) != is_judged
+
+
+METRICS = {"base": 2.0, "resmem": 1.0, "gain": 1.0}
+
+
+def verdict(rmse: tuple[float, float], mae: tuple[float, float], n_forgotten: int = 0) -> str:
+    """What is said of two intervals."""
+    compared = {
+        name: Comparison(**METRICS, gain_percent=sum(ci95) / 2, ci95=ci95)
+        for name, ci95 in (("rmse", rmse), ("mae", mae))
+    }
+    return Evaluation(80, 0, n_forgotten, 0, 0, Task.REGRESSION, "rmse", True, compared).verdict
+
+
+def test_the_verdict_does_not_hide_that_another_metric_is_worse() -> None:
+    but = "; but mae is worse by 2.00 % (95 % interval -3.00 to -1.00 %)."
+    assert verdict((1, 3), (-3, -1)) == (
+        f"The memory improves rmse by 2.00 % (95 % interval +1.00 to +3.00 %): the gain is more than chance{but}"
+    )
+    assert verdict((1, 3), (-3, -1), n_forgotten=5).endswith(f"training rows of the base that were forgotten{but}")
+    assert verdict((-1, 3), (-3, -1)).endswith(f"no evidence that it helps or harms{but}")
+    for mae in ((-3, 1), (1, 3), (float("nan"), float("nan"))):
+        assert verdict((1, 3), mae).endswith(": the gain is more than chance.")
 
 
 def test_rows_that_only_the_memory_has_seen_are_counted_too(model: Model, run: Run) -> None:

@@ -79,7 +79,7 @@ def test_wherever_a_disk_fills_up_the_model_is_whole_and_the_writer_can_be_run_a
     assert run(*WRITERS[writer], "--model", disk / "m", "--quiet").code == 0
 
 
-@pytest.mark.parametrize("words", [("predict",), ("explain",)])
+@pytest.mark.parametrize("words", [("predict",), ("explain",), ("evaluate",)])
 def test_on_a_full_disk_no_half_of_an_output_is_left(run: Run, disk: Path, words: tuple[str, ...]) -> None:
     fill(disk, 0)
     ended = run(words[0], "test.csv", *words[1:], "--model", disk / "m", "--output", disk / "out.csv", "--quiet")

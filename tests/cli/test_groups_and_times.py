@@ -278,3 +278,29 @@ def test_rows_of_their_own_are_left_in_peace(file, fit) -> None:
     done = fit(file(pa.table({"a": X[:, 0], "b": X[:, 1], **named, "y": y})), "--drop", "code")
     assert done["uses_memory"]
     assert notes_of(done) == []
+
+
+# What evaluate and compare make of groups
+
+
+def test_intervals_are_those_of_whole_groups_where_the_input_tells_them(file, fit, run) -> None:
+    """A memory of a customer's own rows, on further rows of the same customers."""
+    train = file(customers(1))
+    fit(train, "--group", "customer", memory=("--shrinkage", "1"))
+    test = customers(1).slice(0, 300)
+    test = test.set_column(1, "a", pa.array(test["a"].to_numpy() + 0.001))
+    alone = test.drop_columns(["customer"])
+    of_rows = json.loads(run("evaluate", file(alone, "alone.parquet"), "--model", "m", "--json").out)
+    ended = run("evaluate", file(test, "test.parquet"), "--model", "m", "--json", "--by", "a")
+    of_groups = json.loads(ended.out)
+    assert (of_rows["groups"], of_groups["groups"]) == (None, 30)
+    first, second = of_rows["metrics"]["rmse"], of_groups["metrics"]["rmse"]
+    assert first["gain_percent"] == second["gain_percent"]
+    assert np.ptp(second["ci95"]) > 1.3 * np.ptp(first["ci95"])
+    assert {each["interval"][0] for each in of_groups["by"]["slices"]} == {None}  # of 12 or so groups each
+    assert "300 rows of 30 groups." in run("evaluate", "test.parquet", "--model", "m").out
+    one = run("evaluate", file(test.slice(0, 10), "one.parquet"), "--model", "m", "--json")
+    assert np.ptp(json.loads(one.out)["metrics"]["rmse"]["ci95"]) > 0  # of one group the rows are drawn
+    compared = run("compare", "m", "m", "test.parquet", "--json")
+    assert compared.code == 0
+    assert json.loads(compared.out)["metrics"]["rmse"]["gain"] == 0

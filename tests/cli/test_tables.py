@@ -7,7 +7,7 @@ import os
 import pty
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -32,13 +32,18 @@ def shown(
     rows: Sequence[Sequence[str]] = ROWS,
     **how: int,
 ) -> list[str]:
-    """The lines that a terminal of some columns shows of a table, without their colours."""
+    """The lines that a terminal of some columns shows of a table."""
+    return on_terminal(monkeypatch, width, lambda: console.table(header, rows, **how))
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, show: Callable[[], None]) -> list[str]:
+    """The lines that a terminal of some columns shows of what is printed, without their colours."""
     primary, secondary = pty.openpty()
     with os.fdopen(secondary, "w") as terminal, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", terminal)
         patch.setenv("TERM", "xterm")
         patch.setenv("COLUMNS", str(width))
-        console.table(header, rows, **how)
+        show()
         terminal.flush()
         text = b""
         os.set_blocking(primary, False)

@@ -1,0 +1,66 @@
+"""`resmem compare`: parse, one call, print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resmem_cli.cli import console, options
+from resmem_cli.cli.figures import print_metrics
+from resmem_cli.cli.json_file import Output, json_file
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.compare import ComparedModels
+
+
+def compare(
+    model_a: Annotated[Path, typer.Argument(metavar="MODEL_A", help="A model directory.", show_default=False)],
+    model_b: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL_B", help="Another, of the same target; gains are its own.", show_default=False),
+    ],
+    inputs: options.Inputs,
+    output: Output = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
+    threads: options.Threads = 0,
+    input_format: options.InputFormat = None,
+    delimiter: options.Delimiter = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> None:
+    """Compare two models on the same labelled rows: metrics of both, gains of B over A, and their 95 % intervals."""
+    source = options.input_of(inputs, input_format, delimiter)
+
+    from resmem_cli.workflow.compare import compare as run
+    from resmem_cli.workflow.inputs import refuse_overwriting
+
+    if output is not None:
+        for model in (model_a, model_b):
+            refuse_overwriting(source, output, model)
+    with json_file(output) as write, console.progress(quiet) as report:
+        done = run(source, model_a, model_b, seed=seed, threads=threads, report=report)
+        write(done.to_json())
+
+    console.say(*source.note_lines, quiet=quiet)
+    console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
+    for name, n_seen in ((done.a, done.n_seen_by_a), (done.b, done.n_seen_by_b)):
+        if n_seen:
+            console.say(
+                f"warning: {n_seen:,} of the {done.n_rows:,} rows equal training rows of '{name}', so its metrics of "
+                "all rows are too optimistic",
+                quiet=quiet,
+            )
+    if as_json or output == "-":
+        print(json.dumps(done.to_json()))
+    else:
+        _print(done)
+
+
+def _print(done: ComparedModels) -> None:
+    console.tell(f"A: {done.a}", f"B: {done.b}", "")
+    print_metrics(done.metrics, done.unseen, first="A", second="B")
+    console.tell("", f"{done.n_rows:,} rows. {done.verdict}")

@@ -1,0 +1,206 @@
+"""compare: two models side by side on labelled rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.data import encoding
+from resmem_cli.data.kinds import Floats
+from resmem_cli.data.relations import groups_if_known
+from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Schema, Task
+from resmem_cli.errors import UsageError
+from resmem_cli.model.metrics import Comparison
+from resmem_cli.store import reading, using
+from resmem_cli.store.reading import StoredModel
+from resmem_cli.workflow import labelled, scores, thread_limit
+from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.scores import Scored, Unseen
+
+_ONE_QUESTION = "compare models that answer the same question"
+
+
+@dataclass(frozen=True)
+class ComparedModels:
+    """What the rows say of two models.
+
+    Attributes:
+        a, b: their directories.
+        n_rows: how many were scored.
+        n_seen_by_a, n_seen_by_b: how many of them each model was fitted on.
+        n_dropped: how many had no target, or no weight.
+        n_unknown_class: how many had a class that training did not have, and are not scored.
+        task: of both.
+        objective: the metric that the folds of the first chose by, and that the verdict is about.
+        metrics: by name, of all rows; `base` is the first model's value and `resmem` the second's.
+        unseen: the figures of the rows that neither was fitted on, if some are others.
+    """
+
+    a: str
+    b: str
+    n_rows: int
+    n_seen_by_a: int
+    n_seen_by_b: int
+    n_dropped: int
+    n_unknown_class: int
+    task: Task
+    objective: str
+    metrics: dict[str, Comparison]
+    unseen: Unseen | None = None
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: which model is better, by the rows that neither has seen in fitting if these are enough."""
+        judged, where, warning = self.metrics, "", ""
+        if self.unseen is not None and self.unseen.are_enough:
+            judged, where = self.unseen.metrics, f" on the {self.unseen.n_rows:,} unseen rows"
+        elif self.unseen is not None:
+            warning = (
+                f"; but of these rows only {self.unseen.n_rows:,} were seen by neither in fitting: do not rely on it, "
+                "compare on other rows"
+            )
+        name, compared = self.objective, judged[self.objective]
+        (low, high), percent = compared.ci95, compared.gain_percent
+        but = scores.contradictions(judged, name)
+        by = f"by {abs(percent):.2f} % in {name} {scores.interval(compared)}"
+        if low > 0:
+            return f"'{self.b}' is better than '{self.a}'{where} {by}{but}{warning}."
+        if high < 0:
+            return f"'{self.b}' is worse than '{self.a}'{where} {by}{warning}."
+        return (
+            f"'{self.b}' differs from '{self.a}'{where} by {percent:+.2f} % in {name} {scores.interval(compared)}: no "
+            f"evidence that either is better{but}{warning}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints; numbers that are not known are null."""
+        unseen = self.unseen
+        return {
+            "a": self.a,
+            "b": self.b,
+            "rows": self.n_rows,
+            "rows_seen_by_a": self.n_seen_by_a,
+            "rows_seen_by_b": self.n_seen_by_b,
+            "dropped_rows": self.n_dropped,
+            "unknown_class_rows": self.n_unknown_class,
+            "task": self.task.value,
+            "objective": self.objective,
+            "verdict": self.verdict,
+            "metrics": scores.metrics_json(self.metrics, "a", "b"),
+            "unseen": None
+            if unseen is None
+            else {"rows": unseen.n_rows, "metrics": scores.metrics_json(unseen.metrics, "a", "b")},
+        }
+
+
+def compare(
+    source: Input, a: Path, b: Path, *, seed: int = 0, threads: int = 0, report: Report = silent
+) -> ComparedModels:
+    """Compare two models of one target on the same labelled rows.
+
+    Raises:
+        DataError: the input cannot be read, does not fit the schema of both models, or holds no class that they know.
+        ModelError: a model is missing, stale or damaged, or has no memory yet.
+        UsageError: the models differ in target, task, classes or weights.
+    """
+    with thread_limit.limited(threads) as count:
+        report("loading the models")
+        stored = {path: reading.load(path) for path in (a, b)}
+        schema, other = (stored[path].base.schema for path in (a, b))
+        _refuse_other_question(a, b, schema, other)
+        first, second = (_Side.of(path, stored[path], schema, count) for path in (a, b))
+        parts: list[Scored] = []
+        n_seen, n_rows, n_dropped, n_foreign = np.zeros(2, dtype=np.int64), 0, 0, 0
+        report("predicting")
+        group = schema.group_column or other.group_column
+        also = schema.needed | other.needed | set(filter(None, [group]))
+        for batch in labelled.in_batches(source, schema, also=also):
+            n_dropped, n_foreign = n_dropped + batch.n_dropped, n_foreign + batch.n_foreign
+            if batch.rows is None or len(batch.y) == 0:
+                continue
+            (before, seen), (after, seen_too) = (side.predict(batch.rows, batch.y) for side in (first, second))
+            weight = np.ones(len(batch.y)) if batch.weight is None else batch.weight
+            groups = groups_if_known(batch.rows, group)
+            parts.append(Scored(batch.y, before, after, weight, seen | seen_too, groups))
+            n_seen += seen.sum(), seen_too.sum()
+            n_rows += len(batch.y)
+            report(f"{n_rows:,} rows")
+        report("comparing")
+        scored = scores.joined(parts)
+    return ComparedModels(
+        a=str(a),
+        b=str(b),
+        n_rows=n_rows,
+        n_seen_by_a=int(n_seen[0]),
+        n_seen_by_b=int(n_seen[1]),
+        n_dropped=n_dropped,
+        n_unknown_class=n_foreign,
+        task=schema.target.task,
+        objective=stored[a].objective,
+        metrics=scored.compare(seed),
+        unseen=scores.unseen(scored, seed),
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the models.
+
+    Attributes:
+        path, stored: the model.
+        seen: hashes of the rows that it was fitted on.
+        order: [classes] its position of each class of the first model, which may count numbers where this one has text;
+            None of a regression.
+        threads: how many may be used.
+    """
+
+    path: Path
+    stored: StoredModel
+    seen: NDArray[np.uint64]
+    order: NDArray[np.int64] | None
+    threads: int
+
+    @classmethod
+    def of(cls, path: Path, stored: StoredModel, first: Schema, threads: int) -> _Side:
+        names = stored.base.schema.target.class_names
+        order = np.array([names.index(name) for name in first.target.class_names]) if names else None
+        return cls(path, stored, reading.seen_hashes(path, with_memory=True), order, threads)
+
+    def predict(self, rows: Rows, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return [n, outputs] predictions, and [n] whether the model was fitted on a row of this target.
+
+        `y`, and the order of the outputs, are those of the first model.
+        """
+        X = encoding.encode(rows, self.stored.base.schema)[0]
+        with using.used(self.path):
+            predicted = self.stored.resmem.predict(X, threads=self.threads).resmem
+        if self.order is not None:
+            predicted, y = predicted[:, self.order], self.order[y.astype(np.int64)].astype(np.float64)
+        return predicted, np.isin(encoding.hash_rows(X, y), self.seen)
+
+
+def _refuse_other_question(a: Path, b: Path, one: Schema, other: Schema) -> None:
+    """Refuse models whose predictions of a row are not of the same thing, or count differently."""
+    for what, mine, its in (
+        ("the target", f"'{one.target.name}'", f"'{other.target.name}'"),
+        ("the task", str(one.target.task), str(other.target.task)),
+        ("the weight column", _named(one.weight_column), _named(other.weight_column)),
+    ):
+        if mine != its:
+            raise UsageError(f"{what} of '{a}' is {mine}, and that of '{b}' is {its}", _ONE_QUESTION)
+    classes, others = set(one.target.class_names), set(other.target.class_names)
+    for path, odd in ((a, sorted(classes - others)), (b, sorted(others - classes))):
+        if odd:
+            raise UsageError(
+                f"'{a}' has {len(classes):,} classes and '{b}' has {len(others):,}; '{odd[0]}' is one of '{path}' only",
+                _ONE_QUESTION,
+            )
+
+
+def _named(column: str | None) -> str:
+    return "none" if column is None else f"'{column}'"
