@@ -191,7 +191,7 @@ def test_what_the_folds_measured_is_said_by_the_names_of_the_format() -> None:
     )
     place = {"base": 1, "representation": "learned:mlp", "residuals": "cross-fitted"}
     own = {"n_neighbors": 4, "bandwidth": 0.3, "is_relative": True, "shrinkage": 1.0, "temperature": 1.0}
-    folds = description.folds_json(selection)
+    folds = description.folds_json(selection, "who")
     assert folds == {
         "members": [{"place": place, "settings": own, "weight": 0.6}],
         "candidates": [{"place": place, "settings": own, "loss": 2.0, "standard_error": 0.5}],
@@ -207,6 +207,8 @@ def test_what_the_folds_measured_is_said_by_the_names_of_the_format() -> None:
         "n_queries": 100,
         "forced": False,
         "whole_loss": 1.5,
+        "group_column": "who",
+        "time_column": None,
     }
     description.check_folds({"folds": folds})
     assert description.folds_json(None) == {}
