@@ -39,6 +39,11 @@ class Related:
     are_named: bool = False
     times: Floats | None = None
 
+    @property
+    def are_none(self) -> bool:
+        """Whether every row is on its own, and of no time."""
+        return self.times is None and len(np.unique(self.groups)) == len(self.groups)
+
     def take(self, rows: Integers | NDArray[np.bool_]) -> Related:
         return Related(self.groups[rows], self.are_named, None if self.times is None else self.times[rows])
 

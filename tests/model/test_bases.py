@@ -284,7 +284,7 @@ def test_poisson_of_hardly_anything_but_zeros_is_fitted(n_positive):
 def test_poisson_keeps_the_bags_that_can_be_stopped_and_stay_near(monkeypatch):
     """Of three, one is held out no count at all, and one goes far beyond the targets."""
     X, _, problem = make_rows(1_000, REGRESSION)
-    tenths = [problem.stopping_split(X, X[:, 0], bag)[1] for bag in range(3)]
+    tenths = [held for _, held in problem.stopping_splits(X, X[:, 0], 3)]
     y = np.where(np.arange(1_000) % 7 == 0, 2.0, 0.0)
     y[tenths[1]] = 0
     both = ESTIMATORS["poisson"].fit(X, y, None, problem, {"max_iter": 5})
@@ -403,7 +403,7 @@ def test_a_tenth_of_the_rows_is_held_out_of_every_class_its_share_and_never_a_wh
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.float64)
     X = np.arange(len(y) * 1.0)[:, None]
     held = np.zeros(len(y), dtype=bool)
-    held[Problem((0,), len(counts), 0).stopping_split(X, y)[1]] = True
+    held[Problem((0,), len(counts), 0).stopping_splits(X, y)[0][1]] = True
     n_single = sum(count == 1 for count in counts)
     assert held.sum() == (len(y) - n_single) // 10
     of_class = np.bincount(y[held].astype(int), minlength=len(counts))
@@ -415,7 +415,7 @@ def test_a_tenth_of_the_rows_is_held_out_of_every_class_its_share_and_never_a_wh
 def test_rows_of_equal_features_are_all_held_out_to_stop_by_or_none_is(n_classes):
     X, y, problem = make_rows(400, n_classes)
     held = np.zeros(1_200, dtype=bool)
-    held[problem.stopping_split(np.vstack([X, X, X]), np.concatenate([y, y, y[::-1]]))[1]] = True
+    held[problem.stopping_splits(np.vstack([X, X, X]), np.concatenate([y, y, y[::-1]]))[0][1]] = True
     np.testing.assert_array_equal(held[:400], held[400:800])
     np.testing.assert_array_equal(held[:400], held[800:])
     assert held.sum() == 120
@@ -491,8 +491,8 @@ def test_every_bag_is_stopped_by_rows_of_its_own(n_classes, monkeypatch):
     monkeypatch.setattr(Boosting, "sklearn_class", classmethod(lambda cls, problem: Recorded))
     base = Boosting.fit(X, y, weight, problem, {"max_iter": 5})
     held = np.zeros((3, 1_200), dtype=bool)
-    for bag, rows in enumerate(held):
-        rows[problem.stopping_split(X, y, bag)[1]] = True
+    for rows, (_, stopped_by) in zip(held, problem.stopping_splits(X, y, 3), strict=True):
+        rows[stopped_by] = True
     assert max(np.sum(held, axis=0)) == 1
     for (n_fitted, X_val, y_val, weight_val, weight_fitted), rows in zip(found, held, strict=True):
         assert n_fitted == 1_200 - rows.sum()

@@ -40,11 +40,6 @@ def _can_hold_out(y: Floats, problem: Problem) -> bool:
     return bool(present.min() >= 2 and len(y) >= 10 * len(present))
 
 
-def _has_relations(problem: Problem, X: Floats) -> bool:
-    """Whether some rows belong together, or have times, which scikit-learn's own early stopping does not know."""
-    return problem.related is not None or problem.groups(X).max(initial=-1) + 1 < len(X)
-
-
 def _stopped_by(
     network: Any, X: Singles, target: Floats, weight: Floats | None, split: Split, *, is_refitted: bool
 ) -> Any:
@@ -130,8 +125,9 @@ class Mlp(OfArrays, FromSklearn):
         network = cls.unfitted(problem, params)
         if not _can_hold_out(y, problem):
             network.set_params(early_stopping=False)
-        split = problem.stopping_split(X, y)
-        is_ours = network.early_stopping and network.solver != "lbfgs" and _has_relations(problem, X)
+        (split,) = problem.stopping_splits(X, y)
+        # scikit-learn's own early stopping does not know which rows belong together.
+        is_ours = network.early_stopping and network.solver != "lbfgs" and not problem.relations(X).are_none
         with fitting(params):
             features = scaler.transform(X)
             if is_ours and all(len(rows) for rows in split):

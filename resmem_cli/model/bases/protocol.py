@@ -57,10 +57,14 @@ class Problem:
         """Return [n] which of [n, columns] encoded rows have equal features, numbered as `equal_rows` does."""
         return equal_rows(X[:, : len(self.n_categories)])
 
-    def stopping_split(self, X: Floats, y: Floats, which: int = 0) -> Split:
+    def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1) -> list[Split]:
         """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""
-        related = self.related or Related(self.groups(X))
-        return stopping_split(related, None if self.is_regression else y, self.seed, which)
+        related, classes = self.relations(X), None if self.is_regression else y
+        return [stopping_split(related, classes, self.seed, which) for which in range(n_splits)]
+
+    def relations(self, X: Floats) -> Related:
+        """Return which of the [n, columns] encoded rows that a base is fitted to belong together."""
+        return self.related or Related(self.groups(X))
 
     @property
     def is_refitted(self) -> bool:

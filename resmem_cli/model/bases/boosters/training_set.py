@@ -99,7 +99,7 @@ class TrainingSet:
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}
-        fitted, held = problem.stopping_split(sample.X, sample.y) if patience else ((), ())
+        fitted, held = problem.stopping_splits(sample.X, sample.y)[0] if patience else ((), ())
         stops = len(fitted) > 0 and len(held) > 0
         return cls(
             fitted=sample.take(fitted) if stops else sample,
