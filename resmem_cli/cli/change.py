@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 def remember(
     inputs: options.Inputs,
     model: options.Model,
+    keep: options.Keep = 1,
     threads: options.Threads = 0,
     wait: options.Wait = False,
     input_format: options.InputFormat = None,
@@ -31,14 +31,14 @@ def remember(
 ) -> None:
     """Add the residuals of labelled rows to the memory, without fitting anything again.
 
-    A row with the id of a remembered row replaces it.
+    A row with the id of a remembered row replaces it. resmem undo goes back.
     """
     source = options.input_of(inputs, input_format, delimiter)
 
     from resmem_cli.workflow.change import remember as run
 
     with console.progress(quiet) as report:
-        done = run(source, model, threads=threads, wait=wait, report=report)
+        done = run(source, model, keep=keep, threads=threads, wait=wait, report=report)
 
     console.say(*source.note_lines, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
@@ -52,7 +52,8 @@ def remember(
         f"{model}/memory.json",
         quiet=quiet,
     )
-    _print_json(done, as_json=as_json)
+    if as_json:
+        print(json.dumps(done.to_json()))
 
 
 def forget(
@@ -131,7 +132,20 @@ def forget(
             "undo that, run fit-base and fit-residual without them",
             quiet=quiet,
         )
-    _print_json(done, as_json=as_json)
+    if done.n_kept:
+        console.say(f"note: erased from {_memories(done.n_kept)} that undo can bring back, too", quiet=quiet)
+    if done.n_lost:
+        console.say(
+            f"note: undo cannot bring {_memories(done.n_lost)} back any more: nothing else was in them, or they were "
+            "damaged",
+            quiet=quiet,
+        )
+    if as_json:
+        print(json.dumps(done.to_json()))
+
+
+def _memories(n: int) -> str:
+    return "1 earlier memory" if n == 1 else f"{n:,} earlier memories"
 
 
 def _ids(text: str) -> list[str]:
@@ -160,10 +174,3 @@ def _lines(data: bytes, name: str) -> list[str]:
 def _recall(done: Changed) -> str:
     recalls = [recall for recall in done.recall if recall is not None]
     return f", recall {min(recalls):.3f}" if recalls else ""
-
-
-def _print_json(done: Changed, *, as_json: bool) -> None:
-    if as_json:
-        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated")
-        values = asdict(done)
-        print(json.dumps({name.removeprefix("n_") if name in counts else name: values[name] for name in values}))

@@ -9,7 +9,7 @@ from resmem_cli.cli.progress import progress
 from resmem_cli.cli.sentences import sentence
 from resmem_cli.cli.tables import table
 
-__all__ = ["adjective", "count", "number", "progress", "say", "say_left_out", "table", "tell"]
+__all__ = ["adjective", "count", "number", "progress", "say", "say_left_out", "table", "tell", "time"]
 
 _ADJECTIVES = {"number": "numeric", "category": "categorical"}
 
@@ -30,6 +30,11 @@ def tell(*lines: str) -> None:
 def number(value: float) -> str:
     """Return a number with five significant digits, or a dash for NaN."""
     return "-" if math.isnan(value) else f"{value:.5g}"
+
+
+def time(made: str) -> str:
+    """Return a stored time, which is in UTC, as people read it."""
+    return made.replace("T", " ").removesuffix("Z")
 
 
 def count(n: int, what: str) -> str:

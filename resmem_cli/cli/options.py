@@ -44,6 +44,10 @@ Delimiter = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="If another resmem is writing to the model: wait for it instead of failing.")
 ]
+Keep = Annotated[
+    int,
+    typer.Option("--keep", min=0, max=100, help="How many earlier memories are kept for resmem undo; 0 keeps none."),
+]
 Interval = Annotated[
     float | None,
     typer.Option(

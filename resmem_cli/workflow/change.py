@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli import spelling
 from resmem_cli.data.schema import Schema
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.model.splitting import LabelledRows
-from resmem_cli.store import erasing, locking, reading, using, writing
+from resmem_cli.store import erasing, generations, history, locking, reading, using, writing
+from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import labelled, thread_limit
@@ -34,6 +36,8 @@ class Changed:
         n_repeated: rows of the input whose id a later one has, which alone is kept.
         not_found: ids that were to be forgotten and were not remembered.
         n_trained: of the forgotten rows, how many trained the base, which still knows them.
+        n_kept, n_lost: how many earlier memories the rows were erased from that undo can bring back, and how many it
+            cannot any more, because nothing else was in them or they were damaged.
         recall: per memory; None where the search is exact.
     """
 
@@ -45,14 +49,44 @@ class Changed:
     n_repeated: int = 0
     not_found: tuple[str, ...] = ()
     n_trained: int = 0
+    n_kept: int = 0
+    n_lost: int = 0
     recall: tuple[float | None, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated")
+        return {
+            **{name.removeprefix("n_"): getattr(self, name) for name in counts},
+            "not_found": list(self.not_found),
+            "n_trained": self.n_trained,
+            "n_kept": self.n_kept,
+            "n_lost": self.n_lost,
+            "recall": list(self.recall),
+        }
 
-def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False, report: Report = silent) -> Changed:
+
+def remember(
+    source: Input,
+    model: Path,
+    *,
+    keep: int = 1,
+    threads: int = 0,
+    wait: bool = False,
+    report: Report = silent,
+) -> Changed:
     """Add labelled rows to the memories; where rows have ids, those replace remembered rows of the same id.
 
+    Args:
+        source: the rows.
+        model: the directory.
+        keep: how many earlier memories undo can bring back afterwards.
+        threads: how many; 0 for every core.
+        wait: until another writer is done, or refuse to.
+        report: is told what is being done.
+
     Raises:
-        DataError: the rows cannot be read, or do not fit the model's schema.
+        DataError: the rows cannot be read, do not fit the model's schema.
         ModelError: there is no memory, or one of an older resmem that does not know its rows' residuals.
         OutputError: the directory cannot be written, or another writer is at work.
     """
@@ -65,7 +99,7 @@ def remember(source: Input, model: Path, *, threads: int = 0, wait: bool = False
         with using.used(model):
             resmem, rows, changed = with_rows(stored, remembered, given, threads=count)
         report("writing")
-        writing.replace_memory(model, resmem, rows)
+        writing.replace_memory(model, resmem, rows, as_entry(changed), keep=keep)
     return changed
 
 
@@ -84,19 +118,22 @@ def with_rows(
         seed=stored.base.problem.seed,
         threads=threads,
     )
-    return (
-        resmem,
-        rows,
-        Changed(
-            n_rows=len(rows.hashes),
-            n_added=len(new.y),
-            n_removed=int((~kept).sum()),
-            n_dropped=given.n_dropped,
-            n_unknown_class=given.n_foreign,
-            n_repeated=len(given.y) - len(new.y),
-            recall=_recall(resmem),
-        ),
+    changed = Changed(
+        n_rows=len(rows.hashes),
+        n_added=len(new.y),
+        n_removed=int((~kept).sum()),
+        n_dropped=given.n_dropped,
+        n_unknown_class=given.n_foreign,
+        n_repeated=len(given.y) - len(new.y),
+        recall=_recall(resmem),
     )
+    return resmem, rows, changed
+
+
+def as_entry(changed: Changed) -> Change:
+    """Return what the history says of rows that were remembered or forgotten."""
+    command = history.REMEMBER if changed.n_added else history.FORGET
+    return Change(command, changed.n_added, changed.n_removed)
 
 
 def forget(
@@ -129,23 +166,55 @@ def forget(
     with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
         stored, remembered = reading.load_for_change(model)
-        writing.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
+        generations.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
         if ids and remembered.ids is None:
             raise UsageError(
                 f"the rows of '{model}' have no ids",
                 "give the rows as INPUT, or run fit-base with --id, and fit-residual, again",
             )
         trained = reading.trained_rows(model)
+        earlier = [_kept(model, back) for back in range(1, reading.n_kept(model) + 1)]
+        known = [remembered, *(kept[1] for kept in earlier if kept is not None)]
         if rows is not None:
             report("reading")
-        matched = find(stored.base.schema, remembered, trained, ids=ids, rows=rows, where=where)
-        report(f"memorising {int((~matched.remembered).sum()):,} rows")
+        matched = find(stored.base.schema, known, trained, ids=ids, rows=rows, where=where)
+        report(f"memorising {int((~matched.remembered[0]).sum()):,} rows")
         with using.used(model):
             resmem, left, changed = without_rows(stored, remembered, matched, threads=count)
+            others = _without_rows(earlier, matched, threads=count)
         report("writing")
-        erasing.forget_in_base(model, matched.trained, remembered.take(matched.remembered), left)
-        writing.replace_memory(model, resmem, left)
-    return changed
+        pairs = list(zip(known, matched.remembered, strict=True))
+        gone, stays = [each.take(goes) for each, goes in pairs], [each.take(~goes) for each, goes in pairs]
+        erasing.forget_in_base(model, matched.trained, gone, stays)
+        writing.replace_every(model, [(resmem, left), *others], as_entry(changed))
+    n_lost = others.count(None)
+    n_kept = sum(bool(goes.any() and not goes.all()) for goes in matched.remembered[1:])
+    return replace(changed, n_kept=n_kept, n_lost=n_lost)
+
+
+def _kept(model: Path, back: int) -> tuple[StoredModel, MemoryRows] | None:
+    """Return a memory that undo could bring back; None if it is damaged, and undo could not."""
+    try:
+        return reading.load_for_change(model, back)
+    except ModelError:
+        return None
+
+
+def _without_rows(
+    earlier: Sequence[tuple[StoredModel, MemoryRows] | None], matched: Matched, *, threads: int
+) -> list[tuple[ResMem, MemoryRows] | None]:
+    """Return earlier memories that do not have the forgotten rows either; None for those of which nothing is left."""
+    left = list[tuple[ResMem, MemoryRows] | None]()
+    goes = iter(matched.remembered[1:])  # of those that could be read
+    for kept in earlier:
+        gone = None if kept is None else next(goes)
+        if kept is None or gone is None or gone.all():
+            left.append(None)
+        else:
+            rows = kept[1].take(~gone)
+            seed = kept[0].base.problem.seed
+            left.append((kept[0].resmem.forget(gone, rows.weight, seed=seed, threads=threads), rows))
+    return left
 
 
 def without_rows(
@@ -156,7 +225,7 @@ def without_rows(
     Raises:
         UsageError: nothing else is remembered.
     """
-    gone = matched.remembered
+    gone = matched.remembered[0]
     left = remembered.take(~gone)
     resmem = stored.resmem.forget(gone, left.weight, seed=stored.base.problem.seed, threads=threads)
     changed = Changed(
@@ -172,16 +241,22 @@ def without_rows(
 
 @dataclass(frozen=True)
 class Matched:
-    """Which rows to forget: [n] of those remembered, [m] of those that trained the bases; and ids that none has."""
+    """Which rows to forget.
 
-    remembered: NDArray[np.bool_]
+    Attributes:
+        remembered: [n] of those of every memory: the present one, then those that undo can bring back.
+        trained: [m] of those that trained the bases.
+        not_found: ids that none has.
+    """
+
+    remembered: tuple[NDArray[np.bool_], ...]
     trained: NDArray[np.bool_]
     not_found: tuple[str, ...]
 
 
 def find(
     schema: Schema,
-    remembered: MemoryRows,
+    memories: Sequence[MemoryRows],
     trained: TrainedRows,
     *,
     ids: Sequence[str],
@@ -192,7 +267,7 @@ def find(
 
     Args:
         schema: of the model.
-        remembered: what is kept of the remembered rows.
+        memories: what is kept of the remembered rows, and of those of the memories that undo can bring back.
         trained: what is kept of the rows that trained the bases.
         ids: of the rows.
         rows: or the rows themselves.
@@ -204,33 +279,39 @@ def find(
     if rows is None and not ids:
         raise UsageError("no rows to forget are given", "give --ids or INPUT")
     not_found: tuple[str, ...] = ()
-    if rows is not None and remembered.ids is None:
+    if rows is not None and memories[0].ids is None:
         given = labelled.read(rows, schema, where)
-        goes = np.isin(remembered.hashes, given.hashes)
-        matched = Matched(goes, _equal_trained(trained, remembered, goes), ())
+        goes = tuple(np.isin(known.hashes, given.hashes) for known in memories)
+        of_trained = _equal_trained(trained, memories, goes)
     else:
-        own, ids = remembered.ids or [], ids if rows is None else labelled.read_ids(rows, schema, where)
-        goes = _among(own, ids)
+        ids = ids if rows is None else labelled.read_ids(rows, schema, where)
+        goes = tuple(_among(known.ids or [], ids) for known in memories)
         # By the id: what was replaced since by a row of the same id is another row by what is in it.
-        by_id = _equal_trained(trained, remembered, goes) if trained.ids is None else _among(trained.ids, ids)
-        seen = set(map(spelling.canonical, [*own, *(trained.ids or [])]))
+        of_trained = _equal_trained(trained, memories, goes) if trained.ids is None else _among(trained.ids, ids)
+        every = [trained.ids or [], *(known.ids or [] for known in memories)]
+        seen = {spelling.canonical(name) for known in every for name in known}
         not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in seen))
-        matched = Matched(goes, by_id, not_found)
-    if not (matched.remembered.any() or matched.trained.any()):
+    if not (any(which.any() for which in goes) or of_trained.any()):
         shown = (
             "none of these rows"
             if not not_found
             else "no row with the id " + ", ".join(f"'{n}'" for n in not_found[:5])
         )
         raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
-    if matched.remembered.all():
+    if goes[0].all():
         raise UsageError("this would forget every remembered row", "run fit-residual with other rows")
-    return matched
+    return Matched(goes, of_trained, not_found)
 
 
-def _equal_trained(trained: TrainedRows, remembered: MemoryRows, goes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _equal_trained(
+    trained: TrainedRows, memories: Sequence[MemoryRows], goes: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
     """Return [m] which rows that trained the bases are equal to one that is forgotten, and to none that stays."""
-    return np.isin(trained.hashes, np.setdiff1d(remembered.hashes[goes], remembered.hashes[~goes]))
+    gone, stays = (
+        np.concatenate([known.hashes[which ^ left] for known, which in zip(memories, goes, strict=True)])
+        for left in (False, True)
+    )
+    return np.isin(trained.hashes, np.setdiff1d(gone, stays))
 
 
 def _among(ids: Sequence[str], wanted: Sequence[str]) -> NDArray[np.bool_]:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.errors import ModelError
 from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.fit import FittedResMem, fit_memory
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.splitting import LabelledRows
-from resmem_cli.store import description, locking, reading, using, writing
+from resmem_cli.store import description, history, locking, reading, using, writing
+from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
 from resmem_cli.workflow import labelled, measured, thread_limit
@@ -72,6 +74,15 @@ class FittedMemory:
     def uses_memory(self) -> bool:
         return any(member.settings.shrinkage > 0 for member in self.members)
 
+    def as_entry(self, before: NDArray[np.uint64] | None, rows: MemoryRows) -> Change:
+        """Return what the history says of this fit: from the hashes of the rows before it, and from its own rows."""
+        n_added, n_removed = history.difference(before, rows.hashes)
+        found = self.measured
+        measured = None
+        if found is not None and found["rows"] is not None:
+            measured = {name: found[name] for name in ("metric", "base", "resmem", "rows")}
+        return Change(history.FIT, n_added, n_removed, measured)
+
     @property
     def measured(self) -> dict[str, Any] | None:
         """What the folds measured, as `measured.measured` gives it."""
@@ -107,9 +118,10 @@ def fit_residual(
     report: Report = silent,
     *,
     valid: Input | None = None,
+    keep: int = 1,
     wait: bool = False,
 ) -> FittedMemory:
-    """Memorise the residuals of labelled rows under the stored bases; earlier memories are replaced.
+    """Memorise the residuals of labelled rows under the stored bases; the memories that are there are replaced.
 
     Args:
         source: the rows.
@@ -118,6 +130,7 @@ def fit_residual(
         report: is told what is being done.
         valid: further rows, which the bases were not trained on. Then the settings are chosen by these alone, of which
             a memory knows nothing that holds the others; the memory that is kept holds these too.
+        keep: how many earlier memories undo can bring back afterwards.
         wait: until another writer is done, or refuse to.
 
     Raises:
@@ -138,8 +151,22 @@ def fit_residual(
         resmem, rows, fitted = fit(labelled_rows, further, base, seen, options, threads=threads, report=report)
         report("writing")
         folds = description.folds_json(fitted.selection)
-        writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds)
+        entry = fitted.as_entry(reading.remembered_hashes(model), rows)
+        past = writing.past(model, rows, entry, keep=keep if keep and _can_be_kept(model) else 0)
+        writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds, past=past)
     return fitted
+
+
+def _can_be_kept(model: Path) -> bool:
+    """Whether there is a memory that undo could bring back.
+
+    It could not bring back one that is stale or damaged; and in one of a very old resmem no rows could be forgotten.
+    """
+    try:
+        reading.load_for_change(model)
+    except ModelError:
+        return False
+    return True
 
 
 def fit(

@@ -13,7 +13,19 @@ from tests.cli.conftest import Run
 
 Model = Callable[..., Path]
 Shell = Callable[[str], subprocess.CompletedProcess[str]]
-COMMANDS = ("fit-base", "fit-residual", "predict", "evaluate", "explain", "remember", "forget", "inspect", "verify")
+COMMANDS = (
+    "fit-base",
+    "fit-residual",
+    "predict",
+    "evaluate",
+    "explain",
+    "remember",
+    "forget",
+    "history",
+    "undo",
+    "inspect",
+    "verify",
+)
 
 
 def test_help_is_a_command_too(run: Run) -> None:
