@@ -15,11 +15,22 @@ from resmem_cli.errors import DataError
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.change import Changed
+    from resmem_cli.workflow.drift import Drift
 
 
 def remember(
     inputs: options.Inputs,
     model: options.Model,
+    max_residual: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Refuse rows if a residual exceeds this; by default ten times the largest remembered (regression).",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remember the rows however large their residuals are.")
+    ] = False,
     keep: options.Keep = 1,
     threads: options.Threads = 0,
     wait: options.Wait = False,
@@ -31,14 +42,21 @@ def remember(
 ) -> None:
     """Add the residuals of labelled rows to the memory, without fitting anything again.
 
-    A row with the id of a remembered row replaces it. resmem undo goes back.
+    A row with the id of a remembered row replaces it. Before that the rows are scored with the model as it is, and
+    compared with what is remembered. resmem undo goes back.
     """
+    if max_residual is not None and not max_residual >= 0:
+        raise typer.BadParameter(f"{max_residual:g} is not a number of 0 or more", param_hint="'--max-residual'")
+    if max_residual is not None and force:
+        raise typer.BadParameter("--max-residual and --force exclude each other", param_hint="'--force'")
     source = options.input_of(inputs, input_format, delimiter)
 
+    from resmem_cli.workflow.change import Guard
     from resmem_cli.workflow.change import remember as run
 
     with console.progress(quiet) as report:
-        done = run(source, model, keep=keep, threads=threads, wait=wait, report=report)
+        guard = Guard(max_residual, force)
+        done = run(source, model, guard=guard, keep=keep, threads=threads, wait=wait, report=report)
 
     console.say(*source.note_lines, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
@@ -52,8 +70,35 @@ def remember(
         f"{model}/memory.json",
         quiet=quiet,
     )
+    if done.n_equal:
+        which = "1 of these rows equals a remembered row and counts twice now"
+        if done.n_equal > 1:
+            which = f"{done.n_equal:,} of these rows equal remembered rows and count twice now"
+        console.say(f"note: {which}", quiet=quiet)
+    if done.drift is not None:
+        console.say(*_drift_lines(done.drift), quiet=quiet)
     if as_json:
         print(json.dumps(done.to_json()))
+
+
+def _drift_lines(drift: Drift) -> list[str]:
+    """Return what the model made of the rows before it remembered them, and how unusual they are."""
+    lines = []
+    if drift.base is not None and drift.resmem is not None:
+        gain = "" if drift.gain_percent is None else f", gain {drift.gain_percent:+.2f} %"
+        lines.append(
+            f"{drift.metric} on {console.count(drift.n_rows, 'new row')} before they were remembered: "
+            f"base {console.number(drift.base)}, with memory {console.number(drift.resmem)}{gain}"
+        )
+    residuals = "outside their 99 % prediction interval or set"
+    if not drift.is_interval:
+        residuals = "with a residual beyond that of 99 % of the remembered rows"
+    distances = "farther from all remembered rows than 99 % of these from each other"
+    found = [(drift.residuals, residuals), (drift.distances, distances)]
+    shares = [f"{100 * share:.3g} % {what}" for share, what in found if share is not None]
+    if shares:
+        lines.append(f"unusual rows (about 1 % is usual): {', '.join(shares)}")
+    return lines + console.surprises(drift.surprises)
 
 
 def forget(

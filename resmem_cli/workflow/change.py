@@ -14,14 +14,27 @@ from resmem_cli import spelling
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.splitting import LabelledRows
 from resmem_cli.store import erasing, generations, history, locking, reading, using, writing
 from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
-from resmem_cli.workflow import labelled, thread_limit
+from resmem_cli.workflow import drift, labelled, thread_limit
+from resmem_cli.workflow.drift import Drift
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Which rows are too unlikely to be remembered.
+
+    Attributes:
+        most: how large a residual may be, in the target's units; None for the default of `drift.refuse_beyond_reason`.
+        force: whether any may be.
+    """
+
+    most: float | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,11 +47,13 @@ class Changed:
         n_dropped: rows of the input that have no target, or no weight.
         n_unknown_class: rows of the input with a class that training did not have, which are left out.
         n_repeated: rows of the input whose id a later one has, which alone is kept.
+        n_equal: of the new rows, how many equal a remembered one that stays: they count twice now.
         not_found: ids that were to be forgotten and were not remembered.
         n_trained: of the forgotten rows, how many trained the base, which still knows them.
         n_kept, n_lost: how many earlier memories the rows were erased from that undo can bring back, and how many it
             cannot any more, because nothing else was in them or they were damaged.
         recall: per memory; None where the search is exact.
+        drift: what the model made of the new rows before it remembered them.
     """
 
     n_rows: int
@@ -47,15 +62,17 @@ class Changed:
     n_dropped: int = 0
     n_unknown_class: int = 0
     n_repeated: int = 0
+    n_equal: int = 0
     not_found: tuple[str, ...] = ()
     n_trained: int = 0
     n_kept: int = 0
     n_lost: int = 0
     recall: tuple[float | None, ...] = ()
+    drift: Drift | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints."""
-        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated")
+        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated", "n_equal")
         return {
             **{name.removeprefix("n_"): getattr(self, name) for name in counts},
             "not_found": list(self.not_found),
@@ -63,6 +80,7 @@ class Changed:
             "n_kept": self.n_kept,
             "n_lost": self.n_lost,
             "recall": list(self.recall),
+            "measured": None if self.drift is None else self.drift.to_json(),
         }
 
 
@@ -70,6 +88,7 @@ def remember(
     source: Input,
     model: Path,
     *,
+    guard: Guard = Guard(),
     keep: int = 1,
     threads: int = 0,
     wait: bool = False,
@@ -80,43 +99,49 @@ def remember(
     Args:
         source: the rows.
         model: the directory.
+        guard: which rows are refused.
         keep: how many earlier memories undo can bring back afterwards.
         threads: how many; 0 for every core.
         wait: until another writer is done, or refuse to.
         report: is told what is being done.
 
     Raises:
-        DataError: the rows cannot be read, do not fit the model's schema.
+        DataError: the rows cannot be read, do not fit the model's schema, or have residuals that cannot be right.
         ModelError: there is no memory, or one of an older resmem that does not know its rows' residuals.
         OutputError: the directory cannot be written, or another writer is at work.
+        UsageError: a bound for residuals is given for classes.
     """
     with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
         stored, remembered = reading.load_for_change(model)
+        drift.refuse_bound_of_classes(stored, guard.most)
         report("reading")
         given = labelled.read(source, stored.base.schema)
         report(f"memorising {len(given.y):,} more rows")
         with using.used(model):
-            resmem, rows, changed = with_rows(stored, remembered, given, threads=count)
+            resmem, rows, changed = with_rows(stored, remembered, given, guard=guard, threads=count)
         report("writing")
         writing.replace_memory(model, resmem, rows, as_entry(changed), keep=keep)
     return changed
 
 
 def with_rows(
-    stored: StoredModel, remembered: MemoryRows, given: Labelled, *, threads: int = 1
+    stored: StoredModel, remembered: MemoryRows, given: Labelled, *, guard: Guard = Guard(), threads: int = 1
 ) -> tuple[ResMem, MemoryRows, Changed]:
-    """Return a model that also remembers some rows, and what is kept of all; the old model must not be used again."""
+    """Return a model that also remembers some rows, and what is kept of all; the old model must not be used again.
+
+    Raises:
+        DataError: rows have residuals that cannot be right; the old model is as it was.
+    """
     new = _last_of_each_id(given)
+    if not guard.force:
+        drift.refuse_beyond_reason(stored, new, guard.most)
+    before = drift.measure(stored, remembered, new, threads)
     replaced_by = _replaced_by(remembered, new)
     kept = replaced_by < 0
     rows = _joined(remembered, kept, new, stored.base.schema)
     resmem = stored.resmem.remember(
-        LabelledRows(new.X, new.y, new.weight, np.ones(len(new.y), dtype=np.bool_)),
-        replaced_by,
-        rows.weight,
-        seed=stored.base.problem.seed,
-        threads=threads,
+        new.rows(), replaced_by, rows.weight, seed=stored.base.problem.seed, threads=threads
     )
     changed = Changed(
         n_rows=len(rows.hashes),
@@ -125,15 +150,18 @@ def with_rows(
         n_dropped=given.n_dropped,
         n_unknown_class=given.n_foreign,
         n_repeated=len(given.y) - len(new.y),
+        n_equal=int(np.isin(new.hashes, remembered.hashes[kept]).sum()),
         recall=_recall(resmem),
+        drift=before,
     )
     return resmem, rows, changed
 
 
 def as_entry(changed: Changed) -> Change:
     """Return what the history says of rows that were remembered or forgotten."""
-    command = history.REMEMBER if changed.n_added else history.FORGET
-    return Change(command, changed.n_added, changed.n_removed)
+    if changed.drift is None:
+        return Change(history.FORGET, 0, changed.n_removed)
+    return Change(history.REMEMBER, changed.n_added, changed.n_removed, changed.drift.to_history())
 
 
 def forget(

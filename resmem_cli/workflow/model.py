@@ -29,6 +29,7 @@ from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
 from resmem_cli.workflow import (
     adopt_base,
     change,
+    drift,
     explain,
     fit_base,
     fit_residual,
@@ -38,7 +39,7 @@ from resmem_cli.workflow import (
 )
 from resmem_cli.workflow import history as take_back
 from resmem_cli.workflow.adopt_base import FromObject
-from resmem_cli.workflow.change import Changed
+from resmem_cli.workflow.change import Changed, Guard
 from resmem_cli.workflow.explain import Explained
 from resmem_cli.workflow.fit_base import BaseOptions
 from resmem_cli.workflow.history import Undone
@@ -234,16 +235,30 @@ class Model:
                 )
         return explained
 
-    def remember(self, rows: Rows, *, threads: int = 0) -> Changed:
+    def remember(
+        self, rows: Rows, *, max_residual: float | None = None, force: bool = False, threads: int = 0
+    ) -> Changed:
         """Add labelled rows to the memory; where rows have ids, those replace remembered rows of the same id.
 
+        Args:
+            rows: the rows.
+            max_residual: how large a residual may be, in the target's units; by default ten times the largest that is
+                remembered.
+            force: whether any residual may be remembered.
+            threads: how many may be used.
+
+        Returns:
+            What became of the memory; its `drift` says how the model predicted the rows before it remembered them.
+
         Raises:
-            DataError: the rows do not fit the schema.
+            DataError: the rows do not fit the schema, or have residuals that cannot be right.
+            UsageError: a bound for residuals is given for classes.
         """
         with self._changing, self._alone_if_needed(), thread_limit.limited(threads) as count:
             stored, remembered, trained = self._complete()
-            given = labelled.read(InMemory(rows), self.schema)
-            resmem, kept, changed = change.with_rows(stored, remembered, given, threads=count)
+            drift.refuse_bound_of_classes(stored, max_residual)
+            given, guard = labelled.read(InMemory(rows), self.schema), Guard(max_residual, force)
+            resmem, kept, changed = change.with_rows(stored, remembered, given, guard=guard, threads=count)
             self._keep(stored._replace(resmem=resmem), kept, trained)
             self._note(change.as_entry(changed), changed.n_rows)
         return changed

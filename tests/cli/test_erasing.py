@@ -252,7 +252,7 @@ def test_no_trace_is_left_in_what_undo_could_bring_back(
             assert run("undo", "--model", path, "--quiet").code == 0
             continue
         command, rows = files[step]
-        words = settings if command == "fit-residual" else ()
+        words = settings if command == "fit-residual" else ("--force",)
         assert run(command, rows, *words, "--keep", 2, "--model", path, "--quiet").code == 0
         traces |= _traces(path, secret, has_ids)
     assert traces
@@ -353,6 +353,18 @@ def test_nothing_names_any_generation_that_knew_the_rows(run: Run, fitted: Calla
     content = json.loads((model / manifest.MEMORY).read_text())
     assert content["base"] == content["earlier"][0]["base"] == json.loads((model / manifest.BASE).read_text())["id"]
     assert "was" not in json.loads((model / manifest.BASE).read_text())
+
+
+def test_what_was_measured_before_is_erased_too(run: Run, fitted: Callable[..., Path]) -> None:
+    """It may have been measured on the rows: with all the others at hand, a mean tells the last one."""
+    model = fitted("m2", "train.csv", *FOLDS)
+    run("remember", "test.csv", "--model", model, "--quiet")
+    before = json.loads((model / manifest.MEMORY).read_text())["history"]
+    assert all(entry["measured"] is not None for entry in before)
+    run("forget", "--ids", rows_of("test.csv")[0]["id"], "--model", model, "--quiet")
+    after = json.loads((model / manifest.MEMORY).read_text())["history"]
+    assert [entry["measured"] for entry in after] == [None, None, None]
+    assert not mentions(model, repr(before[1]["measured"]["resmem"]))
 
 
 @pytest.mark.parametrize("then", ["undo", "remember"])

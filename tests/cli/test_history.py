@@ -249,9 +249,9 @@ class TestOnDisk:
 
 
 class TestHistory:
-    def test_every_change_is_listed_with_its_rows(self, run: Run, model: Model) -> None:
+    def test_every_change_is_listed_with_its_rows_and_what_was_measured(self, run: Run, model: Model) -> None:
         path = model("both")
-        run("remember", "test.csv", "--model", path, "--quiet")
+        found = json.loads(run("remember", "test.csv", "--model", path, "--json").out)["measured"]
         run("forget", "--ids", "d00003", "--model", path, "--quiet")
         again = write("again.csv", rows_of("train.csv")[2:3])
         run("remember", again, "--model", path, "--quiet")
@@ -265,6 +265,37 @@ class TestHistory:
         times = [str(entry["made"]) for entry in listed]
         assert times == sorted(times)
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", each) for each in times)
+        assert found["rows"] == 80
+
+    def test_what_was_measured_is_kept(self, run: Run, model: Model) -> None:
+        path = model("both")
+        folds = json.loads(run("inspect", "--model", path, "--json").out)["memory"]["measured"]
+        found = json.loads(run("remember", "test.csv", "--model", path, "--json").out)["measured"]
+        first, second = entries(run, path)
+        names = ("metric", "base", "resmem", "gain_percent", "rows")
+        assert first["measured"] == {name: folds[name] for name in names}
+        shares = ("unusual_residuals", "unusual_distances")
+        counts = {"missing_values": 0, "unknown_categories": 0}
+        assert second["measured"] == {name: found[name] for name in (*names, *shares)} | counts
+        assert (first["state"], second["state"]) == ("kept", "present")
+        lines = run("history", "--model", path).out.splitlines()
+        assert lines[0].split() == [
+            *("made", "(UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "undo")
+        ]
+        assert lines[2].split()[2:6] == ["fit-residual", "240", "0", "240"]
+        assert lines[2].endswith("kept")
+        assert lines[3].endswith("present")
+
+    def test_of_a_few_rows_nothing_that_was_measured_is_kept(self, run: Run, model: Model) -> None:
+        """The metric of one row is its residual."""
+        path = model()
+        rows = rows_of("test.csv")
+        for n in (history.LEAST_MEASURED - 1, history.LEAST_MEASURED):
+            words = ("remember", write("few.csv", rows[:n]), "--model", path, "--json")
+            assert json.loads(run(*words).out)["measured"]["rows"] == n
+            run("undo", "--model", path, "--quiet")
+        measured = [entry["measured"] for entry in entries(run, path) if entry["command"] == "remember"]
+        assert [each is None for each in measured] == [True, False]
 
     def test_only_the_last_thousand_are_kept(self) -> None:
         listed: list[dict[str, object]] = []
