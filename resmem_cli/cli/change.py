@@ -87,7 +87,7 @@ def _drift_lines(drift: Drift) -> list[str]:
     if drift.base is not None and drift.resmem is not None:
         gain = "" if drift.gain_percent is None else f", gain {drift.gain_percent:+.2f} %"
         lines.append(
-            f"{drift.metric} on {console.count(drift.n_rows, 'new row')} before they were remembered: "
+            f"{drift.metric} on {console.count(drift.n_rows, 'new row')}, not remembered yet: "
             f"base {console.number(drift.base)}, with memory {console.number(drift.resmem)}{gain}"
         )
     residuals = "outside their 99 % prediction interval or set"
@@ -165,11 +165,11 @@ def forget(
         shown = ", ".join(f"'{name}'" for name in done.not_found[:5])
         more = f" and {len(done.not_found) - 5:,} more" if len(done.not_found) > 5 else ""
         console.say(f"note: no row has the id {shown}{more}", quiet=quiet)
-    what = (
-        console.count(done.n_removed, "row")
-        if done.n_removed
-        else f"{console.count(done.n_trained, 'training row')} of the base, not remembered"
-    )
+    what = "rows that only an earlier memory had"
+    if done.n_removed:
+        what = console.count(done.n_removed, "row")
+    elif done.n_trained:
+        what = f"{console.count(done.n_trained, 'training row')} of the base, not remembered"
     console.say(f"forgot {what}: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json", quiet=quiet)
     if done.n_trained:
         console.say(

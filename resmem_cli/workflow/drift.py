@@ -138,9 +138,10 @@ def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | Non
         if n_beyond:
             worst = int(np.argmax(np.where(np.isnan(found), np.inf, found)))
             named = f" (id '{given.ids[worst]}')" if given.ids is not None and given.ids[worst] else ""
+            have = "has a residual" if n_beyond == 1 else "have residuals"
             raise DataError(
-                f"{n_beyond:,} of {len(found):,} rows have residuals larger than {_written(bound)}, which is {why}: up "
-                f"to {_written(found[worst])}{named}, so none was remembered",
+                f"{n_beyond:,} of {len(found):,} rows {have} larger than {_written(bound)}, which is {why}: up to "
+                f"{_written(found[worst])}{named}, so none was remembered",
                 f"check '{name}' and its units, or allow more with --max-residual or --force",
             )
 

@@ -54,7 +54,7 @@ class TestMeasured:
         assert found["unusual_distances"] == np.mean(far)
         assert ended.lines[0].startswith("remembered 80 rows: 320 now")
         assert ended.lines[1] == (
-            f"rmse on 80 new rows before they were remembered: base {found['base']:.5g}, with memory "
+            f"rmse on 80 new rows, not remembered yet: base {found['base']:.5g}, with memory "
             f"{found['resmem']:.5g}, gain {found['gain_percent']:+.2f} %"
         )
         assert ended.lines[2] == (
@@ -127,7 +127,7 @@ class TestEqualRows:
         assert "note: 1 of these rows equals a remembered row and counts twice now" in again.lines
         found = json.loads(again.out)["measured"]
         assert (found["rows"], found["base"], found["resmem"]) == (0, None, None)
-        assert "before they were remembered" not in again.err
+        assert "not remembered yet" not in again.err
 
     def test_rows_that_replace_themselves_do_not_count_twice(self, run: Run, fit) -> None:
         ended = run("remember", "train.csv", "--model", fit(), "--json")
@@ -158,7 +158,7 @@ class TestRefused:
         rows[30]["price"] = "9999999"
         ended = run("remember", write("one.csv", rows), "--model", path)
         assert ended.code == ExitCode.DATA
-        assert ended.err.startswith("resmem: 1 of 80 rows have residuals larger than ")
+        assert ended.err.startswith("resmem: 1 of 80 rows has a residual larger than ")
         assert f"(id '{rows[30]['id']}')" in ended.err
         assert snapshot(path) == before
 

@@ -326,6 +326,18 @@ def test_an_earlier_memory_of_which_nothing_would_be_left_is_dropped(run: Run, f
     assert run("verify", "--model", model).code == 0
 
 
+def test_rows_that_only_an_earlier_memory_had_are_told_as_such(run: Run, fitted: Callable[..., Path]) -> None:
+    model = fitted("m2", "train.csv", memorised=write("more.csv", rows_of("train.csv") + rows_of("test.csv")))
+    run("fit-residual", "train.csv", *SETTINGS, "--representation", "features", "--model", model, "--quiet")
+    name = rows_of("test.csv")[0]["id"]
+    assert run("forget", "--ids", name, "--model", model).lines == [
+        f"forgot rows that only an earlier memory had: 240 left -> {model}/memory.json",
+        "note: erased from 1 earlier memory that undo can bring back, too",
+    ]
+    assert not mentions(model, name)
+    assert run("undo", "--model", model).err.endswith("0 rows removed, 79 added, 319 now -> m2/memory.json\n")
+
+
 def test_an_earlier_memory_that_is_damaged_does_not_keep_rows_from_being_forgotten(
     run: Run, fitted: Callable[..., Path]
 ) -> None:
