@@ -25,7 +25,7 @@ def remember(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Refuse rows if a residual exceeds this; by default ten times the largest remembered (regression).",
+            help="Refuse rows if a residual exceeds this; by default 30 times the largest remembered (regression).",
         ),
     ] = None,
     force: Annotated[
@@ -92,7 +92,8 @@ def _drift_lines(drift: Drift) -> list[str]:
         )
     residuals = "outside their 99 % prediction interval or set"
     if not drift.is_interval:
-        residuals = "with a residual beyond that of 99 % of the remembered rows"
+        residuals = "with a residual beyond that of 99 % of the remembered rows (more is usual of a base that fits "
+        residuals += "these closely)"
     distances = "farther from all remembered rows than 99 % of these from each other"
     found = [(drift.residuals, residuals), (drift.distances, distances)]
     shares = [f"{100 * share:.3g} % {what}" for share, what in found if share is not None]

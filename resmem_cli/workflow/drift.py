@@ -21,7 +21,7 @@ from resmem_cli.workflow.labelled import Labelled
 USUAL = 0.99
 _LEAST = 100  # rows that say where that is
 # A residual is beyond any reason if it is so many times the largest that is remembered, and the targets themselves.
-_TIMES = 10.0
+TIMES = 30.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | Non
     Args:
         stored: the model. Residuals of classes are bounded, and always pass.
         given: the rows.
-        most: how large a residual may be; by default ten times the largest that is remembered, and no less than ten
+        most: how large a residual may be; by default 30 times the largest that is remembered, and no less than 30
             times what is typical of the targets and of their predictions: a base that was perfect so far leaves
             residuals that say nothing of what is possible.
 
@@ -130,29 +130,28 @@ def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | Non
     for member in stored.resmem.members:
         base = stored.resmem.bases[member.base]
         found = np.abs(member.remembered(given.rows(), base)[1][:, 0])
-        bound, why = most, "what --max-residual allows"
-        if bound is None:
-            largest = float(np.abs(_remembered_residuals(member)).max())
-            bound, why = _bound(name, largest, given.y, base.predict(given.X)[:, 0])
-        n_beyond = int((~(found <= bound)).sum())
+        limit, why = (most, "what --max-residual allows") if most is not None else bound(stored, member, given)
+        n_beyond = int((~(found <= limit)).sum())
         if n_beyond:
             worst = int(np.argmax(np.where(np.isnan(found), np.inf, found)))
             named = f" (id '{given.ids[worst]}')" if given.ids is not None and given.ids[worst] else ""
             have = "has a residual" if n_beyond == 1 else "have residuals"
             raise DataError(
-                f"{n_beyond:,} of {len(found):,} rows {have} larger than {_written(bound)}, which is {why}: up to "
+                f"{n_beyond:,} of {len(found):,} rows {have} larger than {_written(limit)}, which is {why}: up to "
                 f"{_written(found[worst])}{named}, so none was remembered",
                 f"check '{name}' and its units, or allow more with --max-residual or --force",
             )
 
 
-def _bound(name: str, largest: float, y: Floats, predictions: Floats) -> tuple[float, str]:
-    """Return the largest residual that is within reason, and why, from the largest that is remembered."""
+def bound(stored: StoredModel, member: Member, given: Labelled) -> tuple[float, str]:
+    """Return the largest residual of new rows that is within reason for one of a model's memories, and why."""
+    largest = float(np.abs(_remembered_residuals(member)).max())
+    predictions = stored.resmem.bases[member.base].predict(given.X)[:, 0]
     # Of two medians that differ by far the smaller one is right: the other shows what is wrong with the rows.
-    typical = float(min(np.median(np.abs(y)), np.median(np.abs(predictions))))
+    typical = float(min(np.median(np.abs(given.y)), np.median(np.abs(predictions))))
     if largest >= typical:
-        return _TIMES * largest, f"{_TIMES:g} times the largest remembered one"
-    return _TIMES * typical, f"{_TIMES:g} times a typical '{name}'"
+        return TIMES * largest, f"{TIMES:g} times the largest remembered one"
+    return TIMES * typical, f"{TIMES:g} times a typical '{stored.base.schema.target.name}'"
 
 
 def _metric(objective: str, rows: Labelled, predictions: Floats) -> float | None:

@@ -242,7 +242,7 @@ class Model:
 
         Args:
             rows: the rows.
-            max_residual: how large a residual may be, in the target's units; by default ten times the largest that is
+            max_residual: how large a residual may be, in the target's units; by default 30 times the largest that is
                 remembered.
             force: whether any residual may be remembered.
             threads: how many may be used.
