@@ -219,17 +219,41 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
                 self._table(X), column_or_1d(y), weight, by=by, coverage=coverage, seed=seed, threads=self.threads
             )
 
-    def remember(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Changed:
+    def remember(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        ids: Any = None,
+        *,
+        max_residual: float | None = None,
+        force: bool = False,
+    ) -> Changed:
         """Add labelled rows to the memory, without fitting anything again.
 
-        Rows replace those with the same ids. Returns what became of the memory.
+        Rows replace those with the same ids.
+
+        Args:
+            X: as `fit`.
+            y: [n] targets.
+            sample_weight: [n] weights of 0 or more, if the model was fitted with weights.
+            ids: [n] if it was fitted with ids.
+            max_residual: how large a residual may be, in the units of `y`; by default 30 times the largest that is
+                remembered. Of classes there is no such bound.
+            force: whether any residual may be remembered.
+
+        Returns:
+            What became of the memory; its `drift` says how the model predicted the rows before it remembered them.
+
+        Raises:
+            ValueError: the rows are not what they should be, or have residuals that cannot be right.
         """
         check_is_fitted(self)
         check_consistent_length(X, y, ids)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         with _as_value_errors():
             rows = self.model_.labelled_rows(self._table(X), column_or_1d(y), weight, ids)
-            return self.model_.remember(rows, threads=self.threads)
+            return self.model_.remember(rows, max_residual=max_residual, force=force, threads=self.threads)
 
     def forget(self, *, ids: Any = None, X: Any = None, y: Any = None) -> Changed:
         """Remove rows from the memory: by their ids, or rows without ids by their features and targets.

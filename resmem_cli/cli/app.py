@@ -13,6 +13,7 @@ from resmem_cli.cli.evaluate import evaluate
 from resmem_cli.cli.explain import explain
 from resmem_cli.cli.fit_base import fit_base
 from resmem_cli.cli.fit_residual import fit_residual
+from resmem_cli.cli.history import history, undo
 from resmem_cli.cli.inspect import inspect, verify
 from resmem_cli.cli.predict import predict
 from resmem_cli.version import __version__
@@ -69,6 +70,8 @@ app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("remember")(remember)
 app.command("forget")(forget)
+app.command("history")(history)
+app.command("undo")(undo)
 app.command("inspect")(inspect)
 app.command("verify")(verify)
 app.command("help", hidden=True)(show_help)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +15,23 @@ from resmem_cli.errors import DataError
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.change import Changed
+    from resmem_cli.workflow.drift import Drift
 
 
 def remember(
     inputs: options.Inputs,
     model: options.Model,
+    max_residual: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Refuse rows if a residual exceeds this; by default 30 times the largest remembered (regression).",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remember the rows however large their residuals are.")
+    ] = False,
+    keep: options.Keep = 1,
     threads: options.Threads = 0,
     wait: options.Wait = False,
     input_format: options.InputFormat = None,
@@ -31,14 +42,21 @@ def remember(
 ) -> None:
     """Add the residuals of labelled rows to the memory, without fitting anything again.
 
-    A row with the id of a remembered row replaces it.
+    A row with the id of a remembered row replaces it. Before that the rows are scored with the model as it is, and
+    compared with what is remembered. resmem undo goes back.
     """
+    if max_residual is not None and not max_residual >= 0:
+        raise typer.BadParameter(f"{max_residual:g} is not a number of 0 or more", param_hint="'--max-residual'")
+    if max_residual is not None and force:
+        raise typer.BadParameter("--max-residual and --force exclude each other", param_hint="'--force'")
     source = options.input_of(inputs, input_format, delimiter)
 
+    from resmem_cli.workflow.change import Guard
     from resmem_cli.workflow.change import remember as run
 
     with console.progress(quiet) as report:
-        done = run(source, model, threads=threads, wait=wait, report=report)
+        guard = Guard(max_residual, force)
+        done = run(source, model, guard=guard, keep=keep, threads=threads, wait=wait, report=report)
 
     console.say(*source.note_lines, quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
@@ -52,7 +70,36 @@ def remember(
         f"{model}/memory.json",
         quiet=quiet,
     )
-    _print_json(done, as_json=as_json)
+    if done.n_equal:
+        which = "1 of these rows equals a remembered row and counts twice now"
+        if done.n_equal > 1:
+            which = f"{done.n_equal:,} of these rows equal remembered rows and count twice now"
+        console.say(f"note: {which}", quiet=quiet)
+    if done.drift is not None:
+        console.say(*_drift_lines(done.drift), quiet=quiet)
+    if as_json:
+        print(json.dumps(done.to_json()))
+
+
+def _drift_lines(drift: Drift) -> list[str]:
+    """Return what the model made of the rows before it remembered them, and how unusual they are."""
+    lines = []
+    if drift.base is not None and drift.resmem is not None:
+        gain = "" if drift.gain_percent is None else f", gain {drift.gain_percent:+.2f} %"
+        lines.append(
+            f"{drift.metric} on {console.count(drift.n_rows, 'new row')}, not remembered yet: "
+            f"base {console.number(drift.base)}, with memory {console.number(drift.resmem)}{gain}"
+        )
+    residuals = "outside their 99 % prediction interval or set"
+    if not drift.is_interval:
+        residuals = "with a residual beyond that of 99 % of the remembered rows (more is usual of a base that fits "
+        residuals += "these closely)"
+    distances = "farther from all remembered rows than 99 % of these from each other"
+    found = [(drift.residuals, residuals), (drift.distances, distances)]
+    shares = [f"{100 * share:.3g} % {what}" for share, what in found if share is not None]
+    if shares:
+        lines.append(f"unusual rows (about 1 % is usual): {', '.join(shares)}")
+    return lines + console.surprises(drift.surprises)
 
 
 def forget(
@@ -119,11 +166,11 @@ def forget(
         shown = ", ".join(f"'{name}'" for name in done.not_found[:5])
         more = f" and {len(done.not_found) - 5:,} more" if len(done.not_found) > 5 else ""
         console.say(f"note: no row has the id {shown}{more}", quiet=quiet)
-    what = (
-        console.count(done.n_removed, "row")
-        if done.n_removed
-        else f"{console.count(done.n_trained, 'training row')} of the base, not remembered"
-    )
+    what = "rows that only an earlier memory had"
+    if done.n_removed:
+        what = console.count(done.n_removed, "row")
+    elif done.n_trained:
+        what = f"{console.count(done.n_trained, 'training row')} of the base, not remembered"
     console.say(f"forgot {what}: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json", quiet=quiet)
     if done.n_trained:
         console.say(
@@ -131,7 +178,20 @@ def forget(
             "undo that, run fit-base and fit-residual without them",
             quiet=quiet,
         )
-    _print_json(done, as_json=as_json)
+    if done.n_kept:
+        console.say(f"note: erased from {_memories(done.n_kept)} that undo can bring back, too", quiet=quiet)
+    if done.n_lost:
+        console.say(
+            f"note: undo cannot bring {_memories(done.n_lost)} back any more: nothing else was in them, or they were "
+            "damaged",
+            quiet=quiet,
+        )
+    if as_json:
+        print(json.dumps(done.to_json()))
+
+
+def _memories(n: int) -> str:
+    return "1 earlier memory" if n == 1 else f"{n:,} earlier memories"
 
 
 def _ids(text: str) -> list[str]:
@@ -160,10 +220,3 @@ def _lines(data: bytes, name: str) -> list[str]:
 def _recall(done: Changed) -> str:
     recalls = [recall for recall in done.recall if recall is not None]
     return f", recall {min(recalls):.3f}" if recalls else ""
-
-
-def _print_json(done: Changed, *, as_json: bool) -> None:
-    if as_json:
-        counts = ("n_rows", "n_added", "n_removed", "n_dropped", "n_unknown_class", "n_repeated")
-        values = asdict(done)
-        print(json.dumps({name.removeprefix("n_") if name in counts else name: values[name] for name in values}))

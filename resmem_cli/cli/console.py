@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import TYPE_CHECKING
 
 from resmem_cli.cli.progress import progress
 from resmem_cli.cli.sentences import sentence
 from resmem_cli.cli.tables import table
 
-__all__ = ["adjective", "count", "number", "progress", "say", "say_left_out", "table", "tell"]
+if TYPE_CHECKING:
+    from resmem_cli.data.encoding import Surprises
+
+__all__ = ["adjective", "count", "number", "progress", "say", "say_left_out", "surprises", "table", "tell", "time"]
 
 _ADJECTIVES = {"number": "numeric", "category": "categorical"}
 
@@ -32,6 +36,11 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.5g}"
 
 
+def time(made: str) -> str:
+    """Return a stored time, which is in UTC, as people read it."""
+    return made.replace("T", " ").removesuffix("Z")
+
+
 def count(n: int, what: str) -> str:
     """Return "1 row" or "2,000 rows"."""
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
@@ -40,6 +49,17 @@ def count(n: int, what: str) -> str:
 def adjective(kind: str) -> str:
     """Return what columns of a kind are called: numeric, categorical; the others by their kind."""
     return _ADJECTIVES.get(kind, kind)
+
+
+def surprises(found: Surprises) -> list[str]:
+    """Return sentences on how many values were missing, and how many categories unknown, per column."""
+    lines = []
+    for what, counts in (("missing values", found.missing), ("unknown categories", found.unknown)):
+        if counts:
+            listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
+            more = f" and {len(counts) - 10} more columns" if len(counts) > 10 else ""
+            lines.append(f"{what}: {listed}{more}")
+    return lines
 
 
 def say_left_out(n_dropped: int, n_unknown_class: int, *, quiet: bool) -> None:

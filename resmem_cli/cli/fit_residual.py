@@ -150,6 +150,7 @@ def fit_residual(
     recall: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the true nearest neighbours that the search must find.")
     ] = 0.99,
+    keep: options.Keep = 1,
     threads: options.Threads = 0,
     wait: options.Wait = False,
     input_format: options.InputFormat = None,
@@ -161,7 +162,7 @@ def fit_residual(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
-    """Memorise the residuals of labelled rows; replaces the memory that is there.
+    """Memorise the residuals of labelled rows; replaces the memory that is there, which resmem undo brings back.
 
     Settings that are "auto" are chosen by cross-validation of the whole procedure, and so is which corrected models
     are averaged. A memory that does not help is switched off.
@@ -204,7 +205,7 @@ def fit_residual(
     )
     with console.progress(quiet) as report:
         new = None if valid is None else options.input_of([valid], input_format, delimiter)
-        fitted = run(source, model, chosen, report, valid=new, group=group, time=time, wait=wait)
+        fitted = run(source, model, chosen, report, valid=new, group=group, time=time, keep=keep, wait=wait)
 
     console.say(*source.note_lines, *(() if new is None else new.note_lines), quiet=quiet)
     if verbose and not quiet:

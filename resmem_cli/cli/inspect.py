@@ -34,7 +34,8 @@ def verify(
         print(json.dumps({"sound": True, **vars(checked), "leftovers": list(checked.leftovers)}))
         return
     what = "base and memory are sound" if checked.has_memory else "the base is sound, and there is no memory"
-    console.say(f"{what}: {checked.n_files} files, {_mebibytes(checked.n_bytes)}", quiet=quiet)
+    kept = "" if not checked.n_kept else f", with {console.count(checked.n_kept, 'earlier one')} kept for undo"
+    console.say(f"{what}: {checked.n_files} files, {_mebibytes(checked.n_bytes)}{kept}", quiet=quiet)
     if checked.leftovers:
         console.say(
             f"note: {console.count(len(checked.leftovers), 'folder')} in parts/ not named by a manifest: another "
@@ -49,7 +50,9 @@ def _lines(model: dict[str, Any]) -> list[str]:
     roles = "".join(f", {role} '{model[role]}'" for role in ("id", "weight", "group", "time") if model[role])
     lines = [
         f"{model['task']} of '{model['target']}'{classes} from {model['features']['count']} features ({kinds}){roles}",
-        "bases: " + ", ".join(_base(base) for base in model["bases"]) + f"; fitted on {model['base_rows']:,} rows",
+        "bases: "
+        + ", ".join(_base(base) for base in model["bases"])
+        + f"; fitted on {model['base_rows']:,} rows{_when(model['made'])}",
     ]
     if model["memory"] is None:
         lines.append("memory: none yet (run resmem fit-residual)")
@@ -68,7 +71,11 @@ def _base(base: dict[str, Any]) -> str:
 def _memory_lines(memory: dict[str, Any]) -> list[str]:
     if memory["is_stale"]:
         return ["memory: stale, because the bases were fitted again since (run resmem fit-residual)"]
-    lines = [f"memory: {memory['rows']:,} rows"]
+    lines = [f"memory: {memory['rows']:,} rows{_when(memory['made'])}"]
+    if memory["kept"]:
+        kept = " and ".join(f"{each['rows']:,} rows{_when(each['made'])}" for each in memory["kept"][:3])
+        more = f" and {len(memory['kept']) - 3} more" if len(memory["kept"]) > 3 else ""
+        lines.append(f"  kept for undo: {kept}{more}")
     for member in memory["memories"]:
         search = member["search"]
         how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {member['recall']:.3f}"
@@ -88,6 +95,11 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
             f"{measured['resmem']:.5g}; the memory {verdict}"
         )
     return lines
+
+
+def _when(made: str | None) -> str:
+    """Return when something was made, if that is known."""
+    return "" if made is None else f", made {console.time(made)} UTC"
 
 
 def _mebibytes(n_bytes: int) -> str:

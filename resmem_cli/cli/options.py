@@ -58,6 +58,10 @@ Time = Annotated[
         help="The column of times (dates or numbers): rows are judged by earlier ones.",
     ),
 ]
+Keep = Annotated[
+    int,
+    typer.Option("--keep", min=0, max=100, help="How many earlier memories are kept for resmem undo; 0 keeps none."),
+]
 Interval = Annotated[
     float | None,
     typer.Option(

@@ -89,12 +89,7 @@ def predict(
         else:
             done = predict_each(source, model, output_dir, chosen, report, resume=resume)
 
-    console.say(*source.note_lines, quiet=quiet)
-    for what, counts in (("missing values", done.surprises.missing), ("unknown categories", done.surprises.unknown)):
-        if counts:
-            listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
-            more = f" and {len(counts) - 10} more columns" if len(counts) > 10 else ""
-            console.say(f"{what}: {listed}{more}", quiet=quiet)
+    console.say(*source.note_lines, *console.surprises(done.surprises), quiet=quiet)
     if done.surprises.not_finite:
         rows = console.count(done.surprises.not_finite, "row")
         console.say(f"note: the prediction of {rows} is not finite", quiet=quiet)

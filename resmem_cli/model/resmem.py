@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.model import conformal
-from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
 from resmem_cli.model.combination import combined
 from resmem_cli.model.conformal import Calibration
@@ -97,17 +97,19 @@ class Member:
         contributions = weight * self.settings.shrinkage * weights[:, :, None] * residuals
         return Shares(near.cells, corrections.distances, weights, residuals, contributions)
 
+    def remembered(self, new: LabelledRows, base: Base) -> tuple[Singles, Floats]:
+        """Return what the memory holds of [a] rows once they are added: [a, p] points and [a, outputs] residuals."""
+        if not len(new.y):
+            return np.empty((0, self.memory.index.n_columns), np.float32), np.empty((0, self.memory.residuals.shape[1]))
+        predictions = base.predict(new.X)
+        position = self.space.represent(new.X, base, predictions)
+        return position.points, row_residuals(new.y, predictions, self.settings.temperature, position.trend)
+
     def changed(
         self, kept: NDArray[np.bool_], new: LabelledRows, base: Base, weight: Floats | None, *, seed: int, threads: int
     ) -> Member:
         """Return the member whose memory has the rows that are kept, and new ones."""
-        predictions = base.predict(new.X) if len(new.y) else np.empty((0, self.memory.residuals.shape[1]))
-        if len(new.y):
-            position = self.space.represent(new.X, base, predictions)
-            points = position.points
-            residuals = row_residuals(new.y, predictions, self.settings.temperature, position.trend)
-        else:
-            points, residuals = np.empty((0, self.memory.index.n_columns), np.float32), predictions
+        points, residuals = self.remembered(new, base)
         memory = self.memory.changed(
             kept,
             points,

@@ -15,7 +15,7 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import GraphOptions, HnswIndex
 from resmem_cli.model.resmem import Member
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
-from resmem_cli.store import ownership
+from resmem_cli.store import history, ownership
 
 if TYPE_CHECKING:  # they load what only fitting needs
     from resmem_cli.model.choosing.candidates import Candidate
@@ -130,6 +130,7 @@ def check_base(content: Fields) -> None:
         KeyError, ValueError: one is.
         ModelError: a name of parts leads elsewhere.
     """
+    _check_stamps(content)
     _check_generation(content)
     each = _several(content, "bases", "base")
     for one in each:
@@ -150,13 +151,15 @@ def check_memory(content: Fields) -> None:
         KeyError, ValueError: one is.
         ModelError: a name of parts leads elsewhere.
     """
-    _check_generation(content)
-    fields.text(content, "base")
-    fields.whole(content, "rows", least=1)
-    fields.maybe_text(content, "objective")
-    for one in _several(content, "memories", "memory"):
-        _check_one(one)
-    fields.group(content, "folds")
+    _check_stamps(content)
+    _check_state(content)
+    history.check(content)
+    earlier = fields.groups(content, "earlier")
+    if len(earlier) > history.MOST_KEPT:
+        raise ValueError(f"it keeps {len(earlier)} earlier memories")
+    for state in earlier:
+        _check_state(state)
+        fields.whole(state, "number")
 
 
 def check_folds(content: Fields) -> None:
@@ -228,10 +231,26 @@ def graph_of(content: Fields) -> GraphOptions | None:
     )
 
 
-def _check_generation(content: Fields) -> None:
-    """Check what every manifest says: who wrote it, and its parts."""
+def _check_stamps(content: Fields) -> None:
+    """Check who is said to have written a manifest."""
     fields.text(content, "resmem")
     fields.group(content, "libraries")
+
+
+def _check_state(content: Fields) -> None:
+    """Check what is said of one generation of memories, the present one or an earlier one."""
+    _check_generation(content)
+    fields.text(content, "base")
+    fields.whole(content, "rows", least=1)
+    fields.maybe_text(content, "objective")
+    for one in _several(content, "memories", "memory"):
+        _check_one(one)
+    fields.group(content, "folds")
+
+
+def _check_generation(content: Fields) -> None:
+    """Check what is said of the parts of a generation, and of when it was made."""
+    history.check_time(content)
     identity = fields.text(content, "id")
     if not ownership.GENERATION.fullmatch(identity):
         raise ModelError(f"'{identity[:60]}' is not a name of parts", _AGAIN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import bases
 from resmem_cli.model.bases import BaseSpec
-from resmem_cli.store import description, manifest, parts, writing
+from resmem_cli.store import description, generations, manifest, parts
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
 
@@ -23,7 +22,9 @@ from resmem_cli.store.rows import MemoryRows, TrainedRows
 _ERASED = ""
 
 
-def forget_in_base(directory: Path, goes: NDArray[np.bool_], gone: MemoryRows, left: MemoryRows) -> int:
+def forget_in_base(
+    directory: Path, goes: NDArray[np.bool_], gone: Sequence[MemoryRows], left: Sequence[MemoryRows]
+) -> int:
     """Write a new generation of the bases that knows nothing of some rows, and return how many of them trained it.
 
     The memory that is there still belongs to it: between this and a new memory, readers find both.
@@ -31,8 +32,8 @@ def forget_in_base(directory: Path, goes: NDArray[np.bool_], gone: MemoryRows, l
     Args:
         directory: the model's.
         goes: [n] which of the rows that trained the bases are forgotten.
-        gone: the rows that the memories forget.
-        left: those that they keep.
+        gone: the rows that every generation of the memories forgets.
+        left: those that it keeps.
     """
     content = manifest.read(directory / manifest.BASE)
     paths = parts.checked(directory, content["id"], content["parts"])
@@ -44,18 +45,24 @@ def forget_in_base(directory: Path, goes: NDArray[np.bool_], gone: MemoryRows, l
         with parts.writing(directory) as folder:
             for name, path in paths.items():
                 if name != parts.ROWS:
-                    shutil.copyfile(path, folder / name)
+                    parts.link(path, folder / name)
             parts.save_arrays(folder / parts.ROWS, stays.to_arrays())
             kept = {name: value for name, value in content.items() if name not in manifest.STAMPED}
             kept["forgotten"] = content.get("forgotten", 0) + n_gone
             kept["was"] = [*content.get("was", []), content["id"]]
             kept["schema"] = _without(content["schema"], erased)
-            writing.publish(folder, directory / manifest.BASE, kept)
+            placed = generations.placed(folder, directory, kept)
+            generations.replace(directory / manifest.BASE, placed)
     return n_gone
 
 
 def forgotten(
-    stored: StoredBase, known: TrainedRows, goes: NDArray[np.bool_], *, gone: MemoryRows, left: MemoryRows
+    stored: StoredBase,
+    known: TrainedRows,
+    goes: NDArray[np.bool_],
+    *,
+    gone: Sequence[MemoryRows],
+    left: Sequence[MemoryRows],
 ) -> tuple[StoredBase, TrainedRows]:
     """Return bases that know nothing of some rows, and what is kept of the others that trained them.
 
@@ -63,8 +70,8 @@ def forgotten(
         stored: the bases.
         known: what is kept of the rows that trained them.
         goes: [n] which of these are forgotten.
-        gone: the rows that the memories forget.
-        left: those that they keep.
+        gone: the rows that every generation of the memories forgets.
+        left: those that it keeps.
     """
     erased = _erased(stored.specs, known, goes, gone=gone, left=left)
     schema = Schema.from_json(_without(stored.schema.to_json(), erased))
@@ -72,7 +79,12 @@ def forgotten(
 
 
 def _erased(
-    specs: Sequence[BaseSpec], known: TrainedRows, goes: NDArray[np.bool_], *, gone: MemoryRows, left: MemoryRows
+    specs: Sequence[BaseSpec],
+    known: TrainedRows,
+    goes: NDArray[np.bool_],
+    *,
+    gone: Sequence[MemoryRows],
+    left: Sequence[MemoryRows],
 ) -> list[tuple[int, int]]:
     """Return the categories that only forgotten rows have: which categorical column, and which code.
 
@@ -80,9 +92,9 @@ def _erased(
     """
     of_trained = known.codes is not None or len(known.hashes) == 0
     is_ours = all(spec.can_refit or spec.estimator == bases.COLUMNS for spec in specs)
-    if not (of_trained and left.codes is not None and is_ours):
+    if not (of_trained and all(rows.codes is not None for rows in left) and is_ours):
         return []
-    return _only_in(known.take(goes), gone, others=(known.take(~goes), left))
+    return _only_in(known.take(goes), *gone, others=(known.take(~goes), *left))
 
 
 def _only_in(*rows: MemoryRows | TrainedRows, others: Sequence[MemoryRows | TrainedRows]) -> list[tuple[int, int]]:

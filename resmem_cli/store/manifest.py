@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from resmem_cli.version import __version__
 # The format of the model directory. Raise it whenever a resmem that knows only the present format would read a new
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
 # A field that older versions may ignore does not raise it.
-FORMAT = 5  # 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number
+# 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number; 6 keeps earlier
+# memories for undo, which an older resmem would not forget rows in.
+FORMAT = 6
 
 BASE = "base.json"
 MEMORY = "memory.json"
 # What `write` adds to every manifest, and what names its generation.
-DATED = ("format", "resmem", "libraries")
-STAMPED = (*DATED, "id", "parts")
+_STAMPS = ("format", "resmem", "libraries")
+STAMPED = (*_STAMPS, "id", "parts")
 _MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
@@ -43,6 +46,19 @@ def write(path: Path, content: Mapping[str, Any], *, modified: int | None = None
         if modified is not None:
             stream.flush()
             os.utime(stream.fileno(), ns=(modified, modified))
+
+
+def rewrite(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest in the place of one that says more; it stays as old as it is, which make goes by."""
+    kept = {name: value for name, value in content.items() if name not in _STAMPS}
+    write(path, kept, modified=path.stat().st_mtime_ns)
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601 writes it; that of SOURCE_DATE_EPOCH, if it is set, gives the same bytes."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else datetime.now(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -18,11 +18,16 @@ _BOOSTED, _BOOSTED_ONCE = ("boosting", "poisson"), {"bags": 1, "max_features": 1
 
 
 def present_manifest(content: Mapping[str, Any], written: int) -> dict[str, Any]:
-    """Return a manifest that was written in a format up to the present one as the present one has it."""
+    """Return a manifest that was written in a format up to the present one as the present one has it.
+
+    From format 6 on a memory.json describes earlier memories, too: what changes in the present one changes in them.
+    """
     if written < 2:
         content = _of_format_2(content)
     if written < 4 and "bases" in content:
         content = _of_format_4(content)
+    if written < 6:
+        content = _of_format_6(content)
     return dict(content)
 
 
@@ -57,3 +62,12 @@ def _of_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
         for each in content["bases"]
     ]
     return {**content, "bases": of_bases}
+
+
+def _of_format_6(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest that does not say when it was made, and knows no memory but the present one, as one that does.
+
+    What a manifest of an older format says of that is not ours.
+    """
+    of_memory: dict[str, Any] = {} if "schema" in content else {"history": [], "earlier": []}
+    return {**content, "made": None, **of_memory}

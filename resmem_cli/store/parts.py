@@ -56,20 +56,32 @@ def writing(directory: Path) -> Iterator[Path]:
     ownership.refuse_links(directory)
     temporary = directory / FOLDER / f".{secrets.token_hex(4)}.tmp"
     made = [path for path in (temporary.parent, *temporary.parent.parents) if not path.exists()]
+    with saying_unwritable(directory):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            made = []
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            for path in made:
+                with suppress(OSError):  # it holds what another process has written meanwhile
+                    path.rmdir()
+
+
+@contextmanager
+def saying_unwritable(directory: Path) -> Iterator[None]:
+    """Turn the system's errors into one that says that the model directory cannot be written.
+
+    Raises:
+        OutputError: for every error of the system.
+    """
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        made = []
+        yield
     except OSError as error:
         raise OutputError(
             f"the model directory '{directory}' cannot be written ({error.strerror or error})",
             "free some space or check permissions",
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for path in made:
-            with suppress(OSError):  # it holds what another process has written meanwhile
-                path.rmdir()
 
 
 def publish(temporary: Path, parts: Mapping[str, Part], salt: str) -> str:
@@ -102,6 +114,24 @@ def record(folder: Path) -> dict[str, Part]:
             os.fsync(stream.fileno())
         parts[path.name] = Part(path.stat().st_size, digest)
     return parts
+
+
+def is_same(path: Path, part: Part) -> bool:
+    """Whether a file that can be read has a size and hash; no pipe or device is waited for."""
+    try:
+        with files.opened(path) as stream:
+            is_long = os.fstat(stream.fileno()).st_size == part.bytes
+            return is_long and hashlib.file_digest(stream, "sha256").hexdigest() == part.sha256
+    except (OSError, ModelError):
+        return False
+
+
+def link(path: Path, target: Path) -> None:
+    """Give a file, which is never written to again, a second name; where the file system has no links, a copy."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def checked(directory: Path, identity: str, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,8 @@ from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.memory.memory import Contents
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.store import description, estimators, files, manifest, members, parts
+from resmem_cli.store import description, estimators, files, generations, history, manifest, members, parts
+from resmem_cli.store.history import Entry
 from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
 
 _RETRIES = 5
@@ -61,6 +62,7 @@ class StoredModel(NamedTuple):
         objective: the metric that was chosen by.
         folds: what memory.json says of the folds.
         id: of the memories' generation; "" of a model that was never stored.
+        history: how the memory came about, as memory.json says it.
     """
 
     base: StoredBase
@@ -68,6 +70,7 @@ class StoredModel(NamedTuple):
     objective: str
     folds: Mapping[str, Any]
     id: str = ""
+    history: Sequence[Entry] = ()
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -88,34 +91,46 @@ def load(directory: Path) -> StoredModel:
     return _steadily(directory, lambda: _model(directory))
 
 
-def load_with_rows(directory: Path) -> tuple[StoredModel, RowNames]:
-    """Load the whole, and which rows its memories hold.
+def n_kept(directory: Path) -> int:
+    """Return how many earlier generations of the memories undo can bring back.
+
+    Raises:
+        ModelError: there is no memory, or it is damaged or of a newer format.
+    """
+    return _steadily(directory, lambda: len(generations.kept(_read_base(directory), _read_memory(directory))))
+
+
+def load_with_rows(directory: Path, back: int = 0) -> tuple[StoredModel, RowNames]:
+    """Load the whole, and which rows its memories hold; those that undo brings back after `back` steps, if any.
 
     Raises:
         ModelError: as `load`.
     """
 
     def read() -> tuple[StoredModel, RowNames]:
-        _read_base(directory)  # whose absence is told first
-        content = _read_memory(directory)
-        model = _model(directory)
-        if _read_memory(directory)["id"] != content["id"]:  # a writer came between
+        state = _state(directory, back)
+        model = _model(directory, back)
+        if _state(directory, back)["id"] != state["id"]:  # a writer came between
             raise FileNotFoundError(errno.ENOENT, "the memory", str(directory / manifest.MEMORY))
-        return model, _remembered(directory, content)[0]
+        return model, _remembered(directory, state)[0]
 
     return _steadily(directory, read)
 
 
-def load_for_change(directory: Path) -> tuple[StoredModel, MemoryRows]:
+def load_for_change(directory: Path, back: int = 0) -> tuple[StoredModel, MemoryRows]:
     """Load the whole with the rows that its memories were built of. The directory must be locked against writers.
+
+    Args:
+        directory: of the model.
+        back: which memories: the present ones, or those that undo brings back after that many steps.
 
     Raises:
         ModelError: as `load`; or the memory was written by an older resmem, which did not keep the residuals of rows.
     """
 
     def read() -> tuple[StoredModel, MemoryRows]:
-        model = _model(directory)
-        content = _read_memory(directory)
+        model = _model(directory, back)
+        content = _state(directory, back)
         names, rows, of_each = _remembered(directory, content)
         changeable = []
         for member, said, cells, (own, points) in zip(
@@ -146,6 +161,17 @@ def load_for_change(directory: Path) -> tuple[StoredModel, MemoryRows]:
 def trained_rows(directory: Path) -> TrainedRows:
     """Return what is kept of the rows that trained the bases."""
     return _steadily(directory, lambda: _trained_rows(directory, _read_base(directory)))
+
+
+def remembered_hashes(directory: Path) -> NDArray[np.uint64] | None:
+    """Return [n] the hashes of the remembered rows; None where there are none, or they cannot be read.
+
+    What replaces a damaged memory counts the rows that come and go as well as it can.
+    """
+    try:
+        return _steadily(directory, lambda: _row_hashes(directory, _read_memory(directory)))
+    except ModelError:
+        return None
 
 
 def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
@@ -269,9 +295,15 @@ def _one_base(
         raise ModelError(f"a base of '{directory}' cannot be loaded: {error.message}", error.hint) from error
 
 
-def _model(directory: Path) -> StoredModel:
-    base_content, content = _read_base(directory), _read_memory(directory)
-    if content["base"] not in (base_content["id"], *base_content.get("was", ())):
+def _state(directory: Path, back: int) -> dict[str, Any]:
+    """Return what memory.json says of the present generation, or of the one that undo brings back after some steps."""
+    base, content = _read_base(directory), _read_memory(directory)  # the absence of a base is told first
+    return content if back == 0 else generations.kept(base, content)[back - 1]
+
+
+def _model(directory: Path, back: int = 0) -> StoredModel:
+    base_content, content = _read_base(directory), _state(directory, back)
+    if not generations.belongs(base_content, content):
         if _read_base(directory)["id"] != base_content["id"]:  # a writer came between
             raise FileNotFoundError(errno.ENOENT, "the bases", str(directory / manifest.BASE))
         raise ModelError(
@@ -288,7 +320,8 @@ def _model(directory: Path) -> StoredModel:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
     objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
     resmem = ResMem(stored.bases, tuple(loaded), calibration)
-    return StoredModel(stored, resmem, objective, content["folds"], content["id"])
+    entries = history.known(_read_memory(directory))
+    return StoredModel(stored, resmem, objective, content["folds"], content["id"], entries)
 
 
 def _remembered(

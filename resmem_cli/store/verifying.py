@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.resmem import Member
-from resmem_cli.store import description, manifest, ownership, parts, reading, trial, using
+from resmem_cli.store import description, generations, manifest, ownership, parts, reading, trial, using
 from resmem_cli.store.rows import TrainedRows
 
 _AGAIN = "fit the model again"
@@ -26,12 +26,14 @@ class Verified:
     Attributes:
         n_files, n_bytes: of the parts that the manifests name.
         has_memory: whether there is one; a base alone is sound too.
+        n_kept: how many earlier memories undo can bring back.
         leftovers: our folders of parts that no manifest names: of a writer at work, or one that died.
     """
 
     n_files: int
     n_bytes: int
     has_memory: bool
+    n_kept: int
     leftovers: tuple[str, ...]
 
 
@@ -48,34 +50,36 @@ def verify(directory: Path) -> Verified:
 def _verified(directory: Path) -> Verified:
     base = reading.read_manifest(directory, manifest.BASE)
     _try_bases(directory, base)
-    manifests = [base]
+    states: list[Mapping[str, Any]] = []
     if (directory / manifest.MEMORY).exists():
         memory = reading.read_manifest(directory, manifest.MEMORY)
-        description.check_folds(memory)
-        manifests.append(memory)
-        model, rows = reading.load_with_rows(directory)
-        for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
-            _check_cells(member, cells, f"memory {i} of '{directory}'")
-        if abs(sum(model.resmem.weights) - 1) > 1e-6:
-            raise ModelError(f"the weights of the memories of '{directory}' do not sum to 1", _AGAIN)
-        if model.objective not in metrics.objectives(model.base.problem.is_regression):
-            raise ModelError(f"the memories of '{directory}' have the unknown objective '{model.objective}'", _AGAIN)
-        _check_for_change(directory, memory)
-        using.refuse_unusable(directory, model.base, model.resmem)
+        states = [memory, *generations.kept(base, memory)]
+        for back, state in enumerate(states):
+            _check_memory(directory, state, back)
+            if memory["format"] > 1:  # what remember and forget read was not kept in format 1
+                reading.load_for_change(directory, back)
     else:
         using.refuse_unusable(directory, reading.load_base(directory))
-    for content in manifests:
+    for content in (base, *states):
         _check_rows(directory, content)
-    named = {content["id"] for content in manifests}
-    left = [path.name for path in ownership.leftovers(directory, named)]
-    sizes = [part["bytes"] for content in manifests for part in content["parts"].values()]
-    return Verified(len(sizes), sum(sizes), len(manifests) > 1, tuple(left))
+    named = {content["id"]: content["parts"] for content in (base, *states)}
+    left = [path.name for path in ownership.leftovers(directory, set(named))]
+    sizes = [part["bytes"] for of_one in named.values() for part in of_one.values()]
+    return Verified(len(sizes), sum(sizes), bool(states), max(0, len(states) - 1), tuple(left))
 
 
-def _check_for_change(directory: Path, content: Mapping[str, Any]) -> None:
-    """Check what remember and forget read, which was not kept in format 1."""
-    if content["format"] > 1:
-        reading.load_for_change(directory)
+def _check_memory(directory: Path, state: Mapping[str, Any], back: int) -> None:
+    """Check one generation of memories: the present one, or the one that undo brings back after some steps."""
+    description.check_folds(state)
+    model, rows = reading.load_with_rows(directory, back)
+    of = f"'{directory}'" if back == 0 else f"'{directory}' that is kept for undo"
+    for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
+        _check_cells(member, cells, f"memory {i} of {of}")
+    if abs(sum(model.resmem.weights) - 1) > 1e-6:
+        raise ModelError(f"the weights of the memories of {of} do not sum to 1", _AGAIN)
+    if model.objective not in metrics.objectives(model.base.problem.is_regression):
+        raise ModelError(f"the memories of {of} have the unknown objective '{model.objective}'", _AGAIN)
+    using.refuse_unusable(directory, model.base, model.resmem)
 
 
 def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:

@@ -8,17 +8,20 @@ house.resmem/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from resmem_cli.errors import ModelError
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.store import description, estimators, manifest, members, ownership, parts
+from resmem_cli.store import description, estimators, generations, history, manifest, members, parts
+from resmem_cli.store.generations import Past, State
+from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
+
+_NO_PAST = Past()
 
 
 def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
@@ -37,7 +40,9 @@ def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
             if base.stored_as is not None:
                 data = estimators.to_bytes(base.estimator) if base.stored_as == estimators.SKOPS else base.estimator
                 (folder / parts.numbered(f"{parts.ESTIMATOR}.{base.stored_as}", i)).write_bytes(data)
-        return publish(folder, directory / manifest.BASE, content)
+        placed = generations.placed(folder, directory, content)
+        generations.replace(directory / manifest.BASE, {**placed, "made": manifest.now()})
+    return str(placed["id"])
 
 
 def save_memory(
@@ -48,6 +53,7 @@ def save_memory(
     *,
     objective: str,
     folds: Mapping[str, Any],
+    past: Past = _NO_PAST,
 ) -> str:
     """Write a new generation of the memories and return its id.
 
@@ -58,7 +64,81 @@ def save_memory(
         rows: what is kept of the remembered rows beside that.
         objective: the metric that was chosen by.
         folds: what they measured, as `description.folds_json` gives it.
+        past: the history that leads to it, and the generations that undo can bring back.
     """
+    with generations.changing(directory):
+        made = manifest.now()
+        state = _placed(directory, base_id, resmem, rows, objective=objective, folds=folds, made=made)
+        generations.make_present(directory, state, past)
+    return str(state["id"])
+
+
+def replace_memory(directory: Path, resmem: ResMem, rows: MemoryRows, change: Change, *, keep: int) -> str:
+    """Write a new generation of memories of other rows, and return its id; what the folds measured stays.
+
+    Args:
+        directory: of the model.
+        resmem: the model.
+        rows: what is kept of its remembered rows.
+        change: what was done to the memory that is replaced.
+        keep: how many generations undo can bring back, of which that one is the first.
+    """
+    before, base = manifest.read(directory / manifest.MEMORY), manifest.read(directory / manifest.BASE)
+    kept = {name: before[name] for name in ("objective", "folds")}
+    return save_memory(directory, base["id"], resmem, rows, past=past(directory, rows, change, keep=keep), **kept)
+
+
+def past(directory: Path, rows: MemoryRows, change: Change, *, keep: int) -> Past:
+    """Return the past of a memory of some rows that is about to replace the present one, if there is one."""
+    entries, earlier = generations.before(directory)
+    entries = history.extended(entries, change, made=manifest.now(), n_rows=len(rows.hashes))
+    return Past(entries, earlier, keep)
+
+
+def replace_every(directory: Path, changed: Sequence[tuple[ResMem, MemoryRows] | None], change: Change) -> None:
+    """Replace the present memories, and all that undo can bring back, by memories of other rows: all at once.
+
+    Args:
+        directory: of the model.
+        changed: per generation, the present one first and then from the newest, the model and what is kept of its rows;
+            None drops one.
+        change: what was done to the present one.
+    """
+    content, base = manifest.read(directory / manifest.MEMORY), manifest.read(directory / manifest.BASE)
+    states = [generations.state_of(content), *generations.kept(base, content)]
+    made = manifest.now()
+    with generations.changing(directory):
+        new: list[State] = []
+        for state, each in zip(states, changed, strict=True):
+            if each is not None:
+                own = {name: state[name] for name in ("objective", "folds")}
+                when = state["made"] if new else made
+                new.append(_placed(directory, base["id"], *each, **own, made=when, number=state["number"]))
+        entries = history.extended(history.known(content), change, made=made, n_rows=new[0]["rows"])
+        generations.make_present(directory, new[0], Past(entries, new[1:], len(new)))
+
+
+def bring_back(directory: Path, change: Change) -> None:
+    """Make the newest of the generations that are kept for undo the present one; the present one is dropped."""
+    content, base = manifest.read(directory / manifest.MEMORY), manifest.read(directory / manifest.BASE)
+    state, *earlier = generations.kept(base, content)
+    entries = history.extended(history.known(content), change, made=manifest.now(), n_rows=state["rows"])
+    with generations.changing(directory):
+        present = generations.rebased(directory, state, base["id"])
+        generations.make_present(directory, present, Past(entries, earlier, len(earlier)))
+
+
+def _placed(
+    directory: Path,
+    base_id: str,
+    resmem: ResMem,
+    rows: MemoryRows,
+    *,
+    objective: str,
+    folds: Mapping[str, Any],
+    **dated: Any,
+) -> State:
+    """Write the parts of a generation of memories, and return what memory.json says of it."""
     content = description.memory_json(
         resmem.members, base_id=base_id, n_rows=len(rows.hashes), objective=objective, folds=folds
     )
@@ -68,14 +148,7 @@ def save_memory(
             parts.save_arrays(folder / parts.CALIBRATION, resmem.calibration.to_arrays())
         for i, member in enumerate(resmem.members):
             members.save(folder, member, i)
-        return publish(folder, directory / manifest.MEMORY, content)
-
-
-def replace_memory(directory: Path, resmem: ResMem, rows: MemoryRows) -> str:
-    """Write a new generation of memories of other rows, and return its id; what the folds measured stays."""
-    before = manifest.read(directory / manifest.MEMORY)
-    base_id = manifest.read(directory / manifest.BASE)["id"]
-    return save_memory(directory, base_id, resmem, rows, objective=before["objective"], folds=before["folds"])
+        return generations.placed(folder, directory, {**content, **dated})
 
 
 def _contents(resmem: ResMem) -> dict[str, NDArray[Any]]:
@@ -90,59 +163,3 @@ def _contents(resmem: ResMem) -> dict[str, NDArray[Any]]:
         if contents.points is not None:
             arrays[parts.of_memory("points", i)] = contents.points
     return arrays
-
-
-def sweep(directory: Path) -> None:
-    """Remove the generations that no manifest names: older ones, and what a writer left that failed or was killed."""
-    keep = _named(directory)
-    if keep is not None:
-        _drop_was(directory)
-        ownership.sweep(directory, keep)
-
-
-def _drop_was(directory: Path) -> None:
-    """Forget which generation the bases were, once the memory belongs to the present one: its name is a hash of it.
-
-    base.json stays as old as it is, or make would fit the memory again.
-    """
-    path = directory / manifest.BASE
-    if not path.exists() or not (directory / manifest.MEMORY).exists():
-        return
-    base = manifest.read(path)
-    if "was" in base and manifest.read(directory / manifest.MEMORY).get("base") == base["id"]:
-        kept = {name: value for name, value in base.items() if name not in ("was", *manifest.DATED)}
-        manifest.write(path, kept, modified=path.stat().st_mtime_ns)
-
-
-def _named(directory: Path) -> set[str] | None:
-    """Return the generations that the manifests name; None if one is damaged or newer, and it is not known which."""
-    paths = [directory / name for name in (manifest.BASE, manifest.MEMORY)]
-    try:
-        return {manifest.read(path)["id"] for path in paths if path.exists()}
-    except (ModelError, KeyError, TypeError):
-        return None
-
-
-def publish(folder: Path, path: Path, content: Mapping[str, Any]) -> str:
-    """Give finished parts their name, make them the present generation by their manifest, and return the name."""
-    record = parts.record(folder)
-    before = _present(path)
-    # Not of what is replaced: that may hold what is to be forgotten.
-    identity = parts.publish(folder, record, repr({name: content[name] for name in content if name != "was"}))
-    try:
-        manifest.write(path, {"id": identity, **content, "parts": parts.to_json(record)})
-    finally:
-        sweep(path.parent)
-    if before is not None and before["id"] not in (_named(path.parent) or {before["id"]}):
-        ownership.remove(folder.parent / before["id"], before["parts"])  # also where something else lies among them
-    return identity
-
-
-def _present(path: Path) -> Mapping[str, Any] | None:
-    """Return what a manifest says that is about to be replaced, or None if there is none that can be read."""
-    try:
-        content = manifest.read(path)
-    except (FileNotFoundError, ModelError, KeyError, TypeError):
-        return None
-    is_named = isinstance(content.get("id"), str) and ownership.GENERATION.fullmatch(content["id"])
-    return content if is_named and isinstance(content.get("parts"), dict) else None

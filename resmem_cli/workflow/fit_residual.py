@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data.schema import Schema
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.fit import FittedResMem, fit_memory
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows
-from resmem_cli.store import description, locking, reading, using, writing
+from resmem_cli.store import description, history, locking, reading, using, writing
+from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
 from resmem_cli.workflow import belonging, labelled, measured, thread_limit
@@ -97,6 +98,15 @@ class FittedMemory:
     def uses_memory(self) -> bool:
         return any(member.settings.shrinkage > 0 for member in self.members)
 
+    def as_entry(self, before: NDArray[np.uint64] | None, rows: MemoryRows) -> Change:
+        """Return what the history says of this fit: from the hashes of the rows before it, and from its own rows."""
+        n_added, n_removed = history.difference(before, rows.hashes)
+        found = self.measured
+        measured = None
+        if found is not None and found["rows"] is not None:
+            measured = {name: found[name] for name in ("metric", "base", "resmem", "rows")}
+        return Change(history.FIT, n_added, n_removed, measured)
+
     @property
     def measured(self) -> dict[str, Any] | None:
         """What the folds measured, as `measured.measured` gives it."""
@@ -134,9 +144,10 @@ def fit_residual(
     valid: Input | None = None,
     group: str | None = None,
     time: str | None = None,
+    keep: int = 1,
     wait: bool = False,
 ) -> FittedMemory:
-    """Memorise the residuals of labelled rows under the stored bases; earlier memories are replaced.
+    """Memorise the residuals of labelled rows under the stored bases; the memories that are there are replaced.
 
     Args:
         source: the rows.
@@ -147,6 +158,7 @@ def fit_residual(
             a memory knows nothing that holds the others; the memory that is kept holds these too.
         group: the column whose rows of one value are kept together in every split, if `fit_base` was told none.
         time: the column by whose times later rows are judged by earlier ones, if `fit_base` was told none.
+        keep: how many earlier memories undo can bring back afterwards.
         wait: until another writer is done, or refuse to.
 
     Raises:
@@ -168,8 +180,22 @@ def fit_residual(
         resmem, rows, fitted = fit(labelled_rows, further, base, seen, options, threads=threads, report=report)
         report("writing")
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
-        writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds)
+        entry = fitted.as_entry(reading.remembered_hashes(model), rows)
+        past = writing.past(model, rows, entry, keep=keep if keep and _can_be_kept(model) else 0)
+        writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds, past=past)
     return fitted
+
+
+def _can_be_kept(model: Path) -> bool:
+    """Whether there is a memory that undo could bring back.
+
+    It could not bring back one that is stale or damaged; and in one of a very old resmem no rows could be forgotten.
+    """
+    try:
+        reading.load_for_change(model)
+    except ModelError:
+        return False
+    return True
 
 
 def fit(

@@ -10,7 +10,7 @@ from typing import Any
 
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import metrics
-from resmem_cli.store import manifest, reading, verifying
+from resmem_cli.store import generations, history, manifest, reading, verifying
 from resmem_cli.store.verifying import Verified
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.inputs import Report, silent
@@ -30,9 +30,15 @@ class _Inspected:
         return self.memory is not None and self.memory["base"] not in (self.base["id"], *self.base.get("was", ()))
 
     @property
+    def kept(self) -> list[Mapping[str, Any]]:
+        """What memory.json says of the earlier memories that undo can bring back, newest first."""
+        return [] if self.memory is None else list(generations.kept(self.base, self.memory))
+
+    @property
     def n_bytes(self) -> int:
         """The size of all parts."""
-        return sum(_size(content) for content in (self.base, self.memory) if content is not None)
+        contents = [content for content in (self.base, self.memory, *self.kept) if content is not None]
+        return sum(_size(content) for content in {content["id"]: content for content in contents}.values())
 
     def to_json(self) -> dict[str, Any]:
         schema, base = self.schema, self.base
@@ -51,6 +57,7 @@ class _Inspected:
             "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
             "bases": [{name: each[name] for name in ("estimator", "params", "can_refit")} for each in base["bases"]],
             "base_rows": base["rows"],
+            "made": base["made"],
             "seed": base["seed"],
             "bytes": self.n_bytes,
             "memory": None if self.memory is None else self._memory(self.memory),
@@ -62,6 +69,9 @@ class _Inspected:
         return {
             "is_stale": self.is_stale,
             "rows": content["rows"],
+            "made": content["made"],
+            "changes": history.known(content)[-1]["number"],
+            "kept": [{"made": each["made"], "rows": each["rows"], "bytes": _size(each)} for each in self.kept],
             "objective": objective,
             "memories": [
                 {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from resmem_cli import spelling
 from resmem_cli.data import encoding
+from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.relations import Numbered, Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
+from resmem_cli.model.rows import LabelledRows
 from resmem_cli.workflow.inputs import Batches, Foreign, labels, unlabelled
 
 
@@ -24,8 +26,9 @@ from resmem_cli.workflow.inputs import Batches, Foreign, labels, unlabelled
 class Labelled:
     """The encoded rows that can be remembered: those with a target, and with weight if there are weights.
 
-    `n_dropped` have none, `n_foreign` a class that training did not have. `relations` say which belong together and
-    when they are from, and `rows` are their values in columns beside what is encoded, if that was asked for.
+    `n_dropped` have none, `n_foreign` a class that training did not have. `surprises` are those of the whole input.
+    `relations` say which belong together and when they are from, and `rows` are their values in columns beside what is
+    encoded, if that was asked for.
     """
 
     X: Floats
@@ -34,6 +37,7 @@ class Labelled:
     ids: list[str] | None
     n_dropped: int
     n_foreign: int = 0
+    surprises: Surprises = field(default_factory=Surprises)
     relations: Relations | None = None
     rows: Rows | None = None
 
@@ -58,6 +62,10 @@ class Labelled:
             return 0
         counts = Counter(map(spelling.canonical, filter(None, self.ids)))
         return sum(count for count in counts.values() if count > 1)
+
+    def as_new(self) -> LabelledRows:
+        """Return these rows as the model takes those that it does not know."""
+        return LabelledRows(self.X, self.y, self.weight, np.ones(len(self.y), dtype=np.bool_))
 
     def take(self, positions: NDArray[np.int64]) -> Labelled:
         """Return some of these rows."""
@@ -85,7 +93,7 @@ class Labelled:
             ids,
             self.n_dropped + other.n_dropped,
             self.n_foreign + other.n_foreign,
-            relations,
+            relations=relations,
         )
 
 
@@ -104,6 +112,9 @@ def read(
     relations = [batch.relations for batch in batches if batch.relations is not None]
     weights = [batch.weight for batch in batches if batch.weight is not None]
     ids = [name for batch in batches for name in batch.ids or ()]
+    surprises = Surprises()
+    for batch in batches:
+        surprises.add(batch.surprises)
     return Labelled(
         np.concatenate([batch.X for batch in batches]),
         np.concatenate([batch.y for batch in batches]),
@@ -111,6 +122,7 @@ def read(
         ids if schema.id_column is not None else None,
         sum(batch.n_dropped for batch in batches),
         sum(batch.n_foreign for batch in batches),
+        surprises,
         Relations.joined(relations) if relations else None,
     )
 
@@ -143,7 +155,10 @@ def in_batches(
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
-        X = encoding.encode(batch, schema)[0][keep] if keep.any() else np.empty((0, schema.width))
+        X, surprises = np.empty((0, schema.width)), Surprises()
+        if keep.any():
+            encoded, surprises = encoding.encode(batch, schema)
+            X = encoded[keep]
         ids = None
         if with_ids:
             ids = [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
@@ -152,7 +167,8 @@ def in_batches(
         n_foreign = int(is_foreign.sum())
         relations = Relations.of(batch, schema).take(np.flatnonzero(keep)) if with_relations else None
         kept = _columns(batch, also).take(np.flatnonzero(keep)) if also else None
-        yield Labelled(X, found.y[keep], weight, ids, len(batch) - len(X) - n_foreign, n_foreign, relations, kept)
+        n_dropped = len(batch) - len(X) - n_foreign
+        yield Labelled(X, found.y[keep], weight, ids, n_dropped, n_foreign, surprises, relations, kept)
     if n_matching == 0:
         raise _nowhere(n_rows, where)
     if n_labelled == 0:

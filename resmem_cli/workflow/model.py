@@ -21,12 +21,15 @@ from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.explanation import usual_distances
-from resmem_cli.store import description, erasing, locking, ownership, reading, writing
+from resmem_cli.store import description, erasing, history, locking, manifest, ownership, reading, writing
+from resmem_cli.store.generations import Past
+from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
 from resmem_cli.workflow import (
     adopt_base,
     change,
+    drift,
     evaluate,
     explain,
     fit_base,
@@ -35,11 +38,13 @@ from resmem_cli.workflow import (
     measured,
     thread_limit,
 )
+from resmem_cli.workflow import history as take_back
 from resmem_cli.workflow.adopt_base import FromObject
-from resmem_cli.workflow.change import Changed
+from resmem_cli.workflow.change import Changed, Guard
 from resmem_cli.workflow.evaluate import Evaluation
 from resmem_cli.workflow.explain import Explained
 from resmem_cli.workflow.fit_base import BaseOptions
+from resmem_cli.workflow.history import Undone
 from resmem_cli.workflow.inputs import InMemory
 from resmem_cli.workflow.scoring import ScoreOptions, Scorer
 
@@ -60,6 +65,7 @@ class Model:
         """Take what a directory holds; without `rows` and `trained` those are read from it when they are needed."""
         self._stored, self._rows, self._trained = stored, rows, trained
         self._directory: Path | None = None
+        self._is_changed = False
         self._changing, self._predicting = threading.RLock(), threading.RLock()
         self.notes: tuple[str, ...] = ()
         self.selection: Selection | None = None
@@ -88,6 +94,7 @@ class Model:
             resmem, kept, fitted = fit_residual.fit(given, None, stored, trained.hashes, options, threads=threads)
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
+        model._note(fitted.as_entry(None, kept), len(kept.hashes))
         model.notes, model.selection = summary.notes, fitted.selection
         if fitted.too_few_note is not None:
             model.notes += (fitted.too_few_note,)
@@ -131,7 +138,15 @@ class Model:
         ownership.refuse_foreign(path)
         with locking.alone(path, wait=False, create=True):
             base_id = writing.save_base(path, stored.base, trained)
-            writing.save_memory(path, base_id, stored.resmem, rows, objective=stored.objective, folds=stored.folds)
+            writing.save_memory(
+                path,
+                base_id,
+                stored.resmem,
+                rows,
+                objective=stored.objective,
+                folds=stored.folds,
+                past=Past(stored.history),
+            )
 
     @property
     def schema(self) -> Schema:
@@ -143,6 +158,11 @@ class Model:
         """What the folds measured, as `fit-residual --json` says it; None if nothing was measured."""
         folds: Mapping[str, Any] = self._stored.folds
         return measured.measured(folds, self._stored.objective) if folds else None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """How the memory came about: an entry per change, oldest first, as `resmem history --json` says it."""
+        return list(self._stored.history)
 
     @property
     def uses_memory(self) -> bool:
@@ -249,17 +269,32 @@ class Model:
                 )
         return explained
 
-    def remember(self, rows: Rows, *, threads: int = 0) -> Changed:
+    def remember(
+        self, rows: Rows, *, max_residual: float | None = None, force: bool = False, threads: int = 0
+    ) -> Changed:
         """Add labelled rows to the memory; where rows have ids, those replace remembered rows of the same id.
 
+        Args:
+            rows: the rows.
+            max_residual: how large a residual may be, in the target's units; by default 30 times the largest that is
+                remembered.
+            force: whether any residual may be remembered.
+            threads: how many may be used.
+
+        Returns:
+            What became of the memory; its `drift` says how the model predicted the rows before it remembered them.
+
         Raises:
-            DataError: the rows do not fit the schema.
+            DataError: the rows do not fit the schema, or have residuals that cannot be right.
+            UsageError: a bound for residuals is given for classes.
         """
         with self._changing, self._alone_if_needed(), thread_limit.limited(threads) as count:
             stored, remembered, trained = self._complete()
-            given = labelled.read(InMemory(rows), self.schema)
-            resmem, kept, changed = change.with_rows(stored, remembered, given, threads=count)
+            drift.refuse_bound_of_classes(stored, max_residual)
+            given, guard = labelled.read(InMemory(rows), self.schema), Guard(max_residual, force)
+            resmem, kept, changed = change.with_rows(stored, remembered, given, guard=guard, threads=count)
             self._keep(stored._replace(resmem=resmem), kept, trained)
+            self._note(change.as_entry(changed), changed.n_rows)
         return changed
 
     def forget(self, *, ids: Sequence[str] = (), rows: Rows | None = None, threads: int = 0) -> Changed:
@@ -279,12 +314,36 @@ class Model:
             if len(ids) and remembered.ids is None:
                 raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
             source = None if rows is None else InMemory(rows)
-            matched = change.find(self.schema, remembered, trained, ids=list(map(str, ids)), rows=source)
+            matched = change.find(self.schema, [remembered], trained, ids=list(map(str, ids)), rows=source)
             resmem, left, changed = change.without_rows(stored, remembered, matched, threads=count)
-            gone = remembered.take(matched.remembered)
-            base, trained = erasing.forgotten(stored.base, trained, matched.trained, gone=gone, left=left)
+            gone = remembered.take(matched.remembered[0])
+            base, trained = erasing.forgotten(stored.base, trained, matched.trained, gone=[gone], left=[left])
             self._keep(stored._replace(base=base, resmem=resmem), left, trained)
+            self._note(change.as_entry(changed), changed.n_rows)
         return changed
+
+    def undo(self) -> Undone:
+        """Take back the last change of the directory that the model was loaded from, and load it again.
+
+        Returns:
+            What became of the memory.
+
+        Raises:
+            ModelError: the directory is damaged, or was written since.
+            OutputError: it cannot be written, or another writer is at work.
+            UsageError: the model has changes of its own, or no earlier memory is kept.
+        """
+        with self._changing:
+            if self._directory is None or self._is_changed:
+                raise UsageError(
+                    "this model is not what a directory holds, so that undo has nothing to go back to",
+                    "load the model again to drop its changes",
+                )
+            if reading.load(self._directory).id != self._stored.id:
+                raise _written_since(self._directory)
+            undone = take_back.undo(self._directory)
+            self._stored, self._rows, self._trained = reading.load(self._directory), None, None
+        return undone
 
     def labelled_rows(
         self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None, *, with_ids: bool = True
@@ -326,7 +385,7 @@ class Model:
             stored, rows = reading.load_for_change(self._directory)
             trained = reading.trained_rows(self._directory)
         if (stored.base.id, stored.id) != (self._stored.base.id, self._stored.id):
-            raise ModelError(f"the model '{self._directory}' was written since it was loaded", "load it again")
+            raise _written_since(self._directory)
         self._keep(stored, rows, trained)
         return stored, rows, trained
 
@@ -335,5 +394,14 @@ class Model:
         is_thread_safe = all(base.is_thread_safe for base in self._stored.base.bases)
         return nullcontext() if is_thread_safe else self._predicting
 
+    def _note(self, entry: Change, n_rows: int) -> None:
+        """Add a change to the history, after which there are so many rows."""
+        entries = history.extended(self._stored.history, entry, made=manifest.now(), n_rows=n_rows)
+        self._stored, self._is_changed = self._stored._replace(history=entries), True
+
     def _keep(self, stored: StoredModel, rows: MemoryRows, trained: TrainedRows) -> None:
         self._stored, self._rows, self._trained = stored, rows, trained
+
+
+def _written_since(directory: Path) -> ModelError:
+    return ModelError(f"the model '{directory}' was written since it was loaded", "load it again")

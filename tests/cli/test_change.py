@@ -340,16 +340,16 @@ class TestForget:
 
         fit("m2", "train.csv")
         names = ",".join(row["id"] for row in rows_of("train.csv")[:3])
-        replace_memory = writing.replace_memory
+        replace_every = writing.replace_every
 
         def die(*arguments: object) -> str:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(writing, "replace_memory", die)
+        monkeypatch.setattr(writing, "replace_every", die)
         assert run("forget", "--ids", names, "--model", "m2").code == 130
         assert run("verify", "--model", "m2").code == 0
         assert run("predict", "test.csv", "--model", "m2", "--quiet").code == 0
         assert "memory: 240 rows" in run("inspect", "--model", "m2").out
-        monkeypatch.setattr(writing, "replace_memory", replace_memory)
+        monkeypatch.setattr(writing, "replace_every", replace_every)
         assert run("forget", "--ids", names, "--model", "m2").code == 0
         assert run("verify", "--model", "m2").code == 0

@@ -187,12 +187,12 @@ def test_nothing_names_the_generation_that_knew_the_rows(run: Run, fitted: Calla
 def test_a_writer_that_was_killed_between_the_two_steps_is_tidied_up_after(
     run: Run, fitted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resmem_cli.store import writing
+    from resmem_cli.store import generations
 
     model = fitted("m2", "train.csv")
     identity = json.loads((model / manifest.BASE).read_text())["id"]
 
-    drop_was = writing._drop_was
+    drop_was = generations._drop_was
 
     def die(directory: Path) -> None:
         memory = json.loads((directory / manifest.MEMORY).read_text())
@@ -200,13 +200,212 @@ def test_a_writer_that_was_killed_between_the_two_steps_is_tidied_up_after(
             raise KeyboardInterrupt
         drop_was(directory)
 
-    monkeypatch.setattr(writing, "_drop_was", die)
+    monkeypatch.setattr(generations, "_drop_was", die)
     assert run("forget", "--ids", GONE[0], "--model", model).code == 130
-    monkeypatch.setattr(writing, "_drop_was", drop_was)
+    monkeypatch.setattr(generations, "_drop_was", drop_was)
     assert mentions(model, identity)
     assert run("predict", "test.csv", "--model", model, "--quiet", "--output", "out.csv").code == 0
     # Whichever forget comes next, also one that finds no row any more.
     assert run("forget", "--ids", GONE[0], "--model", model, "--quiet").code == 3
     assert not mentions(model, identity)
     assert not mentions(model, GONE[0])
+    assert run("verify", "--model", model).code == 0
+
+
+# What undo could bring back
+
+ORDERS = {
+    "remembered": ("remember",),
+    "remembered and undone": ("remember", "undo"),
+    "remembered twice": ("remember", "again", "again"),
+    "fitted twice": ("fit with", "fit without"),
+    "fitted, undone and remembered": ("fit with", "undo", "remember"),
+    "remembered and replaced by a new fit": ("remember", "fit without"),
+}
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+@pytest.mark.parametrize("order", ORDERS)
+def test_no_trace_is_left_in_what_undo_could_bring_back(
+    run: Run, model: Callable[..., Path], order: str, has_ids: bool
+) -> None:
+    """Whatever happened before: no hash, id, residual or point of the row, in whichever generation it was."""
+    model()
+    train, (secret, *others) = rows_of("train.csv"), rows_of("test.csv")
+    secret |= {"cut": "Secret", "id": "secret-id", "price": "12345"}
+    own = ("--target", "price", "--estimator", "linear", *(("--id", "id") if has_ids else ("--drop", "id")))
+    path = Path("m2")
+    # "Secret" is a category that the base has learned of rows that are not remembered, and forgotten first.
+    known = write("known.csv", [*train, *(row | {"cut": "Secret", "id": f"k{i}"} for i, row in enumerate(train[:5]))])
+    assert run("fit-base", known, *own, "--model", path, "--quiet").code == 0
+    files = {
+        "remember": ("remember", write("some.csv", [*others[:20], secret])),
+        "again": ("remember", write("again.csv", [secret | {"price": "12121"}, *others[20:25]])),
+        "fit with": ("fit-residual", write("with.csv", [*train, secret])),
+        "fit without": ("fit-residual", write("without.csv", train[:230])),
+    }
+    settings = (*SETTINGS, "--representation", "features")
+    assert run("fit-residual", "train.csv", *settings, "--model", path, "--quiet").code == 0
+    traces: set[bytes] = set()
+    for step in ORDERS[order]:
+        if step == "undo":
+            assert run("undo", "--model", path, "--quiet").code == 0
+            continue
+        command, rows = files[step]
+        words = settings if command == "fit-residual" else ("--force",)
+        assert run(command, rows, *words, "--keep", 2, "--model", path, "--quiet").code == 0
+        traces |= _traces(path, secret, has_ids)
+    assert traces
+    twin = write("twin.csv", [secret, secret | {"price": "12121"}])
+    words = ("--ids", "secret-id") if has_ids else (twin,)
+    ended = run("forget", *words, "--model", path)
+    assert ended.code == 0 or "is remembered; check the ids" in ended.err
+    if ended.code == 0 and order in ("fitted twice", "remembered twice"):
+        assert "earlier memor" in ended.err
+    while True:
+        for trace in traces:
+            assert not mentions(path, trace), trace
+        assert run("verify", "--model", path).code == 0
+        if run("undo", "--model", path, "--quiet").code != 0:
+            return
+
+
+def _traces(path: Path, row: Mapping[str, str], has_ids: bool) -> set[bytes]:
+    """What a memory holds of the row with this id or, without ids, of the last row of this price."""
+    stored, known = reading.load_for_change(path)
+    contents = stored.resmem.members[0].memory.contents
+    if has_ids:
+        wanted = [i for i, name in enumerate(known.ids) if name == row["id"]]
+    else:
+        secret = np.flatnonzero(known.codes[:, 0] == 1 + _code(path, "Secret"))
+        wanted = secret.tolist()
+    points = stored.resmem.members[0].memory.index.points_at(contents.cells[wanted])
+    traces = {known.hashes[i].tobytes() for i in wanted} | {contents.residuals[i].tobytes() for i in wanted}
+    named = {row["id"].encode()} if has_ids and wanted else set()
+    return traces | {point.tobytes() for point in points} | named
+
+
+def _code(path: Path, category: str) -> int:
+    return categories(path, "cut").index(category)
+
+
+def test_a_category_that_only_an_earlier_memory_had_is_erased_with_its_rows(
+    run: Run, fitted: Callable[..., Path]
+) -> None:
+    rows = [row | {"cut": "Secret"} if i < 5 else row for i, row in enumerate(rows_of("train.csv"))]
+    model = fitted("m2", write("secret.csv", rows))
+    words = (*SETTINGS, "--representation", "features", "--model", model, "--quiet")
+    run("fit-residual", write("without.csv", rows[5:]), *words)
+    held_by = [row["id"] for row in rows[:5]]
+    run("forget", "--ids", held_by[0], "--model", model, "--quiet")
+    assert "Secret" in categories(model, "cut")  # undo could bring rows back that have it
+    ended = run("forget", "--ids", ",".join(held_by[1:]), "--model", model)
+    assert ended.lines[0] == f"forgot 4 training rows of the base, not remembered: 235 left -> {model}/memory.json"
+    assert "note: erased from 1 earlier memory that undo can bring back, too" in ended.lines
+    assert not mentions(model, "Secret")
+    assert run("undo", "--model", model, "--quiet").code == 0
+    assert len(reading.load_for_change(model)[1].hashes) == 235
+    assert run("verify", "--model", model).code == 0
+
+
+def test_an_earlier_memory_of_which_nothing_would_be_left_is_dropped(run: Run, fitted: Callable[..., Path]) -> None:
+    rows = rows_of("train.csv")
+    model = fitted("m2", "train.csv", memorised=write("few.csv", rows[:10]))
+    words = (*SETTINGS, "--representation", "features", "--model", model, "--quiet")
+    run("fit-residual", write("others.csv", rows[5:100]), *words)
+    names = ",".join(row["id"] for row in rows[:10])
+    ended = run("forget", "--ids", names, "--model", model, "--json")
+    found = json.loads(ended.out)
+    assert (found["removed"], found["rows"], found["n_kept"], found["n_lost"]) == (5, 90, 0, 1)
+    assert ended.lines[-1] == (
+        "note: undo cannot bring 1 earlier memory back any more: nothing else was in them, or they were damaged"
+    )
+    for row in rows[:10]:
+        assert not mentions(model, row["id"])
+    assert run("undo", "--model", model).code == 2
+    assert run("verify", "--model", model).code == 0
+
+
+def test_rows_that_only_an_earlier_memory_had_are_told_as_such(run: Run, fitted: Callable[..., Path]) -> None:
+    model = fitted("m2", "train.csv", memorised=write("more.csv", rows_of("train.csv") + rows_of("test.csv")))
+    run("fit-residual", "train.csv", *SETTINGS, "--representation", "features", "--model", model, "--quiet")
+    name = rows_of("test.csv")[0]["id"]
+    assert run("forget", "--ids", name, "--model", model).lines == [
+        f"forgot rows that only an earlier memory had: 240 left -> {model}/memory.json",
+        "note: erased from 1 earlier memory that undo can bring back, too",
+    ]
+    assert not mentions(model, name)
+    assert run("undo", "--model", model).err.endswith("0 rows removed, 79 added, 319 now -> m2/memory.json\n")
+
+
+def test_an_earlier_memory_that_is_damaged_does_not_keep_rows_from_being_forgotten(
+    run: Run, fitted: Callable[..., Path]
+) -> None:
+    model = fitted("m2", "train.csv")
+    identity = json.loads((model / manifest.MEMORY).read_text())["id"]
+    run("remember", "test.csv", "--model", model, "--quiet")
+    file = model / parts.FOLDER / identity / "arrays.npz"
+    file.write_bytes(file.read_bytes()[:-1])
+    found = json.loads(run("forget", "--ids", GONE[0], "--model", model, "--json").out)
+    assert (found["n_kept"], found["n_lost"]) == (0, 1)
+    assert not mentions(model, GONE[0])
+    assert run("verify", "--model", model).code == 0
+
+
+def test_nothing_names_any_generation_that_knew_the_rows(run: Run, fitted: Callable[..., Path]) -> None:
+    """Not even one that did not have them, but belonged to bases that did: the names are hashes of one another."""
+    rows = rows_of("train.csv")
+    model = fitted("m2", "train.csv", memorised=write("others.csv", rows[20:]))
+    run("remember", "train.csv", "--model", model, "--quiet")
+    content = json.loads((model / manifest.MEMORY).read_text())
+    names = [json.loads((model / manifest.BASE).read_text())["id"], content["id"], content["earlier"][0]["id"]]
+    assert run("forget", "--ids", GONE[0], "--model", model, "--quiet").code == 0
+    for name in names:
+        assert not mentions(model, name)
+    content = json.loads((model / manifest.MEMORY).read_text())
+    assert content["base"] == content["earlier"][0]["base"] == json.loads((model / manifest.BASE).read_text())["id"]
+    assert "was" not in json.loads((model / manifest.BASE).read_text())
+
+
+def test_what_was_measured_before_is_erased_too(run: Run, fitted: Callable[..., Path]) -> None:
+    """It may have been measured on the rows: with all the others at hand, a mean tells the last one."""
+    model = fitted("m2", "train.csv", *FOLDS)
+    run("remember", "test.csv", "--model", model, "--quiet")
+    before = json.loads((model / manifest.MEMORY).read_text())["history"]
+    assert all(entry["measured"] is not None for entry in before)
+    run("forget", "--ids", rows_of("test.csv")[0]["id"], "--model", model, "--quiet")
+    after = json.loads((model / manifest.MEMORY).read_text())["history"]
+    assert [entry["measured"] for entry in after] == [None, None, None]
+    assert not mentions(model, repr(before[1]["measured"]["resmem"]))
+
+
+@pytest.mark.parametrize("then", ["undo", "remember"])
+def test_a_writer_killed_between_the_steps_of_forget_leaves_what_undo_brings_back(
+    run: Run, fitted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    from resmem_cli.store import writing
+
+    model = fitted("m2", "train.csv")
+    run("remember", "test.csv", "--model", model, "--quiet")
+    names = [json.loads((model / name).read_text())["id"] for name in (manifest.BASE, manifest.MEMORY)]
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "replace_every", die)
+        assert run("forget", "--ids", GONE[0], "--model", model).code == 130
+    assert run("verify", "--model", model).code == 0
+    if then == "undo":
+        assert run("undo", "--model", model, "--quiet").code == 0  # the row is in what it brings back, and found there
+    else:
+        words = ("--keep", 2, "--model", model, "--quiet")
+        assert run("remember", write("one.csv", rows_of("test.csv")[:1]), *words).code == 0
+    for name in names:  # all memories are of the new base now
+        assert not mentions(model, name)
+    assert mentions(model, GONE[0])
+    assert run("verify", "--model", model).code == 0
+    assert run("forget", "--ids", GONE[0], "--model", model, "--quiet").code == 0
+    for trace in (*names, GONE[0]):
+        assert not mentions(model, trace)
     assert run("verify", "--model", model).code == 0

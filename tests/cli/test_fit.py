@@ -343,9 +343,12 @@ class TestResidual:
 
 
 @pytest.mark.parametrize("estimator", ["boosting", "linear", "mlp", "constant", "boosting,linear"])
-def test_the_same_seed_and_one_thread_give_the_same_directory(run: Run, tmp_path: Path, estimator: str) -> None:
+def test_the_same_seed_and_one_thread_give_the_same_directory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, estimator: str
+) -> None:
     from tests.cli.conftest import snapshot
 
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")  # else the manifests say when they were made
     params = ["--param", "max_iter=5"] if estimator in ("boosting", "mlp", "boosting,linear") else []
     for name in ("one", "two"):
         common = ("--model", name, "--threads", 1, "--quiet")

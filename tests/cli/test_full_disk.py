@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, snapshot
-from tests.cli.test_writers import WRITERS
+from tests.cli.test_writers import WRITERS, with_an_earlier_memory
 
 Model = Callable[..., Path]
-EVERY_WRITER = pytest.mark.parametrize("writer", WRITERS)
+# All that write parts; undo writes a manifest alone, and is tested by itself.
+EVERY_WRITER = pytest.mark.parametrize("writer", [name for name in WRITERS if name != "undo"])
 _SIZE = 1 << 20
 
 
@@ -77,6 +78,28 @@ def test_wherever_a_disk_fills_up_the_model_is_whole_and_the_writer_can_be_run_a
     found = run("verify", "--model", disk / "m")
     assert found.code == 0 or "belongs to another base" in found.err, found.err  # after a new base, as it should
     assert run(*WRITERS[writer], "--model", disk / "m", "--quiet").code == 0
+
+
+@pytest.mark.parametrize("is_read_only", [True, False])
+def test_undo_that_cannot_write_changes_nothing_and_says_so(run: Run, disk: Path, is_read_only: bool) -> None:
+    path = with_an_earlier_memory(run, disk / "m")
+    if is_read_only:
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    else:
+        ballast = fill(disk, 0)
+    before = snapshot(path)
+    ended = run("undo", "--model", path)
+    why, what = (
+        ("Read-only file system", "check the path") if is_read_only else ("No space left on device", "free some space")
+    )
+    assert ended.err == f"resmem: '{path / 'memory.json'}' cannot be written ({why}); {what}\n"
+    assert (ended.code, ended.out) == (1, "")
+    assert snapshot(path) == before
+    assert run("history", "--model", path).code == 0
+    assert run("verify", "--model", path).code == 0
+    if not is_read_only:
+        ballast.unlink()
+        assert run("undo", "--model", path).code == 0
 
 
 @pytest.mark.parametrize("words", [("predict",), ("explain",), ("evaluate",)])

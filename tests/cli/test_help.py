@@ -22,6 +22,8 @@ COMMANDS = (
     "explain",
     "remember",
     "forget",
+    "history",
+    "undo",
     "inspect",
     "verify",
 )

@@ -36,7 +36,7 @@ class TestInspect:
         assert lines[0] == "regression of 'price' from 9 features (6 numeric, 3 categorical), id 'id'"
         assert lines[1].startswith("bases: ")
         assert "fitted on 240 rows" in lines[1]
-        assert lines[2] == "memory: 240 rows"
+        assert lines[2].startswith("memory: 240 rows, made 20")
         assert any(line.strip().startswith("rmse on ") for line in lines)
         assert f"format {manifest.FORMAT}, by resmem" in lines[-1]
 

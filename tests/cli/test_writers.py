@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.errors import OutputError
-from resmem_cli.store import locking, parts
+from resmem_cli.store import generations, locking, parts
 from tests.cli.conftest import Run
 from tests.counts import times
 
@@ -28,6 +29,7 @@ WRITERS = {
     "fit-residual": ("fit-residual", "train.csv", *_SETTINGS, "--representation", "model"),
     "remember": ("remember", "test.csv"),
     "forget": ("forget", "train.csv", "--where", "cut=Ideal"),
+    "undo": ("undo",),
 }
 # How often each writer is killed; how many seconds writers and readers work, and how many readers.
 KILLS = times(2, 4, "RESMEM_KILLS")
@@ -36,7 +38,8 @@ READERS = int(os.environ.get("RESMEM_READERS", "4"))
 
 
 def started(folder: Path, *words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "resmem_cli", *map(str, words), "--threads", "1", "--quiet"]
+    """Start a command in a process of its own; the environment says that it has one thread."""
+    command = [sys.executable, "-m", "resmem_cli", *map(str, words), "--quiet"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -46,9 +49,15 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
+def with_an_earlier_memory(run: Run, path: Path) -> Path:
+    """Give a model an earlier memory to go back to."""
+    assert run("remember", "test.csv", "--model", path, "--quiet").code == 0
+    return path
+
+
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_second_writer_gives_up_with_a_sentence_or_waits(run: Run, model: Model, tmp_path: Path, writer: str) -> None:
-    path = model()
+    path = with_an_earlier_memory(run, model())
     with locking.alone(path, wait=False):
         refused = run(*WRITERS[writer], "--model", path)
         assert (refused.code, refused.out) == (1, "")
@@ -92,7 +101,7 @@ def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new(
     run: Run, model: Model, tmp_path: Path, writer: str
 ) -> None:
     rng = np.random.default_rng(len(writer))
-    path = model()
+    path = with_an_earlier_memory(run, model())
     shutil.copytree(path, tmp_path / "before")
     assert run(*WRITERS[writer], "--model", path, "--quiet").code == 0
     began = time.perf_counter()
@@ -111,9 +120,40 @@ def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new(
         # After a new base the memory is stale, which is a sentence and no damage.
         assert found.code == 0 or "belongs to another base" in found.err, found.err
         again = run(*WRITERS[writer], "--model", path, "--quiet")
-        # What was forgotten just before the writer was killed is not remembered any more.
-        assert again.code == 0 or (writer == "forget" and "is remembered" in again.err), again.err
-        assert len(list((path / parts.FOLDER).iterdir())) == 2
+        # What was forgotten just before the writer was killed is not remembered any more, what was undone not undone.
+        done = {"forget": "is remembered", "undo": "there is nothing to go back to"}.get(writer, "never")
+        assert again.code == 0 or done in again.err, again.err
+        assert {folder.name for folder in (path / parts.FOLDER).iterdir()} == generations.named(path)
+
+
+def test_undo_and_remember_at_once_each_succeed_whole_or_say_that_another_is_at_work(
+    run: Run, model: Model, tmp_path: Path
+) -> None:
+    path = with_an_earlier_memory(run, model())
+    words = [("undo",), ("undo",), ("remember", "new_rows.csv", "--keep", 3)]
+    (tmp_path / "new_rows.csv").write_text((tmp_path / "test.csv").read_text())
+    processes = [started(tmp_path, *each, "--model", path) for each in words]
+    found = [ended(process) for process in processes]
+    said = {"another resmem is writing to 'm'", "there is nothing to go back to"}
+    assert all((code, text) == (0, "") or any(each in text for each in said) for code, text in found), found
+    assert any(code == 0 for code, _ in found)
+    assert run("verify", "--model", path).code == 0
+    assert {folder.name for folder in (path / parts.FOLDER).iterdir()} == generations.named(path)
+
+
+def test_who_waits_undoes_what_is_there_then(run: Run, model: Model, tmp_path: Path) -> None:
+    """Two undos of a memory with two earlier ones, one after the other."""
+    path = model()
+    before = json.loads((path / "memory.json").read_text())["id"]
+    for split in ("test", "train"):
+        assert run("remember", f"{split}.csv", "--model", path, "--keep", 2, "--quiet").code == 0
+    with locking.alone(path, wait=False):
+        processes = [started(tmp_path, "undo", "--model", path, "--wait") for _ in range(2)]
+        time.sleep(2)
+        assert [process.poll() for process in processes] == [None, None]
+    assert [ended(process) for process in processes] == [(0, ""), (0, "")]
+    assert json.loads((path / "memory.json").read_text())["id"] == before
+    assert run("verify", "--model", path).code == 0
 
 
 def test_readers_never_fail_while_writers_take_turns(run: Run, model: Model, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from resmem_cli import ResMemClassifier, ResMemRegressor, load
 from resmem_cli.cli.main import main
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases import ESTIMATORS
 from resmem_cli.store import reading
 from tests.model.examples import QUICK as PARAMS
@@ -122,6 +123,42 @@ def test_rows_are_remembered_and_forgotten_through_either_door(door, files):
     np.testing.assert_array_equal(out["prediction"], model.predict(new[FEATURES]))
     kept = [reading.trained_rows(files / "model").ids, reading.load_for_change(files / "model")[1].ids]
     assert all("r3" not in set(ids) and "r5" in set(ids) for ids in kept)
+
+
+def test_what_the_commands_remembered_is_taken_back_through_python(files):
+    model, where = files / "model", ("--model", files / "model", "--threads", 1, "--quiet")
+    ResMemRegressor("linear", **FAST).fit(TRAIN[FEATURES], TRAIN["y"], ids=TRAIN["id"]).save(model)
+    before = predicted(model, files / "new.parquet")
+    more = frame(30, seed=2).drop(columns="size").assign(id=[f"more {i}" for i in range(30)])
+    more = more.rename(columns={"id": load(model).schema.id_column})
+    pq.write_table(pa.Table.from_pandas(more, preserve_index=False), files / "more.parquet")
+    command("remember", files / "more.parquet", *where)
+    loaded = load(model)
+    assert [entry["command"] for entry in loaded.history] == ["fit-residual", "remember"]
+    assert [entry["rows"] for entry in loaded.history] == [200, 230]
+    undone = loaded.undo()
+    assert (undone.n_rows, undone.n_removed, undone.command) == (200, 30, "fit-residual")
+    np.testing.assert_array_equal(loaded.predict(NEW)[:, 0], before["prediction"])
+    pd.testing.assert_frame_equal(predicted(model, files / "new.parquet"), before)
+    with pytest.raises(UsageError, match="no earlier memory of"):
+        loaded.undo()
+
+
+def test_a_model_with_changes_of_its_own_undoes_nothing_in_the_directory(files):
+    fitted = ResMemRegressor("linear", **FAST).fit(TRAIN[FEATURES], TRAIN["y"])
+    with pytest.raises(UsageError, match=r"^this model is not what a directory holds"):
+        fitted.model_.undo()
+    fitted.save(files / "model")
+    loaded, other = ResMemRegressor.load(files / "model"), load(files / "model")
+    more = frame(30, seed=2)
+    loaded.remember(more[FEATURES], more["y"])
+    assert [entry["command"] for entry in loaded.model_.history] == ["fit-residual", "remember"]
+    with pytest.raises(UsageError, match="load the model again to drop its changes"):
+        loaded.model_.undo()
+    loaded.save(files / "model")
+    assert [entry["rows"] for entry in load(files / "model").history] == [200, 230]
+    with pytest.raises(ModelError, match="was written since it was loaded"):
+        other.undo()
 
 
 def test_a_fitted_pipeline_of_scikit_learn_is_the_base(files):

@@ -2,7 +2,8 @@
 
     python -m tests.store.fuzz 10000 [--only NAME ...] [--seed N] [--workers N]
 
-Every model is verified, inspected, predicted and explained with, and now and then a row of it is forgotten. A mutant is
+Every model is verified, inspected, predicted and explained with, and now and then a row of it is forgotten and the
+last change undone. A mutant is
 *refused* (a ModelError, exit 4) or *used* (also where rows do not fit what it says now, which is a sentence too).
 Wrong are: a process that crashes, or does not end; an error that is not ours; and a model that cannot be used although
 verify found it sound.
@@ -35,7 +36,7 @@ import numpy as np
 from resmem_cli.errors import ModelError, ResmemError
 from resmem_cli.model import bases
 from resmem_cli.store import trial, verifying
-from resmem_cli.workflow import change, explain, inspect, predict
+from resmem_cli.workflow import change, explain, history, inspect, predict
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.predict import PredictOptions
 from resmem_cli.workflow.scoring import ScoreOptions
@@ -132,6 +133,7 @@ def _outcome(model: Path, rows: Path, name: str, *, forgets: bool) -> str:
     options = PredictOptions(str(model.parent / "out.csv"), score=ScoreOptions(with_support=True), threads=1)
     jobs = [
         lambda: inspect.inspect(model),
+        lambda: history.history(model),
         lambda: predict.predict(Input((str(rows),)), model, options),
     ]
     if not is_sound and not name.startswith(_READ_WHOLE) and name in subjects.FOREIGN:
@@ -139,6 +141,7 @@ def _outcome(model: Path, rows: Path, name: str, *, forgets: bool) -> str:
     if forgets:
         jobs.append(lambda: list(explain.explain(Input((str(rows),)), model, rows=(1, 2), threads=1)))
         jobs.append(lambda: change.forget(model, ids=("row 3 é",), threads=1))
+        jobs.append(lambda: history.undo(model))
     for job in jobs:
         try:
             job()

@@ -61,7 +61,8 @@ def made_right(model: Path) -> None:
     """Write the manifests' sizes and hashes anew."""
     for which in (manifest.BASE, manifest.MEMORY):
         content = json.loads((model / which).read_bytes())
-        content["parts"] = parts.to_json(parts.record(model / parts.FOLDER / content["id"]))
+        for state in (content, *content.get("earlier", ())):
+            state["parts"] = parts.to_json(parts.record(model / parts.FOLDER / state["id"]))
         (model / which).write_text(json.dumps(content))
 
 

@@ -38,6 +38,7 @@ OURS: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
     "several": ((*_OF_ROWS, "--estimator", "linear,constant"), ("--folds", 2, *_SETTINGS, "--memories", 2)),
     "graph": ((*_OF_ROWS, "--estimator", "constant"), _FEATURES),
     "condensed": ((*_OF_ROWS, "--estimator", "linear"), (*_FEATURES, "--max-cells", 40)),
+    "earlier": ((*_OF_ROWS, "--estimator", "linear"), _FOLDS),  # with a memory before the present one
     "columns": ((*_OF_ROWS, "--predictions", "guess"), _FEATURES),
     "columns, classes": (
         (*_OF_CLASSES, "--logits", "logits", "--embedding", "v"),
@@ -86,6 +87,9 @@ def make(folder: Path, name: str) -> Path:
     for words in (("fit-base", train, "--id", "id", *own), ("fit-residual", train, *memory)):
         if main([str(word) for word in (*words, *common)]) != 0:
             raise AssertionError(f"{name} could not be fitted")
+    if name == "earlier":
+        pq.write_table(rows(N_NEW, seed=2), folder / "more.parquet")
+        assert main(["remember", str(folder / "more.parquet"), *map(str, common)]) == 0
     return model
 
 

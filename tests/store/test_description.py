@@ -14,7 +14,7 @@ from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.choosing.candidates import Candidate, Choice, Score
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.kernel import Settings
-from resmem_cli.store import description, manifest, reading, verifying
+from resmem_cli.store import description, generations, history, manifest, reading, verifying, writing
 from tests.store.conftest import fit
 
 Copied = Callable[..., Path]
@@ -38,10 +38,32 @@ def changed(content: Any, path: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
+def with_an_earlier_memory(directory: Path) -> Path:
+    """Give a model another memory, which differs in its objective, and a history that says all that one can say."""
+    fitted = fit("linear")
+    shares = {"residuals": 0.5, "distances": None, "missing": 1, "unknown": 0}
+    measured = {"metric": "rmse", "base": 2.0, "resmem": 1, "rows": 10, **shares}
+    first = history.Change(history.REMEMBER, 1, 0, measured)
+    entries = history.extended([], first, made="2026-01-31T23:59:59Z", n_rows=60)
+    entries = history.extended(entries, history.Change(history.FIT, 0, 0), made="2026-02-01T00:00:00Z", n_rows=60)
+    _, earlier = generations.before(directory)
+    past = generations.Past(entries, earlier, keep=1)
+    base_id = manifest.read(directory / "base.json")["id"]
+    writing.save_memory(directory, base_id, fitted.resmem, fitted.rows, objective="mae", folds={}, past=past)
+    return directory
+
+
+NO_TIMES = ("today", "2026-01-31", "2026-01-31T23:59:59", 1_700_000_000, "2026-01-31T23:59:59+01:00")
+
+
 @pytest.mark.parametrize("which", ["base.json", "memory.json"])
-def test_a_field_of_any_other_kind_is_a_model_error_or_does_no_harm(copied: Copied, which: str) -> None:
+def test_a_field_of_any_other_kind_is_a_model_error_or_does_no_harm(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
     """Whatever a field is replaced by, the whole is verified, or refused by a sentence; no other error passes."""
-    directory = copied("linear,constant")
+    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    directory = with_an_earlier_memory(copied("linear,constant"))
+    assert verifying.verify(directory).n_kept == 1
     whole = json.loads((directory / which).read_text())
     n_refused = 0
     for path in paths(whole):
@@ -114,10 +136,40 @@ SETTINGS = ("memories", 0, "settings")
         ("memory.json", (*SETTINGS, "shrinkage"), -1),
         ("memory.json", (*SETTINGS, "shrinkage"), "inf"),
         ("memory.json", (*SETTINGS, "temperature"), 0),
+        *((which, ("made",), value) for which in ("base.json", "memory.json") for value in NO_TIMES),
+        ("memory.json", ("history",), {}),
+        ("memory.json", ("history", 0), []),
+        ("memory.json", ("history", 0, "number"), 0),
+        ("memory.json", ("history", 0, "number"), 2),
+        ("memory.json", ("history", 1, "command"), "fit-base"),
+        *(("memory.json", ("history", 1, "made"), value) for value in NO_TIMES),
+        *(("memory.json", ("history", 1, name), -1) for name in ("added", "removed", "rows")),
+        ("memory.json", ("history", 0, "measured"), []),
+        *(("memory.json", ("history", 0, "measured", name), "much") for name in ("base", "resmem", "rows")),
+        ("memory.json", ("history", 0, "measured", "metric"), 1),
+        ("memory.json", ("history", 0, "measured", "residuals"), 1.5),
+        ("memory.json", ("history", 0, "measured", "distances"), -0.5),
+        ("memory.json", ("history", 0, "measured", "missing"), 0.5),
+        ("memory.json", ("earlier",), {}),
+        ("memory.json", ("earlier", 0), []),
+        ("memory.json", ("earlier", 0, "id"), ".."),
+        ("memory.json", ("earlier", 0, "id"), "0123456789abcdef"),
+        ("memory.json", ("earlier", 0, "number"), "1"),
+        ("memory.json", ("earlier", 0, "rows"), 59),
+        ("memory.json", ("earlier", 0, "made"), "today"),
+        ("memory.json", ("earlier", 0, "parts", "rows.npz", "sha256"), "0" * 64),
+        ("memory.json", ("earlier", 0, "memories"), []),
+        ("memory.json", ("earlier", 0, "memories", 0, "weight"), 0.5),
+        ("memory.json", ("earlier", 0, "memories", 0, "cells"), 61),
+        ("memory.json", ("earlier", 0, "objective"), "log_loss"),
+        ("memory.json", ("earlier", 0, "folds"), {"gain": "much"}),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(copied: Copied, which: str, path: tuple[Any, ...], value: Any) -> None:
-    directory = copied("linear")
+def test_a_value_that_cannot_be_is_refused(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str, path: tuple[Any, ...], value: Any
+) -> None:
+    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    directory = with_an_earlier_memory(copied("linear"))
     whole = json.loads((directory / which).read_text())
     (directory / which).write_text(json.dumps(changed(whole, path, value)))
     with pytest.raises(ModelError):

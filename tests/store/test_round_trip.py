@@ -95,6 +95,14 @@ def test_an_infinite_bandwidth_and_an_unknown_recall_survive_json(tmp_path: Path
     assert "Infinity" not in path.read_text()
 
 
+@pytest.fixture
+def one_time(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every manifest says that it was made at one time."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    return "2023-11-14T22:13:20Z"
+
+
+@pytest.mark.usefixtures("one_time")
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, "boosting,linear"])
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, estimator: str) -> None:
     for name in ("first", "second"):
@@ -103,11 +111,26 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, estimator: str) -> N
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
+@pytest.mark.usefixtures("one_time")
 def test_the_same_seed_gives_the_same_search_graph(tmp_path: Path) -> None:
     for name in ("first", "second"):
         fit.cache_clear()
         fit("constant", n_rows=N_GRAPH_ROWS).save(tmp_path / name)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
+
+
+def test_manifests_say_when_they_were_made_and_nothing_else_depends_on_it(
+    tmp_path: Path, one_time: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fit("linear").save(tmp_path / "first")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    before = manifest.now()
+    second = fit("linear").save(tmp_path / "second")
+    for name in ("base.json", "memory.json"):
+        old, new = (json.loads((directory / name).read_text()) for directory in (first, second))
+        assert old["made"] == one_time
+        assert before <= new["made"] <= manifest.now()
+        assert old | {"made": None} == new | {"made": None}
 
 
 def test_saving_again_replaces_the_generation_and_sweeps_the_old_one(copied: Saved) -> None:
@@ -120,15 +143,17 @@ def test_saving_again_replaces_the_generation_and_sweeps_the_old_one(copied: Sav
     assert reading.load(directory).base.specs[0].estimator == "constant"
 
 
-def test_saving_the_same_again_changes_no_byte(copied: Saved) -> None:
-    directory = copied("linear")
+@pytest.mark.usefixtures("one_time")
+def test_saving_the_same_again_changes_no_byte(tmp_path: Path) -> None:
+    directory = fit("linear").save(tmp_path / "model")
     before = contents(directory)
     fit("linear").save(directory)
     assert contents(directory) == before
 
 
-def test_saving_the_same_again_repairs_damaged_parts(copied: Saved) -> None:
-    directory = copied("linear")
+@pytest.mark.usefixtures("one_time")
+def test_saving_the_same_again_repairs_damaged_parts(tmp_path: Path) -> None:
+    directory = fit("linear").save(tmp_path / "model")
     before = contents(directory)
     for path in directory.rglob("*.npz"):
         path.write_bytes(b"damaged")
@@ -264,7 +289,7 @@ def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) 
     directory = saved("boosting")
     base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
     for content in (base, memory):
-        assert content["format"] == manifest.FORMAT == 5
+        assert content["format"] == manifest.FORMAT == 6
         assert content["resmem"]
         assert set(content["libraries"]) == {"numpy", "scikit-learn", "hnswlib", "pyarrow", "skops"}
         for name, part in content["parts"].items():

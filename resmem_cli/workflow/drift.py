@@ -1,0 +1,207 @@
+"""How labelled rows look to a model that is about to remember them: what it makes of them, and how unusual they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resmem_cli.data.encoding import Surprises
+from resmem_cli.errors import DataError, UsageError
+from resmem_cli.model import explanation, metrics
+from resmem_cli.model.arrays import Floats
+from resmem_cli.model.resmem import Member, Prediction, ResMem
+from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.rows import MemoryRows
+from resmem_cli.workflow import measured
+from resmem_cli.workflow.labelled import Labelled
+
+# A row is unusual if it is beyond this share of rows like those that are remembered: of usual rows, 1 in 100 is.
+USUAL = 0.99
+_LEAST = 100  # rows that say where that is
+# A residual is beyond any reason if it is so many times the largest that is remembered, and the targets themselves.
+TIMES = 30.0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a model makes of rows that it does not remember yet.
+
+    Attributes:
+        metric: the model's objective.
+        n_rows: how many rows were scored; those that equal remembered ones are not.
+        base, resmem: the metric's values on them; None if there are none.
+        residuals: the share of these rows whose target is outside the 99 % prediction interval or, where too few rows
+            were held out for that, whose residual is larger than that of 99 % of the remembered rows. None if neither
+            is known.
+        is_interval: which of the two.
+        distances: the share of these rows whose nearest cell is farther than that of 99 % of the cells, of the first
+            memory; None where there are fewer than 100 cells.
+        surprises: missing values and unknown categories of the input, per column.
+    """
+
+    metric: str
+    n_rows: int
+    base: float | None
+    resmem: float | None
+    residuals: float | None
+    is_interval: bool
+    distances: float | None
+    surprises: Surprises
+
+    @property
+    def gain_percent(self) -> float | None:
+        """By how much the memory improves the metric, in percent of the base's value; None if that is not known."""
+        if self.base is None or self.resmem is None:
+            return None
+        return measured.known(metrics.as_percent(metrics.gain(self.metric, self.base, self.resmem), self.base))
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "metric": self.metric,
+            "rows": self.n_rows,
+            "base": self.base,
+            "resmem": self.resmem,
+            "gain_percent": self.gain_percent,
+            "unusual_residuals": self.residuals,
+            "unusual_residuals_by": "interval" if self.is_interval else "remembered",
+            "unusual_distances": self.distances,
+            "missing_values": dict(self.surprises.missing),
+            "unknown_categories": dict(self.surprises.unknown),
+        }
+
+    def to_history(self) -> dict[str, Any]:
+        """What the history of the memory keeps."""
+        return {
+            "metric": self.metric,
+            "base": self.base,
+            "resmem": self.resmem,
+            "rows": self.n_rows,
+            "residuals": self.residuals,
+            "distances": self.distances,
+            "missing": self.surprises.missing.total(),
+            "unknown": self.surprises.unknown.total(),
+        }
+
+
+def measure(stored: StoredModel, remembered: MemoryRows, given: Labelled, threads: int) -> Drift:
+    """Return what a model makes of rows that it is about to remember; those that it remembers already do not count."""
+    new = given.take(np.flatnonzero(~np.isin(given.hashes, remembered.hashes)))
+    if not len(new.y):
+        return Drift(stored.objective, 0, None, None, None, False, None, given.surprises)
+    predicted = stored.resmem.predict(new.X, threads=threads, with_place=True)
+    base, resmem = (_metric(stored.objective, new, each) for each in (predicted.base, predicted.resmem))
+    residuals = _beyond_interval(stored.resmem, predicted, new.y)
+    is_interval = residuals is not None
+    if residuals is None:
+        residuals = _beyond_remembered(stored.resmem, new)
+    distances = _beyond_cells(stored.resmem, predicted, threads)
+    return Drift(stored.objective, len(new.y), base, resmem, residuals, is_interval, distances, given.surprises)
+
+
+def refuse_bound_of_classes(stored: StoredModel, most: float | None) -> None:
+    """Refuse a bound for residuals where they are those of probabilities.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if most is not None and not stored.base.problem.is_regression:
+        raise UsageError("--max-residual is for regression: residuals of probabilities are at most 1", "leave it out")
+
+
+def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | None) -> None:
+    """Refuse rows whose residuals cannot be right: one of them in a memory spoils every prediction near it.
+
+    Args:
+        stored: the model. Residuals of classes are bounded, and always pass.
+        given: the rows.
+        most: how large a residual may be; by default 30 times the largest that is remembered, and no less than 30
+            times what is typical of the targets and of their predictions: a base that was perfect so far leaves
+            residuals that say nothing of what is possible.
+
+    Raises:
+        DataError: one is larger, or no number; the message says how many rows are, and why.
+    """
+    if not stored.base.problem.is_regression:
+        return
+    name = stored.base.schema.target.name
+    for member in stored.resmem.members:
+        base = stored.resmem.bases[member.base]
+        found = np.abs(member.remembered(given.as_new(), base)[1][:, 0])
+        limit, why = (most, "what --max-residual allows") if most is not None else bound(stored, member, given)
+        n_beyond = int((~(found <= limit)).sum())
+        if n_beyond:
+            worst = int(np.argmax(np.where(np.isnan(found), np.inf, found)))
+            named = f" (id '{given.ids[worst]}')" if given.ids is not None and given.ids[worst] else ""
+            have = "has a residual" if n_beyond == 1 else "have residuals"
+            raise DataError(
+                f"{n_beyond:,} of {len(found):,} rows {have} larger than {_written(limit)}, which is {why}: up to "
+                f"{_written(found[worst])}{named}, so none was remembered",
+                f"check '{name}' and its units, or allow more with --max-residual or --force",
+            )
+
+
+def bound(stored: StoredModel, member: Member, given: Labelled) -> tuple[float, str]:
+    """Return the largest residual of new rows that is within reason for one of a model's memories, and why."""
+    largest = float(np.abs(_remembered_residuals(member)).max())
+    predictions = stored.resmem.bases[member.base].predict(given.X)[:, 0]
+    # Of two medians that differ by far the smaller one is right: the other shows what is wrong with the rows.
+    typical = float(min(np.median(np.abs(given.y)), np.median(np.abs(predictions))))
+    if largest >= typical:
+        return TIMES * largest, f"{TIMES:g} times the largest remembered one"
+    return TIMES * typical, f"{TIMES:g} times a typical '{stored.base.schema.target.name}'"
+
+
+def _metric(objective: str, rows: Labelled, predictions: Floats) -> float | None:
+    losses = metrics.row_loss(rows.y, predictions, objective)
+    return measured.known(metrics.as_metric(objective, float(np.average(losses, weights=rows.weight))))
+
+
+def _beyond_interval(resmem: ResMem, predicted: Prediction, y: Floats) -> float | None:
+    """Return the share of rows outside their prediction interval or set; None if too few rows were held out for one."""
+    try:
+        ends = resmem.interval(predicted, USUAL)
+    except UsageError:
+        return None
+    if isinstance(ends, tuple):
+        return float(np.mean(~((ends[0] <= y) & (y <= ends[1]))))
+    return float(np.mean(~ends[np.arange(len(y)), y.astype(np.int64)]))
+
+
+def _beyond_remembered(resmem: ResMem, new: Labelled) -> float | None:
+    """Return the share of rows whose residual, under the first memory, is beyond those of most remembered rows."""
+    member = resmem.members[0]
+    remembered = _sizes(_remembered_residuals(member))
+    if len(remembered) < _LEAST:
+        return None
+    residuals = member.remembered(new.as_new(), resmem.bases[member.base])[1]
+    return float(np.mean(~(_sizes(residuals) <= np.quantile(remembered, USUAL))))
+
+
+def _beyond_cells(resmem: ResMem, predicted: Prediction, threads: int) -> float | None:
+    """Return the share of rows that are farther from the nearest cell than most cells are from each other."""
+    usual = explanation.usual_distances(resmem.members[0].memory, threads=threads)
+    if len(usual) < _LEAST or predicted.distance is None:
+        return None
+    return float(np.mean(explanation.percentiles(predicted.distance, usual) > 100 * USUAL))
+
+
+def _remembered_residuals(member: Member) -> Floats:
+    """Return [n, outputs] of the rows that a memory was built of."""
+    contents = member.memory.contents
+    if contents is None:
+        raise ValueError("the model was loaded without the rows of its memories")
+    return contents.residuals
+
+
+def _sizes(residuals: Floats) -> Floats:
+    """Return [n] how large residuals are; of classes, how much probability the true one lacks."""
+    sizes: Floats = np.abs(residuals[:, 0]) if residuals.shape[1] == 1 else residuals.max(axis=1)
+    return sizes
+
+
+def _written(value: float) -> str:
+    """Return a number as people read it."""
+    return f"{value:,.0f}" if 1_000 <= abs(value) < 1e15 else f"{value:.4g}"

@@ -1,0 +1,146 @@
+"""history and undo: how a memory came to be what it is, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resmem_cli.errors import UsageError
+from resmem_cli.model import metrics
+from resmem_cli.store import generations, locking, manifest, reading, using, writing
+from resmem_cli.store import history as stored_history
+from resmem_cli.store.history import Change
+from resmem_cli.workflow import measured
+from resmem_cli.workflow.inputs import Report, silent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of a memory.
+
+    Attributes:
+        number: counts the changes, from 1.
+        made: when, in UTC; None in a memory of an older resmem.
+        command: that made it; None if that is not known.
+        n_added, n_removed, n_rows: how many rows came and went, and how many there were then.
+        measured: "metric", its values "base" and "resmem", "gain_percent", and the "rows" that it was measured on: by
+            fit-residual held-out rows, by remember the new ones. Of these also the shares "unusual_residuals" and
+            "unusual_distances", and how many "missing_values" and "unknown_categories". None if nothing was measured,
+            on fewer than 10 rows, or before rows were forgotten.
+        state: "present", "kept" if undo can bring it back, or "gone".
+    """
+
+    number: int
+    made: str | None
+    command: str | None
+    n_added: int
+    n_removed: int
+    n_rows: int
+    measured: dict[str, Any] | None
+    state: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        counts = ("n_added", "n_removed", "n_rows")
+        return {
+            **{name: getattr(self, name) for name in ("number", "made", "command")},
+            **{name.removeprefix("n_"): getattr(self, name) for name in counts},
+            "measured": self.measured,
+            "state": self.state,
+        }
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What undo did.
+
+    Attributes:
+        n_rows: how many rows the memory holds now.
+        n_added, n_removed: how many came back, and how many went, as far as the memory that is dropped can be read.
+        back_to: the number of the change that made this memory.
+        made, command: when and by which command it was made; None if that is not known.
+        n_kept: how many earlier memories undo can still bring back.
+    """
+
+    n_rows: int
+    n_added: int
+    n_removed: int
+    back_to: int
+    made: str | None
+    command: str | None
+    n_kept: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {name.removeprefix("n_"): value for name, value in vars(self).items()}
+
+
+def history(model: Path) -> list[Entry]:
+    """Return every change of a model's memory, oldest first (the last thousand).
+
+    Raises:
+        ModelError: there is no memory, or it is damaged or of a newer format.
+    """
+    base = reading.read_manifest(model, manifest.BASE)
+    content = reading.read_manifest(model, manifest.MEMORY)
+    with reading.guarded(model):
+        kept = {state["number"] for state in generations.kept(base, content)}
+        entries = stored_history.known(content)
+        return [_entry(entry, kept, entries[-1]["number"]) for entry in entries]
+
+
+def undo(model: Path, *, wait: bool = False, report: Report = silent) -> Undone:
+    """Bring back the memory that there was before the last change that is kept; the present one is dropped.
+
+    Raises:
+        ModelError: there is no memory, the kept one is damaged.
+        OutputError: the directory cannot be written, or another writer is at work.
+        UsageError: no earlier memory is kept.
+    """
+    with locking.alone(model, wait=wait):
+        report("loading the memories")
+        if not reading.n_kept(model):
+            raise UsageError(
+                f"no earlier memory of '{model}' is kept, so there is nothing to go back to",
+                f"--keep of remember and fit-residual says how many are; resmem history --model {model} lists them",
+            )
+        present = reading.remembered_hashes(model)
+        stored, earlier = reading.load_for_change(model, back=1)
+        using.refuse_unusable(model, stored.base, stored.resmem)
+        n_added, n_removed = stored_history.difference(present, earlier.hashes)
+        before = next(entry for entry in reversed(history(model)) if entry.state == "kept")
+        report("writing")
+        writing.bring_back(model, Change(stored_history.UNDO, n_added, n_removed))
+        n_kept = reading.n_kept(model)
+    n_rows = len(earlier.hashes)
+    return Undone(n_rows, n_added, n_removed, before.number, before.made, before.command, n_kept)
+
+
+def _entry(entry: dict[str, Any], kept: set[int], last: int) -> Entry:
+    state = "present" if entry["number"] == last else "kept" if entry["number"] in kept else "gone"
+    counts = (entry["added"], entry["removed"], entry["rows"])
+    found = None if entry["measured"] is None else _measured(entry["measured"])
+    return Entry(entry["number"], entry["made"], entry["command"], *counts, found, state)
+
+
+def _measured(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured, under the names that every `--json` gives it."""
+    metric, base, resmem = found["metric"], found["base"], found["resmem"]
+    gain = None
+    if base is not None and resmem is not None and metric in metrics.METRICS:
+        gain = measured.known(metrics.as_percent(metrics.gain(metric, base, resmem), base))
+    of_rows = {
+        "unusual_residuals": "residuals",
+        "unusual_distances": "distances",
+        "missing_values": "missing",
+        "unknown_categories": "unknown",
+    }
+    return {
+        "metric": metric,
+        "base": base,
+        "resmem": resmem,
+        "gain_percent": gain,
+        "rows": found["rows"],
+        **{name: found[key] for name, key in of_rows.items() if key in found},
+    }
