@@ -85,10 +85,10 @@ def gain(metric: str, base: float, resmem: float) -> float:
 
 
 def as_percent(difference: float, base: float) -> float:
-    """Return a gain, or its error, relative to the base's value; NaN where that is 0 and the gain is not."""
+    """Return a gain, or its error, relative to the base's value; unknown (NaN) where that is not above 0."""
     if difference == 0:
         return 0.0
-    return 100 * difference / abs(base) if base else float("nan")
+    return 100 * difference / base if base > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,9 @@ class Comparison:
     Attributes:
         base, resmem: the metric's values.
         gain: in the metric's units, positive when the memory is better.
-        gain_percent: the gain relative to the base's value.
-        ci95: the 95 % percentile interval of `gain_percent` over paired bootstrap resamples of the rows or groups.
+        gain_percent: the gain relative to the base's value; NaN if that is 0, or an r2 below 0.
+        ci95: the 95 % percentile interval of `gain_percent` over paired bootstrap resamples of the rows or groups; both
+            ends are NaN where these do not bound it, and of a single row or group.
     """
 
     base: float
@@ -144,25 +145,41 @@ def compare(
     for times in _resamples(len(y), seed, most_draws, groups):
         drawn = times * own
         for name, (before, after) in pairs.items():
-            percents[name].append(_percent(name, before(drawn), after(drawn)))
+            percents[name].append(_drawn_percent(name, before(drawn), after(drawn)))
     return {name: _comparison(name, before(own), after(own), percents[name]) for name, (before, after) in pairs.items()}
 
 
 def _comparison(name: str, base: float, resmem: float, percents: list[float]) -> Comparison:
-    known = np.array([value for value in percents if np.isfinite(value)])
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-    return Comparison(base, resmem, gain(name, base, resmem), _percent(name, base, resmem), (float(low), float(high)))
+    percent, drawn = _percent(name, base, resmem), np.array(percents)
+    drawn, ends = drawn[~np.isnan(drawn)], (float("nan"), float("nan"))
+    if len(drawn) and not np.isnan(percent):
+        with np.errstate(invalid="ignore"):  # between two infinities
+            low, high = np.percentile(drawn, [2.5, 97.5])
+        if np.isfinite([low, high]).all():
+            ends = float(low), float(high)
+    return Comparison(base, resmem, gain(name, base, resmem), percent, ends)
 
 
 def _percent(name: str, base: float, resmem: float) -> float:
     return as_percent(gain(name, base, resmem), base)
 
 
+def _drawn_percent(name: str, base: float, resmem: float) -> float:
+    """Return the gain in a resample in percent, infinite where the base's value there is not above 0."""
+    difference = gain(name, base, resmem)
+    return float(np.copysign(np.inf, difference)) if difference and base <= 0 else as_percent(difference, base)
+
+
 def _resamples(n: int, seed: int, most_draws: int, groups: NDArray[np.int64] | None = None) -> Iterator[Floats]:
-    """Yield, per resample, how often each of n rows was drawn, with replacement, or drawn with its [n] group."""
+    """Yield, per resample, how often each of n rows was drawn, with replacement, or drawn with its [n] group.
+
+    A single row or group has no resamples.
+    """
     rng = np.random.default_rng(seed)
     members = None if groups is None else np.unique(groups, return_inverse=True)[1]
     n_units = n if members is None else int(members.max()) + 1
+    if n_units < 2:
+        return
     for _ in range(int(np.clip(most_draws // max(n, 1), _LEAST_RESAMPLES, _RESAMPLES))):
         times = np.bincount(rng.integers(0, n_units, n_units), minlength=n_units).astype(np.float64)
         yield times if members is None else times[members]

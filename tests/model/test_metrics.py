@@ -180,13 +180,14 @@ def test_an_absolute_error_is_the_distance_to_the_target():
 def test_a_gain_is_positive_where_the_memory_is_better_and_relative_to_the_base(name):
     if metrics.METRICS[name].is_regression:
         y, base, resmem, _ = numbers(200)
+        y, base, resmem = 3 * y, base + 2 * y[:, None], resmem + 2 * y[:, None]  # an r2 of about 0.9
     else:
         y, base, _, _ = classes(3, 200)
         resmem = 0.5 * base + 0.5 * np.eye(3)[y.astype(int)]
     found = compare(y, base, resmem, None, 0)[name]
     assert found.gain > 0
     assert found.gain == pytest.approx(abs(found.resmem - found.base))
-    assert found.gain_percent == pytest.approx(100 * found.gain / abs(found.base))
+    assert found.gain_percent == pytest.approx(100 * found.gain / found.base)
     assert found.ci95[0] <= found.gain_percent <= found.ci95[1]
     turned = compare(y, resmem, base, None, 0)[name]
     assert turned.gain == pytest.approx(-found.gain)
@@ -210,6 +211,23 @@ def test_a_gain_over_a_perfect_base_has_no_percentage():
     found = compare(y, y[:, None], y[:, None] + 1, None, 0)["rmse"]
     assert (found.base, found.resmem, found.gain) == (0, 1, -1)
     assert math.isnan(found.gain_percent)
+    assert all(map(math.isnan, found.ci95))
+
+
+def test_a_gain_over_an_r2_below_0_has_no_percentage():
+    y, _, resmem, _ = numbers(100)
+    found = compare(y, resmem[::-1], resmem, None, 0)["r2"]
+    assert found.base < 0 < found.gain
+    assert all(map(math.isnan, (found.gain_percent, *found.ci95)))
+
+
+def test_an_r2_that_may_as_well_be_below_0_bounds_no_interval():
+    """Leaving out the resamples without a percentage would make an interval of the others."""
+    rng = np.random.default_rng(0)
+    y, noise = rng.normal(size=(2, 50))
+    found = compare(y, (0.1 * y + 0.1 * noise)[:, None], (0.5 * y)[:, None], None, 0)["r2"]
+    assert 0 < found.base < 0.3
+    assert np.isfinite(found.gain_percent)
     assert all(map(math.isnan, found.ci95))
 
 
@@ -261,9 +279,11 @@ def test_of_very_many_rows_fewer_resamples_are_taken():
     for n, n_resamples in ((100, 300), (100_000, 200), (10, 1_000)):
         assert len(list(metrics._resamples(n, 0, most_draws=100 * 300))) == n_resamples
     y, base, resmem = np.random.default_rng(0).normal(size=(3, 20))
-    few, most = (compare(y, base[:, None], resmem[:, None], None, 0, most_draws=n) for n in (20 * 200, 20 * 5_000))
-    assert few["rmse"].ci95 != most["rmse"].ci95
-    assert most == compare(y, base[:, None], resmem[:, None], None, 0)
+    few, most, default = (
+        compare(y, base[:, None], resmem[:, None], None, 0, **draws)["rmse"].ci95
+        for draws in ({"most_draws": 20 * 200}, {"most_draws": 20 * 5_000}, {})
+    )
+    assert few != most == default
 
 
 def test_rows_of_a_group_are_drawn_together():
@@ -275,7 +295,17 @@ def test_rows_of_a_group_are_drawn_together():
 
 def test_groups_of_one_row_are_rows():
     y, base, resmem, weight = numbers(50)
-    assert compare(y, base, resmem, weight, 3) == compare(y, base, resmem, weight, 3, groups=np.arange(50))
+    of_rows, of_groups = (compare(y, base, resmem, weight, 3, groups=groups) for groups in (None, np.arange(50)))
+    assert (of_rows["rmse"], of_rows["mae"]) == (of_groups["rmse"], of_groups["mae"])
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_a_single_row_or_group_has_no_interval(n):
+    y, base, resmem, _ = numbers(n)
+    found = compare(y, base, resmem, None, 0, groups=None if n == 1 else np.zeros(n, dtype=np.int64))
+    for each in found.values():
+        assert all(map(math.isnan, each.ci95))
+    assert np.isfinite(found["rmse"].gain_percent)
 
 
 def test_the_interval_of_groups_covers_the_true_gain_where_that_of_rows_is_too_narrow():
