@@ -121,9 +121,10 @@ def _run(words: list[str]) -> int:
         raise
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing passes it but as a sentence and a code
         message, code = _explained(error)
-        if "--traceback" in words:
-            print(*map(printable, traceback.format_exc().rstrip("\n").split("\n")), sep="\n", file=sys.stderr)
-        print(f"resmem: {sentence(message)}", file=sys.stderr)
+        with contextlib.suppress(BrokenPipeError):  # who does not read the sentence may still read the code
+            if "--traceback" in words:
+                print(*map(printable, traceback.format_exc().rstrip("\n").split("\n")), sep="\n", file=sys.stderr)
+            print(f"resmem: {sentence(message)}", file=sys.stderr)
     return code
 
 
