@@ -20,7 +20,11 @@ def compare(
     model_a: Annotated[Path, typer.Argument(metavar="MODEL_A", help="A model directory.", show_default=False)],
     model_b: Annotated[
         Path,
-        typer.Argument(metavar="MODEL_B", help="Another, of the same target; gains are its own.", show_default=False),
+        typer.Argument(
+            metavar="MODEL_B",
+            help="Another, of the same target. A gain is positive where B is better.",
+            show_default=False,
+        ),
     ],
     inputs: options.Inputs,
     output: Output = None,
@@ -45,22 +49,25 @@ def compare(
         done = run(source, model_a, model_b, seed=seed, threads=threads, report=report)
         write(done.to_json())
 
-    console.say(*source.note_lines, quiet=quiet)
+    console.say(*source.note_lines, *(f"note: {note}" for note in done.notes), quiet=quiet)
     console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
-    for name, n_seen in ((done.a, done.n_seen_by_a), (done.b, done.n_seen_by_b)):
-        if n_seen:
-            console.say(
-                f"warning: {n_seen:,} of the {done.n_rows:,} rows equal training rows of '{name}', so its metrics of "
-                "all rows are too optimistic",
-                quiet=quiet,
-            )
+    if done.unseen is not None:
+        console.say(_warning(done), quiet=quiet)
     if as_json or output == "-":
         print(json.dumps(done.to_json()))
     else:
         _print(done)
 
 
+def _warning(done: ComparedModels) -> str:
+    counts = [(n, name) for n, name in ((done.n_seen_by_a, done.a), (done.n_seen_by_b, done.b)) if n]
+    (n, name), *other = counts
+    also = "".join(f", and {n:,} those of '{name}'" for n, name in other)
+    of_all = f"{n:,} of the {console.count(done.n_rows, 'row')} equal training rows of '{name}'{also}"
+    return f"warning: {of_all}, so {'the' if other else 'its'} metrics of all rows are too optimistic"
+
+
 def _print(done: ComparedModels) -> None:
     console.tell(f"A: {done.a}", f"B: {done.b}", "")
     print_metrics(done.metrics, done.unseen, first="A", second="B")
-    console.tell("", f"{done.n_rows:,} rows. {done.verdict}")
+    console.tell("", f"{done.every.described}. {done.verdict}")

@@ -11,7 +11,7 @@ import typer
 from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
 from resmem_cli.cli.json_file import Output, json_file
-from resmem_cli.cli.limits import limited
+from resmem_cli.cli.limits import limited, percent
 from resmem_cli.cli.slices import print_slices
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def evaluate(
         float | None,
         typer.Option(
             metavar="PERCENT",
-            help="Exit with code 5 if the lower end of the interval of the gain in the verdict is below this.",
+            parser=percent,
+            help="Exit with code 5 if the lower end of the interval of the gain in the verdict is below this; give 5 "
+            "for 5 %.",
         ),
     ] = None,
     limits: Mapping[str, float] | None = None,
@@ -62,35 +64,39 @@ def evaluate(
             model,
             seed=seed,
             interval=options.level(interval),
-            by=options.names(by),
+            by=options.names(by) or by or (),
             limits=Limits(min_gain, limits or {}),
             threads=threads,
             report=report,
         )
         write(done.to_json())
 
-    console.say(*source.note_lines, quiet=quiet)
-    console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
-    if done.n_seen:
-        console.say(_warning(done), quiet=quiet)
-    if as_json or output == "-":
-        print(json.dumps(done.to_json()))
-    else:
-        _print(done)
+    try:
+        console.say(*source.note_lines, *(f"note: {note}" for note in done.notes), quiet=quiet)
+        console.say_left_out(done.n_dropped, done.n_unknown_class, quiet=quiet)
+        if done.n_seen:
+            console.say(_warning(done), quiet=quiet)
+        if as_json or output == "-":
+            print(json.dumps(done.to_json()))
+        else:
+            _print(done, is_sliced=bool(by))
+        print(end="", flush=True)
+    except (BrokenPipeError, SystemExit):  # nobody reads the rest of the output
+        done.refuse_missed()
+        raise
     done.refuse_missed()
 
 
 def _warning(done: Evaluation) -> str:
-    of_all = f"warning: {done.n_seen:,} of the {done.n_rows:,} rows equal training rows, so the metrics"
+    of_all = f"warning: {done.n_seen:,} of the {console.count(done.n_rows, 'row')} equal training rows, so the metrics"
     if done.unseen is not None and done.unseen.are_enough:
         return f"{of_all} of all rows are too optimistic; the verdict is about the {done.unseen.n_rows:,} unseen rows"
     return f"{of_all} are too optimistic; evaluate on rows that the model was not trained on"
 
 
-def _print(done: Evaluation) -> None:
+def _print(done: Evaluation, *, is_sliced: bool) -> None:
     print_metrics(done.metrics, done.unseen)
-    of_groups = "" if done.n_groups is None else f" of {console.count(done.n_groups, 'group')}"
-    console.tell("", f"{done.n_rows:,} rows{of_groups}. {done.verdict}")
+    console.tell("", f"{done.every.described}. {done.verdict}")
     if done.intervals is not None:
         intervals = done.intervals
         what, size = ("intervals", "width") if done.task == "regression" else ("sets", "number of classes")
@@ -100,3 +106,6 @@ def _print(done: Evaluation) -> None:
         )
     if done.slices is not None:
         print_slices(done.slices)
+    elif is_sliced:
+        why = f"of the rows that were not seen in fitting {done.judged.lack}"
+        console.tell(f"No slices are shown: {why if done.judged.n_rows else 'every row was seen in fitting'}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,11 @@ from resmem_cli.cli import console
 
 if TYPE_CHECKING:
     from resmem_cli.model.metrics import Comparison
-    from resmem_cli.workflow.scores import Unseen
+    from resmem_cli.workflow.scores import Sample
 
 
 def print_metrics(
-    metrics: Mapping[str, Comparison], unseen: Unseen | None, *, first: str = "base", second: str = "resmem"
+    metrics: Mapping[str, Comparison], unseen: Sample | None, *, first: str = "base", second: str = "resmem"
 ) -> None:
     """Print every metric, first of the rows that were not seen in fitting where some were."""
     header = (first, second, "gain", "gain %", "95 % interval")
@@ -29,11 +30,21 @@ def print_metrics(
 
 
 def _cells(compared: Comparison) -> tuple[str, ...]:
-    low, high = compared.ci95
     return (
         console.number(compared.base),
         console.number(compared.resmem),
         console.number(compared.gain),
-        f"{compared.gain_percent:+.2f} %",
-        f"{low:+.2f} to {high:+.2f} %",
+        percent(compared.gain_percent),
+        interval(compared.ci95),
     )
+
+
+def percent(value: float) -> str:
+    """Return "+1.20 %", or a dash where it is not known."""
+    return "-" if math.isnan(value) else f"{value:+.2f} %"
+
+
+def interval(ends: tuple[float, float]) -> str:
+    """Return "+1.20 to +3.40 %", or a dash where it is not known."""
+    low, high = ends
+    return "-" if math.isnan(low + high) else f"{low:+.2f} to {high:+.2f} %"

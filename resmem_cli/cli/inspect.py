@@ -57,7 +57,7 @@ def _lines(model: dict[str, Any]) -> list[str]:
     if model["memory"] is None:
         lines.append("memory: none yet (run resmem fit-residual)")
     else:
-        lines += _memory_lines(model["memory"])
+        lines += _memory_lines(model["memory"], _own_roles(model))
     libraries = ", ".join(f"{name} {version}" for name, version in model["libraries"].items())
     lines.append(f"{_mebibytes(model['bytes'])}; format {model['format']}, by resmem {model['resmem']} ({libraries})")
     return lines
@@ -68,10 +68,18 @@ def _base(base: dict[str, Any]) -> str:
     return str(base["estimator"]) + (f" ({params})" if params else "") + ("" if base["can_refit"] else ", imported")
 
 
-def _memory_lines(memory: dict[str, Any]) -> list[str]:
+def _own_roles(model: dict[str, Any]) -> str:
+    """Return the groups and times that fit-residual was told and fit-base was not."""
+    measured = model["memory"]["measured"] or {}
+    return "".join(
+        f", {role} '{measured[role]}'" for role in ("group", "time") if measured.get(role) and not model[role]
+    )
+
+
+def _memory_lines(memory: dict[str, Any], roles: str) -> list[str]:
     if memory["is_stale"]:
         return ["memory: stale, because the bases were fitted again since (run resmem fit-residual)"]
-    lines = [f"memory: {memory['rows']:,} rows{_when(memory['made'])}"]
+    lines = [f"memory: {memory['rows']:,} rows{roles}{_when(memory['made'])}"]
     if memory["kept"]:
         kept = " and ".join(f"{each['rows']:,} rows{_when(each['made'])}" for each in memory["kept"][:3])
         more = f" and {len(memory['kept']) - 3} more" if len(memory["kept"]) > 3 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -45,10 +46,35 @@ def limited(command: Callable[..., None]) -> Callable[..., None]:
     return with_limits
 
 
+def number(text: str) -> float:
+    """Return the number that an option holds, of which a percent sign is no part."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(_wrong(text, is_percent=False)) from None
+
+
+def percent(text: str) -> float:
+    """Return the number of an option that is in percent."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(_wrong(text, is_percent=True)) from None
+
+
+def _wrong(text: str, *, is_percent: bool) -> str:
+    bare = text.rstrip("% ")
+    with contextlib.suppress(ValueError):
+        if bare != text:
+            return f"'{text}' has a percent sign; give {float(bare) / (1 if is_percent else 100):g}"
+    return f"'{text}' is no number"
+
+
 def _option(name: str, metric: str) -> inspect.Parameter:
     declared = typer.Option(
         f"--{name.replace('_', '-')}",
         metavar="VALUE",
+        parser=number,
         help=f"Exit with code 5 if {metric} with the memory is {_WORDS[SIDES[metric]]} this.",
     )
     return inspect.Parameter(

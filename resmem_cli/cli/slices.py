@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from resmem_cli.cli import console
+from resmem_cli.cli.figures import interval, percent
 from resmem_cli.cli.tables import shortened
 
 if TYPE_CHECKING:
@@ -30,19 +31,14 @@ def print_slices(found: Slices) -> None:
                 f"{each.of.n_rows:,}",
                 console.number(each.of.base),
                 console.number(each.of.resmem),
-                _percent(each.of.gain_percent),
-                _interval(each.of.interval),
+                percent(each.of.gain_percent),
+                interval(each.of.interval),
             )
             for each in listed
         ]
         print()
         console.table((shortened(column, _VALUE) + bins, "rows", "base", "resmem", "gain %", "95 % interval"), rows)
-    console.tell(
-        "",
-        f"{found.metric} by slice, those that add least to the gain first. The intervals hold for all "
-        f"{console.count(found.n_judged, 'slice')} together with 95 % (Bonferroni). A slice has none if it has fewer "
-        f"than {found.least_rows} rows, or a few rows with most of its loss.",
-    )
+    console.tell("", f"Slices that add least to the gain in {found.metric} come first. {_intervals(found)}")
     harmed = [_name(each) for each in found.standing_out if each.of.finding == "harms"]
     if harmed:
         more = f" and {len(harmed) - _MOST} more" if len(harmed) > _MOST else ""
@@ -52,9 +48,15 @@ def print_slices(found: Slices) -> None:
 def _print_standing_out(found: Slices) -> None:
     from resmem_cli.model.slices import Finding
 
-    looked = f"Looked at {console.count(found.n_judged, 'slice')} of {console.count(len(found.columns), 'feature')}"
+    n_slices = len(found.slices)
+    looked = f"Looked at {console.count(n_slices, 'slice')} of {console.count(len(found.columns), 'feature')}"
     if found.left_out:
         looked += f" (left out, with one value or too many: {', '.join(found.left_out)})"
+    if found.n_judged < n_slices:
+        looked += f", {found.n_judged:,} with at least {found.least_rows} {found.unit}s"
+    if not found.n_judged:
+        console.tell("", f"{looked}. {_intervals(found)}")
+        return
     if not found.standing_out:
         console.tell(
             "",
@@ -77,9 +79,9 @@ def _print_standing_out(found: Slices) -> None:
                 (
                     _name(each),
                     f"{each.of.n_rows:,}",
-                    _percent(each.of.gain_percent),
-                    _interval(each.of.interval),
-                    _percent(each.of.rest_percent),
+                    percent(each.of.gain_percent),
+                    interval(each.of.interval),
+                    percent(each.of.rest_percent),
                 )
                 for each in listed[:_MOST]
             ]
@@ -95,15 +97,12 @@ def _name(found: Slice) -> str:
     return f"{shortened(found.column, _NAME - len(sign) - cell_len(value))}{sign}{value}"
 
 
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:+.2f} %"
-
-
-def _interval(ends: tuple[float, float]) -> str:
-    """Return "+1.20 to +3.40 %"; one end alone where the rows bound only that, and a dash where neither."""
-    low, high = ends
-    if math.isnan(low) and math.isnan(high):
-        return "-"
-    if math.isnan(low):
-        return f"up to {high:+.2f} %"
-    return f"from {low:+.2f} %" if math.isnan(high) else f"{low:+.2f} to {high:+.2f} %"
+def _intervals(found: Slices) -> str:
+    """Return a sentence on the intervals that are shown, and on why others are not."""
+    few = f"fewer than {found.least_rows} {found.unit}s"
+    n_shown = sum(not math.isnan(sum(each.of.interval)) for each in found.slices)
+    if not n_shown:
+        or_heavy = f", or most of the loss in a few {found.unit}s" if found.n_judged else ""
+        return f"No slice has an interval: each has {few}{or_heavy}."
+    hold = f"All {n_shown:,} intervals hold together" if n_shown > 1 else "The interval holds"
+    return f'{hold} with 95 % (Bonferroni). "-": {few}, or most of the loss in a few {found.unit}s.'

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
-from resmem_cli.data.relations import groups_if_known
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.errors import UsageError
@@ -19,8 +18,9 @@ from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.workflow import labelled, scores, thread_limit
+from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Input, Report, silent
-from resmem_cli.workflow.scores import Scored, Unseen
+from resmem_cli.workflow.scores import Sample, Scored
 
 _ONE_QUESTION = "compare models that answer the same question"
 
@@ -31,65 +31,94 @@ class ComparedModels:
 
     Attributes:
         a, b: their directories.
-        n_rows: how many were scored.
-        n_seen_by_a, n_seen_by_b: how many of them each model was fitted on.
+        every: all rows that were scored; of the metrics, `base` is the first model's and `resmem` the second's.
+        unseen: those that neither was fitted on, if some are others.
+        n_seen_by_a, n_seen_by_b: how many rows each model was fitted on.
         n_dropped: how many had no target, or no weight.
         n_unknown_class: how many had a class that training did not have, and are not scored.
         task: of both.
         objective: the metric that the folds of the first chose by, and that the verdict is about.
-        metrics: by name, of all rows; `base` is the first model's value and `resmem` the second's.
-        unseen: the figures of the rows that neither was fitted on, if some are others.
+        predict_the_same: whether they predict all rows alike.
+        notes: sentences on what the intervals do not know.
     """
 
     a: str
     b: str
-    n_rows: int
+    every: Sample
+    unseen: Sample | None
     n_seen_by_a: int
     n_seen_by_b: int
     n_dropped: int
     n_unknown_class: int
     task: Task
     objective: str
-    metrics: dict[str, Comparison]
-    unseen: Unseen | None = None
+    predict_the_same: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows were scored."""
+        return self.every.n_rows
+
+    @property
+    def metrics(self) -> dict[str, Comparison]:
+        """By name, of all rows."""
+        return self.every.metrics
+
+    @property
+    def judged(self) -> Sample:
+        """The rows that the verdict is about."""
+        return self.every if self.unseen is None else self.unseen
 
     @property
     def verdict(self) -> str:
         """One sentence: which model is better, by the rows that neither has seen in fitting if these are enough."""
-        judged, where, warning = self.metrics, "", ""
-        if self.unseen is not None and self.unseen.are_enough:
-            judged, where = self.unseen.metrics, f" on the {self.unseen.n_rows:,} unseen rows"
-        elif self.unseen is not None:
-            warning = (
-                f"; but of these rows only {self.unseen.n_rows:,} were seen by neither in fitting: do not rely on it, "
-                "compare on other rows"
-            )
-        name, compared = self.objective, judged[self.objective]
-        (low, high), percent = compared.ci95, compared.gain_percent
+        if self.predict_the_same:
+            return "The two models predict the same."
+        if not self.judged.are_enough:
+            return self._without_judgement()
+        where = "" if self.unseen is None else f" on the {self.unseen.n_rows:,} unseen rows"
+        judged, name = self.judged.metrics, self.objective
+        compared = judged[name]
+        low, high = compared.ci95
         but = scores.contradictions(judged, name)
-        by = f"by {abs(percent):.2f} % in {name} {scores.interval(compared)}"
+        by = f"by {abs(compared.gain_percent):.2f} % in {name} {scores.interval(compared)}"
         if low > 0:
-            return f"'{self.b}' is better than '{self.a}'{where} {by}{but}{warning}."
+            return f"'{self.b}' is better than '{self.a}'{where} {by}{but}."
         if high < 0:
-            return f"'{self.b}' is worse than '{self.a}'{where} {by}{warning}."
+            return f"'{self.b}' is worse than '{self.a}'{where} {by}."
         return (
-            f"'{self.b}' differs from '{self.a}'{where} by {percent:+.2f} % in {name} {scores.interval(compared)}: no "
-            f"evidence that either is better{but}{warning}."
+            f"'{self.b}' differs from '{self.a}'{where} in {name} {scores.change(compared)} "
+            f"{scores.interval(compared)}: no evidence that either is better{but}."
         )
+
+    def _without_judgement(self) -> str:
+        change = scores.change(self.metrics[self.objective])
+        differs = f"'{self.b}' differs from '{self.a}' in {self.objective} {change}"
+        if self.unseen is None:
+            return f"{differs}, but {self.every.lack}: compare on {self.every.needed('such')}."
+        why = "every row was seen in fitting by a model"
+        if self.unseen.n_rows:
+            why = f"of the rows that neither has seen in fitting {self.unseen.lack}"
+        return f"{differs}, but {why}: do not rely on it; compare on other rows."
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints; numbers that are not known are null."""
-        unseen = self.unseen
+        every, unseen = self.every, self.unseen
         return {
             "a": self.a,
             "b": self.b,
-            "rows": self.n_rows,
+            "rows": every.n_rows,
+            "different_rows": every.n_different,
+            "groups": every.n_groups if every.unit == GROUP else None,
+            "times": every.n_groups if every.unit == TIME else None,
             "rows_seen_by_a": self.n_seen_by_a,
             "rows_seen_by_b": self.n_seen_by_b,
             "dropped_rows": self.n_dropped,
             "unknown_class_rows": self.n_unknown_class,
             "task": self.task.value,
             "objective": self.objective,
+            "can_judge": self.judged.are_enough,
             "verdict": self.verdict,
             "metrics": scores.metrics_json(self.metrics, "a", "b"),
             "unseen": None
@@ -117,33 +146,35 @@ def compare(
         parts: list[Scored] = []
         n_seen, n_rows, n_dropped, n_foreign = np.zeros(2, dtype=np.int64), 0, 0, 0
         report("predicting")
-        group = schema.group_column or other.group_column
-        also = schema.needed | other.needed | set(filter(None, [group]))
+        drawing = Drawing(*stored.values())
+        also = schema.needed | other.needed | drawing.columns
         for batch in labelled.in_batches(source, schema, also=also):
             n_dropped, n_foreign = n_dropped + batch.n_dropped, n_foreign + batch.n_foreign
             if batch.rows is None or len(batch.y) == 0:
                 continue
             (before, seen), (after, seen_too) = (side.predict(batch.rows, batch.y) for side in (first, second))
             weight = np.ones(len(batch.y)) if batch.weight is None else batch.weight
-            groups = groups_if_known(batch.rows, group)
-            parts.append(Scored(batch.y, before, after, weight, seen | seen_too, groups))
+            groups = drawing.read(batch.rows)
+            parts.append(Scored(batch.y, before, after, weight, seen | seen_too, batch.hashes, groups))
             n_seen += seen.sum(), seen_too.sum()
             n_rows += len(batch.y)
             report(f"{n_rows:,} rows")
         report("comparing")
         scored = scores.joined(parts)
+        every, unseen = scores.samples(scored, seed, drawing.word)
     return ComparedModels(
         a=str(a),
         b=str(b),
-        n_rows=n_rows,
+        every=every,
+        unseen=unseen,
         n_seen_by_a=int(n_seen[0]),
         n_seen_by_b=int(n_seen[1]),
         n_dropped=n_dropped,
         n_unknown_class=n_foreign,
         task=schema.target.task,
         objective=stored[a].objective,
-        metrics=scored.compare(seed),
-        unseen=scores.unseen(scored, seed),
+        predict_the_same=bool((scored.first == scored.second).all()),
+        notes=drawing.notes,
     )
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Floats
-from resmem_cli.data.relations import groups_if_known, numbered_groups
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError
 from resmem_cli.model import conformal
@@ -20,9 +19,10 @@ from resmem_cli.model.resmem import Prediction, ResMem
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.workflow import labelled, measured, scores, thread_limit, thresholds
+from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
-from resmem_cli.workflow.scores import Scored, Unseen
+from resmem_cli.workflow.scores import Sample, Scored, counted
 from resmem_cli.workflow.slices import Columns, Slices
 from resmem_cli.workflow.thresholds import Limits, Threshold
 
@@ -47,23 +47,23 @@ class Evaluation:
     """What the rows say.
 
     Attributes:
-        n_rows: how many were scored.
-        n_seen: how many of them the base or the memory was fitted on.
+        every: all rows that were scored.
+        unseen: those that were not seen in fitting, if some were.
+        n_seen: how many of all the base or the memory was fitted on.
         n_forgotten: how many rows that trained the base were forgotten, which cannot be recognised.
         n_dropped: how many had no target, or no weight.
         n_unknown_class: how many had a class that training did not have, and are not scored.
         task: of the model.
         objective: the metric that the folds chose by, and that the verdict is about.
         uses_memory: whether the model corrects anything, or its shrinkage is 0.
-        metrics: by name, of all rows.
         intervals: how well they hold in all rows, if asked for.
-        unseen: the figures of the rows that were not seen in fitting, if some were.
-        slices: the gain by slices of the rows that are judged by, if asked for.
+        slices: the gain by slices of the rows that are judged by, if asked for; None where these are too few.
         thresholds: what was to be reached, if anything was.
-        n_groups: how many groups the rows are of, drawn whole for the intervals; None if that is not known.
+        notes: sentences on what the intervals do not know.
     """
 
-    n_rows: int
+    every: Sample
+    unseen: Sample | None
     n_seen: int
     n_forgotten: int
     n_dropped: int
@@ -71,12 +71,25 @@ class Evaluation:
     task: Task
     objective: str
     uses_memory: bool
-    metrics: dict[str, Comparison]
     intervals: Coverage | None = None
-    unseen: Unseen | None = None
     slices: Slices | None = None
     thresholds: tuple[Threshold, ...] = ()
-    n_groups: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows were scored."""
+        return self.every.n_rows
+
+    @property
+    def metrics(self) -> dict[str, Comparison]:
+        """By name, of all rows."""
+        return self.every.metrics
+
+    @property
+    def judged(self) -> Sample:
+        """The rows that the verdict, the slices and the thresholds are about."""
+        return self.every if self.unseen is None else self.unseen
 
     def refuse_missed(self) -> None:
         """Refuse what does not reach the thresholds.
@@ -85,26 +98,30 @@ class Evaluation:
             ThresholdError: one is not reached, or there are too few unseen rows to judge by.
         """
         missed = [each for each in self.thresholds if not each.is_reached]
-        if missed and self.unseen is not None and not self.unseen.are_enough:
-            asked = " and ".join(each.option for each in missed)
-            raise ThresholdError(
-                f"{asked} cannot be judged: {self.n_seen:,} of the {self.n_rows:,} rows equal training rows",
-                f"evaluate on at least {scores.LEAST_UNSEEN} other rows",
-            )
-        if missed:
-            raise ThresholdError(" and ".join(map(str, missed)), "fit again, or ask for less")
+        if not missed:
+            return
+        if self.judged.are_enough:
+            raise thresholds.missed(missed)
+        lack, needed = self.judged.lack, self.judged.needed("such")
+        if self.unseen is not None:
+            seen = f"{self.n_seen:,} of the {counted(self.n_rows, 'row')} equal training rows"
+            lack = f"{seen}, and of the others {lack}" if self.unseen.n_rows else seen
+            needed = self.unseen.needed("other")
+        options = " and ".join(each.option for each in missed)
+        raise ThresholdError(
+            f"{options} {'is' if len(missed) == 1 else 'are'} not reached: {lack}", f"evaluate on {needed}"
+        )
 
     @property
     def verdict(self) -> str:
         """One sentence: whether the memory helps, by the rows that were not seen in fitting if these are enough."""
         if not self.uses_memory:
             return "The memory is off (its shrinkage is 0): predictions are exactly the base's."
-        judged, subject = self.metrics, "The memory"
-        if self.unseen is not None:
-            if not self.unseen.are_enough:
-                return self._without_judgement(self.unseen.n_rows)
-            judged, subject = self.unseen.metrics, f"On the {self.unseen.n_rows:,} unseen rows the memory"
-        name, compared = self.objective, judged[self.objective]
+        if not self.judged.are_enough:
+            return self._without_judgement()
+        subject = "The memory" if self.unseen is None else f"On the {self.unseen.n_rows:,} unseen rows the memory"
+        judged, name = self.judged.metrics, self.objective
+        compared = judged[name]
         (low, high), percent, interval = compared.ci95, compared.gain_percent, scores.interval(compared)
         but = scores.contradictions(judged, name)
         if self.n_forgotten and low > 0:
@@ -116,29 +133,35 @@ class Evaluation:
             return f"{subject} improves {name} by {percent:.2f} % {interval}: the gain is more than chance{but}."
         if high < 0:
             return f"{subject} makes {name} worse by {-percent:.2f} % {interval}: do not use it on rows like these."
-        return f"{subject} changes {name} by {percent:+.2f} % {interval}: no evidence that it helps or harms{but}."
+        change = scores.change(compared)
+        return f"{subject} changes {name} {change} {interval}: no evidence that it helps or harms{but}."
 
-    def _without_judgement(self, n_unseen: int) -> str:
-        compared = self.metrics[self.objective]
-        others = f" and the {n_unseen:,} others are too few to judge by" if n_unseen else ""
+    def _without_judgement(self) -> str:
+        changes = f"The memory changes {self.objective} {scores.change(self.metrics[self.objective])}"
+        if self.unseen is None:
+            return f"{changes}, but {self.every.lack}: evaluate on {self.every.needed('such')}."
+        others = f", and of the others {self.unseen.lack}" if self.unseen.n_rows else ""
         return (
-            f"The memory changes {self.objective} by {compared.gain_percent:+.2f} % {scores.interval(compared)}, but "
-            f"{self.n_seen:,} of these rows equal training rows{others}: do not rely on it; evaluate on other rows."
+            f"{changes}, but {self.n_seen:,} of these rows equal training rows{others}: do not rely on it; evaluate on "
+            "other rows."
         )
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints; numbers that are not known are null."""
-        unseen = self.unseen
+        every, unseen = self.every, self.unseen
         return {
-            "rows": self.n_rows,
+            "rows": every.n_rows,
+            "different_rows": every.n_different,
             "seen_rows": self.n_seen,
             "forgotten_rows": self.n_forgotten,
             "dropped_rows": self.n_dropped,
             "unknown_class_rows": self.n_unknown_class,
-            "groups": self.n_groups,
+            "groups": every.n_groups if every.unit == GROUP else None,
+            "times": every.n_groups if every.unit == TIME else None,
             "task": self.task.value,
             "objective": self.objective,
             "uses_memory": self.uses_memory,
+            "can_judge": self.judged.are_enough,
             "verdict": self.verdict,
             "metrics": scores.metrics_json(self.metrics),
             "unseen": None
@@ -200,68 +223,69 @@ def of_rows(
     seed: int,
     interval: float | None,
     by: Sequence[str],
+    groups: str | None = None,
     limits: Limits | None = None,
     report: Report = silent,
 ) -> Evaluation:
     """Evaluate a model that is loaded.
 
     `seen` are hashes of the rows that were seen in fitting. `predict` returns the predictions of [n, d] encoded rows,
-    with their places if there is an `interval`. The other arguments are those of `evaluate`.
+    with their places if there is an `interval`. `groups` is a column of groups, whatever the model was fitted with. The
+    other arguments are those of `evaluate`.
 
     Raises:
         DataError, UsageError: as `evaluate`.
     """
     base, resmem, limits = stored.base, stored.resmem, limits or Limits()
-    limits.refuse_wrong(base.schema.target.task)
+    limits.refuse_wrong(base.schema.target.task, stored.objective)
     if interval is not None:
         conformal.sufficient(resmem.calibration, interval)
-    columns = Columns(by, base.schema)
-    rows = _Rows(seen, interval)
+    columns, drawing = Columns(by, base.schema), Drawing(stored, groups=groups)
+    rows = _Rows(seen, interval, drawing)
     report("predicting")
-    group = base.schema.group_column
-    for batch in labelled.in_batches(source, base.schema, also={*columns.names, *filter(None, [group])}):
-        rows.add(batch, resmem, predict, group)
+    for batch in labelled.in_batches(source, base.schema, also={*columns.names, *drawing.columns}):
+        rows.add(batch, resmem, predict)
         if batch.rows is not None:
             columns.add(batch.rows)
         report(f"{rows.n_rows:,} rows")
     report("comparing")
     scored = scores.joined(rows.parts)
-    compared, unseen = scored.compare(seed), scores.unseen(scored, seed)
-    judged, which = compared, np.ones(len(scored.y), dtype=np.bool_)
-    if unseen is not None and unseen.are_enough:
-        judged, which = unseen.metrics, ~scored.is_seen
+    every, unseen = scores.samples(scored, seed, drawing.word)
+    which = np.ones(len(scored.y), dtype=np.bool_) if unseen is None else ~scored.is_seen
+    judged = every if unseen is None else unseen
+    is_sliced = by and (unseen is None or unseen.are_enough)
+    measured_on = judged if judged.are_enough else every
     return Evaluation(
-        n_rows=rows.n_rows,
+        every=every,
+        unseen=unseen,
         n_seen=int(scored.is_seen.sum()),
         n_forgotten=base.n_forgotten,
         n_dropped=rows.n_dropped,
         n_unknown_class=rows.n_foreign,
-        n_groups=None if scored.groups is None else int(numbered_groups(scored.groups).max()) + 1,
         task=base.schema.target.task,
         objective=stored.objective,
         uses_memory=resmem.uses_memory,
-        metrics=compared,
         intervals=rows.coverage,
-        unseen=unseen,
-        slices=columns.slices(scored, which, stored.objective) if by else None,
-        thresholds=thresholds.judged(limits, judged, stored.objective, can_judge=unseen is None or unseen.are_enough),
+        slices=columns.slices(scored, which, stored.objective, drawing.word) if is_sliced else None,
+        thresholds=thresholds.judged(limits, measured_on.metrics, stored.objective, can_judge=judged.are_enough),
+        notes=drawing.notes,
     )
 
 
 class _Rows:
     """What is kept of the labelled rows that were predicted, batch by batch."""
 
-    def __init__(self, seen: NDArray[np.uint64], interval: float | None) -> None:
-        """Take the hashes of rows that were seen in fitting, and the coverage of intervals, if they are wanted."""
-        self._seen, self._interval = seen, interval
+    def __init__(self, seen: NDArray[np.uint64], interval: float | None, drawing: Drawing) -> None:
+        """Take the hashes of rows that were seen in fitting, the coverage of intervals if they are wanted, and by what
+        rows are drawn.
+        """
+        self._seen, self._interval, self._drawing = seen, interval, drawing
         self._held: list[tuple[NDArray[np.bool_], Floats]] = []
         self.parts: list[Scored] = []
         self.n_rows = self.n_dropped = self.n_foreign = 0
 
-    def add(
-        self, rows: Labelled, resmem: ResMem, predict: Callable[[Floats], Prediction], group_column: str | None
-    ) -> None:
-        """Predict a batch, which may have no rows; of its groups is only known if the column is there."""
+    def add(self, rows: Labelled, resmem: ResMem, predict: Callable[[Floats], Prediction]) -> None:
+        """Predict a batch, which may have no rows."""
         self.n_dropped += rows.n_dropped
         self.n_foreign += rows.n_foreign
         if len(rows.y) == 0:
@@ -269,8 +293,8 @@ class _Rows:
         prediction = predict(rows.X)
         weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
         is_seen = np.isin(rows.hashes, self._seen)
-        groups = None if rows.rows is None else groups_if_known(rows.rows, group_column)
-        self.parts.append(Scored(rows.y, prediction.base, prediction.resmem, weight, is_seen, groups))
+        groups = None if rows.rows is None else self._drawing.read(rows.rows)
+        self.parts.append(Scored(rows.y, prediction.base, prediction.resmem, weight, is_seen, rows.hashes, groups))
         if self._interval is not None:
             self._held.append(_held(resmem.interval(prediction, self._interval), rows.y))
         self.n_rows += len(rows.y)

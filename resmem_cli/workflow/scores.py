@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from resmem_cli.model import metrics
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.workflow import measured
 
-LEAST_UNSEEN = 30  # rows that were not seen in fitting: fewer are no sample to judge by, as in the folds
+# Fewer are no sample to judge by: intervals of so few exclude 0 much more often than in 5 % of all cases.
+LEAST_ROWS = 30
+LEAST_GROUPS = 10  # or times
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class Scored:
         first, second: [n, outputs] numbers or probabilities; without and with the memory, or of two models.
         weight: [n] row weights.
         is_seen: [n] whether a row was seen in fitting.
-        groups: [n] hashes of the groups that rows belong to, 0 where there is none; None if they are not known.
+        hashes: [n] of what is in a row; equal rows count as one.
+        groups: [n] hashes of the groups (or times) that rows belong to, 0 where there is none; None if they are not
+            known.
     """
 
     y: Floats
@@ -35,28 +40,34 @@ class Scored:
     second: Floats
     weight: Floats
     is_seen: NDArray[np.bool_]
+    hashes: NDArray[np.uint64]
     groups: NDArray[np.uint64] | None = None
 
     def take(self, which: NDArray[np.bool_]) -> Scored:
         """Return some of these rows."""
-        groups = None if self.groups is None else self.groups[which]
         return Scored(
-            self.y[which], self.first[which], self.second[which], self.weight[which], self.is_seen[which], groups
+            self.y[which],
+            self.first[which],
+            self.second[which],
+            self.weight[which],
+            self.is_seen[which],
+            self.hashes[which],
+            None if self.groups is None else self.groups[which],
         )
 
     @property
     def independent(self) -> NDArray[np.int64] | None:
-        """[n] the number of each row's group; None if groups are not known, or all rows are of one."""
-        if self.groups is None or len(self.groups) == 0:
-            return None
-        numbers = numbered_groups(self.groups)
-        return numbers if numbers.max() > 0 else None
+        """[n] the number of each row's group; None if groups are not known."""
+        return None if self.groups is None else numbered_groups(self.groups)
 
-    def compare(self, seed: int) -> dict[str, Comparison]:
-        """Return every metric of the rows; none if there are no rows."""
-        if len(self.y) == 0:
-            return {}
-        return metrics.compare(self.y, self.first, self.second, self.weight, seed, groups=self.independent)
+    def sample(self, seed: int, unit: str) -> Sample:
+        """Return every metric of the rows, and how many they are; `unit` is what one of the groups is called."""
+        groups = self.independent
+        compared = (
+            metrics.compare(self.y, self.first, self.second, self.weight, seed, groups=groups) if len(self.y) else {}
+        )
+        n_groups = None if groups is None else int(groups.max(initial=-1)) + 1
+        return Sample(len(self.y), len(np.unique(self.hashes)), n_groups, unit, compared)
 
 
 def joined(parts: list[Scored]) -> Scored:
@@ -68,40 +79,80 @@ def joined(parts: list[Scored]) -> Scored:
         np.concatenate([part.second for part in parts]),
         np.concatenate([part.weight for part in parts]),
         np.concatenate([part.is_seen for part in parts]),
+        np.concatenate([part.hashes for part in parts]),
         np.concatenate(groups) if len(groups) == len(parts) else None,
     )
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """The rows that were not seen in fitting.
+class Sample:
+    """Rows that say something of a model.
 
     Attributes:
         n_rows: how many they are.
+        n_different: how many of them differ in features or target.
+        n_groups: of how many groups (or times) they are, drawn whole for the intervals; None if that is not known.
+        unit: what one of these is called.
         metrics: by name; empty without rows.
     """
 
     n_rows: int
+    n_different: int
+    n_groups: int | None
+    unit: str
     metrics: dict[str, Comparison]
 
     @property
     def are_enough(self) -> bool:
         """Whether they can be judged by."""
-        return self.n_rows >= LEAST_UNSEEN
+        return self._are_enough_rows and (self.n_groups is None or self.n_groups >= LEAST_GROUPS)
+
+    @property
+    def described(self) -> str:
+        """How many they are: "320 rows of 12 groups"."""
+        return counted(self.n_rows, "row") + (f" of {counted(self.n_groups, self.unit)}" if self.n_groups else "")
+
+    @property
+    def lack(self) -> str:
+        """What they lack: "12 rows are too few to judge by"."""
+        if self._are_enough_rows:
+            return f"rows of {counted(self.n_groups or 0, self.unit)} are too few to judge by"
+        different = "different " if self.n_different < self.n_rows else ""
+        is_are = "is" if self.n_different == 1 else "are"
+        return f"{counted(self.n_different, f'{different}row')} {is_are} too few to judge by"
+
+    def needed(self, kind: str) -> str:
+        """Return what would be enough: "at least 30 such rows", "other rows of at least 10 groups"."""
+        if self._are_enough_rows:
+            return f"{kind} rows of at least {LEAST_GROUPS} {self.unit}s"
+        return f"at least {LEAST_ROWS} {kind} rows"
+
+    @property
+    def _are_enough_rows(self) -> bool:
+        return self.n_different >= LEAST_ROWS
 
 
-def unseen(scored: Scored, seed: int) -> Unseen | None:
-    """Return the figures of the rows that were not seen in fitting; None if no row was, and they are those of all."""
-    if not scored.is_seen.any():
-        return None
-    rest = scored.take(~scored.is_seen)
-    return Unseen(len(rest.y), rest.compare(seed))
+def samples(scored: Scored, seed: int, unit: str) -> tuple[Sample, Sample | None]:
+    """Return all rows, and those that were not seen in fitting; None if no row was, and they are all rows."""
+    every = scored.sample(seed, unit)
+    return every, scored.take(~scored.is_seen).sample(seed, unit) if scored.is_seen.any() else None
+
+
+def counted(n: int, what: str) -> str:
+    """Return "1 row" or "2,000 rows"."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def interval(compared: Comparison) -> str:
     """Return "(95 % interval +1.20 to +3.40 %)"."""
     low, high = compared.ci95
-    return f"(95 % interval {low:+.2f} to {high:+.2f} %)"
+    return "(interval unknown)" if math.isnan(low) else f"(95 % interval {low:+.2f} to {high:+.2f} %)"
+
+
+def change(compared: Comparison) -> str:
+    """Return "by +2.30 %", or the two values where the percentage is not known."""
+    percent = compared.gain_percent
+    return f"from {compared.base:.5g} to {compared.resmem:.5g}" if math.isnan(percent) else f"by {percent:+.2f} %"
 
 
 def contradictions(compared: Mapping[str, Comparison], objective: str) -> str:

@@ -49,7 +49,8 @@ class Slices:
         n_rows: how many rows were looked at.
         columns: which were looked at.
         left_out: features that were not, having one value in these rows, or nearly as many as there are rows.
-        n_judged: how many slices had enough rows for an interval, and a share in the correction.
+        n_judged: how many slices had enough rows (or groups) for an interval, and a share in the correction.
+        unit: what has to be enough: "row", "group" or "time".
         is_auto: whether the columns are all features that differ in these rows.
         slices: of each column, the most harmful contribution first.
     """
@@ -59,12 +60,13 @@ class Slices:
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
     n_judged: int
+    unit: str
     is_auto: bool
     slices: tuple[Slice, ...]
 
     @property
     def least_rows(self) -> int:
-        """How many rows a slice needs for an interval."""
+        """How many rows, or groups, a slice needs for an interval."""
         return slices.LEAST_ROWS
 
     @property
@@ -82,6 +84,7 @@ class Slices:
             "left_out_columns": list(self.left_out),
             "judged_slices": self.n_judged,
             "least_rows": self.least_rows,
+            "unit": self.unit,
             "level": slices.LEVEL,
             "correction": "bonferroni",
             "slices": [
@@ -111,13 +114,13 @@ class Columns:
         """Take names of columns, or `AUTO` alone for every feature.
 
         Raises:
-            UsageError: it is not alone.
+            UsageError: it is not alone, or no column is named.
         """
+        if by and not any(map(str.strip, by)):
+            raise UsageError("--by names no column", f"name one, or give {AUTO}")
         self._is_auto = AUTO in by
         if self._is_auto and set(by) != {AUTO}:
-            raise UsageError(
-                "--by auto looks at every feature, and other columns are named too", "use one or the other"
-            )
+            raise UsageError("--by auto cannot be combined with columns", "give auto or columns")
         kinds = {column.name: column.kind for column in schema.columns}
         features = [name for name, kind in kinds.items() if kind is not Kind.VECTOR]
         self.names = tuple(features if self._is_auto else dict.fromkeys(by))
@@ -134,8 +137,8 @@ class Columns:
             with self._left_out_if_refused(values):
                 values.add(rows)
 
-    def slices(self, scored: Scored, which: NDArray[np.bool_], objective: str) -> Slices:
-        """Return the gain by slices of the rows that `which` says.
+    def slices(self, scored: Scored, which: NDArray[np.bool_], objective: str, unit: str) -> Slices:
+        """Return the gain by slices of the rows that `which` says; `unit` is what one of their groups is called.
 
         Raises:
             DataError: a column makes no slices.
@@ -164,7 +167,8 @@ class Columns:
         n_judged = sum(each.of.is_judged for each in found)
         columns = tuple(slicing.column for slicing in slicings)
         left_out = tuple(name for name in self.names if name not in columns)
-        return Slices(objective, len(rows.y), columns, left_out, n_judged, self._is_auto, tuple(found))
+        unit = "row" if rows.groups is None else unit
+        return Slices(objective, len(rows.y), columns, left_out, n_judged, unit, self._is_auto, tuple(found))
 
     @contextmanager
     def _left_out_if_refused(self, values: ColumnValues) -> Iterator[None]:

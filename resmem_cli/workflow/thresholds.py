@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resmem_cli.data.schema import Task
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ThresholdError, UsageError
 from resmem_cli.model.metrics import METRICS, Comparison
 from resmem_cli.workflow import measured
 
@@ -35,21 +35,33 @@ class Limits:
     def __bool__(self) -> bool:
         return self.min_gain is not None or bool(self.metrics)
 
-    def refuse_wrong(self, task: Task) -> None:
-        """Refuse limits that no evaluation of a task can be held against.
+    def refuse_wrong(self, task: Task, objective: str) -> None:
+        """Refuse limits that no evaluation of a task, with the objective in its verdict, can be held against.
 
         Raises:
-            UsageError: one is no finite number, or of a metric that the task does not have.
+            UsageError: one is no finite number, of a metric that the task does not have, or beyond what there is.
         """
         named = {option(metric): limit for metric, limit in self.metrics.items()}
         for name, limit in named.items() | {MIN_GAIN: self.min_gain or 0.0}.items():
             if not math.isfinite(limit):
-                raise UsageError(f"{name} {limit:g} is no limit", "give a finite number")
+                raise UsageError(f"{name} must be a number, not {limit:g}", "give for example 0.5")
         is_regression = task is Task.REGRESSION
-        for metric in self.metrics:
+        for metric, limit in self.metrics.items():
             if METRICS[metric].is_regression != is_regression:
                 own = [option(name) for name, each in METRICS.items() if each.is_regression == is_regression]
                 raise UsageError(f"{option(metric)} does not fit the model, a {task}", f"use {', '.join(own)}")
+            _refuse_unreachable(metric, limit)
+        if self.min_gain is not None and self.min_gain > 100 and METRICS[objective].lower_is_better:
+            raise UsageError(f"{MIN_GAIN} {self.min_gain:g}: {objective} falls by 100 % at most", "ask for less")
+
+
+def _refuse_unreachable(metric: str, limit: float) -> None:
+    given = f"{option(metric)} {limit:g}"
+    if METRICS[metric].lower_is_better and limit < 0:
+        raise UsageError(f"{given}: {metric} is at least 0", "give a larger number")
+    if not METRICS[metric].lower_is_better and limit > 1:
+        hint = f"{limit:g} % is {limit / 100:g}" if limit <= 100 else "give a smaller number"
+        raise UsageError(f"{given}: {metric} is at most 1", hint)
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,17 @@ class Threshold:
         return {key: measured.known(each) if key == "value" else each for key, each in asdict(self).items()}
 
     def __str__(self) -> str:
-        """Say by how much it was missed."""
+        """Say what was measured, and what was to be reached."""
         what = f"the lower end of the interval of the gain in {self.metric}" if self.option == MIN_GAIN else self.metric
         unit = " %" if self.option == MIN_GAIN else ""
-        if math.isnan(self.value):
-            return f"{what} is not known, and {self.option} is {self.limit:g}{unit}"
-        side = "above" if self.option.startswith("--max-") else "below"
-        return f"{what} is {self.value:.5g}{unit}, {side} {self.option} {self.limit:g}{unit}"
+        value = "not known" if math.isnan(self.value) else f"{self.value:.5g}{unit}"
+        return f"{what} is {value} ({self.option} {self.limit:g})"
+
+
+def missed(which: Sequence[Threshold]) -> ThresholdError:
+    """Return the error that limits are not reached."""
+    what, them = ("threshold", "it") if len(which) == 1 else ("thresholds", "them")
+    return ThresholdError(f"{' and '.join(map(str, which))}: {what} not reached", f"fit again, or change {them}")
 
 
 def judged(

@@ -90,7 +90,7 @@ def test_a_model_and_its_copy_do_not_differ(model: Model, run: Run) -> None:
     shutil.copytree("m", "other")
     found = compared(run, *COMPARE)
     assert {(each["gain"], *each["ci95"]) for each in found["metrics"].values()} == {(0, 0, 0)}
-    assert found["verdict"].endswith("no evidence that either is better.")
+    assert found["verdict"] == "The two models predict the same."
 
 
 def test_rows_that_either_has_seen_are_told_and_judged_apart(fitted: Callable[..., None], run: Run) -> None:
@@ -102,14 +102,33 @@ def test_rows_that_either_has_seen_are_told_and_judged_apart(fitted: Callable[..
     assert (found["rows_seen_by_a"], found["rows_seen_by_b"], found["unseen"]["rows"]) == (0, 40, 40)
     Path("rest.csv").write_text("\n".join([lines[0], *lines[41:]]) + "\n")
     assert found["unseen"]["metrics"] == compared(run, "compare", "m", "other", "rest.csv")["metrics"]
-    assert " 'm' on the 40 unseen rows by " in found["verdict"]
+    assert found["verdict"].startswith("'other' differs from 'm' on the 40 unseen rows in rmse by ")
     assert run(*COMPARE).err == (
         "warning: 40 of the 80 rows equal training rows of 'other', so its metrics of all rows are too optimistic\n"
     )
     seen = compared(run, "compare", "m", "other", "train.csv")
     assert seen["unseen"] == {"rows": 0, "metrics": {}}
+    assert seen["verdict"].startswith("'other' differs from 'm' in rmse by ")
     assert seen["verdict"].endswith(
-        "; but of these rows only 0 were seen by neither in fitting: do not rely on it, compare on other rows."
+        " %, but every row was seen in fitting by a model: do not rely on it; compare on other rows."
+    )
+    assert run("compare", "m", "other", "train.csv").err == (
+        "warning: 240 of the 240 rows equal training rows of 'm', and 240 those of 'other', so the metrics of all rows "
+        "are too optimistic\n"
+    )
+
+
+def test_too_few_rows_make_no_model_better(fitted: Callable[..., None], run: Run) -> None:
+    fitted()
+    write_csv(table("diamonds", "test").slice(0, 20), Path("few.csv"))
+    found = compared(run, "compare", "m", "other", "few.csv")
+    assert found["can_judge"] is False
+    assert found["verdict"].endswith(" %, but 20 rows are too few to judge by: compare on at least 30 such rows.")
+    write_csv(pa.concat_tables([table("diamonds", "train"), table("diamonds", "test").slice(0, 20)]), Path("mixed.csv"))
+    found = compared(run, "compare", "m", "other", "mixed.csv")
+    assert found["verdict"].endswith(
+        " %, but of the rows that neither has seen in fitting 20 rows are too few to judge by: do not rely on it; "
+        "compare on other rows."
     )
 
 

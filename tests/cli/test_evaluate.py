@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from resmem_cli.data import encoding, sources, tables
@@ -14,6 +15,7 @@ from resmem_cli.data.schema import Task
 from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading
 from resmem_cli.workflow.evaluate import Evaluation
+from resmem_cli.workflow.scores import Sample
 from tests.cli.conftest import Run, table, write_csv
 
 Model = Callable[..., Path]
@@ -125,7 +127,7 @@ class TestUnseen:
         write_csv(table("diamonds", "test").slice(0, n_unseen), Path("few.csv"))
         verdict = evaluated(run, "train.csv", "few.csv", "--model", "m")["verdict"]
         assert verdict.startswith("On the 30 unseen rows the memory ") == is_judged
-        assert (" and the 29 others are too few to judge by: do not rely on it;" in verdict) != is_judged
+        assert (", and of the others 29 rows are too few to judge by: do not rely on it;" in verdict) != is_judged
 
 
 METRICS = {"base": 2.0, "resmem": 1.0, "gain": 1.0}
@@ -137,7 +139,8 @@ def verdict(rmse: tuple[float, float], mae: tuple[float, float], n_forgotten: in
         name: Comparison(**METRICS, gain_percent=sum(ci95) / 2, ci95=ci95)
         for name, ci95 in (("rmse", rmse), ("mae", mae))
     }
-    return Evaluation(80, 0, n_forgotten, 0, 0, Task.REGRESSION, "rmse", True, compared).verdict
+    sample = Sample(80, 80, None, "group", compared)
+    return Evaluation(sample, None, 0, n_forgotten, 0, 0, Task.REGRESSION, "rmse", True).verdict
 
 
 def test_the_verdict_does_not_hide_that_another_metric_is_worse() -> None:
@@ -190,12 +193,31 @@ def test_one_class_alone_has_no_area_under_a_curve(model: Model, run: Run) -> No
     assert " - " in run("evaluate", "draws.csv", "--model", "m").out
 
 
-def test_one_row_is_enough(model: Model, run: Run) -> None:
+def test_one_row_can_be_scored_and_says_nothing_of_others(model: Model, run: Run) -> None:
     model()
     write_csv(table("diamonds", "test").slice(0, 1), Path("one.csv"))
     found = evaluated(run, "one.csv", "--model", "m")
     assert found["rows"] == 1
     assert found["metrics"]["r2"]["base"] is None
+    assert found["metrics"]["rmse"]["ci95"] == [None, None]
+    lines = run("evaluate", "one.csv", "--model", "m").out.splitlines()
+    assert lines[2].split()[-1] == "-"
+    assert lines[-1].startswith("1 row. The memory changes rmse by ")
+    assert lines[-1].endswith(" %, but 1 row is too few to judge by: evaluate on at least 30 such rows.")
+
+
+def test_of_a_base_that_explains_nothing_the_gain_has_no_percentage(model: Model, run: Run) -> None:
+    """An r2 of 0 or below is no unit: +nan % was shown of 0, and +260 % of -0.1."""
+    model()
+    rows = table("diamonds", "test")
+    shuffled = np.random.default_rng(0).permutation(rows["price"].to_numpy())
+    write_csv(rows.set_column(rows.column_names.index("price"), "price", pa.array(shuffled)), Path("odd.csv"))
+    found = evaluated(run, "odd.csv", "--model", "m")["metrics"]["r2"]
+    assert found["base"] < 0
+    assert (found["gain_percent"], found["ci95"]) == (None, [None, None])
+    line = run("evaluate", "odd.csv", "--model", "m").out.splitlines()[4]
+    assert line.split()[0::4] == ["r2", "-"]
+    assert line.split()[-2:] == ["-", "-"]
 
 
 def test_weights_count_in_the_metrics(model: Model, run: Run) -> None:

@@ -299,8 +299,72 @@ def test_intervals_are_those_of_whole_groups_where_the_input_tells_them(file, fi
     assert np.ptp(second["ci95"]) > 1.3 * np.ptp(first["ci95"])
     assert {each["interval"][0] for each in of_groups["by"]["slices"]} == {None}  # of 12 or so groups each
     assert "300 rows of 30 groups." in run("evaluate", "test.parquet", "--model", "m").out
-    one = run("evaluate", file(test.slice(0, 10), "one.parquet"), "--model", "m", "--json")
-    assert np.ptp(json.loads(one.out)["metrics"]["rmse"]["ci95"]) > 0  # of one group the rows are drawn
+    assert (
+        "No slice has an interval: each has fewer than 30 groups."
+        in run("evaluate", "test.parquet", "--model", "m", "--by", "a").out
+    )
     compared = run("compare", "m", "m", "test.parquet", "--json")
     assert compared.code == 0
     assert json.loads(compared.out)["metrics"]["rmse"]["gain"] == 0
+
+
+def test_too_few_groups_reach_nothing(file, fit, run) -> None:
+    """Of rows as if they were independent the interval would be far too narrow."""
+    fit(file(customers(1)), "--group", "customer", memory=("--shrinkage", "1"))
+    test = customers(2, 10, each=40)
+    one, nine, ten = (file(test.slice(0, 40 * n), f"{n}.parquet") for n in (1, 9, 10))
+    words = ("--model", "m", "--min-gain", -10_000)
+    ended = run("evaluate", one, *words, "--json")
+    found = json.loads(ended.out)
+    assert found["metrics"]["rmse"]["ci95"] == [None, None]
+    assert (found["rows"], found["groups"], found["times"], found["can_judge"]) == (40, 1, None, False)
+    missed = "rows of {} are too few to judge by"
+    needed = "evaluate on such rows of at least 10 groups"
+    assert (ended.code, ended.err) == (5, f"resmem: --min-gain is not reached: {missed.format('1 group')}; {needed}\n")
+    ended = run("evaluate", nine, *words)
+    assert (ended.code, ended.err) == (
+        5,
+        f"resmem: --min-gain is not reached: {missed.format('9 groups')}; {needed}\n",
+    )
+    assert f", but {missed.format('9 groups')}: {needed}." in ended.out
+    assert run("evaluate", ten, *words).code == 0
+    assert run("compare", "m", "m", nine, "--json").code == 0
+
+
+def test_groups_that_only_fit_residual_was_told_are_kept(file, fit, run, tmp_path) -> None:
+    rows = customers(1)
+    train, test = file(rows), file(customers(2, 20), "test.parquet")
+    fit(train, "--drop", "customer", memory=("--group", "customer", "--shrinkage", "1"))
+    ended = run("evaluate", test, "--model", "m", "--json")
+    assert json.loads(ended.out)["groups"] == 20
+    assert "\n200 rows of 20 groups. The memory " in run("evaluate", test, "--model", "m").out
+    assert "\nmemory: 600 rows, group 'customer', made " in run("inspect", "--model", "m").out
+    (tmp_path / "m").rename(tmp_path / "other")
+    fit(train, "--drop", "customer", memory=("--shrinkage", "1"))
+    for pair in (("m", "other"), ("other", "m")):
+        assert "\n200 rows of 20 groups. " in run("compare", *pair, test).out
+    alone = file(customers(2, 20).drop_columns(["customer"]), "alone.parquet")
+    note = "note: the rows have no 'customer', the groups that the model was fitted with: intervals may be too narrow\n"
+    assert run("evaluate", alone, "--model", "other").err == note
+    assert run("compare", "m", "other", alone).err == note
+    assert run("evaluate", alone, "--model", "m").err == ""
+
+
+@pytest.mark.parametrize("told", ["fit-base", "fit-residual"])
+def test_rows_of_a_time_are_drawn_together(file, fit, run, told) -> None:
+    rng = np.random.default_rng(0)
+    day, x = np.repeat(np.arange(90), 10), rng.normal(size=900)
+    y = x + np.repeat(np.cumsum(rng.normal(size=90)), 10)
+    rows = pa.table({"day": day, "x": x, "y": y})
+    time = ("--time", "day")
+    base, memory = (time, ()) if told == "fit-base" else ((), time)
+    fit(file(rows.slice(0, 600)), *base, memory=(*memory, "--shrinkage", "1"))
+    later = json.loads(run("evaluate", file(rows.slice(600), "later.parquet"), "--model", "m", "--json").out)
+    assert (later["rows"], later["times"], later["groups"]) == (300, 30, None)
+    assert "\n300 rows of 30 times. " in run("evaluate", "later.parquet", "--model", "m").out
+    few = run("evaluate", file(rows.slice(600, 90), "few.parquet"), "--model", "m", "--max-rmse", 1e9)
+    assert few.code == 5
+    assert few.err == (
+        "resmem: --max-rmse is not reached: rows of 9 times are too few to judge by; evaluate on such rows of at least "
+        "10 times\n"
+    )

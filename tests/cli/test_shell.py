@@ -61,7 +61,30 @@ def test_nobody_reading_at_all_is_no_error(model: Model, shell: Shell, verb: str
     assert done.stderr == "0\n"
 
 
-@pytest.mark.parametrize("verb", ["evaluate test.csv --model m", "evaluate test.csv --model m --json", "--version"])
+@pytest.mark.parametrize("words", ["", "--by auto", "--json", "--by carat,cut --json", "--output -"])
+def test_a_missed_threshold_is_told_to_nobody_reading_too(model: Model, words: str) -> None:
+    """The reader is gone before the first byte."""
+    model()
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert PROGRAM is not None
+    command = [PROGRAM, "evaluate", "test.csv", "--model", "m", "--min-r2", "1", *words.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    both = subprocess.run(command, stdout=writer, stderr=writer, timeout=60, check=False)
+    os.close(writer)
+    assert done.returncode == both.returncode == 5
+    assert done.stderr.endswith(" (--min-r2 1): threshold not reached; fit again, or change it\n")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "evaluate test.csv --model m",
+        "evaluate test.csv --model m --json",
+        "evaluate test.csv --model m --min-r2 1",
+        "--version",
+    ],
+)
 def test_a_full_disk_behind_standard_output_is_one_sentence(model: Model, shell: Shell, verb: str) -> None:
     model()
     done = shell(f"resmem {verb} > /dev/full")

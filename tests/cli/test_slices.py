@@ -22,8 +22,8 @@ from tests.cli.test_tables import on_terminal
 Model = Callable[..., Path]
 Fails = Callable[..., None]
 BONFERRONI = (
-    "rmse by slice, those that add least to the gain first. The intervals hold for all {} together with 95 % "
-    "(Bonferroni). A slice has none if it has fewer than 30 rows, or a few rows with most of its loss."
+    'Slices that add least to the gain in rmse come first. {} with 95 % (Bonferroni). "-": fewer than 30 rows, or most '
+    "of the loss in a few rows."
 )
 
 
@@ -82,10 +82,10 @@ def test_people_get_a_table_per_column(made: pa.Table, run: Run) -> None:
     assert first.splitlines()[2].startswith("Premium ")  # the largest loss
     assert second.startswith("carat (quantiles) ")
     assert len(second.splitlines()) == 2 + 5
-    n_judged = by(run, "rows.parquet", "--by", "cut,carat")["judged_slices"]
-    assert ended.out.endswith(
-        "\n" + BONFERRONI.format(f"{n_judged} slices") + "\nThe memory harms where cut = Premium.\n"
-    )
+    found = by(run, "rows.parquet", "--by", "cut,carat")["slices"]
+    n_intervals = sum(None not in each["interval"] for each in found)
+    hold = BONFERRONI.format(f"All {n_intervals} intervals hold together")
+    assert ended.out.endswith(f"\n{hold}\nThe memory harms where cut = Premium.\n")
 
 
 def test_csv_and_parquet_have_the_same_slices(made: pa.Table, run: Run) -> None:
@@ -101,9 +101,11 @@ class TestAuto:
         assert harmed == [("cut", "Premium")]
         assert found["columns"] == ["carat", "cut", "color", "clarity", "depth", "table", "x", "y", "z"]
         ended = run("evaluate", "rows.parquet", "--model", "m", "--by", "auto")
+        n_slices, n_judged = len(found["slices"]), found["judged_slices"]
+        assert n_judged < n_slices
         assert (
-            f"\n\nLooked at {found['judged_slices']} slices of 9 features. The probability that any stands out by "
-            "chance is at most 5 % (Bonferroni).\n\nThe memory harms:\n"
+            f"\n\nLooked at {n_slices} slices of 9 features, {n_judged} with at least 30 rows. The probability that "
+            "any stands out by chance is at most 5 % (Bonferroni).\n\nThe memory harms:\n"
         ) in ended.out
         assert "\ncut = Premium " in ended.out
         assert "\ncut = Ideal " not in ended.out.partition("The memory gains more")[0]
@@ -114,10 +116,11 @@ class TestAuto:
         noisy = made.set_column(position, "price", pa.array(made["base"].to_numpy() + 9_000 * rng.normal(size=320)))
         pyarrow.parquet.write_table(noisy, "rows.parquet")
         ended = run("evaluate", "rows.parquet", "--model", "m", "--by", "auto")
-        n_judged = by(run, "rows.parquet", "--by", "auto")["judged_slices"]
+        found = by(run, "rows.parquet", "--by", "auto")
+        n_slices, n_judged = len(found["slices"]), found["judged_slices"]
         assert ended.out.endswith(
-            f"\nLooked at {n_judged} slices of 9 features: in none of them does the memory clearly harm rmse, or gain "
-            "clearly less or more than in the other rows.\n"
+            f"\nLooked at {n_slices} slices of 9 features, {n_judged} with at least 30 rows: in none of them does the "
+            "memory clearly harm rmse, or gain clearly less or more than in the other rows.\n"
         )
 
     def test_leaves_out_features_that_are_constant_here(self, made: pa.Table, run: Run) -> None:
@@ -139,12 +142,28 @@ class TestAuto:
     def test_stands_alone(self, model: Model, fails: Fails) -> None:
         fails(
             2,
-            "--by auto looks at every feature, and other columns are named too; use one or the other",
+            "--by auto cannot be combined with columns; give auto or columns",
             *("evaluate", "test.csv", "--model", model(), "--by", "auto,cut"),
         )
 
 
 class TestColumns:
+    @pytest.mark.parametrize("names", ["", ",", " , "])
+    def test_none(self, model: Model, fails: Fails, names: str) -> None:
+        fails(
+            2,
+            "--by names no column; name one, or give auto",
+            *("evaluate", "test.csv", "--model", model(), "--by", names),
+        )
+
+    def test_with_spaces_around_them(self, model: Model, fails: Fails) -> None:
+        fails(
+            3,
+            "test.csv lacks the column ' color', which --by names; did you mean 'color' (which differs in the spaces "
+            "around it)? Correct --by; the file has: id, carat, cut, color, clarity, depth, table, x, y, z, price",
+            *("evaluate", "test.csv", "--model", model(), "--by", "cut, color"),
+        )
+
     def test_that_are_not_there(self, model: Model, fails: Fails) -> None:
         fails(
             3,
@@ -170,7 +189,7 @@ class TestColumns:
         assert [(each["value"], each["rows"]) for each in found] == [("same", 80), ("(missing)", 80)]
         assert found[0]["rest_gain_percent"] is None
         ended = run("evaluate", "rows.csv", "--model", "m", "--by", "all")
-        assert ended.out.endswith(BONFERRONI.format("1 slice") + "\n")
+        assert ended.out.endswith(BONFERRONI.format("The interval holds") + "\n")
 
     def test_of_one_row(self, model: Model, run: Run) -> None:
         model()
@@ -191,7 +210,27 @@ def test_rows_that_were_seen_are_not_in_the_slices(model: Model, run: Run) -> No
     model()
     alone, mixed = (by(run, *names, "--by", "cut,carat") for names in (["test.csv"], ["test.csv", "train.csv"]))
     assert alone == mixed
-    assert by(run, "train.csv", "--by", "cut")["rows"] == 240  # where all are, there is nothing else to slice
+
+
+def test_where_too_few_were_not_seen_there_are_no_slices(model: Model, run: Run) -> None:
+    model()
+    assert by(run, "train.csv", "--by", "cut") is None
+    ended = run("evaluate", "train.csv", "--model", "m", "--by", "auto")
+    assert ended.code == 0
+    assert ended.out.endswith("\nNo slices are shown: every row was seen in fitting.\n")
+    write_csv(table("diamonds", "test").slice(0, 29), Path("few.csv"))
+    ended = run("evaluate", "train.csv", "few.csv", "--model", "m", "--by", "cut")
+    assert ended.out.endswith(
+        "\nNo slices are shown: of the rows that were not seen in fitting 29 rows are too few to judge by.\n"
+    )
+
+
+@pytest.mark.parametrize("names", ["cut", "auto"])
+def test_without_an_interval_it_is_said_why(model: Model, run: Run, names: str) -> None:
+    model()
+    write_csv(table("diamonds", "test").slice(0, 29), Path("few.csv"))
+    ended = run("evaluate", "few.csv", "--model", "m", "--by", names)
+    assert ended.out.endswith(" No slice has an interval: each has fewer than 30 rows.\n")
 
 
 def test_a_memory_that_is_off_gains_nothing_anywhere(model: Model, run: Run) -> None:
@@ -207,7 +246,7 @@ GAIN = SliceGain(1_234_567, True, 0.0012345, 12345.6, -1.0, -123.45, (-1234.56, 
 
 
 def slices(*found: Slice, is_auto: bool) -> Slices:
-    return Slices("rmse", 9, ("x",), (), len(found), is_auto, found)
+    return Slices("rmse", 9, ("x",), (), len(found), "row", is_auto, found)
 
 
 @pytest.mark.parametrize("is_auto", [False, True], ids=["by", "auto"])
@@ -225,13 +264,13 @@ def test_it_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch, value: str, is_
     assert all(len(line) <= 80 for line in lines if "─" in line)
 
 
-def test_an_end_that_is_not_bounded_is_left_open(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interval_that_is_not_bounded_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     nan = float("nan")
     ends = [(nan, -3.2), (1.5, nan), (nan, nan)]
     found = [Slice("x", "value", str(i), replace(GAIN, interval=each)) for i, each in enumerate(ends)]
     print_slices(slices(*found, is_auto=False))
     lines = capsys.readouterr().out.splitlines()[3:6]
-    assert [line.split(" %", 1)[1].strip() for line in lines] == ["up to -3.20 %", "from +1.50 %", "-"]
+    assert [line.split(" %", 1)[1].strip() for line in lines] == ["-", "-", "-"]
 
 
 def test_of_very_many_findings_the_first_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
