@@ -149,22 +149,22 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         with _as_value_errors():
             table = frames.to_rows(X).table
             names = table.column_names
-            target = _free(_name_of(y[0]), names)
+            target = frames.free(_name_of(y[0]), names)
             more = {target: y[1]}
             named = [self.categories] if isinstance(self.categories, str) else map(str, self.categories)
             categories = dict.fromkeys([*named, *frames.categorical_names(X)])
             roles = Roles(target, task=self._task, categories=tuple(categories))
             if weight is not None:
-                roles = replace(roles, weight_column=_free(_WEIGHT, [*names, target]))
+                roles = replace(roles, weight_column=frames.free(_WEIGHT, [*names, target]))
                 more[str(roles.weight_column)] = weight
             if ids is not None:
-                roles = replace(roles, id_column=_free(_ID, [*names, target]))
+                roles = replace(roles, id_column=frames.free(_ID, [*names, target]))
                 more[str(roles.id_column)] = column_or_1d(ids)
             if groups is not None:
-                roles = replace(roles, group_column=_free(_GROUP, [*names, *more]))
+                roles = replace(roles, group_column=frames.free(_GROUP, [*names, *more]))
                 more[str(roles.group_column)] = column_or_1d(groups)
             if time is not None:
-                roles = replace(roles, time_column=_free(_TIME, [*names, *more]))
+                roles = replace(roles, time_column=frames.free(_TIME, [*names, *more]))
                 roles = replace(roles, drop=(str(roles.time_column),))
                 more[str(roles.time_column)] = column_or_1d(time)
             rows = frames.to_rows(table, more=more)
@@ -202,21 +202,30 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         y: Any,
         sample_weight: Any = None,
         *,
-        by: Sequence[str] = (),
+        groups: Any = None,
+        by: str | Sequence[str] = (),
         coverage: float | None = None,
         seed: int = 0,
     ) -> Evaluation:
         """Compare the base with and without the memory on labelled rows, as `resmem evaluate` does.
 
-        `by` names columns of X by whose values the gain is given, too, or is ["auto"]; `coverage` is that of
-        prediction intervals that are to be checked; `seed` is that of the bootstrap.
+        `groups` are [n], drawn whole for the intervals; give them if `fit` had some. `by` names columns of X by whose
+        values the gain is given, too, or is "auto"; `coverage` is that of prediction intervals that are to be checked;
+        `seed` is that of the bootstrap.
         """
         check_is_fitted(self)
-        check_consistent_length(X, y)
+        check_consistent_length(X, y, groups)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         with _as_value_errors():
             return self.model_.evaluate(
-                self._table(X), column_or_1d(y), weight, by=by, coverage=coverage, seed=seed, threads=self.threads
+                self._table(X),
+                column_or_1d(y),
+                weight,
+                groups=None if groups is None else column_or_1d(groups),
+                by=by,
+                coverage=coverage,
+                seed=seed,
+                threads=self.threads,
             )
 
     def remember(
@@ -522,10 +531,3 @@ def _name_of(y: Any) -> str:
     """Return the name that the target was given with, if it has one."""
     name = getattr(y, "name", None)
     return name if isinstance(name, str) and name else _TARGET
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    """Return a name that no column has."""
-    while name in taken:
-        name += "_"
-    return name

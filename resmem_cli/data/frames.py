@@ -54,6 +54,13 @@ def to_rows(X: Any, columns: Sequence[str] | None = None, more: Mapping[str, Any
     return Rows(table, ((0, "X", 1),), is_text=False)
 
 
+def free(name: str, taken: Sequence[str]) -> str:
+    """Return a name that no column has."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 def has_missing(values: Any) -> bool:
     """Whether one of [n] values is missing, in any of the ways that Python libraries say so."""
     return bool(_column("y", values).null_count)

@@ -208,5 +208,7 @@ def _matches(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]
 
 
 def _nowhere(n_rows: int, where: Sequence[tuple[str, str]]) -> DataError:
+    if not where:
+        return DataError("there are no rows", "give labelled rows")
     wanted = " and ".join(f"{name} = '{value}'" for name, value in where)
     return DataError(f"none of the {n_rows:,} rows has {wanted}", "check --where")

@@ -17,7 +17,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
-from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.explanation import usual_distances
@@ -221,7 +221,8 @@ class Model:
         y: Any,
         sample_weight: Any = None,
         *,
-        by: Sequence[str] = (),
+        groups: Any = None,
+        by: str | Sequence[str] = (),
         coverage: float | None = None,
         seed: int = 0,
         threads: int = 0,
@@ -232,7 +233,9 @@ class Model:
             X: the rows. A frame may have other columns, by which the gain can be sliced.
             y: their targets.
             sample_weight: of the rows; 1 each if they have none.
-            by: columns by whose values the gain is given, too, or ["auto"].
+            groups: that they belong to, drawn whole for the intervals; by default the column of X that the model was
+                fitted with, if it is there.
+            by: columns (or one) by whose values the gain is given, too, or "auto".
             coverage: of prediction intervals that are to be checked, between 0 and 1.
             seed: of the bootstrap.
             threads: how many may be used.
@@ -244,10 +247,16 @@ class Model:
         """
         stored, remembered, trained = self._complete()
         seen = np.union1d(remembered.hashes, trained.hashes)
-        rows = InMemory(self.labelled_rows(X, y, sample_weight, with_ids=False))
+        rows, name = self.labelled_rows(X, y, sample_weight, with_ids=False), None
+        if groups is not None:
+            name = frames.free("groups", rows.table.column_names)
+            rows = frames.to_rows(rows.table, more={name: groups})
+        by = [by] if isinstance(by, str) else by
         with self._alone_if_needed(), thread_limit.limited(threads) as count:
             predict = partial(stored.resmem.predict, threads=count, with_place=coverage is not None)
-            return evaluate.of_rows(rows, stored, seen, predict, seed=seed, interval=coverage, by=by)
+            return evaluate.of_rows(
+                InMemory(rows), stored, seen, predict, seed=seed, interval=coverage, by=by, groups=name
+            )
 
     def explain(self, X: Any, *, top: int = 10, threads: int = 0) -> list[Explained]:
         """Return why each row is predicted as it is: the remembered rows that moved it most.
@@ -351,9 +360,13 @@ class Model:
         """Return labelled rows as the model reads them; without ids if they are not to be remembered.
 
         Raises:
+            DataError: X holds the target.
             UsageError: ids or weights are given and the model was fitted without, or the other way round.
         """
         schema = self.schema
+        table = frames.to_rows(X, schema.names).table
+        if schema.target.name in table.column_names:
+            raise DataError(f"X holds the target '{schema.target.name}'", "drop it")
         id_column = schema.id_column if with_ids else None
         for what, values, name in (("ids", ids, id_column), ("weights", sample_weight, schema.weight_column)):
             if (values is None) != (name is None):
@@ -361,7 +374,7 @@ class Model:
                     raise UsageError(f"the model was fitted with {what}, and these rows have none", f"give {what}")
                 raise UsageError(f"the model was fitted without {what}", f"leave {what} out, or fit with {what}")
         more = {schema.target.name: y, id_column: ids, schema.weight_column: sample_weight}
-        return frames.to_rows(X, schema.names, {name: values for name, values in more.items() if name is not None})
+        return frames.to_rows(table, None, {name: values for name, values in more.items() if name is not None})
 
     @cached_property
     def classes(self) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from resmem_cli import ResMemClassifier, ResMemRegressor, load
 from resmem_cli.cli.main import main
+from resmem_cli.errors import DataError
 
 QUICK = {"base": "linear", "effort": "quick", "n_folds": 2, "threads": 1}
 FEATURES = ["a", "b", "kind"]
@@ -72,3 +73,38 @@ def test_a_model_slices_by_columns_that_it_does_not_use(by_command, tmp_path):
         assert model.evaluate(X, ROWS["y"], by=["shop"]).to_json() == expected
     with pytest.raises(ValueError, match=r"^X lacks the column 'shop', which by names; correct by"):
         estimator.evaluate(ROWS[FEATURES], ROWS["y"], by=["shop"])
+
+
+def test_one_column_to_slice_by_may_be_a_string():
+    model = ResMemRegressor(**QUICK).fit(TRAIN[FEATURES], TRAIN["y"])
+    by_list, by_name = (model.evaluate(ROWS[FEATURES], ROWS["y"], by=by) for by in (["kind"], "kind"))
+    assert by_list.to_json() == by_name.to_json()
+    assert model.evaluate(ROWS[FEATURES], ROWS["y"], by="auto").slices.is_auto
+    with pytest.raises(ValueError, match=r"^by names no column; name one, or give auto$"):
+        model.evaluate(ROWS[FEATURES], ROWS["y"], by="")
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["of a model with groups", "of a model without"])
+def test_groups_are_drawn_whole(is_told):
+    train, new, who = TRAIN[FEATURES], frame(120, 2), np.repeat(np.arange(12), 10)
+    groups = np.repeat(np.arange(20), 10) if is_told else None
+    estimator = ResMemRegressor(**QUICK).fit(train, TRAIN["y"], groups=groups)
+    for model in (estimator, estimator.model_):
+        found = model.evaluate(new[FEATURES], new["y"], groups=who)
+        assert (found.every.n_groups, found.to_json()["groups"], found.notes) == (12, 12, ())
+        without = model.evaluate(new[FEATURES], new["y"])
+        note = "the rows have no 'group', the groups that the model was fitted with: intervals may be too narrow"
+        assert (without.every.n_groups, without.notes) == (None, (note,) if is_told else ())
+        assert without.metrics["rmse"].ci95 != found.metrics["rmse"].ci95
+        few = model.evaluate(new[FEATURES], new["y"], groups=who // 2)
+        assert "but rows of 6 groups are too few to judge by" in few.verdict or not few.uses_memory
+        assert not few.judged.are_enough
+
+
+def test_rows_that_cannot_be_evaluated():
+    estimator = ResMemRegressor(**QUICK).fit(TRAIN[FEATURES], TRAIN["y"])
+    for model in (estimator, estimator.model_):
+        with pytest.raises((ValueError, DataError), match=r"^there are no rows; give labelled rows$"):
+            model.evaluate(ROWS[FEATURES][:0], ROWS["y"][:0])
+    with pytest.raises(DataError, match=r"^X holds the target 'y'; drop it$"):
+        estimator.model_.evaluate(ROWS, ROWS["y"])
