@@ -60,9 +60,9 @@ def compare(
 
 
 def _warning(done: ComparedModels) -> str:
-    counts = [(n, name) for n, name in ((done.n_seen_by_a, done.a), (done.n_seen_by_b, done.b)) if n]
-    (n, name), *other = counts
-    also = "".join(f", and {n:,} those of '{name}'" for n, name in other)
+    counts = {done.a: done.n_seen_by_a, done.b: done.n_seen_by_b}
+    (name, n), *other = [(name, n) for name, n in counts.items() if n]
+    also = "".join(f", and {n:,} those of '{name}'" for name, n in other)
     of_all = f"{n:,} of the {console.count(done.n_rows, 'row')} equal training rows of '{name}'{also}"
     return f"warning: {of_all}, so {'the' if other else 'its'} metrics of all rows are too optimistic"
 

@@ -108,4 +108,4 @@ def _print(done: Evaluation, *, is_sliced: bool) -> None:
         print_slices(done.slices)
     elif is_sliced:
         why = f"of the rows that were not seen in fitting {done.judged.lack}"
-        console.tell(f"No slices are shown: {why if done.judged.n_rows else 'every row was seen in fitting'}.")
+        console.tell("", f"No slices are shown: {why if done.judged.n_rows else 'every row was seen in fitting'}.")

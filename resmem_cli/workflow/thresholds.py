@@ -44,7 +44,7 @@ class Limits:
         named = {option(metric): limit for metric, limit in self.metrics.items()}
         for name, limit in named.items() | {MIN_GAIN: self.min_gain or 0.0}.items():
             if not math.isfinite(limit):
-                raise UsageError(f"{name} must be a number, not {limit:g}", "give for example 0.5")
+                raise UsageError(f"{name} must be a number, not {limit:g}", "give a finite one")
         is_regression = task is Task.REGRESSION
         for metric, limit in self.metrics.items():
             if METRICS[metric].is_regression != is_regression:

@@ -91,6 +91,9 @@ def test_a_model_and_its_copy_do_not_differ(model: Model, run: Run) -> None:
     found = compared(run, *COMPARE)
     assert {(each["gain"], *each["ci95"]) for each in found["metrics"].values()} == {(0, 0, 0)}
     assert found["verdict"] == "The two models predict the same."
+    assert run("compare", "m", "m", "train.csv").err == (
+        "warning: 240 of the 240 rows equal training rows of 'm', so its metrics of all rows are too optimistic\n"
+    )
 
 
 def test_rows_that_either_has_seen_are_told_and_judged_apart(fitted: Callable[..., None], run: Run) -> None:

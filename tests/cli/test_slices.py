@@ -217,11 +217,11 @@ def test_where_too_few_were_not_seen_there_are_no_slices(model: Model, run: Run)
     assert by(run, "train.csv", "--by", "cut") is None
     ended = run("evaluate", "train.csv", "--model", "m", "--by", "auto")
     assert ended.code == 0
-    assert ended.out.endswith("\nNo slices are shown: every row was seen in fitting.\n")
+    assert ended.out.endswith("\n\nNo slices are shown: every row was seen in fitting.\n")
     write_csv(table("diamonds", "test").slice(0, 29), Path("few.csv"))
     ended = run("evaluate", "train.csv", "few.csv", "--model", "m", "--by", "cut")
     assert ended.out.endswith(
-        "\nNo slices are shown: of the rows that were not seen in fitting 29 rows are too few to judge by.\n"
+        "\n\nNo slices are shown: of the rows that were not seen in fitting 29 rows are too few to judge by.\n"
     )
 
 

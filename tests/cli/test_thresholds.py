@@ -147,7 +147,7 @@ class TestRefused:
     @pytest.mark.parametrize(("option", "value"), [("--max-rmse", "nan"), ("--min-gain", "inf"), ("--min-r2", "-inf")])
     def test_numbers_that_are_no_limits(self, model: Model, fails: Fails, option: str, value: str) -> None:
         model()
-        fails(2, f"{option} must be a number, not {value}; give for example 0.5", *EVALUATE, option, value)
+        fails(2, f"{option} must be a number, not {value}; give a finite one", *EVALUATE, option, value)
 
     @pytest.mark.parametrize(
         ("name", "words", "message"),
