@@ -207,7 +207,7 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
         return recipes, [], 0
     problem = recipes[0].problem
-    split = rows.one_split(problem, np.random.default_rng(problem.seed))
+    split = rows.single_splits(problem, np.random.default_rng(problem.seed))
     if not split:  # all rows belong together
         return recipes, [], 0
     in_training, in_held_out = split[0]

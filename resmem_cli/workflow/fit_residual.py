@@ -268,7 +268,7 @@ def _belonging(fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled) 
     held_out = None if fitted.selection is None else fitted.selection.held_out
     if held_out is None or not fitted.resmem.uses_memory or labelled_rows.relations is None:
         return ()
-    return belonging.notes(labelled_rows, base.schema, base.problem, held_out)
+    return belonging.notes(labelled_rows, base.schema, fitted.resmem, held_out, base.problem.seed)
 
 
 def _summary(

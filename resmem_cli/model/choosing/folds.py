@@ -89,15 +89,16 @@ def _chosen_splits(
         return rows, [_split_by_honest(rows, recipe, sizes, rng)]
     if are_many:
         rows = rows.take(drawn(rows.related(recipe.problem).groups, sizes.most_split, rng))
-        found = rows.one_split(recipe.problem, rng)
+        found = rows.single_splits(recipe.problem, rng)
     else:
         found = list(rows.splits(recipe.problem, n_folds, rng))
     chosen = [split for split in found if recipe.is_honest(rows.take(split[1])).any()]
     if not chosen:
         raise DataError(
-            "no row can be held out: the bases have seen all that are later than others", "give later rows, too"
+            "no row can be held out: those that are new to the bases are of groups that they have seen, or not later",
+            "give rows of other groups, or later ones",
         )
-    return rows, chosen
+    return rows, chosen[:1] if are_many else chosen
 
 
 def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
@@ -107,6 +108,8 @@ def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: 
     """
     related, honest = rows.related(recipe.problem), np.flatnonzero(recipe.is_honest(rows))
     groups, n_held_out = related.groups, sizes.most_split // _HELD_OUT_ONE_IN
+    if related.times is not None:  # of the others it is not known whether anything is earlier
+        honest = honest[np.isfinite(related.times[honest])]
     held_out = honest if len(honest) <= n_held_out else honest[drawn(groups[honest], n_held_out, rng)]
     stays = ~np.isin(groups, groups[held_out])
     if rows.is_valid is not None:
