@@ -174,6 +174,9 @@ def _gains(sums: _Sums, objective: str, n_judged: int) -> list[SliceGain]:
     rest = _values(objective, *(each.sum() - each for each in (sums.weight, sums.d, sums.e)))
     low, high = _intervals(sums, objective, n_judged)
     differences = _differences(sums, n_judged)
+    # That the sum of e is below 0 may be certain where its share of the loss is not.
+    is_certain = sums.e**2 > _critical(sums.n_units, (1 - LEVEL) / n_judged) * sums.within.ee
+    harms = (sums.n_units >= LEAST_ROWS) & (sums.e < 0) & is_certain
     contributions = sums.e / sums.weight.sum()
     found = []
     for i, n_rows in enumerate(sums.n_rows.tolist()):
@@ -190,7 +193,7 @@ def _gains(sums: _Sums, objective: str, n_judged: int) -> list[SliceGain]:
                 interval=(float(low[i]), float(high[i])),
                 contribution=float(contributions[i]),
                 rest_percent=metrics.as_percent(rest_gain, float(rest[0][i])),
-                finding=Finding.HARMS if high[i] < 0 else differs,
+                finding=Finding.HARMS if harms[i] else differs,
             )
         )
     return found
