@@ -176,7 +176,7 @@ def _gains(sums: _Sums, objective: str, n_judged: int) -> list[SliceGain]:
     differences = _differences(sums, n_judged)
     # That the sum of e is below 0 may be certain where its share of the loss is not.
     is_certain = sums.e**2 > _critical(sums.n_units, (1 - LEVEL) / n_judged) * sums.within.ee
-    harms = (sums.n_units >= LEAST_ROWS) & (sums.e < 0) & is_certain
+    harms = (sums.n_units >= LEAST_ROWS) & (sums.d > 0) & (sums.e < -_ROUND_OFF * sums.d) & is_certain
     contributions = sums.e / sums.weight.sum()
     found = []
     for i, n_rows in enumerate(sums.n_rows.tolist()):
