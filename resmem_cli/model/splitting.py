@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,13 @@ class Related:
     groups: Integers
     are_named: bool = False
     times: Floats | None = None
+
+    @property
+    def dependent(self) -> Integers:
+        """[n] which rows depend on each other, numbered from 0: those of a group, or else of one time."""
+        values: NDArray[Any] = self.groups if self.are_named or self.times is None else self.times
+        numbers: Integers = np.unique(values, return_inverse=True)[1]
+        return numbers
 
     @property
     def are_none(self) -> bool:
