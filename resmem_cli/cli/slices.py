@@ -32,7 +32,7 @@ def print_slices(found: Slices) -> None:
                 console.number(each.of.base),
                 console.number(each.of.resmem),
                 percent(each.of.gain_percent),
-                interval(each.of.interval),
+                _interval(each.of.interval),
             )
             for each in listed
         ]
@@ -80,7 +80,7 @@ def _print_standing_out(found: Slices) -> None:
                     _name(each),
                     f"{each.of.n_rows:,}",
                     percent(each.of.gain_percent),
-                    interval(each.of.interval),
+                    _interval(each.of.interval),
                     percent(each.of.rest_percent),
                 )
                 for each in listed[:_MOST]
@@ -97,10 +97,18 @@ def _name(found: Slice) -> str:
     return f"{shortened(found.column, _NAME - len(sign) - cell_len(value))}{sign}{value}"
 
 
+def _interval(ends: tuple[float, float]) -> str:
+    """Return "+1.20 to +3.40 %"; one end alone where the rows bound only that, and a dash where neither."""
+    low, high = ends
+    if math.isnan(low) and not math.isnan(high):
+        return f"up to {high:+.2f} %"
+    return f"from {low:+.2f} %" if math.isnan(high) and not math.isnan(low) else interval(ends)
+
+
 def _intervals(found: Slices) -> str:
     """Return a sentence on the intervals that are shown, and on why others are not."""
     few = f"fewer than {found.least_rows} {found.unit}s"
-    n_shown = sum(not math.isnan(sum(each.of.interval)) for each in found.slices)
+    n_shown = sum(not all(map(math.isnan, each.of.interval)) for each in found.slices)
     if not n_shown:
         or_heavy = f", or most of the loss in a few {found.unit}s" if found.n_judged else ""
         return f"No slice has an interval: each has {few}{or_heavy}."

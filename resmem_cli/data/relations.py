@@ -108,13 +108,20 @@ class Relations:
         groups, times, notes = None, None, []
         if self.groups is not None:
             groups, is_missing = numbered_groups(self.groups), self.groups == 0
+            if is_missing.all():
+                raise DataError(f"no row has a group '{self.group_column}'", "name another column with --group")
             if groups.max() == 0:
                 raise DataError(
                     f"all {len(groups):,} rows have the same group '{self.group_column}'",
                     "give rows of several groups, or leave --group out",
                 )
             if is_missing.any():
-                notes.append(f"{is_missing.sum():,} rows have no group '{self.group_column}': each is one of its own")
+                notes.append(
+                    f"{is_missing.sum():,} rows have no value of '{self.group_column}': each counts as a group of its "
+                    "own, so that rows that do belong together may be on both sides of a split"
+                )
+            elif groups.max() + 1 == len(groups):
+                notes.append(f"every row has its own '{self.group_column}', so that --group changes nothing")
         if self.times is not None:
             known = ~np.isnan(self.times)
             if not known.any():
@@ -169,13 +176,23 @@ def hashed_groups(rows: Rows, name: str) -> NDArray[np.uint64]:
     return hashes
 
 
+def _times_of_text(rows: Rows, name: str) -> tuple[Kind, Floats]:
+    try:
+        return Kind.NUMBER, kinds.as_number(rows, name)
+    except DataError:
+        try:
+            return Kind.TIMESTAMP, kinds.as_timestamp(rows, name)
+        except DataError as error:
+            raise DataError(
+                f"{error.message}, so that --time cannot use it",
+                "write dates as 2023-01-31, use numbers, or name another column",
+            ) from None
+
+
 def _times(rows: Rows, name: str) -> tuple[Kind | None, Floats]:
     kind = kinds.kind_of(rows.column(name).type)
     if kind is Kind.CATEGORY:
-        try:
-            kind, values = Kind.NUMBER, kinds.as_number(rows, name)
-        except DataError:
-            kind, values = Kind.TIMESTAMP, kinds.as_timestamp(rows, name)
+        kind, values = _times_of_text(rows, name)
     elif kind is Kind.NUMBER:
         values = kinds.as_number(rows, name)
     else:

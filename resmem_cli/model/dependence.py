@@ -1,22 +1,24 @@
 """Do rows that belong together make a memory look better than it will be on new ones?
 
-Of a sample of held-out rows, two corrections are made of what the base leaves unexplained: the mean residual of the
-nearest rows, and that of the nearest rows of other groups. Where the second explains far less, the memory lives on
-rows of the same group. Rows that are near each other in time, or in the file, are groups, too.
+Of a sample of held-out rows, two corrections are made of what the base leaves unexplained, both in the space of the
+memory: the mean residual of the nearest rows, and that of the nearest rows of other groups. Where the second explains
+far less, the memory lives on rows of the same group. Rows that are near each other in time, or in the file, are groups,
+too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.grouping import drawn
-from resmem_cli.model.scaling import Scaler
 
 LEAST_GROUPS = 20  # fewer values are a property of rows rather than what they belong to
+_LEAST_ROWS_OF_GROUP = 2  # on average
 _MOST_ROWS = 3_000  # of the sample, whose distances are all computed
 _NEAREST = 8
 _ROWS_OF_STRETCH = 150
@@ -28,21 +30,8 @@ _MOSTLY = 0.5
 _SORTED = 0.98
 
 
-@dataclass(frozen=True)
-class Unexplained:
-    """Rows, and what a base leaves unexplained of each that was fitted without it.
-
-    Attributes:
-        X: [n, d] encoded features.
-        y: [n] targets, or class codes.
-        residuals: [n, outputs].
-        n_categories: [d] how many codes each column of X can hold, 0 for a number.
-    """
-
-    X: Floats
-    y: Floats
-    residuals: Floats
-    n_categories: tuple[int, ...]
+# Takes positions of rows and returns their [n, p] points.
+Represent = Callable[[Integers], Singles]
 
 
 @dataclass(frozen=True)
@@ -50,10 +39,11 @@ class Dependence:
     """What neighbours explain of the squared residuals.
 
     Attributes:
-        explained: the share that the nearest rows explain.
+        explained: the share that the nearest rows explain, where as many rows, drawn at random, are left out as there
+            are in the row's own group.
         explained_apart: the share that the nearest rows of other groups explain.
         standard_error: of their difference, over groups.
-        same: the share of the nearest rows that are of the row's own group.
+        same: the share of the nearest rows that are of the row's own group, of as many as there can be.
     """
 
     explained: float
@@ -68,39 +58,39 @@ class Dependence:
         return is_clear and self.explained_apart < most_left * self.explained
 
 
-def of_groups(rows: Unexplained, groups: Integers, own: slice, rng: np.random.Generator) -> Dependence | None:
+def of_groups(residuals: Floats, groups: Integers, represent: Represent, rng: np.random.Generator) -> Dependence | None:
     """Return what a column of groups makes of the neighbours if most are of the row's own, and others explain less.
 
     Args:
-        rows: the rows.
+        residuals: [n, outputs] of a base that was fitted without each row.
         groups: [n] the values of the column.
-        own: which encoded columns it is itself: distances are taken without them.
+        represent: gives the points of rows, which do not know the column itself.
         rng: draws the sample.
 
     Returns:
         None if it is no sign of groups.
     """
-    if not LEAST_GROUPS <= len(np.unique(groups)) <= len(groups) / 3:
+    if not LEAST_GROUPS <= len(np.unique(groups)) <= len(groups) / _LEAST_ROWS_OF_GROUP:
         return None
-    kept = np.delete(np.arange(len(rows.n_categories)), own)
-    if not len(kept):
-        return None
-    found = _measured(rows, kept, groups, 0, rng)
+    found = _measured(residuals, groups, 0, represent, rng)
     return found if found.same > _MOSTLY and found.falls(_MOST_LEFT) else None
 
 
-def in_order(rows: Unexplained, order: Floats, rng: np.random.Generator) -> Dependence | None:
+def in_order(
+    y: Floats, residuals: Floats, order: Floats, represent: Represent, rng: np.random.Generator
+) -> Dependence | None:
     """Return what rows that are near each other in an order explain, if others explain clearly less.
 
     Args:
-        rows: the rows. If they are sorted by their targets, that says nothing: then neighbours are near by the target.
+        y: [n] targets. If rows are sorted by them, that says nothing: neighbours in order are near by the target.
+        residuals: as `of_groups`.
         order: [n] positions in a file, or times.
+        represent: gives the points of rows.
         rng: draws the sample.
 
     Returns:
         None if the order is no sign of anything.
     """
-    y = rows.y
     ascending = np.argsort(order, kind="stable")
     rises, falls = (np.mean(sign * np.diff(y[ascending]) >= 0) for sign in (1, -1))
     n_stretches = max(LEAST_GROUPS, len(y) // _ROWS_OF_STRETCH)
@@ -108,28 +98,33 @@ def in_order(rows: Unexplained, order: Floats, rng: np.random.Generator) -> Depe
         return None
     stretches = np.empty(len(y), dtype=np.int64)
     stretches[ascending] = np.arange(len(y)) * n_stretches // len(y)
-    found = _measured(rows, np.arange(len(rows.n_categories)), stretches, 1, rng)
+    found = _measured(residuals, stretches, 1, represent, rng)
     return found if found.falls(_MOST_LEFT_IN_ORDER) else None
 
 
 def _measured(
-    rows: Unexplained, columns: Integers, groups: Integers, reach: int, rng: np.random.Generator
+    residuals: Floats, groups: Integers, reach: int, represent: Represent, rng: np.random.Generator
 ) -> Dependence:
-    """Return what neighbours explain in the space of some encoded columns, on a sample of whole groups.
+    """Return what neighbours explain, on a sample of whole groups.
 
     Rows are of other groups if their numbers are further apart than `reach`.
     """
     sample = drawn(groups, _MOST_ROWS, rng)
-    X, residuals, groups = rows.X[np.ix_(sample, columns)], _without_outliers(rows.residuals[sample]), groups[sample]
-    points = Scaler.fit(X, tuple(rows.n_categories[i] for i in columns), "normal").transform(X)
+    points, residuals, groups = represent(sample), _without_outliers(residuals[sample]), groups[sample]
     squares = np.square(points).sum(axis=1)
     distances = squares[:, None] + squares - 2 * points @ points.T
     np.fill_diagonal(distances, np.inf)
-    nearest = _nearest(distances)
-    same = float((groups[nearest] == groups[:, None]).mean())
-    near = _left(residuals, nearest)
-    distances[np.abs(groups[:, None] - groups) <= reach] = np.inf
-    apart = _left(residuals, _nearest(distances))
+    # Of groups of few rows, as many neighbours as one has others of its own.
+    others = np.bincount(groups)[groups] - 1
+    k = int(np.clip(np.median(others), 1, _NEAREST))
+    is_same = groups[_nearest(distances, k)] == groups[:, None]
+    same = float(is_same.sum() / max(np.minimum(others, k).sum(), 1))
+    is_near = np.abs(groups[:, None] - groups) <= reach
+    as_many = rng.random(distances.shape, dtype=np.float32) < is_near.mean(axis=1)[:, None]
+    near, apart = (
+        _left(residuals, _nearest(np.where(left_out, np.float32(np.inf), distances), k))
+        for left_out in (as_many, is_near)
+    )
     whole = max(float(np.square(residuals).sum()), np.finfo(np.float64).tiny)
     difference = apart - near
     by_group = np.bincount(np.unique(groups, return_inverse=True)[1], difference - difference.mean())
@@ -138,9 +133,9 @@ def _measured(
     )
 
 
-def _nearest(distances: NDArray[np.float32]) -> Integers:
+def _nearest(distances: NDArray[np.float32], k: int) -> Integers:
     """Return [n, k] positions of the nearest rows, in any order."""
-    return np.argpartition(distances, _NEAREST, axis=1)[:, :_NEAREST]
+    return np.argpartition(distances, k, axis=1)[:, :k]
 
 
 def _left(residuals: Floats, neighbors: Integers) -> Floats:

@@ -151,8 +151,10 @@ def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Lab
     """
     cannot_refit = not all(spec.can_refit for spec, _ in bases)
     if rows.is_valid is not None and not (rows.is_new & rows.is_valid).any():
+        related = " or of its group, or on later rows" if rows.groups is not None or rows.times is not None else ""
         raise UsageError(
-            "the base was trained on every row of --valid", "give labelled rows that the base was not trained on"
+            f"the base was trained on every row of --valid{related}",
+            "give labelled rows that the base was not trained on",
         )
     to_remember = rows.is_new if rows.is_valid is None else rows.is_new[~rows.is_valid]
     has_new = cannot_refit or has_enough_new(to_remember)
@@ -161,11 +163,15 @@ def _recipes(bases: Sequence[tuple[BaseSpec, Base]], problem: Problem, rows: Lab
 
 
 def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int | None:
-    """Return how many distinct rows, or groups, can be held out, if they are too few to measure a gain; or None."""
+    """Return how many rows that do not depend on each other can be held out, if too few to measure a gain; or None."""
     if options.n_folds == 0:
         return None
     held_out = recipe.honest(rows)
-    n_different = len(np.unique(held_out.related(recipe.problem).groups))
+    if rows.is_valid is None and (rows.groups is not None or rows.times is not None):
+        found = rows.splits(recipe.problem, options.n_folds, np.random.default_rng(recipe.problem.seed))
+        positions = [held for _, held in found]
+        held_out = recipe.honest(rows.take(np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)))
+    n_different = int(held_out.related(recipe.problem).dependent.max(initial=-1)) + 1
     is_enough = len(held_out.y) >= LEAST_HELD_OUT and n_different >= options.n_folds
     return None if is_enough else min(len(held_out.y), n_different)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import Base, BaseSpec, Problem
-from resmem_cli.model.splitting import Related, Split, one_split, splits
+from resmem_cli.model.splitting import Related, Split, single_splits, splits
 
 # As many rows that are new to the base, or a tenth of all, suffice as queries.
 _ENOUGH_NEW = 200
@@ -63,9 +63,9 @@ class LabelledRows:
         """Yield (training rows, held-out rows) per fold, as `splitting.splits`."""
         return splits(self.related(problem), None if problem.is_regression else self.y, n_folds, rng)
 
-    def one_split(self, problem: Problem, rng: np.random.Generator) -> list[Split]:
-        """Return one such split, as `splitting.one_split`; none of rows that all belong together."""
-        return one_split(self.related(problem), None if problem.is_regression else self.y, rng)
+    def single_splits(self, problem: Problem, rng: np.random.Generator) -> list[Split]:
+        """Return such splits of which one is enough, as `splitting.single_splits`."""
+        return single_splits(self.related(problem), None if problem.is_regression else self.y, rng)
 
 
 @dataclass(frozen=True)

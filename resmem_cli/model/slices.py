@@ -174,6 +174,9 @@ def _gains(sums: _Sums, objective: str, n_judged: int) -> list[SliceGain]:
     rest = _values(objective, *(each.sum() - each for each in (sums.weight, sums.d, sums.e)))
     low, high = _intervals(sums, objective, n_judged)
     differences = _differences(sums, n_judged)
+    # That the sum of e is below 0 may be certain where its share of the loss is not.
+    is_certain = sums.e**2 > _critical(sums.n_units, (1 - LEVEL) / n_judged) * sums.within.ee
+    harms = (sums.n_units >= LEAST_ROWS) & (sums.d > 0) & (sums.e < -_ROUND_OFF * sums.d) & is_certain
     contributions = sums.e / sums.weight.sum()
     found = []
     for i, n_rows in enumerate(sums.n_rows.tolist()):
@@ -190,7 +193,7 @@ def _gains(sums: _Sums, objective: str, n_judged: int) -> list[SliceGain]:
                 interval=(float(low[i]), float(high[i])),
                 contribution=float(contributions[i]),
                 rest_percent=metrics.as_percent(rest_gain, float(rest[0][i])),
-                finding=Finding.HARMS if high[i] < 0 else differs,
+                finding=Finding.HARMS if harms[i] else differs,
             )
         )
     return found
@@ -213,7 +216,6 @@ def _intervals(sums: _Sums, objective: str, n_judged: int) -> tuple[Floats, Floa
     """
     q = _critical(sums.n_units, (1 - LEVEL) / n_judged)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = sums.e / sums.d
         a = sums.d**2 - q * sums.within.dd
         b = sums.d * sums.e - q * sums.within.de
         c = sums.e**2 - q * sums.within.ee
@@ -221,16 +223,16 @@ def _intervals(sums: _Sums, objective: str, n_judged: int) -> tuple[Floats, Floa
         root = np.sqrt(np.maximum(discriminant, 0))
         first, second = (b - root) / a, (b + root) / a
     lower, upper = np.fmin(first, second), np.fmax(first, second)
-    # Not bounded: what is accepted lies outside the roots, on the side of the estimate.
-    is_bounded, none = a > 0, np.full(len(q), np.nan)
-    has_gap = ~is_bounded & (discriminant > 0)
-    low = np.select([is_bounded, has_gap & (ratio >= upper)], [lower, upper], none)
-    high = np.select([is_bounded, has_gap & (ratio <= lower)], [upper, lower], none)
-    is_judged = (sums.n_units >= LEAST_ROWS) & (sums.d > 0)
-    if metrics.METRICS[objective].lower_is_better:  # no more than all of the loss can be taken off
-        high = np.where(np.isnan(low), high, np.fmin(high, 1))
+    # Where a is not above 0, what is accepted is all but what lies between the roots, if there are any. Then one end is
+    # known if the part beyond the other root is impossible: more than all of the loss, or of the score, taken off.
+    has_gap, none = (a <= 0) & (discriminant > 0), np.full(len(q), np.nan)
+    if metrics.METRICS[objective].lower_is_better:
+        low = np.where(a > 0, lower, none)
+        high = np.select([a > 0, has_gap & (upper >= 1)], [np.fmin(upper, 1), lower], none)
     else:
-        low = np.where(np.isnan(high), low, np.fmax(low, -1))
+        low = np.select([a > 0, has_gap & (lower <= -1)], [np.fmax(lower, -1), upper], none)
+        high = np.where(a > 0, upper, none)
+    is_judged = (sums.n_units >= LEAST_ROWS) & (sums.d > 0)
     return tuple(np.where(is_judged, _percent(objective, each), np.nan) for each in (low, high))  # type: ignore[return-value]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from resmem_cli.model.grouping import dealt
 Split = tuple[Integers, Integers]  # positions of the rows to learn from or remember, and of those that are held out
 
 _HELD_OUT_ONE_IN = 5  # of the rows, where they are split once
+_STOPPED_BY_AT_MOST_ONE_IN = 3  # of few groups one may be most of the rows
 _STOPPED_BY_ONE_IN = 10  # of the rows say when to stop
 _MOST_STRATIFIED = 5_000  # groups: scikit-learn deals them one by one, and many are alike without that
 
@@ -38,6 +39,13 @@ class Related:
     groups: Integers
     are_named: bool = False
     times: Floats | None = None
+
+    @property
+    def dependent(self) -> Integers:
+        """[n] which rows depend on each other, numbered from 0: those of a group, or else of one time."""
+        values: NDArray[Any] = self.groups if self.are_named or self.times is None else self.times
+        numbers: Integers = np.unique(values, return_inverse=True)[1]
+        return numbers
 
     @property
     def are_none(self) -> bool:
@@ -67,34 +75,48 @@ def splits(related: Related, classes: Floats | None, n_folds: int, rng: np.rando
         yield from _by_equal_features(related.groups, classes, n_folds, rng)
 
 
-def one_split(related: Related, classes: Floats | None, rng: np.random.Generator) -> list[Split]:
-    """Return the split of a fifth of the rows; of rows with times that of the last tenth, or none of one group.
+def single_splits(related: Related, classes: Floats | None, rng: np.random.Generator) -> list[Split]:
+    """Return splits of which one is enough, the best first: a fifth of the rows is held out, or the last tenth in time.
 
-    Where rows have groups, too, half of the groups of the last quarter are held out: a fifth would be too few rows.
+    Where rows have groups and times, half of the groups of the last quarter are held out: a fifth would be too few.
+    There is none of one group.
     """
     n_folds = 2 if related.times is not None and related.are_named else _HELD_OUT_ONE_IN
-    return list(islice(splits(related, classes, n_folds, rng), 1))
+    return _nearest_in_size(related, splits(related, classes, n_folds, rng), 1 / _HELD_OUT_ONE_IN)
 
 
 def stopping_split(related: Related, classes: Floats | None, seed: int, which: int = 0) -> Split:
     """Return the rows to fit to, and those that say when to stop: one of ten tenths, or with times the last tenth.
 
-    Rows of a class that there are none of to fit to are on neither side. There may be none to stop by, of few rows.
+    There is no class of which none are left to fit to. There may be none to stop by, of few rows or groups.
     """
     rng = np.random.default_rng(seed)
     if related.times is None and not related.are_named:
         held = _tenth(related.groups, classes, rng, which)
         return np.flatnonzero(~held), np.flatnonzero(held)
     if related.times is not None:
-        found = list(one_split(related, classes, rng))
+        found = single_splits(related, classes, rng)[:1]
     else:
-        found = list(splits(related, classes, _STOPPED_BY_ONE_IN, rng))
+        found = _nearest_in_size(related, splits(related, classes, _STOPPED_BY_ONE_IN, rng), 1 / _STOPPED_BY_ONE_IN)
+    found = [split for split in found if len(split[1]) <= len(related.groups) / _STOPPED_BY_AT_MOST_ONE_IN]
+    everything = np.arange(len(related.groups)), np.empty(0, dtype=np.int64)
     if not found:
-        return np.arange(len(related.groups)), np.empty(0, dtype=np.int64)
+        return everything
     fitted, held_out = found[which % len(found)]
     if classes is not None:
-        held_out = held_out[np.isin(classes[held_out], classes[fitted])]
+        lost = np.setdiff1d(classes, classes[fitted])
+        if len(lost) and related.times is not None:  # how long to learn a class cannot be seen without it
+            return everything
+        stays = np.isin(related.groups[held_out], related.groups[np.isin(classes, lost)])
+        fitted, held_out = np.union1d(fitted, held_out[stays]), held_out[~stays]
     return fitted, held_out
+
+
+def _nearest_in_size(related: Related, found: Iterator[Split], share: float) -> list[Split]:
+    """Return splits of groups by how near they are to holding out a share of the rows; in time the latest first."""
+    if related.times is not None or not related.are_named:
+        return list(found)
+    return sorted(found, key=lambda split: abs(len(split[1]) - share * len(related.groups)))
 
 
 def _by_equal_features(
@@ -144,23 +166,32 @@ def _by_group(groups: Integers, classes: Floats | None, n_folds: int, rng: np.ra
 def _in_time(related: Related, times: Floats, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:
     """Yield blocks of the last half of the rows, each with the rows before it, the latest first.
 
-    Rows of one time are in one block. Where groups are named, none is on both sides: of the groups of a block that
-    have earlier rows, one part after the other, block by block, leaves the training rows, and the others the block.
+    Rows of one time are in one block. Where groups are named, each is held out in one block alone: in the first that it
+    has rows in, if it has none earlier, or else in one that is drawn. There it leaves the training rows. In other
+    blocks its rows are not held out.
     """
     blocks = _blocks(times, n_folds)
-    share_of = None
-    if related.are_named:
-        share_of = rng.permutation(int(related.groups.max(initial=-1)) + 1) % max(len(blocks), 2)
-    for fold, (start, stop) in enumerate(reversed(blocks)):
+    block_of = _blocks_of_groups(related.groups, times, blocks, rng) if related.are_named else None
+    for block, (start, stop) in reversed(list(enumerate(blocks))):
         training = np.flatnonzero(times < start)
         held_out = np.flatnonzero((times >= start) & (times < stop))
-        if share_of is not None:
-            groups = related.groups
-            has_earlier = np.isin(groups[held_out], groups[training])
-            held_out = held_out[~has_earlier | (share_of[groups[held_out]] == fold)]
-            training = training[~np.isin(groups[training], groups[held_out])]
+        if block_of is not None:
+            held_out = held_out[block_of[related.groups[held_out]] == block]
+            training = training[block_of[related.groups[training]] != block]
         if len(training) and len(held_out):
             yield training, held_out
+
+
+def _blocks_of_groups(
+    groups: Integers, times: Floats, blocks: list[tuple[float, float]], rng: np.random.Generator
+) -> Integers:
+    """Return [groups] the block in which each is held out."""
+    n_groups = int(groups.max(initial=-1)) + 1
+    first = np.full(n_groups, np.inf)
+    np.minimum.at(first, groups, times)
+    starts = np.array([start for start, _ in blocks])
+    new_in = np.searchsorted(starts, first, side="right") - 1  # -1 before the first block
+    return np.where(new_in >= 0, new_in, rng.permutation(n_groups) % max(len(blocks), 2))
 
 
 def _blocks(times: Floats, n_folds: int) -> list[tuple[float, float]]:

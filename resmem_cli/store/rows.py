@@ -61,25 +61,40 @@ class TrainedRows:
         hashes: [n] of what is in it.
         ids: [n] if there is an id column; None also in a base of an older resmem.
         codes: [n, columns] which categories it has, as `MemoryRows`.
+        groups: [n] hashes of the groups, 0 where there is none, if there is a column of groups.
+        times: [n] when each is from, NaN where that is not known, if there is a column of times.
     """
 
     hashes: NDArray[np.uint64]
     ids: Sequence[str] | None = None
     codes: NDArray[Any] | None = None
+    groups: NDArray[np.uint64] | None = None
+    times: NDArray[np.float64] | None = None
 
     def to_arrays(self) -> Arrays:
-        return {"hashes": self.hashes, **({} if self.codes is None else {"codes": self.codes}), **_packed(self.ids)}
+        more = {"codes": self.codes, "groups": self.groups, "times": self.times}
+        known = {name: values for name, values in more.items() if values is not None}
+        return {"hashes": self.hashes, **known, **_packed(self.ids)}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> TrainedRows:
         """Return what `to_arrays` was asked of; KeyError or ValueError if they are no such arrays."""
         hashes = stored(arrays, "hashes", HASH, None)
-        return cls(hashes, _ids_of(arrays, len(hashes)), _codes_of(arrays, len(hashes)))
+        n = len(hashes)
+        groups = stored(arrays, "groups", HASH, n) if "groups" in arrays else None
+        times = stored(arrays, "times", FLOAT, n, finite=False) if "times" in arrays else None
+        return cls(hashes, _ids_of(arrays, n), _codes_of(arrays, n), groups, times)
 
     def take(self, which: NDArray[np.bool_]) -> TrainedRows:
         """Return some of these rows."""
         ids = None if self.ids is None else [self.ids[i] for i in np.flatnonzero(which).tolist()]
-        return TrainedRows(self.hashes[which], ids, None if self.codes is None else self.codes[which])
+        return TrainedRows(
+            self.hashes[which],
+            ids,
+            None if self.codes is None else self.codes[which],
+            None if self.groups is None else self.groups[which],
+            None if self.times is None else self.times[which],
+        )
 
 
 def category_codes(X: Floats, schema: Schema) -> NDArray[Any] | None:

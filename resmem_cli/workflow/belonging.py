@@ -9,42 +9,42 @@ import numpy as np
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import dependence
-from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.bases import Problem
+from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.choosing.selection import HeldOut
-from resmem_cli.model.dependence import Dependence, Unexplained
+from resmem_cli.model.dependence import Dependence, Represent
+from resmem_cli.model.resmem import ResMem
 from resmem_cli.workflow.labelled import Labelled
 
 _MOST_LOOKED_AT = 20  # columns
 _AGAIN = "the measured gain will not hold: run fit-base and fit-residual again with"
 
 
-def notes(rows: Labelled, schema: Schema, problem: Problem, held_out: HeldOut) -> tuple[str, ...]:
+def notes(rows: Labelled, schema: Schema, resmem: ResMem, held_out: HeldOut, seed: int) -> tuple[str, ...]:
     """Return a sentence where the rows of a column's values belong together, or rows near each other in time do.
 
     Args:
         rows: those that were given to fit-residual.
         schema: which columns say what, as far as it is known.
-        problem: of the bases.
-        held_out: which of them the folds held out, and the residuals of the first base.
+        resmem: the model; distances are taken as its heaviest member takes them.
+        held_out: which of the rows the folds held out, and the residuals of the first base.
+        seed: of the samples.
     """
-    at = held_out.rows
-    unexplained = Unexplained(rows.X[at], rows.y[at], held_out.residuals, problem.n_categories)
-    rng = np.random.default_rng(problem.seed)
+    at, residuals, rng = held_out.rows, held_out.residuals, np.random.default_rng(seed)
     if schema.group_column is None:
         looked_at = list(_candidates(rows, schema, at))[:_MOST_LOOKED_AT]
-        found = [(name, dependence.of_groups(unexplained, groups, own, rng)) for name, groups, own in looked_at]
-        named = [(name, each) for name, each in found if each is not None]
-        if named:
-            name, worst = min(named, key=lambda pair: pair[1].explained_apart - pair[1].explained)
-            return (
-                f"rows of one '{name}' are alike: their neighbours explain {_percent(worst)}, and those of another "
-                f"'{name}' {100 * max(worst.explained_apart, 0):.0f} %; if new rows will be of others, {_AGAIN} "
-                f"--group {name}",
-            )
+        # The one of most values: where rows of a customer are alike, those of its age are, too.
+        for name, groups, own in sorted(looked_at, key=lambda each: -int(each[1].max())):
+            found = dependence.of_groups(residuals, groups, _points(resmem, rows.X[at], own), rng)
+            if found is not None:
+                return (
+                    f"rows of one '{name}' are alike: their neighbours explain {_percent(found)}, and those of another "
+                    f"'{name}' {100 * max(found.explained_apart, 0):.0f} %; if new rows will be of others, {_AGAIN} "
+                    f"--group {name}",
+                )
     if schema.time_column is None:
-        for what, order in _orders(schema, unexplained.X, at):
-            near = dependence.in_order(unexplained, order, rng)
+        represent = _points(resmem, rows.X[at], slice(0, 0))
+        for what, order in _orders(schema, rows.X[at], at):
+            near = dependence.in_order(rows.y[at], residuals, order, represent, rng)
             if near is not None:
                 name = what or "COLUMN"
                 where = f"in '{what}'" if what else "in the file"
@@ -54,6 +54,19 @@ def notes(rows: Labelled, schema: Schema, problem: Problem, held_out: HeldOut) -
                     f"later ones are to be predicted, {_AGAIN} --time {name}",
                 )
     return ()
+
+
+def _points(resmem: ResMem, X: Floats, unknown: slice) -> Represent:
+    """Return what gives the points of some of [n, d] encoded rows, of which a few columns are taken as missing."""
+    member = max(resmem.members, key=lambda each: each.weight * each.settings.shrinkage)
+    base = resmem.bases[member.base]
+
+    def represent(sample: Integers) -> Singles:
+        known = X[sample]
+        known[:, unknown] = np.nan
+        return member.space.represent(known, base, base.predict(known)).points
+
+    return represent
 
 
 def _percent(found: Dependence) -> str:
@@ -88,4 +101,5 @@ def _orders(schema: Schema, X: Floats, at: Integers) -> Iterator[tuple[str | Non
     for column, start in zip(schema.columns, schema.starts, strict=True):
         if column.kind is Kind.TIMESTAMP:
             yield column.name, np.nan_to_num(X[:, start], nan=-np.inf)
-    yield None, at.astype(np.float64)
+    if schema.group_column is None:  # or else a file sorted by group would be taken for one in the order of time
+        yield None, at.astype(np.float64)

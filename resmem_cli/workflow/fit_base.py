@@ -114,7 +114,8 @@ def fit(
     schema, table = learned.schema, learned.rows
     X, _ = encoding.encode(table, schema)
     y = encoding.encode_target(table, schema)
-    related = Relations.of(table, schema).numbered()
+    relations = Relations.of(table, schema)
+    related = relations.numbered()
     rows = LabelledRows(
         X,
         y,
@@ -146,7 +147,8 @@ def fit(
         n_rows=len(y),
         notes=(*learned.notes, *related.notes),
     )
-    return stored, TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema)), summary
+    trained = TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema), relations.groups, relations.times)
+    return stored, trained, summary
 
 
 def _names(estimator: str) -> tuple[str, ...]:
@@ -207,7 +209,7 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
         return recipes, [], 0
     problem = recipes[0].problem
-    split = rows.one_split(problem, np.random.default_rng(problem.seed))
+    split = rows.single_splits(problem, np.random.default_rng(problem.seed))
     if not split:  # all rows belong together
         return recipes, [], 0
     in_training, in_held_out = split[0]

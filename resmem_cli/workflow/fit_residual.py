@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.data.relations import Relations
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions, objective
@@ -19,7 +20,7 @@ from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import description, history, locking, reading, using, writing
 from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredBase
-from resmem_cli.store.rows import MemoryRows, category_codes
+from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import belonging, labelled, measured, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
@@ -47,7 +48,6 @@ class FittedMemory:
         base_metrics: the first base's metric on the rows to remember, and on further rows that it was not trained on;
             None if there are no further ones.
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by.
-        n_groups: how many groups the rows are of; None if they have none.
         group_column, time_column: by which the rows were kept together and put in order, if they were.
         notes: sentences on what was found in the rows.
     """
@@ -65,7 +65,6 @@ class FittedMemory:
     can_refit: bool
     base_metrics: tuple[float, float] | None = None
     too_few: int | None = None
-    n_groups: int | None = None
     group_column: str | None = None
     time_column: str | None = None
     notes: tuple[str, ...] = ()
@@ -75,11 +74,11 @@ class FittedMemory:
         """What to say of rows that were too few to measure by; None if they were enough, or it was not to be known."""
         if self.too_few is None or self.is_switched_off:
             return None
-        if self.n_groups is not None and self.too_few == self.n_groups:
-            groups = f"{self.n_groups} group{'s' if self.n_groups > 1 else ''} of '{self.group_column}'"
+        if self.group_column is not None or self.time_column is not None:
+            what = f"groups of '{self.group_column}'" if self.group_column else f"times '{self.time_column}'"
             return (
-                f"the rows that can be held out are of {groups}, too few to measure a gain, so the memory is off; give "
-                "rows of more groups, or as many folds as there are groups"
+                f"the rows that can be held out are fewer than {LEAST_HELD_OUT}, or of fewer {what} than there are "
+                "folds, so no gain is measured and the memory is off; give more rows, or lower --folds"
             )
         return (
             f"only {self.too_few:,} distinct row{'s' if self.too_few > 1 else ''} could be held out, too few to "
@@ -176,8 +175,8 @@ def fit_residual(
         report("reading")
         labelled_rows = labelled.read(source, base.schema, with_relations=True)
         further = None if valid is None else labelled.read(valid, base.schema, with_relations=True)
-        seen = reading.seen_hashes(model, with_memory=False)
-        resmem, rows, fitted = fit(labelled_rows, further, base, seen, options, threads=threads, report=report)
+        trained = reading.trained_rows(model)
+        resmem, rows, fitted = fit(labelled_rows, further, base, trained, options, threads=threads, report=report)
         report("writing")
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         entry = fitted.as_entry(reading.remembered_hashes(model), rows)
@@ -202,7 +201,7 @@ def fit(
     labelled_rows: Labelled,
     valid: Labelled | None,
     base: StoredBase,
-    seen: NDArray[np.uint64],
+    trained: TrainedRows,
     options: MemoryOptions,
     *,
     threads: int = 1,
@@ -214,7 +213,7 @@ def fit(
         labelled_rows: the rows.
         valid: further rows.
         base: the bases.
-        seen: hashes of the rows that trained the bases.
+        trained: what is known of the rows that trained the bases.
         options: how to remember.
         threads: how many may be used.
         report: is told what is being done.
@@ -230,7 +229,8 @@ def fit(
     if valid is not None:
         labelled_rows = labelled_rows.joined(valid)
         is_valid = np.arange(len(labelled_rows.y)) >= n_first
-    is_new = ~np.isin(labelled_rows.hashes, seen)
+    is_seen = np.isin(labelled_rows.hashes, trained.hashes)
+    is_new = ~is_seen & _is_unrelated(labelled_rows.relations, is_seen, trained)
     if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
         is_new &= False if is_valid is None else is_valid
     rows = LabelledRows(
@@ -247,7 +247,24 @@ def fit(
     kept = MemoryRows(
         labelled_rows.hashes, labelled_rows.ids, labelled_rows.weight, category_codes(labelled_rows.X, base.schema)
     )
-    return fitted.resmem, kept, _summary(fitted, base, labelled_rows, is_new, options)
+    return fitted.resmem, kept, _summary(fitted, base, labelled_rows, is_seen, options)
+
+
+def _is_unrelated(relations: Relations | None, is_seen: NDArray[np.bool_], trained: TrainedRows) -> NDArray[np.bool_]:
+    """Return [n] whether a row is of no group that trained the bases, and later than all that did.
+
+    Of bases that were fitted without groups or times, what is known of them is those of the rows that they have seen.
+    """
+    is_unrelated = np.ones(len(is_seen), dtype=np.bool_)
+    if relations is None:
+        return is_unrelated
+    if relations.groups is not None:
+        known = relations.groups[is_seen] if trained.groups is None else trained.groups
+        is_unrelated &= ~np.isin(relations.groups, known) | (relations.groups == 0)
+    if relations.times is not None:
+        times = relations.times[is_seen] if trained.times is None else trained.times
+        is_unrelated &= relations.times > times[~np.isnan(times)].max(initial=-np.inf)  # not if it has none
+    return is_unrelated
 
 
 def _related_by(schema: Schema, group: str | None, time: str | None) -> Schema:
@@ -268,20 +285,20 @@ def _belonging(fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled) 
     held_out = None if fitted.selection is None else fitted.selection.held_out
     if held_out is None or not fitted.resmem.uses_memory or labelled_rows.relations is None:
         return ()
-    return belonging.notes(labelled_rows, base.schema, base.problem, held_out)
+    return belonging.notes(labelled_rows, base.schema, fitted.resmem, held_out, base.problem.seed)
 
 
 def _summary(
-    fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled, is_new: NDArray[np.bool_], options: MemoryOptions
+    fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled, is_seen: NDArray[np.bool_], options: MemoryOptions
 ) -> FittedMemory:
-    relations, groups = labelled_rows.relations, labelled_rows.related.groups
+    relations = labelled_rows.relations
     return FittedMemory(
         selection=fitted.selection,
         members=fitted.resmem.members,
         estimators=tuple(spec.estimator for spec in base.specs),
         objective=fitted.objective,
         n_rows=len(labelled_rows.y),
-        n_seen=int((~is_new).sum()),
+        n_seen=int(is_seen.sum()),
         n_dropped=labelled_rows.n_dropped,
         n_unknown_class=labelled_rows.n_foreign,
         n_repeated_ids=labelled_rows.n_repeated_ids,
@@ -289,7 +306,6 @@ def _summary(
         can_refit=all(spec.can_refit for spec in base.specs),
         base_metrics=fitted.base_metrics,
         too_few=fitted.too_few,
-        n_groups=None if groups is None else int(groups.max()) + 1,
         group_column=None if relations is None else relations.group_column,
         time_column=None if relations is None else relations.time_column,
         notes=(*labelled_rows.related.notes, *_belonging(fitted, base, labelled_rows)),

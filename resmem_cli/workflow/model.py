@@ -91,7 +91,7 @@ class Model:
             else:
                 stored, trained, summary = fit_base.fit([rows], roles, base)
             given = labelled.read(InMemory(rows), stored.schema, with_relations=True)
-            resmem, kept, fitted = fit_residual.fit(given, None, stored, trained.hashes, options, threads=threads)
+            resmem, kept, fitted = fit_residual.fit(given, None, stored, trained, options, threads=threads)
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
         model._note(fitted.as_entry(None, kept), len(kept.hashes))

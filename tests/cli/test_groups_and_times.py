@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from resmem_cli.cli.main import ExitCode
+from resmem_cli.data.relations import Relations
+from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Schema, Target, Task
 from resmem_cli.store import manifest
 from tests.cli.conftest import Ended, Run
 
 DATA, USAGE = ExitCode.DATA, ExitCode.USAGE
 QUICK = ("--effort", "quick")
+_SCHEMA = Schema((), Target("y", Task.REGRESSION, "double"))
 
 
 def customers(seed: int, n: int = 60, *, each: int = 10) -> pa.Table:
@@ -141,7 +146,7 @@ def test_rows_without_a_group_or_a_time_are_told(file, fit) -> None:
     rows = rows.append_column("t", pa.array([None] * 5 + list(range(595)), pa.float64()))
     done = fit(file(rows), "--group", "customer", "--time", "t")
     for said in (done["said"], done["base said"]):
-        assert "note: 3 rows have no group 'customer': each is one of its own" in said
+        assert "note: 3 rows have no value of 'customer': each counts as a group of its own" in said
         assert "note: 5 rows have no time 't': they are taken as the earliest" in said
 
 
@@ -150,8 +155,8 @@ def test_fewer_groups_than_folds_measure_nothing(file, fit) -> None:
     assert done["measured"] is None
     assert not done["uses_memory"]
     assert (
-        "note: the rows that can be held out are of 3 groups of 'customer', too few to measure a gain, so the memory "
-        "is off; give rows of more groups, or as many folds as there are groups\n"
+        "note: the rows that can be held out are fewer than 30, or of fewer groups of 'customer' than there are folds, "
+        "so no gain is measured and the memory is off; give more rows, or lower --folds\n"
     ) in done["said"]
     three = fit(file(customers(1, 3, each=40)), "--group", "customer", memory=("--folds", 3))
     assert three["measured"]["folds"] == 3
@@ -174,8 +179,8 @@ def test_fewer_groups_than_folds_measure_nothing(file, fit) -> None:
         (
             ("--time", "customer"),
             DATA,
-            "train.parquet, row 1: column 'customer' holds '1-0', which is not an ISO 8601 date or time; correct it, "
-            "or leave it empty if it is unknown",
+            "train.parquet, row 1: column 'customer' holds '1-0', which is not an ISO 8601 date or time, so that "
+            "--time cannot use it; write dates as 2023-01-31, use numbers, or name another column",
         ),
         (
             ("--group", "customer", "--time", "customer"),
@@ -368,3 +373,62 @@ def test_rows_of_a_time_are_drawn_together(file, fit, run, told) -> None:
         "resmem: --max-rmse is not reached: rows of 9 times are too few to judge by; evaluate on such rows of at least "
         "10 times\n"
     )
+
+
+# Rows that are new to a base, of groups and times that are not
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_new_rows_of_groups_that_trained_the_base_do_not_judge_it(file, run, is_known) -> None:
+    """The base has seen one half of every customer's rows, or all rows of half of the customers."""
+    rows = customers(1)
+    number = np.arange(600)
+    trained = number % 2 == 0 if is_known else number < 300
+    base, others = file(rows.filter(pa.array(trained)), "base.parquet"), file(rows.filter(pa.array(~trained)))
+    run("fit-base", base, "--target", "y", "--estimator", "boosting", "--group", "customer", "--model", "m")
+    done = run("fit-residual", others, "--model", "m", *QUICK, "--json")
+    assert done.code == 0
+    measured = json.loads(done.out)["measured"]
+    assert measured["refitted"] == is_known
+    assert measured["gain_percent"] < 10
+
+
+@pytest.mark.parametrize("is_later", [True, False])
+def test_new_rows_that_are_earlier_than_what_trained_the_base_do_not_judge_it(file, run, is_later) -> None:
+    rows = days(0, 900)
+    base, others = rows.slice(0, 450), rows.slice(450)
+    if not is_later:
+        base, others = others, base
+    run("fit-base", file(base, "base.parquet"), "--target", "y", "--time", "day", "--estimator", "linear", "-m", "m")
+    done = run("fit-residual", file(others), "--model", "m", *QUICK, "--json")
+    assert json.loads(done.out)["measured"]["refitted"] == (not is_later)
+
+
+def test_valid_rows_of_known_groups_are_refused(file, fails, run) -> None:
+    rows = customers(1)
+    even, odd = (file(rows.filter(pa.array(np.arange(600) % 2 == i)), f"{i}.parquet") for i in (0, 1))
+    run("fit-base", even, "--target", "y", "--estimator", "linear", "--group", "customer", "--model", "m")
+    sentence = (
+        "the base was trained on every row of --valid or of its group, or on later rows; give labelled rows that the "
+        "base was not trained on"
+    )
+    fails(USAGE, sentence, "fit-residual", even, "--valid", odd, "--model", "m", *QUICK)
+
+
+def test_forget_erases_the_groups_that_only_forgotten_rows_had(file, fit, run) -> None:
+    rows = customers(1).append_column("id", pa.array(np.arange(600)))
+    fit(file(rows), "--group", "customer", "--id", "id")
+    of_first = Relations.of(Rows(rows.slice(0, 1), (), is_text=False), replace(_SCHEMA, group_column="customer"))
+    known = of_first.groups.tobytes()
+    assert any(known in path.read_bytes() for path in Path("m").rglob("*.npz"))
+    assert run("forget", "--ids", ",".join(map(str, range(10))), "--model", "m").code == 0
+    assert not any(known in path.read_bytes() for path in Path("m").rglob("*.npz"))
+
+
+def test_fewer_than_thirty_rows_that_can_be_held_out_measure_nothing(file, fit) -> None:
+    done = fit(file(days(0, 58)), "--time", "day")
+    assert done["measured"] is None
+    assert (
+        "note: the rows that can be held out are fewer than 30, or of fewer times 'day' than there are" in done["said"]
+    )
+    assert fit(file(days(0, 70)), "--time", "day")["measured"]["rows"] >= 30

@@ -82,7 +82,8 @@ def test_parts_are_joined_and_numbered():
     assert (found.groups[1] == found.groups[3], len(np.unique(found.groups))) == (True, 4)
     assert found.times.tolist() == [3, 2, -np.inf, -np.inf, 5.5]
     assert found.notes == (
-        "2 rows have no group 'g': each is one of its own",
+        "2 rows have no value of 'g': each counts as a group of its own, so that rows that do belong together may be "
+        "on both sides of a split",
         "2 rows have no time 't': they are taken as the earliest",
     )
 
@@ -115,3 +116,11 @@ def test_the_schema_keeps_the_columns_and_older_ones_had_none():
     assert Schema.from_json(older) == SCHEMA
     with pytest.raises(ValueError, match="group_column is 3"):
         Schema.from_json({**older, "group_column": 3})
+
+
+def test_groups_that_are_all_missing_or_all_different():
+    schema = replace(SCHEMA, group_column="g")
+    with pytest.raises(DataError, match="no row has a group 'g'; name another column with --group"):
+        Relations.of(rows(g=pa.array([None, None], pa.string())), schema).numbered()
+    (note,) = Relations.of(rows(g=["a", "b"]), schema).numbered().notes
+    assert note == "every row has its own 'g', so that --group changes nothing"

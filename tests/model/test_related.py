@@ -163,7 +163,37 @@ def test_a_class_that_only_the_last_rows_have_stops_nothing():
     times = np.arange(200.0)
     classes = (times >= 190) * 1.0
     fitted, held = stopping_split(Related(np.arange(200), times=times), classes, 0)
-    assert (len(fitted), len(held)) == (180, 10)
+    assert (len(fitted), len(held)) == (200, 0)
+
+
+def test_a_class_of_one_group_is_learned_and_a_large_group_stops_nothing():
+    """For every seed: the class, or the group, would otherwise be the first that a splitter deals out."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 20)
+    classes = np.where(groups == 7, 11, rng.integers(0, 11, 1_200)) * 1.0
+    sizes = np.concatenate([[3_000], np.full(40, 50)])
+    for seed in range(20):
+        fitted, held = stopping_split(Related(groups, are_named=True), classes, seed)
+        assert 11 in classes[fitted]
+        assert 60 <= len(held) <= 180
+        uneven = np.repeat(np.arange(41), sizes)
+        fitted, held = stopping_split(Related(uneven, are_named=True), None, seed)
+        assert 0 in uneven[fitted]
+        assert 100 <= len(held) <= 600
+    for n_groups in (2, 3):
+        few = np.repeat(np.arange(n_groups), 50)
+        fitted, held = stopping_split(Related(few, are_named=True), None, 0)
+        assert len(held) <= len(few) / 3
+
+
+def test_a_group_is_held_out_in_one_fold_alone():
+    rng = np.random.default_rng(0)
+    groups, times = rng.integers(0, 70, 1_500), rng.permutation(1_500) * 1.0
+    groups = np.where(times > 900, groups, groups % 40)  # half of them come later
+    found = list(splits(Related(groups, are_named=True, times=times), None, 5, rng))
+    held = np.concatenate([np.unique(groups[rows]) for _, rows in found])
+    assert len(np.unique(held)) == len(held)
+    assert len(found) == 5
 
 
 # Bases
@@ -304,7 +334,7 @@ def test_bases_that_have_seen_every_later_row_cannot_be_judged():
     X, y, problem = make_rows(80, REGRESSION)
     rows = replace(rows_of(X, y, is_new=np.arange(80) < 30), times=np.arange(80.0))
     plan = plan_of("constant", problem, fixed=quick_base("constant", X, y, problem), spaces=("features",))
-    with pytest.raises(DataError, match=r"^no row can be held out: the bases have seen all that are later"):
+    with pytest.raises(DataError, match=r"^no row can be held out: those that are new to the bases"):
         run(rows, plan)
 
 

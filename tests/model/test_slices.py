@@ -129,14 +129,17 @@ def test_a_perfect_base_and_a_memory_that_does_nothing_have_no_findings():
         assert each.finding is None
 
 
-def test_one_end_may_be_open():
+def test_harm_may_be_certain_where_its_size_is_not():
     """One row has nearly all of the loss: how large the loss is, is not certain, but what the memory does to it is."""
     d = np.r_[np.full(99, 1.0), 500.0]
     y, base = np.zeros(100), d[:, None]
     (harmed,) = gains(y, base, base + 3, None, objective="mae", slicings=[np.zeros(100, dtype=np.int64)])[0]
-    assert np.isnan(harmed.interval[0])
-    assert harmed.interval[1] < 0
+    assert np.isnan(harmed.interval).all()
     assert harmed.finding is Finding.HARMS
+    e = np.r_[np.full(100, 0.5), -80.0]  # of which one row decides the sum
+    (unclear,) = gains(np.zeros(101), np.full((101, 1), 100.0), (100 - e)[:, None], None, objective="mae",
+                       slicings=[np.zeros(101, dtype=np.int64)])[0]  # fmt: skip
+    assert unclear.finding is None
 
 
 def test_what_differs_from_the_rest_is_found_in_either_direction():

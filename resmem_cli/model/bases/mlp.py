@@ -128,9 +128,12 @@ class Mlp(OfArrays, FromSklearn):
         (split,) = problem.stopping_splits(X, y)
         # scikit-learn's own early stopping does not know which rows belong together.
         is_ours = network.early_stopping and network.solver != "lbfgs" and not problem.relations(X).are_none
+        has_split = all(len(rows) for rows in split)
+        if problem.related is not None and not has_split:
+            network.set_params(early_stopping=False)
         with fitting(params):
             features = scaler.transform(X)
-            if is_ours and all(len(rows) for rows in split):
+            if is_ours and has_split:
                 fitted = _stopped_by(network, features, target, weight, split, is_refitted=problem.is_refitted)
             else:
                 fitted = network.fit(features, target, sample_weight=weight)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resmem_cli.errors import DataError
-from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.bases import Problem
+from resmem_cli.model.arrays import Floats
 from resmem_cli.model.choosing.fold import Fold, OfBase, joined, run
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import drawn
@@ -74,7 +71,7 @@ def growing_folds(
         plans = [replace(plan, tried=tuple(part.views)) for plan, part in zip(plans, runs[0], strict=True)]
         if n >= n_first:
             held_out = [recipe.honest(rows.take(positions)) for _, positions in chosen[:n]]
-            groups = [_dependent(queries, recipe.problem) for queries in held_out]
+            groups = [queries.related(recipe.problem).dependent for queries in held_out]
             n_groups = -(-n_folds // n)
             folds = zip(held_out, map(joined, held_out, groups, runs), strict=True)
             yield [part for queries, fold in folds for part in _grouped(fold, queries.times, n_groups, rng)]
@@ -89,15 +86,16 @@ def _chosen_splits(
         return rows, [_split_by_honest(rows, recipe, sizes, rng)]
     if are_many:
         rows = rows.take(drawn(rows.related(recipe.problem).groups, sizes.most_split, rng))
-        found = rows.one_split(recipe.problem, rng)
+        found = rows.single_splits(recipe.problem, rng)
     else:
         found = list(rows.splits(recipe.problem, n_folds, rng))
     chosen = [split for split in found if recipe.is_honest(rows.take(split[1])).any()]
     if not chosen:
         raise DataError(
-            "no row can be held out: the bases have seen all that are later than others", "give later rows, too"
+            "no row can be held out: those that are new to the bases are of groups that they have seen, or not later",
+            "give rows of other groups, or later ones",
         )
-    return rows, chosen
+    return rows, chosen[:1] if are_many else chosen
 
 
 def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
@@ -107,6 +105,8 @@ def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: 
     """
     related, honest = rows.related(recipe.problem), np.flatnonzero(recipe.is_honest(rows))
     groups, n_held_out = related.groups, sizes.most_split // _HELD_OUT_ONE_IN
+    if related.times is not None:  # of the others it is not known whether anything is earlier
+        honest = honest[np.isfinite(related.times[honest])]
     held_out = honest if len(honest) <= n_held_out else honest[drawn(groups[honest], n_held_out, rng)]
     stays = ~np.isin(groups, groups[held_out])
     if rows.is_valid is not None:
@@ -152,19 +152,6 @@ def _run_all(
         report(f"{plan.recipe.spec.estimator}, {name}")
         done[i] = next(running)
     return [[done[i + j] for j in range(len(plans))] for i in range(0, len(jobs), len(plans))]
-
-
-def _dependent(queries: LabelledRows, problem: Problem) -> Integers:
-    """Return [q] which held-out rows depend on each other, numbered from 0: those of a group, or else of one time."""
-    related = queries.related(problem)
-    if related.times is not None and not related.are_named:
-        return _numbered(related.times)
-    return _numbered(related.groups)
-
-
-def _numbered(values: NDArray[Any]) -> Integers:
-    numbers: Integers = np.unique(values, return_inverse=True)[1]
-    return numbers
 
 
 def _grouped(fold: Fold, times: Floats | None, n_groups: int, rng: np.random.Generator) -> list[Fold]:

@@ -158,8 +158,11 @@ class Training:
         some = self._drawn(rng)
         rows = self.rows.take(some)
         found = list(rows.splits(self.problem, _N_FOLDS, rng))
-        if not found:  # of one group or one time, which no split can keep together
-            found = list(replace(rows, groups=None, times=None).splits(self.problem, _N_FOLDS, rng))
+        if not found:  # of one time
+            rows = replace(rows, times=None)
+            found = list(rows.splits(self.problem, _N_FOLDS, rng))
+        if not found:  # of one group
+            found = list(replace(rows, groups=None).splits(self.problem, _N_FOLDS, rng))
         return self._fitted([(some[seen], some[held_out]) for seen, held_out in found])
 
     def _drawn(self, rng: np.random.Generator) -> Integers:
