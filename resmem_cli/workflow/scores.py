@@ -18,7 +18,7 @@ from resmem_cli.workflow import measured
 
 # Fewer are no sample to judge by: intervals of so few exclude 0 much more often than in 5 % of all cases.
 LEAST_ROWS = 30
-LEAST_GROUPS = 10  # or times
+LEAST_GROUPS = 20  # or times
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Sample:
         return f"{counted(self.n_different, f'{different}row')} {is_are} too few to judge by"
 
     def needed(self, kind: str) -> str:
-        """Return what would be enough: "at least 30 such rows", "other rows of at least 10 groups"."""
+        """Return what would be enough: "at least 30 such rows", "other rows of at least 20 groups"."""
         if self._are_enough_rows:
             return f"{kind} rows of at least {LEAST_GROUPS} {self.unit}s"
         return f"at least {LEAST_ROWS} {kind} rows"

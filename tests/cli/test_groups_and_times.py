@@ -316,23 +316,23 @@ def test_intervals_are_those_of_whole_groups_where_the_input_tells_them(file, fi
 def test_too_few_groups_reach_nothing(file, fit, run) -> None:
     """Of rows as if they were independent the interval would be far too narrow."""
     fit(file(customers(1)), "--group", "customer", memory=("--shrinkage", "1"))
-    test = customers(2, 10, each=40)
-    one, nine, ten = (file(test.slice(0, 40 * n), f"{n}.parquet") for n in (1, 9, 10))
+    test = customers(2, 20, each=40)
+    one, too_few, enough = (file(test.slice(0, 40 * n), f"{n}.parquet") for n in (1, 19, 20))
     words = ("--model", "m", "--min-gain", -10_000)
     ended = run("evaluate", one, *words, "--json")
     found = json.loads(ended.out)
     assert found["metrics"]["rmse"]["ci95"] == [None, None]
     assert (found["rows"], found["groups"], found["times"], found["can_judge"]) == (40, 1, None, False)
     missed = "rows of {} are too few to judge by"
-    needed = "evaluate on such rows of at least 10 groups"
+    needed = "evaluate on such rows of at least 20 groups"
     assert (ended.code, ended.err) == (5, f"resmem: --min-gain is not reached: {missed.format('1 group')}; {needed}\n")
-    ended = run("evaluate", nine, *words)
+    ended = run("evaluate", too_few, *words)
     assert (ended.code, ended.err) == (
         5,
-        f"resmem: --min-gain is not reached: {missed.format('9 groups')}; {needed}\n",
+        f"resmem: --min-gain is not reached: {missed.format('19 groups')}; {needed}\n",
     )
-    assert f", but {missed.format('9 groups')}: {needed}." in ended.out
-    assert run("evaluate", ten, *words).code == 0
+    assert f", but {missed.format('19 groups')}: {needed}." in ended.out
+    assert run("evaluate", enough, *words).code == 0
     assert run("compare", "m", "m", nine, "--json").code == 0
 
 
@@ -371,7 +371,7 @@ def test_rows_of_a_time_are_drawn_together(file, fit, run, told) -> None:
     assert few.code == 5
     assert few.err == (
         "resmem: --max-rmse is not reached: rows of 9 times are too few to judge by; evaluate on such rows of at least "
-        "10 times\n"
+        "20 times\n"
     )
 
 
