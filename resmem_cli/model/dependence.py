@@ -19,7 +19,7 @@ from resmem_cli.model.grouping import drawn
 
 LEAST_GROUPS = 20  # fewer values are a property of rows rather than what they belong to
 _LEAST_ROWS_OF_GROUP = 2  # on average
-_MOST_ROWS = 3_000  # of the sample, whose distances are all computed
+_MOST_ROWS = 2_000  # of the sample, whose distances are all computed
 _NEAREST = 8
 _ROWS_OF_STRETCH = 150
 _OUTLIERS = 0.001  # of the residuals of numbers are cut

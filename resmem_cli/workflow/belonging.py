@@ -15,7 +15,7 @@ from resmem_cli.model.dependence import Dependence, Represent
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.workflow.labelled import Labelled
 
-_MOST_LOOKED_AT = 20  # columns
+_MOST_LOOKED_AT = 12  # columns
 _AGAIN = "the measured gain will not hold: run fit-base and fit-residual again with"
 
 

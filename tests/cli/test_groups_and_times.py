@@ -333,7 +333,7 @@ def test_too_few_groups_reach_nothing(file, fit, run) -> None:
     )
     assert f", but {missed.format('19 groups')}: {needed}." in ended.out
     assert run("evaluate", enough, *words).code == 0
-    assert run("compare", "m", "m", nine, "--json").code == 0
+    assert run("compare", "m", "m", too_few, "--json").code == 0
 
 
 def test_groups_that_only_fit_residual_was_told_are_kept(file, fit, run, tmp_path) -> None:
