@@ -334,9 +334,7 @@ def test_bases_that_have_seen_every_later_row_cannot_be_judged():
     X, y, problem = make_rows(80, REGRESSION)
     rows = replace(rows_of(X, y, is_new=np.arange(80) < 30), times=np.arange(80.0))
     plan = plan_of("constant", problem, fixed=quick_base("constant", X, y, problem), spaces=("features",))
-    with pytest.raises(
-        DataError, match=r"^no row can be held out: those that are new to the bases"
-    ):
+    with pytest.raises(DataError, match=r"^no row can be held out: those that are new to the bases"):
         run(rows, plan)
 
 
