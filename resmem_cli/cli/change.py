@@ -25,7 +25,8 @@ def remember(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Refuse rows if a residual exceeds this; by default 30 times the largest remembered (regression).",
+            help="Refuse rows if a residual exceeds this; by default 100 times the 99.9 % quantile of the "
+            "remembered ones (regression).",
         ),
     ] = None,
     force: Annotated[

@@ -10,7 +10,7 @@ from resmem_cli.cli import console, options
 if TYPE_CHECKING:
     from resmem_cli.workflow.history import Entry
 
-_HEADER = ("made (UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "undo")
+_HEADER = ("made (UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "state")
 
 
 def history(model: options.Model, as_json: options.AsJson = False, traceback: options.Traceback = False) -> None:

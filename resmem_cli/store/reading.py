@@ -63,6 +63,7 @@ class StoredModel(NamedTuple):
         folds: what memory.json says of the folds.
         id: of the memories' generation; "" of a model that was never stored.
         history: how the memory came about, as memory.json says it.
+        kept: the numbers of the changes that made the memories that undo can bring back.
     """
 
     base: StoredBase
@@ -71,6 +72,7 @@ class StoredModel(NamedTuple):
     folds: Mapping[str, Any]
     id: str = ""
     history: Sequence[Entry] = ()
+    kept: frozenset[int] = frozenset()
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -348,7 +350,8 @@ def _model(
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
     objective = state["objective"] or metrics.objectives(stored.problem.is_regression)[0]
     resmem = ResMem(stored.bases, tuple(loaded), calibration)
-    return StoredModel(stored, resmem, objective, state["folds"], state["id"], history.known(content))
+    kept = frozenset(each["number"] for each in generations.kept(base, content))
+    return StoredModel(stored, resmem, objective, state["folds"], state["id"], history.known(content), kept)
 
 
 def _remembered(

@@ -23,7 +23,7 @@ from resmem_cli.workflow.labelled import Labelled
 USUAL = 0.99
 _LEAST = 100  # rows that say where that is
 # A residual is beyond any reason if it is so many times one that is larger than this share of those that are known.
-TIMES = 30.0
+TIMES = 100.0
 LARGE = 0.999  # not the largest, which may have been forced
 _ROUNDED = 1e-9  # of a prediction: residuals that are smaller are those of rounding
 
@@ -161,7 +161,7 @@ def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | Non
 def bound(stored: StoredModel, member: Member) -> tuple[float, str]:
     """Return the largest residual that is within reason for one of a model's memories, and why.
 
-    It is 30 times a large one of those that are remembered, or were held out: a base may fit the former too closely. It
+    It is 100 times a large one of those that are remembered or, since a base may fit these too closely, held out. It
     says nothing if it is 0, or of the size of rounding: of a base that was perfect so far.
     """
     remembered = _large(np.abs(_remembered_residuals(member)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,13 @@ def history(model: Path) -> list[Entry]:
     base = reading.read_manifest(model, manifest.BASE)
     content = reading.read_manifest(model, manifest.MEMORY)
     with reading.guarded(model):
-        kept = {state["number"] for state in generations.kept(base, content)}
-        entries = stored_history.known(content)
-        return [_entry(entry, kept, entries[-1]["number"]) for entry in entries]
+        kept = frozenset(state["number"] for state in generations.kept(base, content))
+        return listed(stored_history.known(content), kept)
+
+
+def listed(entries: Sequence[stored_history.Entry], kept: frozenset[int]) -> list[Entry]:
+    """Return a stored history as it is shown, with the numbers of the changes that undo can go back to."""
+    return [_entry(entry, kept, entries[-1]["number"]) for entry in entries]
 
 
 def undo(
@@ -154,7 +159,7 @@ def _first_sound(model: Path, n_kept: int) -> tuple[int, MemoryRows]:
     raise reading.damaged_earlier(model, first) from first
 
 
-def _entry(entry: dict[str, Any], kept: set[int], last: int) -> Entry:
+def _entry(entry: dict[str, Any], kept: frozenset[int], last: int) -> Entry:
     state = "present" if entry["number"] == last else "kept" if entry["number"] in kept else "gone"
     counts = (entry["added"], entry["removed"], entry["rows"])
     found = None if entry["measured"] is None else _measured(entry["measured"])

@@ -162,7 +162,8 @@ class Model:
     @property
     def history(self) -> list[dict[str, Any]]:
         """How the memory came about: an entry per change, oldest first, as `resmem history --json` says it."""
-        return list(self._stored.history)
+        entries = take_back.listed(self._stored.history, self._stored.kept)
+        return [entry.to_json() for entry in entries]
 
     @property
     def uses_memory(self) -> bool:
@@ -276,8 +277,8 @@ class Model:
 
         Args:
             rows: the rows.
-            max_residual: how large a residual may be, in the target's units; by default 30 times the largest that is
-                remembered.
+            max_residual: how large a residual may be, in the target's units; by default 100 times the 99.9 %
+                quantile of those that are remembered.
             force: whether any residual may be remembered.
             threads: how many may be used.
 
@@ -330,7 +331,9 @@ class Model:
         return changed
 
     def undo(self) -> Undone:
-        """Take back the last change of the directory that the model was loaded from, and load it again.
+        """Go back to the memory before the last fit-residual or remember in the model's directory, and load that.
+
+        A forget is not taken back.
 
         Returns:
             What became of the memory.
@@ -402,7 +405,7 @@ class Model:
     def _note(self, entry: Change, n_rows: int) -> None:
         """Add a change to the history, after which there are so many rows."""
         entries = history.extended(self._stored.history, entry, made=manifest.now(), n_rows=n_rows)
-        self._stored, self._is_changed = self._stored._replace(history=entries), True
+        self._stored, self._is_changed = self._stored._replace(history=entries, kept=frozenset()), True
 
     def _keep(self, stored: StoredModel, rows: MemoryRows, trained: TrainedRows) -> None:
         self._stored, self._rows, self._trained = stored, rows, trained

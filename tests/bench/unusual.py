@@ -3,7 +3,7 @@
     python -m tests.bench.unusual [--data DIR] [--sets SET,...] [--bases linear,boosting] [--rows N] [--seeds N]
 
 Every data set with numbers to predict is split at random, 80 % to 20 %. Of the smaller part it prints the largest
-residual as a multiple of a large remembered or held-out one (beyond 30 it is refused), the same with
+residual as a multiple of a large remembered or held-out one (beyond 100 it is refused), the same with
 targets a thousand times too large, and the shares of unusual rows: outside the 99 % prediction interval, and beyond
 the remembered residuals. Of both, 1 % is wanted.
 """
@@ -51,7 +51,7 @@ def measured(table: pa.Table, target: str, base: str, seed: int) -> tuple[float,
 
 
 def _multiple(stored: reading.StoredModel, given: labelled.Labelled) -> float:
-    """Return the largest residual as a multiple of what `remember` allows thirty times."""
+    """Return the largest residual as a multiple of what `remember` allows a hundred times."""
     multiples = []
     for member in stored.resmem.members:
         base = stored.resmem.bases[member.base]

@@ -111,6 +111,29 @@ class TestMeasured:
         assert (found["missing_values"], found["unknown_categories"]) == ({"carat": 7}, {"cut": 3})
         assert ended.lines[-3:-1] == ["missing values: carat 7", "unknown categories: cut 3"]
 
+    def test_rows_that_trained_the_base_are_not_new(self, run: Run, model: Model) -> None:
+        model()
+        own = ("--target", "price", "--estimator", "linear", "--id", "id", "--model", "m2", "--quiet")
+        assert run("fit-base", "train.csv", *own).code == 0
+        part = write("part.csv", rows_of("train.csv")[:150])
+        assert (
+            run("fit-residual", part, *SETTINGS, "--representation", "features", "--model", "m2", "--quiet").code == 0
+        )
+        more = write("more.csv", rows_of("train.csv")[150:] + rows_of("test.csv")[:30])
+        found = json.loads(run("remember", more, "--model", "m2", "--json").out)
+        assert (found["added"], found["measured"]["rows"]) == (120, 30)
+
+    def test_weights_that_leave_few_rows_are_few_rows(self, run: Run, fit) -> None:
+        """With one weight of a million, the metric is the residual of that row."""
+        weighed = [row | {"w": "1"} for row in rows_of("train.csv")]
+        path = fit(write("w.csv", weighed), base=("--id", "id", "--weight", "w"))
+        heavy = [row | {"w": "1000000" if i == 0 else "1"} for i, row in enumerate(rows_of("test.csv"))]
+        for n, (name, rows) in enumerate([("heavy.csv", heavy[:40]), ("even.csv", heavy[40:])]):
+            assert (
+                json.loads(run("remember", write(name, rows), "--model", path, "--json").out)["measured"]["rows"] == 40
+            )
+            assert (json.loads(run("history", "--model", path, "--json").out)[-1]["measured"] is None) == (n == 0)
+
     def test_few_rows_say_nothing_of_what_is_usual(self, run: Run, fit) -> None:
         path = fit(write("few.csv", rows_of("train.csv")[:60]))
         ended = run("remember", "test.csv", "--model", path, "--json")
@@ -151,7 +174,7 @@ class TestRefused:
         n_beyond = sum(residual > TIMES * large for residual in found.values())
         fails(
             ExitCode.DATA,
-            f"{n_beyond} of 80 rows have residuals larger than {TIMES * large:,.0f}, which is 30 times the 99.9 % "
+            f"{n_beyond} of 80 rows have residuals larger than {TIMES * large:,.0f}, which is 100 times the 99.9 % "
             f"quantile of the remembered ones: up to {found[worst]:,.0f} (id '{worst}'), so none was remembered; check "
             "'price' and its units, or allow more with --max-residual or --force",
             *("remember", bad, "--model", path),
@@ -212,10 +235,10 @@ class TestRefused:
 
     def test_a_row_is_judged_alone_whatever_is_in_the_same_file(self, run: Run, fit) -> None:
         path, rows = fit(), rows_of("test.csv")
-        odd = rows[0] | {"price": str(200_000 + float(rows[0]["price"]))}
+        odd = rows[0] | {"price": str(900_000 + float(rows[0]["price"]))}
         for others in ([], rows[1:], [row | {"price": str(1e6)} for row in rows[1:]]):
             ended = run("remember", write("some.csv", [odd, *others]), "--model", path)
-            assert (ended.code, "larger than 186,555, which" in ended.err) == (ExitCode.DATA, True)
+            assert (ended.code, "larger than 621,849, which" in ended.err) == (ExitCode.DATA, True)
 
     def test_features_that_are_wrong_are_refused_too(self, run: Run, fit) -> None:
         """The line goes far out with them, and the targets show that."""

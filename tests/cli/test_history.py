@@ -394,7 +394,7 @@ class TestHistory:
         assert (first["state"], second["state"]) == ("kept", "present")
         lines = run("history", "--model", path).out.splitlines()
         assert lines[0].split() == [
-            *("made", "(UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "undo")
+            *("made", "(UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "state")
         ]
         assert lines[2].split()[2:6] == ["fit-residual", "240", "0", "240"]
         assert lines[2].endswith("kept")
