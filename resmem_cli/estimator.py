@@ -247,8 +247,8 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             y: [n] targets.
             sample_weight: [n] weights of 0 or more, if the model was fitted with weights.
             ids: [n] if it was fitted with ids.
-            max_residual: how large a residual may be, in the units of `y`; by default 30 times the largest that is
-                remembered. Of classes there is no such bound.
+            max_residual: how large a residual may be, in the units of `y`; by default 100 times the 99.9 %
+                quantile of those that are remembered. Of classes there is no such bound.
             force: whether any residual may be remembered.
 
         Returns:

@@ -25,7 +25,8 @@ def remember(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Refuse rows if a residual exceeds this; by default 30 times the largest remembered (regression).",
+            help="Refuse rows if a residual exceeds this; by default 100 times the 99.9 % quantile of the "
+            "remembered ones (regression).",
         ),
     ] = None,
     force: Annotated[
@@ -77,6 +78,10 @@ def remember(
         console.say(f"note: {which}", quiet=quiet)
     if done.drift is not None:
         console.say(*_drift_lines(done.drift), quiet=quiet)
+    if not done.is_bounded:
+        console.say("note: all remembered residuals are about 0, from which no bound for new ones follows", quiet=quiet)
+    if done.is_kept:
+        console.say(console.KEPT, quiet=quiet)
     if as_json:
         print(json.dumps(done.to_json()))
 
@@ -173,17 +178,18 @@ def forget(
         what = f"{console.count(done.n_trained, 'training row')} of the base, not remembered"
     console.say(f"forgot {what}: {done.n_rows:,} left{_recall(done)} -> {model}/memory.json", quiet=quiet)
     if done.n_trained:
+        them = "it" if done.n_trained == 1 else "them"
         console.say(
-            f"note: the base was trained on {console.count(done.n_trained, 'forgotten row')} and is not changed; to "
-            "undo that, run fit-base and fit-residual without them",
+            f"note: the base was trained on {console.count(done.n_trained, 'forgotten row')} and still knows "
+            f"{them}; to remove that, run fit-base and fit-residual without {them}",
             quiet=quiet,
         )
     if done.n_kept:
         console.say(f"note: erased from {_memories(done.n_kept)} that undo can bring back, too", quiet=quiet)
     if done.n_lost:
         console.say(
-            f"note: undo cannot bring {_memories(done.n_lost)} back any more: nothing else was in them, or they were "
-            "damaged",
+            f"note: undo cannot bring {_memories(done.n_lost)} back any more: nothing else was in them, they were "
+            "damaged, or they are equal to another one now",
             quiet=quiet,
         )
     if as_json:

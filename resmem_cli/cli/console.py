@@ -13,8 +13,21 @@ from resmem_cli.cli.tables import table
 if TYPE_CHECKING:
     from resmem_cli.data.encoding import Surprises
 
-__all__ = ["adjective", "count", "number", "progress", "say", "say_left_out", "surprises", "table", "tell", "time"]
+__all__ = [
+    "KEPT",
+    "adjective",
+    "count",
+    "number",
+    "progress",
+    "say",
+    "say_left_out",
+    "surprises",
+    "table",
+    "tell",
+    "time",
+]
 
+KEPT = "note: the memory before, with its rows, is kept for resmem undo (--keep 0 keeps none)"
 _ADJECTIVES = {"number": "numeric", "category": "categorical"}
 
 

@@ -10,7 +10,7 @@ from resmem_cli.cli import console, options
 if TYPE_CHECKING:
     from resmem_cli.workflow.history import Entry
 
-_HEADER = ("made (UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "undo")
+_HEADER = ("made (UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "state")
 
 
 def history(model: options.Model, as_json: options.AsJson = False, traceback: options.Traceback = False) -> None:
@@ -43,7 +43,8 @@ def undo(
 
     with console.progress(quiet) as report:
         done = run(model, wait=wait, report=report)
-    made = "before" if done.made is None else f"of {console.time(done.made)} UTC ({done.command})"
+    by = "" if done.command is None else f" ({done.command})"
+    made = "before" if done.made is None else f"of {console.time(done.made)} UTC{by}"
     console.say(
         f"back to the memory {made}: {console.count(done.n_removed, 'row')} removed, {done.n_added:,} added, "
         f"{done.n_rows:,} now -> {model}/memory.json",

@@ -7,7 +7,7 @@ that undo can bring back, newest first. One replacement of that file changes eve
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ _UNNAMING = ("was", "made", "history", "earlier", "number")
 
 # What memory.json says of one generation of the memories, the present one or an earlier one.
 State = dict[str, Any]
+_SPARE = "rows_0.npz"  # a name of ours that no part has
 _OF_STATE = ("id", "base", "rows", "objective", "memories", "folds", "parts", "made")
 
 
@@ -61,10 +62,11 @@ def belongs(base: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
     return state["base"] in (base["id"], *base.get("was", ()))
 
 
-def before(directory: Path) -> tuple[list[Entry], list[State]]:
+def before(directory: Path, *, with_present: bool = True) -> tuple[list[Entry], list[State]]:
     """Return the history of the memory that is about to be replaced, and what undo can bring back once it is.
 
-    Both are empty where there is no memory that can be read.
+    Both are empty where there is no memory that can be read. Of memories of other bases, which are lost, the history
+    says no longer what was measured.
     """
     content, base = _readable(directory / manifest.MEMORY), _readable(directory / manifest.BASE)
     if content is None or base is None:
@@ -73,17 +75,34 @@ def before(directory: Path) -> tuple[list[Entry], list[State]]:
         description.check_memory(content)
     except (ModelError, LookupError, ValueError, TypeError):
         return [], []
-    every = [state_of(content), *content["earlier"]]
-    return history.known(content), [state for state in every if belongs(base, state)]
+    entries = history.known(content)
+    if not belongs(base, content):
+        return history.unmeasured(entries), kept(base, content)
+    return entries, [*([state_of(content)] if with_present else []), *kept(base, content)]
 
 
 def make_present(directory: Path, state: State, past: Past) -> None:
     """Name a generation of memories whose parts are there as the present one, and keep earlier ones for undo."""
-    # The same content once more is no step back.
-    earlier = past.earlier[1:] if past.earlier and past.earlier[0]["id"] == state["id"] else past.earlier
-    earlier = [rebased(directory, each, state["base"]) for each in earlier[: past.keep]]
+    states = [state]
+    for each in past.earlier:
+        if len(states) > past.keep:
+            break
+        with suppress(ModelError, FileNotFoundError):  # a damaged one is dropped
+            earlier = rebased(directory, each, state["base"])
+            if earlier["id"] != states[-1]["id"]:  # the same content once more is no step back
+                states.append(earlier)
     own = {name: state[name] for name in _OF_STATE}
-    replace(directory / manifest.MEMORY, {**own, "history": list(past.history), "earlier": earlier})
+    replace(directory / manifest.MEMORY, {**own, "history": list(past.history), "earlier": states[1:]})
+
+
+def settle(directory: Path) -> None:
+    """Finish a forget that was killed after it wrote the bases: all memories belong to the present ones again."""
+    base, memory = _readable(directory / manifest.BASE), _readable(directory / manifest.MEMORY)
+    with changing(directory):
+        if base is not None and memory is not None and "was" in base and belongs(base, memory):
+            present, earlier = state_of(memory), kept(base, memory)
+            past = Past(history.known(memory), earlier, len(earlier))
+            make_present(directory, rebased(directory, present, base["id"]), past)
 
 
 def placed(folder: Path, directory: Path, content: Mapping[str, Any]) -> State:
@@ -112,17 +131,10 @@ def rebased(directory: Path, state: State, base_id: str) -> State:
 
 def replace(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a manifest, and remove the generations that none names any more."""
-    old = _readable(path)
     try:
         manifest.write(path, content)
     finally:
         sweep(path.parent)
-    left = named(path.parent)
-    if old is None or left is None:
-        return
-    for state in _states(old):
-        if state["id"] not in left:  # also where something else lies among its files
-            ownership.remove(path.parent / parts.FOLDER / state["id"], state["parts"])
 
 
 @contextmanager
@@ -141,10 +153,11 @@ def changing(directory: Path) -> Iterator[None]:
 
 def sweep(directory: Path) -> None:
     """Remove the generations that no manifest names: older ones, and what a writer left that failed or was killed."""
-    if named(directory) is not None:
-        _drop_was(directory)
-        _drop_stale(directory)
-        ownership.sweep(directory, named(directory) or set())
+    _drop_was(directory)
+    _drop_stale(directory)
+    keep = named(directory)
+    if keep is not None:
+        ownership.sweep(directory, keep)
 
 
 def named(directory: Path) -> set[str] | None:
@@ -179,21 +192,29 @@ def _drop_stale(directory: Path) -> None:
 
 
 def _share(path: Path, part: Part, directory: Path) -> None:
-    """Put a link in the place of a file that another generation of the directory has, too, where that is sound."""
-    for other in (directory / parts.FOLDER).glob(f"*/{path.name}"):
-        is_candidate = ownership.GENERATION.fullmatch(other.parent.name) and not other.parent.is_symlink()
-        if is_candidate and not other.is_symlink() and parts.is_same(other, part):
-            path.unlink()
-            parts.link(other, path)
+    """Put a link in the place of a file that a generation that a manifest names has, too, where that is sound."""
+    manifests = (_readable(directory / name) for name in (manifest.BASE, manifest.MEMORY))
+    for state in (state for content in manifests if content is not None for state in _states(content)):
+        other = directory / parts.FOLDER / state["id"] / path.name
+        is_said = parts.to_json({path.name: part})[path.name] == state["parts"].get(path.name)
+        if is_said and not (other.is_symlink() or other.parent.is_symlink()) and parts.is_same(other, part):
+            if not other.samefile(path):  # renaming one to the other would do nothing
+                spare = path.with_name(_SPARE)
+                parts.link(other, spare)
+                spare.replace(path)
             return
 
 
 def _readable(path: Path) -> dict[str, Any] | None:
-    """Return what a manifest says, or None if there is none that can be read."""
+    """Return what a manifest says, or None if there is none that can be read, with all that is looked up here."""
     try:
         content = manifest.read(path)
-        return content if all(map(_is_named, _states(content))) else None
-    except (FileNotFoundError, ModelError, LookupError, TypeError, AttributeError):
+        states = _states(content)
+        is_sound = all(map(_is_named, states)) and all(isinstance(each, str) for each in content.get("was", ()))
+        if path.name == manifest.MEMORY:
+            is_sound &= all(isinstance(state["base"], str) for state in states) and "earlier" in content
+        return content if is_sound else None
+    except (OSError, ModelError, LookupError, TypeError, AttributeError):
         return None
 
 

@@ -51,7 +51,7 @@ def extended(history: Sequence[Fields], change: Change, *, made: str, n_rows: in
 
     A change that erases rows also erases what was measured before: it may have been measured on these rows.
     """
-    before = [{**entry, "measured": None} if change.command == FORGET else dict(entry) for entry in history]
+    before = unmeasured(history) if change.command == FORGET else list(map(dict, history))
     measured = change.measured
     if measured is not None and measured["rows"] < LEAST_MEASURED:
         measured = None
@@ -65,6 +65,19 @@ def extended(history: Sequence[Fields], change: Change, *, made: str, n_rows: in
         "measured": None if measured is None else dict(measured),
     }
     return [*before, entry][-_MOST:]
+
+
+def unmeasured(history: Sequence[Fields], after: int = 0) -> list[Entry]:
+    """Return a history without what was measured by the changes after the one of a number."""
+    return [{**entry, "measured": None} if entry["number"] > after else dict(entry) for entry in history]
+
+
+def n_effective(n_rows: int, weight: NDArray[np.float64] | None) -> float:
+    """Return how many rows of equal weights so many rows are worth: (Σw)² / Σw² (Kish 1965)."""
+    if weight is None or not weight.any():
+        return n_rows if weight is None else 0
+    shares = weight / weight.max()
+    return float(shares.sum() ** 2 / np.square(shares).sum())
 
 
 def known(content: Mapping[str, Any]) -> list[Entry]:

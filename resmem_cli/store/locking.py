@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resmem_cli.errors import OutputError
-from resmem_cli.store import ownership
+from resmem_cli.store import manifest, ownership
 
 
 @contextmanager
@@ -23,8 +23,9 @@ def alone(directory: Path, *, wait: bool, create: bool = False) -> Iterator[None
 
     Raises:
         OutputError: another writer is at work, or the directory cannot be made or locked.
-        UsageError: a part of it is a link, and lies elsewhere.
+        UsageError: a part of it is a link, and lies elsewhere; or the time of SOURCE_DATE_EPOCH cannot be written.
     """
+    manifest.now()  # a time that cannot be written is told before anything is computed
     if not directory.is_dir() and not create:
         yield
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from resmem_cli.data.replacement import replacing
-from resmem_cli.errors import ModelError, OutputError
+from resmem_cli.errors import ModelError, OutputError, UsageError
 from resmem_cli.store import files, older_formats
 from resmem_cli.version import __version__
 
@@ -41,8 +41,11 @@ def write(path: Path, content: Mapping[str, Any], *, modified: int | None = None
     if path.exists() and not path.is_file():  # into a pipe or a device it would be written as it is
         raise OutputError(f"'{path}' is not a regular file", "remove it")
     text = json.dumps(stamped | _plain(dict(content)), indent=2, ensure_ascii=False, allow_nan=False)
+    data = text.encode() + b"\n"
+    if len(data) > _MOST_BYTES:  # it could not be read again
+        raise OutputError(f"'{path}' would be larger than {_MOST_BYTES >> 20} MiB", "keep fewer memories with --keep")
     with replacing(path) as stream:
-        stream.write(text.encode() + b"\n")
+        stream.write(data)
         if modified is not None:
             stream.flush()
             os.utime(stream.fileno(), ns=(modified, modified))
@@ -55,9 +58,18 @@ def rewrite(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def now() -> str:
-    """Return the time in UTC as ISO 8601 writes it; that of SOURCE_DATE_EPOCH, if it is set, gives the same bytes."""
+    """Return the time in UTC as ISO 8601 writes it; that of SOURCE_DATE_EPOCH, if it is set, gives the same bytes.
+
+    Raises:
+        UsageError: SOURCE_DATE_EPOCH is after the year 9999.
+    """
     seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else datetime.now(UTC)
+    try:
+        moment = datetime.fromtimestamp(int(seconds), UTC) if seconds.isdecimal() else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {seconds[:20]}, which is after the year 9999", "give seconds since 1970, or unset it"
+        ) from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

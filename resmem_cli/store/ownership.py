@@ -3,7 +3,7 @@
 A directory is a model's if a manifest says so. Without one it may be empty, or hold what a first fit-base that was
 killed has left: a folder of parts in which our own names account for everything.
 
-    parts/<16 hexadecimal digits>/      a generation: files of our names, no folder and nothing else
+    parts/<16 hexadecimal digits>/      a generation: files of our names; others that lie there stay
     parts/.<8 hexadecimal digits>.tmp/  one that is being written
     .base.json.<8 digits>.tmp           a manifest that is being written
 
@@ -13,7 +13,7 @@ A link is never followed to write or to remove.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,39 +70,43 @@ def refuse_links(directory: Path) -> None:
 def sweep(directory: Path, keep: set[str]) -> None:
     """Remove generations that no manifest names, and what writers that died left behind: no other is at work."""
     for folder in leftovers(directory, keep):
-        remove(folder, [path.name for path in folder.iterdir()])
+        remove(folder)
     for path in directory.iterdir():
         if _UNFINISHED_MANIFEST.fullmatch(path.name) and not path.is_dir():
             path.unlink(missing_ok=True)
 
 
 def leftovers(directory: Path, keep: set[str]) -> list[Path]:
-    """Return the folders of parts that are ours and that no manifest names, sorted."""
+    """Return the folders of parts that no manifest names, sorted: those that are empty or hold files of our names."""
     folder = directory / PARTS
     if folder.is_symlink() or not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.name not in keep and is_ours(path))
+    named = [path for path in folder.iterdir() if path.name not in keep and _is_named_as_ours(path)]
+    return sorted(path for path in named if is_ours(path) or any(map(_is_our_file, path.iterdir())))
 
 
 def is_ours(folder: Path) -> bool:
     """Whether our names account for a folder of parts, and for everything in it."""
-    if not (GENERATION.fullmatch(folder.name) or _UNFINISHED.fullmatch(folder.name)):
-        return False
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    return all(FILE_NAME.fullmatch(path.name) and (path.is_symlink() or not path.is_dir()) for path in folder.iterdir())
+    return _is_named_as_ours(folder) and all(map(_is_our_file, folder.iterdir()))
 
 
-def remove(folder: Path, names: Iterable[str]) -> None:
-    """Remove files of a folder, and the folder if it is empty then; what cannot be removed stays."""
-    if folder.is_symlink():
-        return
-    for name in names:
-        if FILE_NAME.fullmatch(name):
-            with suppress(OSError):
-                (folder / name).unlink()
+def remove(folder: Path) -> None:
+    """Remove the files of our names from a folder, and the folder if it is empty then; what cannot be removed stays."""
+    for path in filter(_is_our_file, list(folder.iterdir())):
+        with suppress(OSError):
+            path.unlink()
     with suppress(OSError):
         folder.rmdir()
+
+
+def _is_named_as_ours(folder: Path) -> bool:
+    """Whether it is a folder, and no link, with the name of a generation or of one that is being written."""
+    is_named = GENERATION.fullmatch(folder.name) or _UNFINISHED.fullmatch(folder.name)
+    return bool(is_named) and folder.is_dir() and not folder.is_symlink()
+
+
+def _is_our_file(path: Path) -> bool:
+    return bool(FILE_NAME.fullmatch(path.name)) and (path.is_symlink() or not path.is_dir())
 
 
 def _foreign(directory: Path) -> Iterator[str]:

@@ -93,7 +93,7 @@ def publish(temporary: Path, parts: Mapping[str, Part], salt: str) -> str:
         if final.exists() and _is_whole(final) and record(final) == parts:
             return identity
         if ownership.is_ours(final):  # it was damaged since
-            ownership.remove(final, [path.name for path in final.iterdir()])
+            ownership.remove(final)
         if not final.exists():
             temporary.rename(final)
             return identity
@@ -127,8 +127,10 @@ def is_same(path: Path, part: Part) -> bool:
 
 
 def link(path: Path, target: Path) -> None:
-    """Give a file, which is never written to again, a second name; where the file system has no links, a copy."""
+    """Give a file, which is never written to again, a second name; or a copy: of a link, or without links."""
     try:
+        if path.is_symlink():
+            raise OSError
         os.link(path, target)
     except OSError:
         shutil.copyfile(path, target)

@@ -63,6 +63,7 @@ class StoredModel(NamedTuple):
         folds: what memory.json says of the folds.
         id: of the memories' generation; "" of a model that was never stored.
         history: how the memory came about, as memory.json says it.
+        kept: the numbers of the changes that made the memories that undo can bring back.
     """
 
     base: StoredBase
@@ -71,6 +72,7 @@ class StoredModel(NamedTuple):
     folds: Mapping[str, Any]
     id: str = ""
     history: Sequence[Entry] = ()
+    kept: frozenset[int] = frozenset()
 
 
 def load_base(directory: Path) -> StoredBase:
@@ -79,7 +81,7 @@ def load_base(directory: Path) -> StoredBase:
     Raises:
         ModelError: there is none, or it is damaged or of a newer format.
     """
-    return _steadily(directory, lambda: _base(directory, _read_base(directory)))
+    return steadily(directory, lambda: _base(directory, _read_base(directory)))
 
 
 def load(directory: Path) -> StoredModel:
@@ -88,7 +90,13 @@ def load(directory: Path) -> StoredModel:
     Raises:
         ModelError: either is missing, damaged or of a newer format, or the memory belongs to another base.
     """
-    return _steadily(directory, lambda: _model(directory))
+
+    def read() -> StoredModel:
+        base = _read_base(directory)  # its absence is told first
+        content = _read_memory(directory)
+        return _model(directory, base, content, content)
+
+    return steadily(directory, read)
 
 
 def n_kept(directory: Path) -> int:
@@ -97,24 +105,36 @@ def n_kept(directory: Path) -> int:
     Raises:
         ModelError: there is no memory, or it is damaged or of a newer format.
     """
-    return _steadily(directory, lambda: len(generations.kept(_read_base(directory), _read_memory(directory))))
+    return steadily(directory, lambda: len(generations.kept(_read_base(directory), _read_memory(directory))))
 
 
-def load_with_rows(directory: Path, back: int = 0) -> tuple[StoredModel, RowNames]:
-    """Load the whole, and which rows its memories hold; those that undo brings back after `back` steps, if any.
+def load_with_rows(directory: Path) -> tuple[StoredModel, RowNames]:
+    """Load the whole, and which rows its memories hold.
 
     Raises:
         ModelError: as `load`.
     """
 
     def read() -> tuple[StoredModel, RowNames]:
-        state = _state(directory, back)
-        model = _model(directory, back)
-        if _state(directory, back)["id"] != state["id"]:  # a writer came between
-            raise FileNotFoundError(errno.ENOENT, "the memory", str(directory / manifest.MEMORY))
-        return model, _remembered(directory, state)[0]
+        base = _read_base(directory)
+        content = _read_memory(directory)
+        return with_rows(directory, base, content, content)
 
-    return _steadily(directory, read)
+    return steadily(directory, read)
+
+
+def with_rows(
+    directory: Path, base: Mapping[str, Any], content: Mapping[str, Any], state: Mapping[str, Any]
+) -> tuple[StoredModel, RowNames]:
+    """Return one generation of the memories with its bases, and which rows it holds; to be called by `steadily`.
+
+    Args:
+        directory: of the model.
+        base: what base.json says.
+        content: what memory.json says.
+        state: what that says of the generation.
+    """
+    return _model(directory, base, content, state), _remembered(directory, state)[0]
 
 
 def load_for_change(directory: Path, back: int = 0) -> tuple[StoredModel, MemoryRows]:
@@ -129,38 +149,53 @@ def load_for_change(directory: Path, back: int = 0) -> tuple[StoredModel, Memory
     """
 
     def read() -> tuple[StoredModel, MemoryRows]:
-        model = _model(directory, back)
-        content = _state(directory, back)
-        names, rows, of_each = _remembered(directory, content)
-        changeable = []
-        for member, said, cells, (own, points) in zip(
-            model.resmem.members, content["memories"], names.cells, of_each, strict=True
-        ):
-            if own is None or len(own) != len(cells) or (points is None) != (said.get("max_cells") is None):
-                raise ModelError(
-                    f"the memory of '{directory}' was written by an older resmem, which kept no residuals of rows",
-                    "run fit-residual again",
-                )
-            as_stored({"residuals": own}, "residuals", FLOAT, len(cells), model.base.problem.n_outputs)
-            if points is not None:
-                as_stored({"points": points}, "points", SINGLE, len(cells), said["columns"])
-            contents = Contents(cells, own, points)
-            changeable.append(replace(member, memory=replace(member.memory, contents=contents)))
-        for codes in (rows.codes, _trained_rows(directory, _read_base(directory)).codes):
-            if codes is not None:
-                _check_codes(codes, model.base.schema)
-        calibration = model.resmem.calibration
-        held_out = None if calibration is None else calibration.rows
-        if held_out is not None and not np.isin(held_out, np.arange(len(rows.hashes))).all():
-            raise members.misfit(directory)
-        return model._replace(resmem=replace(model.resmem, members=tuple(changeable))), rows
+        base, content = _read_base(directory), _read_memory(directory)
+        return for_change(directory, base, content, [content, *generations.kept(base, content)][back])
 
-    return _steadily(directory, read)
+    return steadily(directory, read)
+
+
+def for_change(
+    directory: Path, base: Mapping[str, Any], content: Mapping[str, Any], state: Mapping[str, Any]
+) -> tuple[StoredModel, MemoryRows]:
+    """Return one generation of the memories as `load_for_change` does; the arguments are those of `with_rows`."""
+    model = _model(directory, base, content, state)
+    names, rows, of_each = _remembered(directory, state)
+    changeable = []
+    for member, said, cells, (own, points) in zip(
+        model.resmem.members, state["memories"], names.cells, of_each, strict=True
+    ):
+        if own is None or len(own) != len(cells) or (points is None) != (said.get("max_cells") is None):
+            raise ModelError(
+                f"the memory of '{directory}' was written by an older resmem, which kept no residuals of rows",
+                "run fit-residual again",
+            )
+        as_stored({"residuals": own}, "residuals", FLOAT, len(cells), model.base.problem.n_outputs)
+        if points is not None:
+            as_stored({"points": points}, "points", SINGLE, len(cells), said["columns"])
+        contents = Contents(cells, own, points)
+        changeable.append(replace(member, memory=replace(member.memory, contents=contents)))
+    for codes in (rows.codes, _trained_rows(directory, base).codes):
+        if codes is not None:
+            _check_codes(codes, model.base.schema)
+    calibration = model.resmem.calibration
+    held_out = None if calibration is None else calibration.rows
+    if held_out is not None and not np.isin(held_out, np.arange(len(rows.hashes))).all():
+        raise members.misfit(directory)
+    return model._replace(resmem=replace(model.resmem, members=tuple(changeable))), rows
+
+
+def damaged_earlier(directory: Path, error: ModelError) -> ModelError:
+    """Return an error of an earlier memory as one that says so, and how to be rid of that."""
+    return ModelError(
+        f"an earlier memory of '{directory}' that is kept for undo cannot be used: {error.message}",
+        "remember or fit-residual with --keep 0 drops it",
+    )
 
 
 def trained_rows(directory: Path) -> TrainedRows:
     """Return what is kept of the rows that trained the bases."""
-    return _steadily(directory, lambda: _trained_rows(directory, _read_base(directory)))
+    return steadily(directory, lambda: _trained_rows(directory, _read_base(directory)))
 
 
 def remembered_hashes(directory: Path) -> NDArray[np.uint64] | None:
@@ -169,7 +204,7 @@ def remembered_hashes(directory: Path) -> NDArray[np.uint64] | None:
     What replaces a damaged memory counts the rows that come and go as well as it can.
     """
     try:
-        return _steadily(directory, lambda: _row_hashes(directory, _read_memory(directory)))
+        return steadily(directory, lambda: _row_hashes(directory, _read_memory(directory)))
     except ModelError:
         return None
 
@@ -181,7 +216,7 @@ def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
         manifests = [_read_base(directory)] + ([_read_memory(directory)] if with_memory else [])
         return np.unique(np.concatenate([_row_hashes(directory, content) for content in manifests]))
 
-    return _steadily(directory, read)
+    return steadily(directory, read)
 
 
 def read_manifest(directory: Path, name: str) -> dict[str, Any]:
@@ -190,10 +225,10 @@ def read_manifest(directory: Path, name: str) -> dict[str, Any]:
     Raises:
         ModelError: it is missing, damaged, or of a newer format.
     """
-    return _steadily(directory, lambda: _read_base(directory) if name == manifest.BASE else _read_memory(directory))
+    return steadily(directory, lambda: _read_base(directory) if name == manifest.BASE else _read_memory(directory))
 
 
-def _steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
+def steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
     """Read again if a part is gone: a writer has replaced the generation between its manifest and its parts."""
     for attempt in range(_RETRIES):
         time.sleep(0.1 * attempt)
@@ -295,33 +330,28 @@ def _one_base(
         raise ModelError(f"a base of '{directory}' cannot be loaded: {error.message}", error.hint) from error
 
 
-def _state(directory: Path, back: int) -> dict[str, Any]:
-    """Return what memory.json says of the present generation, or of the one that undo brings back after some steps."""
-    base, content = _read_base(directory), _read_memory(directory)  # the absence of a base is told first
-    return content if back == 0 else generations.kept(base, content)[back - 1]
-
-
-def _model(directory: Path, back: int = 0) -> StoredModel:
-    base_content, content = _read_base(directory), _state(directory, back)
-    if not generations.belongs(base_content, content):
-        if _read_base(directory)["id"] != base_content["id"]:  # a writer came between
+def _model(
+    directory: Path, base: Mapping[str, Any], content: Mapping[str, Any], state: Mapping[str, Any]
+) -> StoredModel:
+    if not generations.belongs(base, state):
+        if _read_base(directory)["id"] != base["id"]:  # a writer came between
             raise FileNotFoundError(errno.ENOENT, "the bases", str(directory / manifest.BASE))
         raise ModelError(
             f"the memory of '{directory}' belongs to another base (the base was fitted again since)",
             f"run: resmem fit-residual TRAIN --model {directory}",
         )
-    stored = _base(directory, base_content)
-    paths = parts.checked(directory, content["id"], content["parts"])
-    if any(said["base"] not in range(len(stored.bases)) for said in content["memories"]):
+    stored = _base(directory, base)
+    paths = parts.checked(directory, state["id"], state["parts"])
+    if any(said["base"] not in range(len(stored.bases)) for said in state["memories"]):
         raise members.misfit(directory)
-    loaded = [members.load(directory, said, paths, i, stored.problem) for i, said in enumerate(content["memories"])]
+    loaded = [members.load(directory, said, paths, i, stored.problem) for i, said in enumerate(state["memories"])]
     calibration = None
     if parts.CALIBRATION in paths:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
-    objective = content["objective"] or metrics.objectives(stored.problem.is_regression)[0]
+    objective = state["objective"] or metrics.objectives(stored.problem.is_regression)[0]
     resmem = ResMem(stored.bases, tuple(loaded), calibration)
-    entries = history.known(_read_memory(directory))
-    return StoredModel(stored, resmem, objective, content["folds"], content["id"], entries)
+    kept = frozenset(each["number"] for each in generations.kept(base, content))
+    return StoredModel(stored, resmem, objective, state["folds"], state["id"], history.known(content), kept)
 
 
 def _remembered(

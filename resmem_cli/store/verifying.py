@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,7 @@ def verify(directory: Path) -> Verified:
     Raises:
         ModelError: something is missing, damaged, or does not fit the rest.
     """
-    with reading.guarded(directory):
-        return _verified(directory)
+    return reading.steadily(directory, lambda: _verified(directory))
 
 
 def _verified(directory: Path) -> Verified:
@@ -54,32 +54,43 @@ def _verified(directory: Path) -> Verified:
     if (directory / manifest.MEMORY).exists():
         memory = reading.read_manifest(directory, manifest.MEMORY)
         states = [memory, *generations.kept(base, memory)]
-        for back, state in enumerate(states):
-            _check_memory(directory, state, back)
-            if memory["format"] > 1:  # what remember and forget read was not kept in format 1
-                reading.load_for_change(directory, back)
+        for state in states:
+            with nullcontext() if state is memory else _told_as_earlier(directory):
+                _check_memory(directory, base, memory, state)
     else:
         using.refuse_unusable(directory, reading.load_base(directory))
-    for content in (base, *states):
-        _check_rows(directory, content)
+    _check_rows(directory, base)
     named = {content["id"]: content["parts"] for content in (base, *states)}
     left = [path.name for path in ownership.leftovers(directory, set(named))]
     sizes = [part["bytes"] for of_one in named.values() for part in of_one.values()]
     return Verified(len(sizes), sum(sizes), bool(states), max(0, len(states) - 1), tuple(left))
 
 
-def _check_memory(directory: Path, state: Mapping[str, Any], back: int) -> None:
-    """Check one generation of memories: the present one, or the one that undo brings back after some steps."""
+@contextmanager
+def _told_as_earlier(directory: Path) -> Iterator[None]:
+    """Say of what is found to be damaged that it is a memory that is kept for undo."""
+    try:
+        yield
+    except ModelError as error:
+        raise reading.damaged_earlier(directory, error) from error
+
+
+def _check_memory(
+    directory: Path, base: Mapping[str, Any], content: Mapping[str, Any], state: Mapping[str, Any]
+) -> None:
+    """Check one generation of memories, the present one or one that is kept for undo."""
     description.check_folds(state)
-    model, rows = reading.load_with_rows(directory, back)
-    of = f"'{directory}'" if back == 0 else f"'{directory}' that is kept for undo"
+    model, rows = reading.with_rows(directory, base, content, state)
     for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
-        _check_cells(member, cells, f"memory {i} of {of}")
+        _check_cells(member, cells, f"memory {i} of '{directory}'")
     if abs(sum(model.resmem.weights) - 1) > 1e-6:
-        raise ModelError(f"the weights of the memories of {of} do not sum to 1", _AGAIN)
+        raise ModelError(f"the weights of the memories of '{directory}' do not sum to 1", _AGAIN)
     if model.objective not in metrics.objectives(model.base.problem.is_regression):
-        raise ModelError(f"the memories of {of} have the unknown objective '{model.objective}'", _AGAIN)
+        raise ModelError(f"the memories of '{directory}' have the unknown objective '{model.objective}'", _AGAIN)
     using.refuse_unusable(directory, model.base, model.resmem)
+    if content["format"] > 1:  # what remember and forget read was not kept in format 1
+        reading.for_change(directory, base, content, state)
+    _check_rows(directory, state)
 
 
 def _try_bases(directory: Path, content: Mapping[str, Any]) -> None:

@@ -88,9 +88,17 @@ def replace_memory(directory: Path, resmem: ResMem, rows: MemoryRows, change: Ch
     return save_memory(directory, base["id"], resmem, rows, past=past(directory, rows, change, keep=keep), **kept)
 
 
-def past(directory: Path, rows: MemoryRows, change: Change, *, keep: int) -> Past:
-    """Return the past of a memory of some rows that is about to replace the present one, if there is one."""
-    entries, earlier = generations.before(directory)
+def past(directory: Path, rows: MemoryRows, change: Change, *, keep: int, with_present: bool = True) -> Past:
+    """Return the past of a memory of some rows that is about to replace the present one, if there is one.
+
+    Args:
+        directory: of the model.
+        rows: what is kept of the rows.
+        change: what was done to the memory that is replaced.
+        keep: how many generations undo can bring back.
+        with_present: whether the one that is replaced can be one of them.
+    """
+    entries, earlier = generations.before(directory, with_present=with_present)
     entries = history.extended(entries, change, made=manifest.now(), n_rows=len(rows.hashes))
     return Past(entries, earlier, keep)
 
@@ -118,11 +126,24 @@ def replace_every(directory: Path, changed: Sequence[tuple[ResMem, MemoryRows] |
         generations.make_present(directory, new[0], Past(entries, new[1:], len(new)))
 
 
-def bring_back(directory: Path, change: Change) -> None:
-    """Make the newest of the generations that are kept for undo the present one; the present one is dropped."""
+def drop_measured(directory: Path) -> bool:
+    """Drop all that was measured from the history, and return whether there was anything."""
+    content = manifest.read(directory / manifest.MEMORY)
+    entries = history.known(content)
+    is_any = any(entry["measured"] is not None for entry in entries)
+    if is_any:
+        with parts.saying_unwritable(directory):
+            manifest.rewrite(directory / manifest.MEMORY, {**content, "history": history.unmeasured(entries)})
+    return is_any
+
+
+def bring_back(directory: Path, state: State, change: Change) -> None:
+    """Make a generation that is kept for undo the present one; the present one, and those between, are dropped."""
     content, base = manifest.read(directory / manifest.MEMORY), manifest.read(directory / manifest.BASE)
-    state, *earlier = generations.kept(base, content)
-    entries = history.extended(history.known(content), change, made=manifest.now(), n_rows=state["rows"])
+    kept = generations.kept(base, content)
+    earlier = kept[kept.index(state) + 1 :]
+    taken_back = history.unmeasured(history.known(content), after=state["number"])
+    entries = history.extended(taken_back, change, made=manifest.now(), n_rows=state["rows"])
     with generations.changing(directory):
         present = generations.rebased(directory, state, base["id"])
         generations.make_present(directory, present, Past(entries, earlier, len(earlier)))

@@ -48,10 +48,12 @@ class Changed:
         n_unknown_class: rows of the input with a class that training did not have, which are left out.
         n_repeated: rows of the input whose id a later one has, which alone is kept.
         n_equal: of the new rows, how many equal a remembered one that stays: they count twice now.
+        is_bounded: whether there was a bound for the residuals of new rows, or none was wanted.
+        is_kept: whether the memory before is kept, so that undo can bring it back.
         not_found: ids that were to be forgotten and were not remembered.
         n_trained: of the forgotten rows, how many trained the base, which still knows them.
         n_kept, n_lost: how many earlier memories the rows were erased from that undo can bring back, and how many it
-            cannot any more, because nothing else was in them or they were damaged.
+            cannot any more, because nothing else was in them, they were damaged or are equal to another one now.
         recall: per memory; None where the search is exact.
         drift: what the model made of the new rows before it remembered them.
     """
@@ -63,6 +65,8 @@ class Changed:
     n_unknown_class: int = 0
     n_repeated: int = 0
     n_equal: int = 0
+    is_kept: bool = False
+    is_bounded: bool = True
     not_found: tuple[str, ...] = ()
     n_trained: int = 0
     n_kept: int = 0
@@ -119,14 +123,22 @@ def remember(
         given = labelled.read(source, stored.base.schema)
         report(f"memorising {len(given.y):,} more rows")
         with using.used(model):
-            resmem, rows, changed = with_rows(stored, remembered, given, guard=guard, threads=count)
+            trained = reading.trained_rows(model)
+            resmem, rows, changed = with_rows(stored, remembered, trained, given, guard=guard, threads=count)
         report("writing")
         writing.replace_memory(model, resmem, rows, as_entry(changed), keep=keep)
-    return changed
+        is_kept = reading.n_kept(model) > 0
+    return replace(changed, is_kept=is_kept)
 
 
 def with_rows(
-    stored: StoredModel, remembered: MemoryRows, given: Labelled, *, guard: Guard = Guard(), threads: int = 1
+    stored: StoredModel,
+    remembered: MemoryRows,
+    trained: TrainedRows,
+    given: Labelled,
+    *,
+    guard: Guard = Guard(),
+    threads: int = 1,
 ) -> tuple[ResMem, MemoryRows, Changed]:
     """Return a model that also remembers some rows, and what is kept of all; the old model must not be used again.
 
@@ -134,9 +146,8 @@ def with_rows(
         DataError: rows have residuals that cannot be right; the old model is as it was.
     """
     new = _last_of_each_id(given)
-    if not guard.force:
-        drift.refuse_beyond_reason(stored, new, guard.most)
-    before = drift.measure(stored, remembered, new, threads)
+    is_bounded = guard.force or drift.refuse_beyond_reason(stored, new, guard.most)
+    before = drift.measure(stored, np.union1d(remembered.hashes, trained.hashes), new, threads)
     replaced_by = _replaced_by(remembered, new)
     kept = replaced_by < 0
     rows = _joined(remembered, kept, new, stored.base.schema)
@@ -151,6 +162,7 @@ def with_rows(
         n_unknown_class=given.n_foreign,
         n_repeated=len(given.y) - len(new.y),
         n_equal=int(np.isin(new.hashes, remembered.hashes[kept]).sum()),
+        is_bounded=is_bounded,
         recall=_recall(resmem),
         drift=before,
     )
@@ -194,7 +206,7 @@ def forget(
     with locking.alone(model, wait=wait), thread_limit.limited(threads) as count:
         report("loading the model")
         stored, remembered = reading.load_for_change(model)
-        generations.sweep(model)  # a writer that was killed may have left rows that are forgotten by now
+        generations.settle(model)  # a writer that was killed may have left rows that are forgotten by now
         if ids and remembered.ids is None:
             raise UsageError(
                 f"the rows of '{model}' have no ids",
@@ -206,6 +218,8 @@ def forget(
         if rows is not None:
             report("reading")
         matched = find(stored.base.schema, known, trained, ids=ids, rows=rows, where=where)
+        if not matched.are_any:  # what was measured may have been measured on a row that is in no memory any more
+            raise not_remembered(matched, was_measured=writing.drop_measured(model))
         report(f"memorising {int((~matched.remembered[0]).sum()):,} rows")
         with using.used(model):
             resmem, left, changed = without_rows(stored, remembered, matched, threads=count)
@@ -215,9 +229,9 @@ def forget(
         gone, stays = [each.take(goes) for each, goes in pairs], [each.take(~goes) for each, goes in pairs]
         erasing.forget_in_base(model, matched.trained, gone, stays)
         writing.replace_every(model, [(resmem, left), *others], as_entry(changed))
-    n_lost = others.count(None)
-    n_kept = sum(bool(goes.any() and not goes.all()) for goes in matched.remembered[1:])
-    return replace(changed, n_kept=n_kept, n_lost=n_lost)
+        n_left = reading.n_kept(model)
+    n_changed = sum(bool(goes.any() and not goes.all()) for goes in matched.remembered[1:])
+    return replace(changed, n_kept=min(n_changed, n_left), n_lost=len(earlier) - n_left)
 
 
 def _kept(model: Path, back: int) -> tuple[StoredModel, MemoryRows] | None:
@@ -281,6 +295,11 @@ class Matched:
     trained: NDArray[np.bool_]
     not_found: tuple[str, ...]
 
+    @property
+    def are_any(self) -> bool:
+        """Whether there is anything to forget."""
+        return any(which.any() for which in (*self.remembered, self.trained))
+
 
 def find(
     schema: Schema,
@@ -291,7 +310,7 @@ def find(
     rows: Batches | None,
     where: Sequence[tuple[str, str]] = (),
 ) -> Matched:
-    """Return which rows are to be forgotten: at least one, and not all that are remembered.
+    """Return which rows are to be forgotten, which are not all that are remembered.
 
     Args:
         schema: of the model.
@@ -319,16 +338,18 @@ def find(
         every = [trained.ids or [], *(known.ids or [] for known in memories)]
         seen = {spelling.canonical(name) for known in every for name in known}
         not_found = tuple(dict.fromkeys(name for name in ids if spelling.canonical(name) not in seen))
-    if not (any(which.any() for which in goes) or of_trained.any()):
-        shown = (
-            "none of these rows"
-            if not not_found
-            else "no row with the id " + ", ".join(f"'{n}'" for n in not_found[:5])
-        )
-        raise DataError(f"{shown} is remembered", "check the ids, the rows or --where")
     if goes[0].all():
-        raise UsageError("this would forget every remembered row", "run fit-residual with other rows")
+        raise UsageError("this would forget every remembered row", "run fit-residual with other rows and --keep 0")
     return Matched(goes, of_trained, not_found)
+
+
+def not_remembered(matched: Matched, *, was_measured: bool) -> DataError:
+    """Return what is to be raised where there is nothing to forget but, if there was that, what was measured before."""
+    shown = "none of these rows"
+    if matched.not_found:
+        shown = "no row with the id " + ", ".join(f"'{name}'" for name in matched.not_found[:5])
+    erased = ", so only what was measured before was erased from the history" if was_measured else ""
+    return DataError(f"{shown} is remembered{erased}", "check the ids, the rows or --where")
 
 
 def _equal_trained(

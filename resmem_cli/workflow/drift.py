@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import explanation, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.resmem import Member, Prediction, ResMem
+from resmem_cli.store import history
 from resmem_cli.store.reading import StoredModel
-from resmem_cli.store.rows import MemoryRows
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.labelled import Labelled
 
 # A row is unusual if it is beyond this share of rows like those that are remembered: of usual rows, 1 in 100 is.
 USUAL = 0.99
 _LEAST = 100  # rows that say where that is
-# A residual is beyond any reason if it is so many times the largest that is remembered, and the targets themselves.
-TIMES = 30.0
+# A residual is beyond any reason if it is so many times one that is larger than this share of those that are known.
+TIMES = 100.0
+LARGE = 0.999  # not the largest, which may have been forced
+_ROUNDED = 1e-9  # of a prediction: residuals that are smaller are those of rounding
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Drift:
 
     Attributes:
         metric: the model's objective.
-        n_rows: how many rows were scored; those that equal remembered ones are not.
+        n_rows: how many rows were scored; those that equal remembered ones, or trained the bases, are not.
+        n_effective: how many rows of equal weights these rows are worth.
         base, resmem: the metric's values on them; None if there are none.
         residuals: the share of these rows whose target is outside the 99 % prediction interval or, where too few rows
             were held out for that, whose residual is larger than that of 99 % of the remembered rows. None if neither
@@ -43,6 +48,7 @@ class Drift:
 
     metric: str
     n_rows: int
+    n_effective: float
     base: float | None
     resmem: float | None
     residuals: float | None
@@ -72,8 +78,10 @@ class Drift:
             "unknown_categories": dict(self.surprises.unknown),
         }
 
-    def to_history(self) -> dict[str, Any]:
-        """What the history of the memory keeps."""
+    def to_history(self) -> dict[str, Any] | None:
+        """What the history of the memory keeps; None of too few rows."""
+        if self.n_effective < history.LEAST_MEASURED:
+            return None
         return {
             "metric": self.metric,
             "base": self.base,
@@ -86,11 +94,11 @@ class Drift:
         }
 
 
-def measure(stored: StoredModel, remembered: MemoryRows, given: Labelled, threads: int) -> Drift:
-    """Return what a model makes of rows that it is about to remember; those that it remembers already do not count."""
-    new = given.take(np.flatnonzero(~np.isin(given.hashes, remembered.hashes)))
+def measure(stored: StoredModel, seen: NDArray[np.uint64], given: Labelled, threads: int) -> Drift:
+    """Return what a model makes of rows that it is about to remember; those of the hashes `seen` do not count."""
+    new = given.take(np.flatnonzero(~np.isin(given.hashes, seen)))
     if not len(new.y):
-        return Drift(stored.objective, 0, None, None, None, False, None, given.surprises)
+        return Drift(stored.objective, 0, 0, None, None, None, False, None, given.surprises)
     predicted = stored.resmem.predict(new.X, threads=threads, with_place=True)
     base, resmem = (_metric(stored.objective, new, each) for each in (predicted.base, predicted.resmem))
     residuals = _beyond_interval(stored.resmem, predicted, new.y)
@@ -98,7 +106,10 @@ def measure(stored: StoredModel, remembered: MemoryRows, given: Labelled, thread
     if residuals is None:
         residuals = _beyond_remembered(stored.resmem, new)
     distances = _beyond_cells(stored.resmem, predicted, threads)
-    return Drift(stored.objective, len(new.y), base, resmem, residuals, is_interval, distances, given.surprises)
+    n_rows, n_effective = len(new.y), history.n_effective(len(new.y), new.weight)
+    return Drift(
+        stored.objective, n_rows, n_effective, base, resmem, residuals, is_interval, distances, given.surprises
+    )
 
 
 def refuse_bound_of_classes(stored: StoredModel, most: float | None) -> None:
@@ -111,26 +122,29 @@ def refuse_bound_of_classes(stored: StoredModel, most: float | None) -> None:
         raise UsageError("--max-residual is for regression: residuals of probabilities are at most 1", "leave it out")
 
 
-def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | None) -> None:
+def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | None) -> bool:
     """Refuse rows whose residuals cannot be right: one of them in a memory spoils every prediction near it.
 
     Args:
         stored: the model. Residuals of classes are bounded, and always pass.
         given: the rows.
-        most: how large a residual may be; by default 30 times the largest that is remembered, and no less than 30
-            times what is typical of the targets and of their predictions: a base that was perfect so far leaves
-            residuals that say nothing of what is possible.
+        most: how large a residual may be; by default what `bound` says.
+
+    Returns:
+        Whether there was a bound.
 
     Raises:
         DataError: one is larger, or no number; the message says how many rows are, and why.
     """
     if not stored.base.problem.is_regression:
-        return
-    name = stored.base.schema.target.name
+        return True
+    name, is_bounded = stored.base.schema.target.name, True
     for member in stored.resmem.members:
         base = stored.resmem.bases[member.base]
         found = np.abs(member.remembered(given.as_new(), base)[1][:, 0])
-        limit, why = (most, "what --max-residual allows") if most is not None else bound(stored, member, given)
+        limit, why = bound(stored, member) if most is None else (most, "what --max-residual allows")
+        if most is None and limit <= _ROUNDED * np.median(np.abs(base.predict(given.X))):
+            limit, is_bounded = math.inf, False
         n_beyond = int((~(found <= limit)).sum())
         if n_beyond:
             worst = int(np.argmax(np.where(np.isnan(found), np.inf, found)))
@@ -141,17 +155,27 @@ def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | Non
                 f"{_written(found[worst])}{named}, so none was remembered",
                 f"check '{name}' and its units, or allow more with --max-residual or --force",
             )
+    return is_bounded
 
 
-def bound(stored: StoredModel, member: Member, given: Labelled) -> tuple[float, str]:
-    """Return the largest residual of new rows that is within reason for one of a model's memories, and why."""
-    largest = float(np.abs(_remembered_residuals(member)).max())
-    predictions = stored.resmem.bases[member.base].predict(given.X)[:, 0]
-    # Of two medians that differ by far the smaller one is right: the other shows what is wrong with the rows.
-    typical = float(min(np.median(np.abs(given.y)), np.median(np.abs(predictions))))
-    if largest >= typical:
-        return TIMES * largest, f"{TIMES:g} times the largest remembered one"
-    return TIMES * typical, f"{TIMES:g} times a typical '{stored.base.schema.target.name}'"
+def bound(stored: StoredModel, member: Member) -> tuple[float, str]:
+    """Return the largest residual that is within reason for one of a model's memories, and why.
+
+    It is 100 times a large one of those that are remembered or, since a base may fit these too closely, held out. It
+    says nothing if it is 0, or of the size of rounding: of a base that was perfect so far.
+    """
+    remembered = _large(np.abs(_remembered_residuals(member)))
+    calibration = stored.resmem.calibration
+    held_out = 0.0
+    if calibration is not None and len(calibration.scores):
+        # Where scores are relative to how much neighbours differ, this is that of rows whose neighbours do not.
+        held_out = _large(calibration.scores) * (calibration.offset if math.isfinite(calibration.offset) else 1)
+    which = "remembered ones" if remembered >= held_out else "held-out errors"
+    return TIMES * max(remembered, held_out), f"{TIMES:g} times the {100 * LARGE:g} % quantile of the {which}"
+
+
+def _large(residuals: Floats) -> float:
+    return float(np.quantile(residuals, LARGE, method="lower"))
 
 
 def _metric(objective: str, rows: Labelled, predictions: Floats) -> float | None:

@@ -50,6 +50,7 @@ class FittedMemory:
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by.
         group_column, time_column: by which the rows were kept together and put in order, if they were.
         notes: sentences on what was found in the rows.
+        is_kept: whether the memory before is kept, so that undo can bring it back.
     """
 
     selection: Selection | None
@@ -68,6 +69,7 @@ class FittedMemory:
     group_column: str | None = None
     time_column: str | None = None
     notes: tuple[str, ...] = ()
+    is_kept: bool = False
 
     @property
     def too_few_note(self) -> str | None:
@@ -102,9 +104,15 @@ class FittedMemory:
         n_added, n_removed = history.difference(before, rows.hashes)
         found = self.measured
         measured = None
-        if found is not None and found["rows"] is not None:
+        if found is not None and found["rows"] is not None and self._n_effective(rows) >= history.LEAST_MEASURED:
             measured = {name: found[name] for name in ("metric", "base", "resmem", "rows")}
         return Change(history.FIT, n_added, n_removed, measured)
+
+    def _n_effective(self, rows: MemoryRows) -> float:
+        """Return how many rows of equal weights the held-out rows are worth."""
+        held_out = None if self.selection is None else self.selection.held_out
+        weight = rows.weight if held_out is None or rows.weight is None else rows.weight[held_out.rows]
+        return history.n_effective(len(rows.hashes), weight)
 
     @property
     def measured(self) -> dict[str, Any] | None:
@@ -180,9 +188,10 @@ def fit_residual(
         report("writing")
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         entry = fitted.as_entry(reading.remembered_hashes(model), rows)
-        past = writing.past(model, rows, entry, keep=keep if keep and _can_be_kept(model) else 0)
+        past = writing.past(model, rows, entry, keep=keep, with_present=keep > 0 and _can_be_kept(model))
         writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds, past=past)
-    return fitted
+        is_kept = reading.n_kept(model) > 0
+    return replace(fitted, is_kept=is_kept)
 
 
 def _can_be_kept(model: Path) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import metrics
 from resmem_cli.store import generations, locking, manifest, reading, using, writing
 from resmem_cli.store import history as stored_history
 from resmem_cli.store.history import Change
+from resmem_cli.store.rows import MemoryRows
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.inputs import Report, silent
 
@@ -85,39 +87,79 @@ def history(model: Path) -> list[Entry]:
     base = reading.read_manifest(model, manifest.BASE)
     content = reading.read_manifest(model, manifest.MEMORY)
     with reading.guarded(model):
-        kept = {state["number"] for state in generations.kept(base, content)}
-        entries = stored_history.known(content)
-        return [_entry(entry, kept, entries[-1]["number"]) for entry in entries]
+        kept = frozenset(state["number"] for state in generations.kept(base, content))
+        return listed(stored_history.known(content), kept)
 
 
-def undo(model: Path, *, wait: bool = False, report: Report = silent) -> Undone:
+def listed(entries: Sequence[stored_history.Entry], kept: frozenset[int]) -> list[Entry]:
+    """Return a stored history as it is shown, with the numbers of the changes that undo can go back to."""
+    return [_entry(entry, kept, entries[-1]["number"]) for entry in entries]
+
+
+def undo(
+    model: Path, *, expected: tuple[str, str] | None = None, wait: bool = False, report: Report = silent
+) -> Undone:
     """Bring back the memory that there was before the last change that is kept; the present one is dropped.
 
+    Earlier memories that are damaged are dropped, too, as far as there is a sound one before them.
+
+    Args:
+        model: the directory.
+        expected: the generations of bases and memories that are to be there.
+        wait: until another writer is done, or refuse to.
+        report: is told what is being done.
+
     Raises:
-        ModelError: there is no memory, the kept one is damaged.
+        ModelError: there is no memory, what is kept is damaged, or there is another generation than is expected.
         OutputError: the directory cannot be written, or another writer is at work.
         UsageError: no earlier memory is kept.
     """
     with locking.alone(model, wait=wait):
         report("loading the memories")
-        if not reading.n_kept(model):
+        content = reading.read_manifest(model, manifest.MEMORY)
+        base = reading.read_manifest(model, manifest.BASE)
+        if expected is not None and (base["id"], content["id"]) != expected:
+            raise written_since(model)
+        kept = generations.kept(base, content)
+        if not kept:
             raise UsageError(
                 f"no earlier memory of '{model}' is kept, so there is nothing to go back to",
                 f"--keep of remember and fit-residual says how many are; resmem history --model {model} lists them",
             )
         present = reading.remembered_hashes(model)
-        stored, earlier = reading.load_for_change(model, back=1)
-        using.refuse_unusable(model, stored.base, stored.resmem)
+        back, earlier = _first_sound(model, len(kept))
+        state, n_rows = kept[back - 1], len(earlier.hashes)
         n_added, n_removed = stored_history.difference(present, earlier.hashes)
-        before = next(entry for entry in reversed(history(model)) if entry.state == "kept")
         report("writing")
-        writing.bring_back(model, Change(stored_history.UNDO, n_added, n_removed))
+        writing.bring_back(model, state, Change(stored_history.UNDO, n_added, n_removed))
         n_kept = reading.n_kept(model)
-    n_rows = len(earlier.hashes)
-    return Undone(n_rows, n_added, n_removed, before.number, before.made, before.command, n_kept)
+    commands = {entry["number"]: entry["command"] for entry in stored_history.known(content)}
+    number = state["number"]
+    return Undone(n_rows, n_added, n_removed, number, state["made"], commands.get(number), n_kept)
 
 
-def _entry(entry: dict[str, Any], kept: set[int], last: int) -> Entry:
+def written_since(directory: Path) -> ModelError:
+    """Return what is to be raised where a directory holds another model than the one that was loaded from it."""
+    return ModelError(f"the model '{directory}' was written since it was loaded", "load it again")
+
+
+def _first_sound(model: Path, n_kept: int) -> tuple[int, MemoryRows]:
+    """Return after how many steps back there is a memory that can be used, and what is kept of its rows."""
+    first = None
+    for back in range(1, n_kept + 1):
+        try:
+            stored, rows = reading.load_for_change(model, back)
+            using.refuse_unusable(model, stored.base, stored.resmem)
+        except ModelError as error:
+            first = first or error
+        else:
+            return back, rows
+    if first is None:
+        raise ValueError("no earlier memory is kept")
+    raise reading.damaged_earlier(model, first) from first
+
+
+def _entry(entry: dict[str, Any], kept: frozenset[int], last: int) -> Entry:
     state = "present" if entry["number"] == last else "kept" if entry["number"] in kept else "gone"
     counts = (entry["added"], entry["removed"], entry["rows"])
     found = None if entry["measured"] is None else _measured(entry["measured"])

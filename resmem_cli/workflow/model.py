@@ -17,7 +17,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
-from resmem_cli.errors import DataError, ModelError, UsageError
+from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.explanation import usual_distances
@@ -162,7 +162,8 @@ class Model:
     @property
     def history(self) -> list[dict[str, Any]]:
         """How the memory came about: an entry per change, oldest first, as `resmem history --json` says it."""
-        return list(self._stored.history)
+        entries = take_back.listed(self._stored.history, self._stored.kept)
+        return [entry.to_json() for entry in entries]
 
     @property
     def uses_memory(self) -> bool:
@@ -285,8 +286,8 @@ class Model:
 
         Args:
             rows: the rows.
-            max_residual: how large a residual may be, in the target's units; by default 30 times the largest that is
-                remembered.
+            max_residual: how large a residual may be, in the target's units; by default 100 times the 99.9 %
+                quantile of those that are remembered.
             force: whether any residual may be remembered.
             threads: how many may be used.
 
@@ -299,9 +300,11 @@ class Model:
         """
         with self._changing, self._alone_if_needed(), thread_limit.limited(threads) as count:
             stored, remembered, trained = self._complete()
+            if max_residual is not None and not max_residual >= 0:
+                raise UsageError(f"max_residual is {max_residual}", "give a number of 0 or more")
             drift.refuse_bound_of_classes(stored, max_residual)
             given, guard = labelled.read(InMemory(rows), self.schema), Guard(max_residual, force)
-            resmem, kept, changed = change.with_rows(stored, remembered, given, guard=guard, threads=count)
+            resmem, kept, changed = change.with_rows(stored, remembered, trained, given, guard=guard, threads=count)
             self._keep(stored._replace(resmem=resmem), kept, trained)
             self._note(change.as_entry(changed), changed.n_rows)
         return changed
@@ -324,6 +327,11 @@ class Model:
                 raise UsageError("the rows of this model have no ids", "give the rows themselves, or fit with ids")
             source = None if rows is None else InMemory(rows)
             matched = change.find(self.schema, [remembered], trained, ids=list(map(str, ids)), rows=source)
+            if not matched.are_any:
+                was_measured = any(entry["measured"] is not None for entry in stored.history)
+                self._stored = stored._replace(history=history.unmeasured(stored.history))
+                self._is_changed |= was_measured
+                raise change.not_remembered(matched, was_measured=was_measured)
             resmem, left, changed = change.without_rows(stored, remembered, matched, threads=count)
             gone = remembered.take(matched.remembered[0])
             base, trained = erasing.forgotten(stored.base, trained, matched.trained, gone=[gone], left=[left])
@@ -332,7 +340,9 @@ class Model:
         return changed
 
     def undo(self) -> Undone:
-        """Take back the last change of the directory that the model was loaded from, and load it again.
+        """Go back to the memory before the last fit-residual or remember in the model's directory, and load that.
+
+        A forget is not taken back.
 
         Returns:
             What became of the memory.
@@ -348,9 +358,7 @@ class Model:
                     "this model is not what a directory holds, so that undo has nothing to go back to",
                     "load the model again to drop its changes",
                 )
-            if reading.load(self._directory).id != self._stored.id:
-                raise _written_since(self._directory)
-            undone = take_back.undo(self._directory)
+            undone = take_back.undo(self._directory, expected=(self._stored.base.id, self._stored.id))
             self._stored, self._rows, self._trained = reading.load(self._directory), None, None
         return undone
 
@@ -398,7 +406,7 @@ class Model:
             stored, rows = reading.load_for_change(self._directory)
             trained = reading.trained_rows(self._directory)
         if (stored.base.id, stored.id) != (self._stored.base.id, self._stored.id):
-            raise _written_since(self._directory)
+            raise take_back.written_since(self._directory)
         self._keep(stored, rows, trained)
         return stored, rows, trained
 
@@ -410,11 +418,7 @@ class Model:
     def _note(self, entry: Change, n_rows: int) -> None:
         """Add a change to the history, after which there are so many rows."""
         entries = history.extended(self._stored.history, entry, made=manifest.now(), n_rows=n_rows)
-        self._stored, self._is_changed = self._stored._replace(history=entries), True
+        self._stored, self._is_changed = self._stored._replace(history=entries, kept=frozenset()), True
 
     def _keep(self, stored: StoredModel, rows: MemoryRows, trained: TrainedRows) -> None:
         self._stored, self._rows, self._trained = stored, rows, trained
-
-
-def _written_since(directory: Path) -> ModelError:
-    return ModelError(f"the model '{directory}' was written since it was loaded", "load it again")

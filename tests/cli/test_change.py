@@ -199,7 +199,7 @@ class TestForget:
         ended = run("forget", "--model", "m2", *words[how]) if how != "rows" else run("forget", some, "--model", "m2")
         assert ended.code == 0
         assert "forgot 3 rows: 237 left" in ended.err
-        assert "note: the base was trained on 3 forgotten rows and is not changed; to undo that" in ended.err
+        assert "note: the base was trained on 3 forgotten rows and still knows them; to remove that" in ended.err
         left = snapshot(Path("m2"))
         for trace in traces:
             assert not any(trace in data for data in left.values()), trace

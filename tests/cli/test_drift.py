@@ -109,7 +109,30 @@ class TestMeasured:
         ended = run("remember", write("odd.csv", odd), "--model", fit(), "--json")
         found = json.loads(ended.out)["measured"]
         assert (found["missing_values"], found["unknown_categories"]) == ({"carat": 7}, {"cut": 3})
-        assert ended.lines[-2:] == ["missing values: carat 7", "unknown categories: cut 3"]
+        assert ended.lines[-3:-1] == ["missing values: carat 7", "unknown categories: cut 3"]
+
+    def test_rows_that_trained_the_base_are_not_new(self, run: Run, model: Model) -> None:
+        model()
+        own = ("--target", "price", "--estimator", "linear", "--id", "id", "--model", "m2", "--quiet")
+        assert run("fit-base", "train.csv", *own).code == 0
+        part = write("part.csv", rows_of("train.csv")[:150])
+        assert (
+            run("fit-residual", part, *SETTINGS, "--representation", "features", "--model", "m2", "--quiet").code == 0
+        )
+        more = write("more.csv", rows_of("train.csv")[150:] + rows_of("test.csv")[:30])
+        found = json.loads(run("remember", more, "--model", "m2", "--json").out)
+        assert (found["added"], found["measured"]["rows"]) == (120, 30)
+
+    def test_weights_that_leave_few_rows_are_few_rows(self, run: Run, fit) -> None:
+        """With one weight of a million, the metric is the residual of that row."""
+        weighed = [row | {"w": "1"} for row in rows_of("train.csv")]
+        path = fit(write("w.csv", weighed), base=("--id", "id", "--weight", "w"))
+        heavy = [row | {"w": "1000000" if i == 0 else "1"} for i, row in enumerate(rows_of("test.csv"))]
+        for n, (name, rows) in enumerate([("heavy.csv", heavy[:40]), ("even.csv", heavy[40:])]):
+            assert (
+                json.loads(run("remember", write(name, rows), "--model", path, "--json").out)["measured"]["rows"] == 40
+            )
+            assert (json.loads(run("history", "--model", path, "--json").out)[-1]["measured"] is None) == (n == 0)
 
     def test_few_rows_say_nothing_of_what_is_usual(self, run: Run, fit) -> None:
         path = fit(write("few.csv", rows_of("train.csv")[:60]))
@@ -143,16 +166,17 @@ class TestRefused:
     def test_targets_a_thousand_times_too_large_are_refused_as_a_whole(self, run: Run, fit, fails) -> None:
         path = fit()
         bad = scaled("test.csv", "bad.csv", 1_000)
-        largest = np.abs(reading.load_for_change(path)[0].resmem.members[0].memory.contents.residuals).max()
+        known = np.abs(reading.load_for_change(path)[0].resmem.members[0].memory.contents.residuals)
+        large = np.sort(known[:, 0])[-2]  # of 240 rows
         run("predict", bad, "--model", path, "--output", "p.csv", "--quiet")
         found = {row["id"]: abs(float(row["price"]) - float(row["prediction_base"])) for row in rows_of("p.csv")}
         worst = max(found, key=lambda name: found[name])
-        n_beyond = sum(residual > TIMES * largest for residual in found.values())
+        n_beyond = sum(residual > TIMES * large for residual in found.values())
         fails(
             ExitCode.DATA,
-            f"{n_beyond} of 80 rows have residuals larger than {TIMES * largest:,.0f}, which is 30 times the largest "
-            f"remembered one: up to {found[worst]:,.0f} (id '{worst}'), so none was remembered; check 'price' and its "
-            "units, or allow more with --max-residual or --force",
+            f"{n_beyond} of 80 rows have residuals larger than {TIMES * large:,.0f}, which is 100 times the 99.9 % "
+            f"quantile of the remembered ones: up to {found[worst]:,.0f} (id '{worst}'), so none was remembered; check "
+            "'price' and its units, or allow more with --max-residual or --force",
             *("remember", bad, "--model", path),
         )
 
@@ -180,17 +204,41 @@ class TestRefused:
         assert "residuals larger than 50, which is what --max-residual allows: up to " in ended.err
         assert snapshot(path) == before
 
-    def test_a_base_that_was_perfect_so_far_refuses_no_row_for_a_small_residual(self, run: Run, fit) -> None:
-        exact = [row | {"price": str(1_000 + 500 * float(row["carat"]))} for row in rows_of("train.csv")]
-        path = fit(write("exact.csv", exact), base=("--features", "carat", "--id", "id"))
-        largest = np.abs(reading.load_for_change(path)[0].resmem.members[0].memory.contents.residuals).max()
-        assert largest < 100
-        off = [row | {"price": str(1_400 + 500 * float(row["carat"]))} for row in rows_of("test.csv")]
-        assert run("remember", write("off.csv", off), "--model", path).code == 0
-        run("undo", "--model", path, "--quiet")
-        ended = run("remember", scaled("off.csv", "bad.csv", 1_000), "--model", path)
-        assert ended.code == ExitCode.DATA
-        assert ", which is 30 times a typical 'price': up to " in ended.err
+    def test_degrees_celsius_are_refused_where_targets_are_nearly_equal_kelvins(self, run: Run, fit) -> None:
+        """What is typical of the targets says nothing of what they may differ by."""
+        kelvin = [
+            row | {"price": str(290 + float(row["carat"]) + 0.3 * (i % 3))}
+            for i, row in enumerate(rows_of("train.csv"))
+        ]
+        path = fit(write("kelvin.csv", kelvin[:200]), base=("--features", "carat", "--id", "id"))
+        celsius = write("c.csv", [row | {"price": str(float(row["price"]) - 273.15)} for row in kelvin[200:]])
+        ended = run("remember", celsius, "--model", path)
+        assert (ended.code, "40 of 40 rows have residuals larger than" in ended.err) == (ExitCode.DATA, True)
+        assert run("remember", write("k.csv", kelvin[200:]), "--model", path).code == 0
+
+    def test_residuals_that_were_all_0_say_nothing_of_new_ones(self, run: Run, model: Model) -> None:
+        model()
+        zeros = [row | {"price": "0", "own": "0"} for row in rows_of("train.csv")]
+        known = [row | {"price": "5", "own": "5"} for row in zeros[:20]] + zeros[20:200]
+        words = ("--target", "price", "--predictions", "own", "--id", "id", "--model", "m2", "--quiet")
+        assert run("fit-base", write("zeros.csv", known), *words).code == 0
+        assert run("fit-residual", "zeros.csv", *SETTINGS, "--model", "m2", "--quiet").code == 0
+        some = [row | {"price": "0" if i % 4 else "12.5"} for i, row in enumerate(zeros[200:])]
+        ended = run("remember", write("some.csv", some), "--model", "m2")
+        assert ended.code == 0
+        assert "note: all remembered residuals are about 0, from which no bound for new ones follows" in ended.lines
+
+    def test_a_row_that_was_forced_does_not_switch_the_bound_off(self, run: Run, fit) -> None:
+        path, rows = fit(), rows_of("test.csv")
+        assert run("remember", write("1.csv", [rows[0] | {"price": "1e9"}]), "--model", path, "--force").code == 0
+        assert run("remember", scaled("test.csv", "bad.csv", 1_000), "--model", path).code == ExitCode.DATA
+
+    def test_a_row_is_judged_alone_whatever_is_in_the_same_file(self, run: Run, fit) -> None:
+        path, rows = fit(), rows_of("test.csv")
+        odd = rows[0] | {"price": str(900_000 + float(rows[0]["price"]))}
+        for others in ([], rows[1:], [row | {"price": str(1e6)} for row in rows[1:]]):
+            ended = run("remember", write("some.csv", [odd, *others]), "--model", path)
+            assert (ended.code, "larger than 621,849, which" in ended.err) == (ExitCode.DATA, True)
 
     def test_features_that_are_wrong_are_refused_too(self, run: Run, fit) -> None:
         """The line goes far out with them, and the targets show that."""

@@ -71,7 +71,7 @@ def test_no_version_of_a_replaced_row_is_left(run: Run, fitted: Callable[..., Pa
     assert mentions(model, first)
     ended = run("forget", "--ids", GONE[0], "--model", model, "--threads", 1)
     assert "forgot 1 row: 239 left" in ended.err
-    assert "note: the base was trained on 1 forgotten row and is not changed; to undo that" in ended.err
+    assert "note: the base was trained on 1 forgotten row and still knows it; to remove that" in ended.err
     for each in hashes:
         assert not mentions(model, each)
     assert not mentions(model, GONE[0])
@@ -90,8 +90,8 @@ def test_a_row_that_trained_the_base_and_is_not_remembered_is_forgotten_too(
     assert ended.lines == [
         "note: no row has the id 'nobody'",
         f"forgot 1 training row of the base, not remembered: 140 left -> {model}/memory.json",
-        "note: the base was trained on 1 forgotten row and is not changed; to undo that, run fit-base and fit-residual "
-        "without them",
+        "note: the base was trained on 1 forgotten row and still knows it; to remove that, run fit-base and "
+        "fit-residual without it",
     ]
     assert not mentions(model, GONE[0])
     assert run("verify", "--model", model).code == 0
@@ -318,7 +318,8 @@ def test_an_earlier_memory_of_which_nothing_would_be_left_is_dropped(run: Run, f
     found = json.loads(ended.out)
     assert (found["removed"], found["rows"], found["n_kept"], found["n_lost"]) == (5, 90, 0, 1)
     assert ended.lines[-1] == (
-        "note: undo cannot bring 1 earlier memory back any more: nothing else was in them, or they were damaged"
+        "note: undo cannot bring 1 earlier memory back any more: nothing else was in them, they were damaged, or "
+        "they are equal to another one now"
     )
     for row in rows[:10]:
         assert not mentions(model, row["id"])
@@ -409,3 +410,77 @@ def test_a_writer_killed_between_the_steps_of_forget_leaves_what_undo_brings_bac
     for trace in (*names, GONE[0]):
         assert not mentions(model, trace)
     assert run("verify", "--model", model).code == 0
+
+
+def test_a_foreign_file_does_not_keep_an_earlier_memory_of_bases_that_were_replaced(
+    run: Run, fitted: Callable[..., Path]
+) -> None:
+    model = fitted("m2", "train.csv")
+    earlier = model / parts.FOLDER / json.loads((model / manifest.MEMORY).read_text())["id"]
+    run("remember", "test.csv", "--model", model, "--quiet")
+    (earlier / ".DS_Store").write_text("mine")
+    fitted("m2", "train.csv", estimator="constant")
+    run("forget", "--ids", GONE[0], "--model", model, "--quiet")
+    assert [path.name for path in earlier.iterdir()] == [".DS_Store"]
+    assert not mentions(model, GONE[0])
+
+
+def _measured(model: Path) -> list[bool]:
+    history = json.loads((model / manifest.MEMORY).read_text())["history"]
+    return [entry["measured"] is not None for entry in history]
+
+
+class TestMeasuredOnRowsThatAreGone:
+    """No metric is left that was measured on rows that no memory has, once they were to be forgotten."""
+
+    def test_undo_erases_what_it_takes_back(self, run: Run, fitted: Callable[..., Path]) -> None:
+        model = fitted("m2", "train.csv", *FOLDS)
+        run("remember", "test.csv", "--model", model, "--quiet")
+        assert _measured(model) == [True, True]
+        run("undo", "--model", model, "--quiet")
+        assert _measured(model) == [True, False, False]
+
+    def test_a_new_base_and_memory_erase_what_was_before(self, run: Run, fitted: Callable[..., Path]) -> None:
+        model = fitted("m2", "train.csv", *FOLDS)
+        fitted("m2", write("part.csv", rows_of("train.csv")[20:]), *FOLDS)
+        assert _measured(model) == [False, True]
+
+    def test_rows_that_no_kept_memory_has_any_more(self, run: Run, fitted: Callable[..., Path]) -> None:
+        model = fitted("m2", "train.csv", *FOLDS)
+        run("remember", "test.csv", "--model", model, "--quiet")
+        fit = ("fit-residual", "train.csv", *FOLDS, "--representation", "features", "--model", model, "--quiet")
+        assert run(*fit, "--keep", 0).code == 0
+        assert True in _measured(model)
+        name = rows_of("test.csv")[0]["id"]
+        ended = run("forget", "--ids", name, "--model", model)
+        assert (ended.code, ended.err) == (
+            3,
+            f"resmem: no row with the id '{name}' is remembered, so only what was measured before was erased from the "
+            "history; check the ids, the rows or --where\n",
+        )
+        assert True not in _measured(model)
+        assert run("verify", "--model", model).code == 0
+        ended = run("forget", "--ids", name, "--model", model)
+        assert ended.err == f"resmem: no row with the id '{name}' is remembered; check the ids, the rows or --where\n"
+
+    def test_a_killed_forget_is_finished_by_the_next(
+        self, run: Run, fitted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from resmem_cli.store import writing
+
+        words = (*FOLDS,)
+        model = fitted("m2", "train.csv", *words, memorised=write("some.csv", rows_of("train.csv")[100:]))
+        old = json.loads((model / manifest.BASE).read_text())["id"]
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(writing, "replace_every", die)
+            assert run("forget", "--ids", GONE[0], "--model", model).code == 130
+        assert mentions(model, old)
+        assert run("forget", "--ids", GONE[0], "--model", model).code == 3
+        assert not mentions(model, old)
+        assert not mentions(model, GONE[0])
+        assert _measured(model) == [False]
+        assert run("verify", "--model", model).code == 0

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from resmem_cli.cli.main import ExitCode
-from resmem_cli.store import history, manifest, parts, reading
+from resmem_cli.errors import OutputError
+from resmem_cli.store import history, manifest, parts, reading, verifying
+from resmem_cli.workflow.history import undo
 from tests.cli.conftest import Run, snapshot
 from tests.cli.test_change import rows_of, write
 
@@ -153,10 +155,80 @@ class TestUndo:
         run("remember", "test.csv", "--model", path, "--quiet")
         file = path / parts.FOLDER / kept / "arrays.npz"
         file.write_bytes(file.read_bytes()[:-1])
-        sentence = f"{file} has another size than its manifest says; fit the model again"
+        sentence = (
+            f"an earlier memory of '{path}' that is kept for undo cannot be used: {file} has another size than its "
+            "manifest says; remember or fit-residual with --keep 0 drops it"
+        )
         fails(ExitCode.MODEL, sentence, "undo", "--model", path)
         fails(ExitCode.MODEL, sentence, "verify", "--model", path)
         assert run("predict", "test.csv", "--model", path, "--quiet").code == 0
+
+    def test_undo_goes_back_beyond_a_kept_memory_that_is_damaged(self, run: Run, model: Model) -> None:
+        path = model()
+        first = memory(path)
+        for part in (rows_of("test.csv")[:40], rows_of("test.csv")[40:]):
+            assert run("remember", write("part.csv", part), "--keep", 2, "--model", path, "--quiet").code == 0
+        kept = json.loads((path / manifest.MEMORY).read_text())["earlier"][0]["id"]
+        file = path / parts.FOLDER / kept / "arrays.npz"
+        file.write_bytes(file.read_bytes()[:-1])
+        assert run("undo", "--model", path, "--quiet").code == 0
+        assert memory(path) == first
+        assert run("verify", "--model", path).code == 0
+
+    def test_a_damaged_present_memory_leaves_the_earlier_ones(self, run: Run, model: Model) -> None:
+        path = model()
+        first = memory(path)
+        run("remember", "test.csv", "--model", path, "--quiet")
+        file = path / parts.FOLDER / str(memory(path)["id"]) / "arrays.npz"
+        file.write_bytes(file.read_bytes()[:-1])
+        fit_again(run, path, write("part.csv", rows_of("train.csv")[:200]))
+        assert run("undo", "--model", path, "--quiet").code == 0
+        assert memory(path) == first
+
+    def test_a_kept_change_that_has_left_the_history_is_told_without_its_command(self, run: Run, model: Model) -> None:
+        path = model()
+        run("remember", "test.csv", "--model", path, "--quiet")
+        content = json.loads((path / manifest.MEMORY).read_text())
+        content["history"] = content["history"][1:]
+        (path / manifest.MEMORY).write_text(json.dumps(content))
+        made = str(content["earlier"][0]["made"]).replace("T", " ").removesuffix("Z")
+        assert run("undo", "--model", path).err.startswith(f"back to the memory of {made} UTC: 80 rows removed")
+
+    def test_the_memory_before_is_said_to_be_kept(self, run: Run, model: Model) -> None:
+        path = model()
+        note = "note: the memory before, with its rows, is kept for resmem undo (--keep 0 keeps none)"
+        assert run("remember", "test.csv", "--model", path).lines[-1] == note
+        fit = ("fit-residual", "train.csv", *SETTINGS, "--representation", "model", "--model", path)
+        assert run(*fit).lines[-1] == note
+        assert note not in run(*fit, "--keep", 0).lines
+        assert run(*fit, "--quiet").err == ""
+
+    def test_a_time_that_cannot_be_written_is_told_at_the_start(self, run: Run, model: Model, fails, monkeypatch):
+        path = model()
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "9" * 18)
+        fails(
+            ExitCode.USAGE,
+            f"SOURCE_DATE_EPOCH is {'9' * 18}, which is after the year 9999; give seconds since 1970, or unset it",
+            *("remember", "nothing.csv", "--model", path),
+        )
+
+    @pytest.mark.parametrize("damage", ["no earlier", "no base", "was"])
+    def test_the_base_of_a_damaged_model_can_be_fitted_again(self, run: Run, model: Model, damage: str) -> None:
+        path = model()
+        run("remember", "test.csv", "--model", path, "--quiet")
+        name = manifest.BASE if damage == "was" else manifest.MEMORY
+        content = json.loads((path / name).read_text())
+        if damage == "no earlier":
+            del content["earlier"]
+        elif damage == "no base":
+            del content["earlier"][0]["base"]
+        else:
+            content["was"] = 5
+        (path / name).write_text(json.dumps(content))
+        words = ("--target", "price", "--id", "id", "--estimator", "linear", "--model", path, "--quiet")
+        assert run("fit-base", "train.csv", *words).code == 0
+        fit_again(run, path, space="features")
+        assert run("verify", "--model", path).code == 0
 
     def test_a_present_memory_that_is_damaged_can_be_left(self, run: Run, model: Model) -> None:
         path = model()
@@ -219,6 +291,15 @@ class TestOnDisk:
         run("undo", "--model", path, "--quiet")
         assert memory(path) == before
 
+    def test_a_file_that_is_a_link_is_not_linked_again(self, run: Run, model: Model) -> None:
+        path = model()
+        file = path / parts.FOLDER / str(memory(path)["id"]) / "representation.npz"
+        file.rename("elsewhere.npz")
+        file.symlink_to(Path("elsewhere.npz").absolute())
+        parts.link(file, Path("copy.npz"))
+        assert not Path("copy.npz").is_symlink()
+        assert Path("copy.npz").read_bytes() == Path("elsewhere.npz").read_bytes()
+
     def test_a_damaged_file_is_not_shared(self, run: Run, model: Model) -> None:
         path = model()
         file = path / parts.FOLDER / str(memory(path)["id"]) / "representation.npz"
@@ -246,6 +327,39 @@ class TestOnDisk:
         assert re.search(rf"fitted on 240 rows, {when}$", lines[1])
         assert re.fullmatch(rf"memory: 320 rows, {when}", lines[2])
         assert re.fullmatch(rf"  kept for undo: 240 rows, {when}", lines[3])
+
+    def test_a_folder_that_no_manifest_names_is_told_and_swept(self, run: Run, model: Model) -> None:
+        path = model()
+        left = path / parts.FOLDER / ("0" * 16)
+        left.mkdir()
+        for name in (".DS_Store", "rows.npz"):
+            (left / name).write_text("left")
+        assert json.loads(run("verify", "--model", path, "--json").out)["leftovers"] == [left.name]
+        run("remember", "test.csv", "--model", path, "--quiet")
+        assert [file.name for file in left.iterdir()] == [".DS_Store"]
+        assert json.loads(run("verify", "--model", path, "--json").out)["leftovers"] == []
+
+    def test_a_manifest_that_could_not_be_read_is_not_written(self, run: Run, model: Model, monkeypatch) -> None:
+        path = model() / manifest.MEMORY
+        before = path.read_bytes()
+        monkeypatch.setattr(manifest, "_MOST_BYTES", 1_000)
+        with pytest.raises(OutputError, match=r"'m/memory\.json' would be larger than 0 MiB; keep fewer memories"):
+            manifest.write(path, json.loads(before))
+        assert path.read_bytes() == before
+
+    def test_a_writer_beside_verify_is_no_damage(self, run: Run, model: Model, monkeypatch) -> None:
+        path = model()
+        run("remember", "test.csv", "--model", path, "--quiet")
+        check, calls = verifying._check_memory, []
+
+        def undone_meanwhile(*words: object) -> None:
+            calls.append(words)
+            if len(calls) == 1:
+                undo(path)
+            check(*words)
+
+        monkeypatch.setattr(verifying, "_check_memory", undone_meanwhile)
+        assert verifying.verify(path).n_kept == 0
 
 
 class TestHistory:
@@ -280,7 +394,7 @@ class TestHistory:
         assert (first["state"], second["state"]) == ("kept", "present")
         lines = run("history", "--model", path).out.splitlines()
         assert lines[0].split() == [
-            *("made", "(UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "undo")
+            *("made", "(UTC)", "command", "added", "removed", "rows", "metric", "base", "memory", "unusual", "state")
         ]
         assert lines[2].split()[2:6] == ["fit-residual", "240", "0", "240"]
         assert lines[2].endswith("kept")
@@ -290,10 +404,9 @@ class TestHistory:
         """The metric of one row is its residual."""
         path = model()
         rows = rows_of("test.csv")
-        for n in (history.LEAST_MEASURED - 1, history.LEAST_MEASURED):
-            words = ("remember", write("few.csv", rows[:n]), "--model", path, "--json")
+        for start, n in ((0, history.LEAST_MEASURED - 1), (20, history.LEAST_MEASURED)):
+            words = ("remember", write("few.csv", rows[start : start + n]), "--model", path, "--json")
             assert json.loads(run(*words).out)["measured"]["rows"] == n
-            run("undo", "--model", path, "--quiet")
         measured = [entry["measured"] for entry in entries(run, path) if entry["command"] == "remember"]
         assert [each is None for each in measured] == [True, False]
 

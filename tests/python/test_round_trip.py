@@ -136,6 +136,12 @@ def test_what_the_commands_remembered_is_taken_back_through_python(files):
     loaded = load(model)
     assert [entry["command"] for entry in loaded.history] == ["fit-residual", "remember"]
     assert [entry["rows"] for entry in loaded.history] == [200, 230]
+    assert [entry["state"] for entry in loaded.history] == ["kept", "present"]
+    with pytest.raises(UsageError, match="max_residual is nan"):
+        load(model).remember(
+            loaded.labelled_rows(more[FEATURES], more["y"], ids=[f"more {i}" for i in range(30)]),
+            max_residual=float("nan"),
+        )
     undone = loaded.undo()
     assert (undone.n_rows, undone.n_removed, undone.command) == (200, 30, "fit-residual")
     np.testing.assert_array_equal(loaded.predict(NEW)[:, 0], before["prediction"])

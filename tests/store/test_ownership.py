@@ -101,13 +101,21 @@ def test_a_model_of_a_newer_format_is_ours(copied: Copied) -> None:
 
 def test_sweeping_a_model_leaves_what_our_names_do_not_account_for(copied: Copied) -> None:
     directory = copied("linear")
-    kept = ("parts/drawings/a.txt", f"parts/{OURS}/arrays.npz", f"parts/{OURS}/thesis.txt", "parts/.notes.tmp/x.npz")
-    make(directory, *kept, f"parts/{OTHER}/rows.npz", ".base.json.0123abcd.tmp", ".base.json.tmp")
+    kept = ("parts/drawings/rows.npz", f"parts/{OURS}/thesis.txt", "parts/.notes.tmp/rows.npz")
+    make(
+        directory,
+        *kept,
+        f"parts/{OURS}/arrays.npz",
+        f"parts/{OTHER}/rows.npz",
+        ".base.json.0123abcd.tmp",
+        ".base.json.tmp",
+    )
     fit("constant").save(directory)
     left = contents(directory)
     for path in (*kept, ".base.json.tmp"):
         assert left[path] == f"keep {path}".encode()
     assert not (directory / "parts" / OTHER).exists()
+    assert f"parts/{OURS}/arrays.npz" not in left
     assert ".base.json.0123abcd.tmp" not in left
     assert reading.load(directory).base.specs[0].estimator == "constant"
 
