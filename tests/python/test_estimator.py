@@ -167,9 +167,9 @@ def test_rows_are_remembered_replaced_and_forgotten_by_their_ids(table):
     model = ResMemRegressor(**QUICK).fit(X[:200], y[:200], ids=np.arange(200))
     before = model.predict(X[200:])
     with pytest.raises(ValueError, match=r"^50 of 50 rows have residuals larger than .* max_residual or force$"):
-        model.remember(X[190:], y[190:] + 100, ids=np.arange(190, N_ROWS))
+        model.remember(X[190:], y[190:] + 1e4, ids=np.arange(190, N_ROWS))
     np.testing.assert_array_equal(model.predict(X[200:]), before)
-    changed = model.remember(X[190:], y[190:] + 100, ids=np.arange(190, N_ROWS), force=True)
+    changed = model.remember(X[190:], y[190:] + 1e4, ids=np.arange(190, N_ROWS), force=True)
     assert (changed.n_removed, changed.drift.n_rows, changed.drift.residuals) == (10, 50, 1.0)
     assert (model.predict(X[200:]) - before).mean() > 10
     assert model.forget(ids=range(190, N_ROWS)).n_rows == 190

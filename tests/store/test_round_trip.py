@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -216,10 +217,12 @@ def test_a_manifest_that_cannot_take_its_place_leaves_the_old_generation(
     copied: Saved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = copied("linear")
-    before = contents(directory)
+    before, replace_file = contents(directory), os.replace
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def full(source: object, target: object) -> None:
+        if str(target).endswith("base.json"):
+            raise OSError(28, "No space left on device")
+        replace_file(source, target)
 
     monkeypatch.setattr(replacement.os, "replace", full)
     with pytest.raises(
