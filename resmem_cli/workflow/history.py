@@ -122,6 +122,7 @@ def undo(
             raise written_since(model)
         kept = generations.kept(base, content)
         if not kept:
+            generations.sweep(model)  # of an undo that was killed the memory that it dropped may still lie there
             raise UsageError(
                 f"no earlier memory of '{model}' is kept, so there is nothing to go back to",
                 f"--keep of remember and fit-residual says how many are; resmem history --model {model} lists them",
