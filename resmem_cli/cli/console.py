@@ -27,7 +27,7 @@ __all__ = [
     "time",
 ]
 
-KEPT = "note: the memory before, with its rows, is kept for resmem undo (--keep 0 keeps none)"
+KEPT = "note: the memory before has rows that are in this one no more; it is kept for resmem undo (--keep 0 keeps none)"
 _ADJECTIVES = {"number": "numeric", "category": "categorical"}
 
 

@@ -29,13 +29,13 @@ def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
         _describe_folds(selection, fitted)
     console.say(*(f"note: {note}" for note in fitted.notes), quiet=False)
     _warn_of_rows_that_trained_the_base(fitted)
+    if fitted.is_kept:
+        console.say(console.KEPT, quiet=False)
     if not fitted.uses_memory:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
     for member in fitted.members:
         console.say(_sentence(member, fitted, wanted_recall) + f" -> {model}/memory.json", quiet=False)
-    if fitted.is_kept:
-        console.say(console.KEPT, quiet=False)
 
 
 def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:

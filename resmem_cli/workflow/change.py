@@ -49,7 +49,7 @@ class Changed:
         n_repeated: rows of the input whose id a later one has, which alone is kept.
         n_equal: of the new rows, how many equal a remembered one that stays: they count twice now.
         is_bounded: whether there was a bound for the residuals of new rows, or none was wanted.
-        is_kept: whether the memory before is kept, so that undo can bring it back.
+        is_kept: whether rows that were replaced are kept for undo.
         not_found: ids that were to be forgotten and were not remembered.
         n_trained: of the forgotten rows, how many trained the base, which still knows them.
         n_kept, n_lost: how many earlier memories the rows were erased from that undo can bring back, and how many it
@@ -127,7 +127,7 @@ def remember(
             resmem, rows, changed = with_rows(stored, remembered, trained, given, guard=guard, threads=count)
         report("writing")
         writing.replace_memory(model, resmem, rows, as_entry(changed), keep=keep)
-        is_kept = reading.n_kept(model) > 0
+        is_kept = changed.n_removed > 0 and reading.n_kept(model) > 0
     return replace(changed, is_kept=is_kept)
 
 

@@ -50,7 +50,7 @@ class FittedMemory:
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by.
         group_column, time_column: by which the rows were kept together and put in order, if they were.
         notes: sentences on what was found in the rows.
-        is_kept: whether the memory before is kept, so that undo can bring it back.
+        is_kept: whether rows of the memory before, which this one does not have, are kept for undo.
     """
 
     selection: Selection | None
@@ -190,7 +190,7 @@ def fit_residual(
         entry = fitted.as_entry(reading.remembered_hashes(model), rows)
         past = writing.past(model, rows, entry, keep=keep, with_present=keep > 0 and _can_be_kept(model))
         writing.save_memory(model, base.id, resmem, rows, objective=fitted.objective, folds=folds, past=past)
-        is_kept = reading.n_kept(model) > 0
+        is_kept = entry.n_removed > 0 and reading.n_kept(model) > 0
     return replace(fitted, is_kept=is_kept)
 
 
