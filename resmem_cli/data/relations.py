@@ -52,8 +52,8 @@ class Relations:
     others: Mapping[str, NDArray[np.uint64]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, schema: Schema) -> Relations:
-        """Read the columns of rows.
+    def of(cls, rows: Rows, schema: Schema, *, with_others: bool = False) -> Relations:
+        """Read the columns of rows; if there is none of groups, `with_others` those that may be, too.
 
         Raises:
             DataError: one is missing, or holds what is no group or time.
@@ -62,10 +62,9 @@ class Relations:
         group_column, time_column = schema.group_column, schema.time_column
         groups = None if group_column is None else hashed_groups(rows, group_column)
         kind, times = (None, None) if time_column is None else _times(rows, time_column)
-        others = (
-            {} if groups is not None else {name: hashed_groups(rows, name) for name in _may_be_groups(rows, schema)}
-        )
-        return cls(group_column, time_column, groups, times, kind, others)
+        others = _may_be_groups(rows, schema) if with_others and groups is None else []
+        hashes = {name: hashed_groups(rows, name) for name in others}
+        return cls(group_column, time_column, groups, times, kind, hashes)
 
     def take(self, positions: NDArray[np.int64]) -> Relations:
         return replace(

@@ -165,7 +165,9 @@ def in_batches(
         weight = None if found.weight is None else found.weight[keep]
         n_rows, n_matching, n_labelled = n_rows + len(batch), n_matching + int(matches.sum()), n_labelled + len(X)
         n_foreign = int(is_foreign.sum())
-        relations = Relations.of(batch, schema).take(np.flatnonzero(keep)) if with_relations else None
+        relations = None
+        if with_relations:
+            relations = Relations.of(batch, schema, with_others=True).take(np.flatnonzero(keep))
         kept = _columns(batch, also).take(np.flatnonzero(keep)) if also else None
         n_dropped = len(batch) - len(X) - n_foreign
         yield Labelled(X, found.y[keep], weight, ids, n_dropped, n_foreign, surprises, relations, kept)

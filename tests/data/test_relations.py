@@ -102,11 +102,12 @@ def test_a_part_without_any_time_joins_dates_and_numbers_but_not_both_together()
 def test_columns_that_may_be_groups_are_read_beside_the_features():
     schema = replace(SCHEMA, columns=(*SCHEMA.columns, Column("k", Kind.CATEGORY, "string", ("a",), has_rest=True)))
     table = {"x": [1.0], "y": [2.0], "k": ["b"], "who": ["p"], "n": [7], "v": [[1.0, 2.0]]}
-    found = Relations.of(rows(**table), schema)
+    found = Relations.of(rows(**table), schema, with_others=True)
     assert list(found.others) == ["k", "who", "n"]
-    assert Relations.of(rows(**table), replace(schema, group_column="who")).others == {}
-    more = Relations.of(rows(x=[1.0], y=[2.0], k=["b"], who=["q"]), schema)
+    assert Relations.of(rows(**table), replace(schema, group_column="who"), with_others=True).others == {}
+    more = Relations.of(rows(x=[1.0], y=[2.0], k=["b"], who=["q"]), schema, with_others=True)
     assert list(Relations.joined([found, more]).others) == ["k", "who"]
+    assert Relations.of(rows(**table), schema).others == {}
 
 
 def test_the_schema_keeps_the_columns_and_older_ones_had_none():

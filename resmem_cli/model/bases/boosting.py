@@ -76,7 +76,8 @@ class Boosting(FromSklearn):
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
         n_bags = _n_bags(params, problem)
-        split = [each for each in problem.stopping_splits(X, y, n_bags) if wanted and cls.can_stop_by(each, y, weight)]
+        split = problem.stopping_splits(X, y, n_bags) if wanted else []
+        split = [each for each in split if cls.can_stop_by(each, y, weight)]
         model.set_params(**{**(_PATIENCE if split else {}), **own, "early_stopping": bool(split)})
         if not split or problem.is_refitted:  # bags of the same rows differ by the columns that are drawn
             n_distinct = n_bags if model.max_features < 1 else 1
