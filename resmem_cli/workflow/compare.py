@@ -14,19 +14,18 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.errors import UsageError
-from resmem_cli.model.metrics import Comparison
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.workflow import labelled, scores, thread_limit
 from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Input, Report, silent
-from resmem_cli.workflow.scores import Sample, Scored
+from resmem_cli.workflow.scores import Judged, Sample, Scored
 
 _ONE_QUESTION = "compare models that answer the same question"
 
 
 @dataclass(frozen=True)
-class ComparedModels:
+class ComparedModels(Judged):
     """What the rows say of two models.
 
     Attributes:
@@ -54,21 +53,6 @@ class ComparedModels:
     objective: str
     predict_the_same: bool
     notes: tuple[str, ...] = ()
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows were scored."""
-        return self.every.n_rows
-
-    @property
-    def metrics(self) -> dict[str, Comparison]:
-        """By name, of all rows."""
-        return self.every.metrics
-
-    @property
-    def judged(self) -> Sample:
-        """The rows that the verdict is about."""
-        return self.every if self.unseen is None else self.unseen
 
     @property
     def verdict(self) -> str:

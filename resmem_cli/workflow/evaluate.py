@@ -14,7 +14,6 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError
 from resmem_cli.model import conformal
-from resmem_cli.model.metrics import Comparison
 from resmem_cli.model.resmem import Prediction, ResMem
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
@@ -22,7 +21,7 @@ from resmem_cli.workflow import labelled, measured, scores, thread_limit, thresh
 from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
-from resmem_cli.workflow.scores import Sample, Scored, counted
+from resmem_cli.workflow.scores import Judged, Sample, Scored, counted
 from resmem_cli.workflow.slices import Columns, Slices
 from resmem_cli.workflow.thresholds import Limits, Threshold
 
@@ -43,7 +42,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Judged):
     """What the rows say.
 
     Attributes:
@@ -75,21 +74,6 @@ class Evaluation:
     slices: Slices | None = None
     thresholds: tuple[Threshold, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows were scored."""
-        return self.every.n_rows
-
-    @property
-    def metrics(self) -> dict[str, Comparison]:
-        """By name, of all rows."""
-        return self.every.metrics
-
-    @property
-    def judged(self) -> Sample:
-        """The rows that the verdict, the slices and the thresholds are about."""
-        return self.every if self.unseen is None else self.unseen
 
     def refuse_missed(self) -> None:
         """Refuse what does not reach the thresholds.

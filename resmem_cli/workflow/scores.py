@@ -132,6 +132,33 @@ class Sample:
         return self.n_different >= LEAST_ROWS
 
 
+class Judged:
+    """What an evaluation says of its rows.
+
+    Attributes:
+        every: all rows that were scored.
+        unseen: those that were not seen in fitting, if some were.
+    """
+
+    every: Sample
+    unseen: Sample | None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows were scored."""
+        return self.every.n_rows
+
+    @property
+    def metrics(self) -> dict[str, Comparison]:
+        """By name, of all rows."""
+        return self.every.metrics
+
+    @property
+    def judged(self) -> Sample:
+        """The rows that the verdict, the slices and the thresholds are about."""
+        return self.every if self.unseen is None else self.unseen
+
+
 def samples(scored: Scored, seed: int, unit: str) -> tuple[Sample, Sample | None]:
     """Return all rows, and those that were not seen in fitting; None if no row was, and they are all rows."""
     every = scored.sample(seed, unit)
