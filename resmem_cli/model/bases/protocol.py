@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -291,3 +292,12 @@ def softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     normalised: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return normalised
+
+
+def expit(logits: Floats) -> Floats:
+    """Return 1 / (1 + exp(-x)) of [n] logits as SciPy does: by the C library's exp, for NumPy's rounds otherwise."""
+    most = math.log(np.finfo(np.float64).max)
+    powers = np.fromiter(map(math.exp, np.minimum(-logits, most).tolist()), np.float64, len(logits))
+    powers[-logits > most] = np.inf
+    probabilities: Floats = 1 / (1 + powers)
+    return probabilities
