@@ -15,6 +15,8 @@ import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+import skops.io
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from resmem_cli.data import encoding, sources, tables
 from resmem_cli.store import estimators, manifest, parts, reading
@@ -308,12 +310,20 @@ def test_rows_whose_prediction_is_no_number_are_counted_and_told(model: Model, r
 
 
 def test_a_base_that_loads_and_cannot_predict_is_a_damaged_model(model: Model, run: Run) -> None:
-    path = model("boosted")
+    path = model()
+    columns = ["carat", "depth", "x"]
+    cells = table("diamonds", "train").to_pandas()
+    boosting = HistGradientBoostingRegressor(max_iter=2).fit(cells[columns].to_numpy(), cells["price"])
+    skops.io.dump(boosting, "boosted.skops")
+    words = ("--target", "price", "--id", "id", "--features", ",".join(columns), "--import", "boosted.skops")
+    assert run("fit-base", "train.csv", *words, "--model", path).code == 0
+    words = ("--folds", 0, "--neighbors", 6, "--bandwidth", 0.3, "--shrinkage", 1, "--representation", "features")
+    assert run("fit-residual", "train.csv", *words, "--model", path).code == 0
     content = json.loads((path / manifest.BASE).read_text())
     file = path / parts.FOLDER / content["id"] / "estimator.skops"
-    (boosting, *others) = estimators.from_bytes(file.read_bytes(), file.name)
-    del boosting._n_features
-    file.write_bytes(estimators.to_bytes([boosting, *others]))
+    boosting = estimators.from_bytes(file.read_bytes(), file.name)
+    del boosting._bin_mapper.is_categorical_
+    file.write_bytes(estimators.to_bytes(boosting))
     (path / manifest.BASE).write_text(json.dumps(content | {"parts": parts.to_json(parts.record(file.parent))}))
     for words in (("predict", "new.csv"), ("evaluate", "test.csv"), ("explain", "new.csv"), ("remember", "test.csv")):
         ended = run(*words, "--model", path)

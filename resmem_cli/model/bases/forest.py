@@ -193,9 +193,7 @@ class Forest:
         _require(((feature >= _LEAF) & (feature < len(n_categories))).all(), "columns that there are not")
         _require(((n_categories >= 0) & (n_categories <= MOST_CATEGORIES)).all(), "categories beyond those of a set")
         number = stored(arrays, "number", FLOAT, len(feature), finite=False)
-        _require(
-            not np.isnan(number).any() and np.isfinite(number[feature == _LEAF]).all(), "values that are no numbers"
-        )
+        _require(np.isfinite(number[feature == _LEAF]).all(), "values that are no numbers")
         asks = (feature != _LEAF) & (n_categories[feature] > 0) if len(n_categories) else np.zeros(len(feature), bool)
         forest = cls(
             baseline,

@@ -213,7 +213,9 @@ class _Masks:
                 goes_right = sets[:, code >> 5] >> np.uint32(code & 31) & 1 == 0
                 np.bitwise_and.at(table[code], tree[goes_right], mask[goes_right])
         else:
-            key = np.searchsorted(column.keys, self.forest.number[node])
+            key = np.where(
+                np.isnan(self.forest.number[node]), -1, np.searchsorted(column.keys, self.forest.number[node])
+            )
             np.bitwise_and.at(table, (key + 1, tree), mask)
             np.bitwise_and.accumulate(table[:-1], axis=0, out=table[:-1])
             table[-1] = self.nothing  # what is at most infinite goes left; only a missing value has this code
@@ -226,13 +228,15 @@ def _columns(forest: Forest) -> list[Column]:
     """Return the columns that the trees ask for."""
     columns = []
     known = forest.known_categories
-    inner = forest.feature >= 0
-    of_inner, numbers = forest.feature[inner], forest.number[inner]
-    order = np.argsort(of_inner, kind="stable")
-    features, starts = np.unique(of_inner[order], return_index=True)
-    for feature, thresholds in zip(features.tolist(), np.split(numbers[order], starts[1:]), strict=True):
-        keys = known[feature] if feature in known else np.unique(np.append(thresholds, np.inf))
-        columns.append(Column(feature, keys, feature in known))
+    order = np.argsort(forest.feature, kind="stable")
+    features, starts = np.unique(forest.feature[order], return_index=True)
+    for feature, thresholds in zip(features.tolist(), np.split(forest.number[order], starts[1:]), strict=True):
+        if feature in known:
+            columns.append(Column(feature, known[feature], is_category=True))
+        elif feature >= 0:
+            # NaN is the middle of two infinities, which nothing is at most.
+            keys = np.unique(np.append(thresholds[~np.isnan(thresholds)], np.inf))
+            columns.append(Column(feature, keys, is_category=False))
     return columns
 
 
