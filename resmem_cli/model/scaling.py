@@ -91,6 +91,13 @@ class Scaler:
         categories = [np.full(count, i) for i, count in enumerate(self.n_categories) if count > 0]
         return np.concatenate([numbers, numbers[self.indicated], *categories])
 
+    def equals(self, other: Scaler) -> bool:
+        """Whether the other makes the same of every row."""
+        if self is other:
+            return True
+        ours, theirs = self.to_arrays(), other.to_arrays()
+        return all(np.array_equal(value, theirs[name]) for name, value in ours.items())
+
     def transform(self, X: Floats) -> Singles:
         """Return [n, p] single-precision features of n encoded rows: numbers, indicators, categories."""
         X = X[:, : len(self.n_categories)]
@@ -143,6 +150,26 @@ class Scaler:
             raise ValueError("the quantiles of the features are not ascending, or there are too many categories")
         indicated = stored(arrays, "indicated", TRUTH, n_numbers)
         return cls(tuple(counts.tolist()), knots, scores, indicated, is_linear)
+
+
+class Encoded:
+    """Encoded rows, and what scalers make of them: what several spaces read of the same rows is computed once.
+
+    Attributes:
+        X: [n, d] the rows.
+    """
+
+    def __init__(self, X: Floats) -> None:
+        self.X = X
+        self._scaled: list[tuple[Scaler, Singles]] = []
+
+    def scaled(self, scaler: Scaler) -> Singles:
+        """Return [n, p] the features on a scale; not to be changed, because others read them too."""
+        for known, features in self._scaled:
+            if known.equals(scaler):
+                return features
+        self._scaled.append((scaler, scaler.transform(self.X)))
+        return self._scaled[-1][1]
 
 
 def _finite(numbers: Floats) -> Floats:

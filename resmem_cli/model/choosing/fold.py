@@ -16,6 +16,7 @@ from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
 from resmem_cli.model.memory.index import build_index
 from resmem_cli.model.rows import LabelledRows
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Position, Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import ResidualKind, Training
@@ -120,10 +121,11 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
     keys = plan.tried or [(name, kind) for name in plan.spaces for kind in plan.kinds(name, fitted)]
     found = OfBase(of_queries, {}, {}, {})
     spaces = fit_spaces([(name, fitted, kind) for name, kind in keys], threads)
+    of_memory, of_held_out = Encoded(memorised.X), Encoded(queries.X)
     for (name, kind), space in zip(keys, spaces, strict=True):
         predictions = fitted.predictions(kind)
-        here = space.represent(memorised.X, base, predictions)
-        there = space.represent(queries.X, base, of_queries)
+        here = space.represent(of_memory, base, predictions)
+        there = space.represent(of_held_out, base, of_queries)
         cells = Cells.group(here.points, memorised.weight)
         residuals = {t: row_residuals(memorised.y, predictions, t, here.trend) for t in plan.temperatures}
         if plan.share_of_cells is None:

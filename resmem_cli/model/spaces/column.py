@@ -9,6 +9,7 @@ import numpy as np
 
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, stored
 from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.protocol import Position, Untrained
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
@@ -42,8 +43,8 @@ class Column(Untrained):
     def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls(variant, *training.problem.vectors[variant])
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        return Position(X[:, self.start : self.stop].astype(np.float32))
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        return Position(rows.X[:, self.start : self.stop].astype(np.float32))
 
     def to_arrays(self) -> Arrays:
         return {"columns": np.array([self.start, self.stop])}
