@@ -187,7 +187,14 @@ class Boosting(OfArrays, FromSklearn):
 
         They are means over the bags.
         """
-        return self._mean([bag.groups(bag.totals(X, self._ends(bag))) for bag in self.bags]).astype(np.float32)
+        return self.predict_and_represent(X)[1]
+
+    def predict_and_represent(self, X: Floats) -> tuple[Floats, Singles]:
+        """Return both for [n, d] rows: the groups add up to the prediction."""
+        totals = [bag.totals(X, self._ends(bag)) for bag in self.bags]
+        predictions = self._mean([self.of_bag(bag, each) for bag, each in zip(self.bags, totals, strict=True)])
+        groups = self._mean([bag.groups(each) for bag, each in zip(self.bags, totals, strict=True)])
+        return predictions, groups.astype(np.float32)
 
     def _ends(self, bag: Bag) -> list[int]:
         """Return after which iterations of a bag its groups end."""

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -145,6 +145,22 @@ class Base(Protocol):
     def belongs(self, problem: Problem, width: int) -> bool:
         """Whether it reads [n, width] encoded rows of a problem, and predicts what is asked of them."""
         ...
+
+
+@runtime_checkable
+class InOnePass(Protocol):
+    """A base that predicts and represents at the cost of either."""
+
+    def predict_and_represent(self, X: Floats) -> tuple[Floats, Singles]:
+        """Return what `predict` and `represent` return, to the last bit."""
+        ...
+
+
+def predict_and_represent(base: Base, X: Floats) -> tuple[Floats, Singles | None]:
+    """Return what a base predicts for [n, d] encoded rows, and how it represents them."""
+    if isinstance(base, InOnePass):
+        return base.predict_and_represent(X)
+    return base.predict(X), base.represent(X)
 
 
 class Importable(Base, Protocol):
