@@ -6,6 +6,7 @@ are leaves says all about its shape, so that no stored number can lead anywhere.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -24,6 +25,8 @@ _LEAF = -1
 _WALKED_PAIRS = 1 << 15  # of rows and trees at once, so that what is held of each stays in the cache
 # Tables of 200 trees take some milliseconds to build, which is what walking takes for about so many rows.
 _ROWS_WORTH_TABLES = 256
+# Of rows and trees: scikit-learn walks two or three times as fast, and takes more than a second to import.
+_PAIRS_WORTH_SKLEARN, _PAIRS_WORTH_IMPORT = 100_000, 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,12 @@ class Forest:
         tables = self.tables if is_built or len(X) >= _ROWS_WORTH_TABLES else None
         if tables is not None:
             yield from tables.leaf_values(X)
+            return
+        is_loaded = "sklearn.ensemble" in sys.modules
+        if len(X) * len(self.n_nodes) >= (_PAIRS_WORTH_SKLEARN if is_loaded else _PAIRS_WORTH_IMPORT):
+            from resmem_cli.model.bases import sklearn_forest
+
+            yield from sklearn_forest.leaf_values(self, X)
             return
         step = max(1, _WALKED_PAIRS // len(self.n_nodes))
         for start in range(0, len(X), step):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from resmem_cli.model.bases.forest import Forest
 
 _MOST_CODES = 256  # of columns that share a table
-_MOST_TABLES = 100  # beyond, to follow the nodes is faster
+_MOST_TABLES = 100  # beyond, to follow the nodes in C is as fast
 _MOST_BYTES = 64 << 20
 # Of blocks, whose tables and buffers stay in the cache; codes are computed for more rows at once.
 _BLOCK_TREES, _BLOCK_ROWS, _CODED_ROWS = 64, 256, 4_096

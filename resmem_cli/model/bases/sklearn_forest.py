@@ -1,7 +1,8 @@
-"""The trees of scikit-learn's histogram boosting as a forest of our own."""
+"""The trees of scikit-learn's histogram boosting as a forest of our own, and back again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,33 @@ def forest_of(model: Any) -> Forest:
     ):
         raise ValueError("the nodes of its trees are in another order")
     return forest
+
+
+def leaf_values(forest: Forest, X: Floats) -> Iterator[tuple[int, slice, Floats]]:
+    """Yield for [n, d] rows, iteration by iteration, the first tree, the rows, and scikit-learn's [outputs, n] values."""
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+
+    X, n_outputs = forest.with_positions(X), forest.n_outputs
+    nodes = np.zeros(len(forest.feature), dtype=PREDICTOR_RECORD_DTYPE)
+    of_node = np.arange(len(nodes)) - np.repeat(forest.starts, forest.n_nodes)
+    right = forest.right - np.repeat(forest.starts, forest.n_nodes)
+    is_leaf = forest.feature < 0
+    nodes["value"] = nodes["num_threshold"] = forest.number
+    nodes["feature_idx"] = np.where(is_leaf, 0, forest.feature)
+    nodes["left"], nodes["right"] = np.where(is_leaf, 0, (of_node + 1, right))
+    nodes["missing_go_to_left"], nodes["is_leaf"] = forest.missing_left, is_leaf
+    nodes["is_categorical"], nodes["bitset_idx"] = forest.set_of >= 0, np.maximum(forest.set_of, 0)
+    # What is unknown is missing here already.
+    known = np.full((1, forest.left_sets.shape[1]), 0xFFFFFFFF, dtype=np.uint32)
+    no_places = np.zeros(forest.n_features, dtype=np.uint32)
+    trees = np.split(nodes, forest.starts[1:])
+    for first in range(0, len(trees), n_outputs):
+        found = [
+            TreePredictor(tree, forest.left_sets, forest.left_sets).predict(X, known, no_places, n_threads=1)
+            for tree in trees[first : first + n_outputs]
+        ]
+        yield first, slice(0, len(X)), np.stack(found)
 
 
 def _columns(model: Any) -> tuple[Integers, dict[int, Floats]]:

@@ -14,6 +14,7 @@ from scipy import special
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from resmem_cli.model.arrays import Arrays, Floats
+from resmem_cli.model.bases import forest as forests
 from resmem_cli.model.bases import leaf_tables
 from resmem_cli.model.bases.boosting import Bag, Boosting
 from resmem_cli.model.bases.forest import Forest
@@ -95,6 +96,13 @@ def looked_up(forest: Forest) -> Forest:
     return other
 
 
+def walked_in_c(forest: Forest, X: Floats) -> Floats:
+    """The sums of all trees, whose nodes scikit-learn follows."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(forests, "_PAIRS_WORTH_SKLEARN", 0)
+        return walked(forest).totals(X, [forest.n_iterations])
+
+
 def bits(array: Floats) -> Any:
     return np.ascontiguousarray(array).view(np.uint64)
 
@@ -110,6 +118,7 @@ def test_sums_and_predictions_are_those_of_scikit_learn_to_the_last_bit(kind: st
         for forest in (bag.forest, walked(bag.forest), looked_up(bag.forest)):
             raw = forest.totals(X, [forest.n_iterations])[-1].T
             np.testing.assert_array_equal(bits(raw), bits(expected))
+        np.testing.assert_array_equal(bits(walked_in_c(bag.forest, X)[-1].T), bits(expected))
         found = bag.predictions(raw)
         predicted = model.predict_proba(X) if kind in N_CLASSES else model.predict(X)[:, None]
         np.testing.assert_array_equal(bits(found), bits(predicted))
