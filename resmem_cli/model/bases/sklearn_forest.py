@@ -55,7 +55,7 @@ def forest_of(model: Any) -> Forest:
 
 
 def leaf_values(forest: Forest, X: Floats) -> Iterator[tuple[int, slice, Floats]]:
-    """Yield for [n, d] rows, iteration by iteration, the first tree, the rows, and scikit-learn's [outputs, n] values."""
+    """Yield per iteration, for [n, d] rows, its first tree, the rows, and scikit-learn's [outputs, n] values."""
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 
