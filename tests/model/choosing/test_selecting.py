@@ -11,7 +11,7 @@ import pytest
 from resmem_cli.model import kernel, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
-from resmem_cli.model.choosing import scoring, serving, selecting
+from resmem_cli.model.choosing import scoring, selecting, serving
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.choosing.folds import FoldSizes
