@@ -24,7 +24,7 @@ from resmem_cli.model.spaces.of_model import OfModel
 from resmem_cli.model.spaces.training import ResidualKind
 
 _HELD_RESIDUALS = 1_000_000  # of neighbours, at once
-_MOST_ROWS = 2_048  # at once: what a member needs of them stays in the processor's cache
+_MOST_ROWS = 8_192  # at once: enough for searches in order, few enough to hold what a member needs of them
 
 
 @dataclass(frozen=True)

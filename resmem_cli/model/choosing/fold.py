@@ -14,13 +14,15 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
-from resmem_cli.model.memory.index import build_index
+from resmem_cli.model.memory.index import ExactIndex, Index, build_index
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Position, Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
+# Up to so many held-out rows are searched faster without a graph than one is built, whatever the number of cells.
+_MOST_EXACT = 15_000
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 
 
@@ -149,8 +151,12 @@ def _view(
 ) -> View:
     """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
     k = min(plan.n_neighbors, len(cells.points))
-    graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
-    index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
+    index: Index
+    if len(queries.points) <= _MOST_EXACT:
+        index = ExactIndex(cells.points, np.float32)
+    else:
+        graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
+        index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
     distances, nearest = index.search(queries.points, k, 1)
     of_cells = {temperature: cells.mean(values, weight) for temperature, values in residuals.items()}
     return View(distances, nearest, queries.trend, cells.counts, of_cells)

@@ -15,6 +15,10 @@ EXACT_BELOW = 1_000
 _ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
 _RECALL_QUERIES, _RECALL_ONE_IN = 500, 10  # at most so many, and of few points at most a tenth
 _MOST_EF = 4_096
+# Neighbouring queries one after the other find their part of the graph in the processor's cache: a fifth to a third
+# faster. Of few it does not pay.
+_ORDERED_FROM = 1_000
+_ROWS_OF_AXIS, _STEPS_TO_AXIS = 256, 3
 _MOST_HELD = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
 
@@ -37,21 +41,28 @@ class Index(Protocol):
 
 @dataclass(frozen=True)
 class ExactIndex:
-    """Every distance computed; of equally distant points the earlier comes first (at the k-th place, either may)."""
+    """Every distance computed; of equally distant points the earlier comes first (at the k-th place, either may).
+
+    Attributes:
+        points: [m, p].
+        ranked_in: the precision in which the nearest are found; in single precision it is faster, and points may be
+            mistaken for each other that differ by a few thousandths of the spread of all.
+    """
 
     points: Singles
+    ranked_in: type[np.float32] | type[np.float64] = np.float64
 
     def search(
         self, queries: Singles, k: int, threads: int = 1, *, most_held: int = _MOST_HELD
     ) -> tuple[Floats, Integers]:
         # Taken from their middle: far from 0, the squares would leave no digits to the distances.
         center = self.points.mean(axis=0, dtype=np.float64)
-        points = self.points - center
+        points = (self.points - center).astype(self.ranked_in)
         squares = np.einsum("mp,mp->m", points, points)
         distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
         block = max(1, most_held // max(len(points), k * points.shape[1]))
         for start in range(0, len(queries), block):
-            part = queries[start : start + block] - center
+            part = (queries[start : start + block] - center).astype(self.ranked_in)
             # |q|² is left out: it is the same for every point.
             rank = squares - 2 * part @ points.T
             nearest = np.argpartition(rank, k - 1, axis=1)[:, :k] if k < len(points) else np.argsort(rank, axis=1)
@@ -120,14 +131,16 @@ class HnswIndex:
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
         self.graph.set_ef(max(self.ef, k))
+        order = _along_main_axis(queries) if len(queries) >= _ORDERED_FROM else np.arange(len(queries))
         try:
-            labels, squares = self.graph.knn_query(queries, k=k, num_threads=threads)
+            labels, squares = self.graph.knn_query(queries[order], k=k, num_threads=threads)
         except RuntimeError as error:  # a query met fewer than k points, and no longer list would meet more
             raise ModelError(
                 f"the search graph finds fewer than {k} neighbours", "run fit-residual again with a larger --M"
             ) from error
-        distances = squares.astype(np.float64)
-        return np.sqrt(distances, out=distances), labels.view(np.int64)
+        distances, nearest = np.empty(squares.shape), np.empty(labels.shape, dtype=np.int64)
+        distances[order], nearest[order] = np.sqrt(squares, dtype=np.float64), labels
+        return distances, nearest
 
     def points_at(self, which: Integers) -> Singles:
         points = np.asarray(self.graph.get_items(which, return_type="numpy"), dtype=np.float32)
@@ -176,6 +189,18 @@ class HnswIndex:
             if self.recall >= options.recall or options.ef is not None or self.ef >= min(_MOST_EF, len(known)):
                 return
             self.ef = -(-self.ef * 5 // 4)
+
+
+def _along_main_axis(points: Singles) -> Integers:
+    """Return the order of [n, p] points along about the direction in which they vary most: by a power iteration."""
+    with np.errstate(over="ignore", invalid="ignore"):  # any order will do
+        some = points[:: -(-len(points) // _ROWS_OF_AXIS)]
+        some = some - some.mean(axis=0)
+        axis = some[np.einsum("np,np->n", some, some).argmax()]
+        for _ in range(_STEPS_TO_AXIS):
+            axis = some.T @ (some @ axis)
+            axis /= max(float(np.linalg.norm(axis)), np.finfo(np.float32).tiny)
+        return np.argsort(points @ axis)
 
 
 def new_graph(n_columns: int) -> Any:
