@@ -317,7 +317,7 @@ def test_a_base_that_loads_and_cannot_predict_is_a_damaged_model(
         raise AttributeError("no trees")
 
     path = model("boosted")
-    monkeypatch.setattr(Boosting, "predict", stumble)
+    monkeypatch.setattr(Boosting, "of_bag", stumble)
     for words in (("predict", "new.csv"), ("evaluate", "test.csv"), ("explain", "new.csv"), ("remember", "test.csv")):
         ended = run(*words, "--model", path)
         assert (ended.code, ended.out) == (4, ""), words
