@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import numpy as np
 
 from resmem_cli.data import encoding
 from resmem_cli.model.arrays import Floats, Singles
+from resmem_cli.model.bases.protocol import predict_and_represent
 from resmem_cli.model.memory.index import HnswIndex
 from resmem_cli.model.parallel import in_order
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.learned import Learned, encoder_inputs
-from resmem_cli.model.spaces.of_model import OfModel
 from resmem_cli.store import reading
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input
@@ -71,10 +72,10 @@ def parts(model: Path, source: Path, n_rows: int) -> dict[str, float]:
 
         for start in range(0, len(X), 2_048):
             block = X[start : start + 2_048]
-            of_bases = timed("bases", lambda block=block: resmem.predict_bases(block))
-            rows = Encoded(block)
+            of_bases = timed("bases", lambda block=block: resmem.ask_bases(block))
+            rows = Encoded(block, {id(resmem.bases[i]): points for i, points in of_bases.represented.items()})
             for member in resmem.members:
-                base, predicted = resmem.bases[member.base], of_bases[member.base]
+                base, predicted = resmem.bases[member.base], of_bases.predictions[member.base]
                 place = timed("spaces", lambda m=member, b=base, p=predicted, rows=rows: m.space.represent(rows, b, p))
                 k = member.settings.n_neighbors
                 timed("search", lambda m=member, place=place, k=k: m.memory.neighbors(place.points, k, 1))
@@ -86,11 +87,13 @@ def parts(model: Path, source: Path, n_rows: int) -> dict[str, float]:
 def _prepared(resmem: ResMem, X: Floats) -> list[Callable[[], Any]]:
     """Return the jobs that a batch cannot do without."""
     jobs: list[Callable[[], Any]] = []
-    of_bases = resmem.predict_bases(X)
-    for i in of_bases:
-        jobs.append(lambda i=i: resmem.bases[i].predict(X))
+    of_bases = resmem.ask_bases(X)
+    for i in of_bases.predictions:
+        base = resmem.bases[i]
+        is_represented = i in of_bases.represented
+        jobs.append(partial(predict_and_represent, base, X) if is_represented else partial(base.predict, X))
     for member in resmem.members:
-        jobs += _of_member(member, resmem, X, of_bases[member.base])
+        jobs += _of_member(member, resmem, X, of_bases.predictions[member.base])
     return jobs
 
 
@@ -100,8 +103,6 @@ def _of_member(member: Member, resmem: ResMem, X: Floats, predictions: Floats) -
     if isinstance(space, Learned):
         inputs, encoder = encoder_inputs(space.scaler, space.unit, X, predictions), space.trained.encoder
         jobs.append(lambda: [encoder.forward(inputs[i : i + _BLOCK]) for i in range(0, len(inputs), _BLOCK)])
-    if isinstance(space, OfModel):
-        jobs.append(lambda: base.represent(X))
     points = np.ascontiguousarray(space.represent(Encoded(X), base, predictions).points)
     if isinstance(index, HnswIndex):
         index.graph.set_ef(max(index.ef, k))
