@@ -49,7 +49,7 @@ def stored_as(estimator: str, arrays: Arrays) -> str | None:
 
     Boosted trees were scikit-learn's before format 7. `forget` writes manifests anew, and leaves their file as it is.
     """
-    return "skops" if estimator in _BOOSTED and "n_nodes_0" not in arrays else None
+    return "skops" if estimator in _BOOSTED and "n_bags" not in arrays else None
 
 
 def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:

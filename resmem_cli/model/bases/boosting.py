@@ -11,7 +11,7 @@ import numpy as np
 import threadpoolctl
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, Singles, stored_codes, stored_number
+from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.forest import Forest
 from resmem_cli.model.bases.protocol import (
     FromSklearn,
@@ -21,7 +21,6 @@ from resmem_cli.model.bases.protocol import (
     fitting,
     softmax,
     spread_classes,
-    stored_classes,
 )
 from resmem_cli.model.bases.sklearn_forest import forest_of
 from resmem_cli.model.splitting import Split
@@ -49,7 +48,7 @@ class Bag:
         is_logarithmic: whether the trees add up to the logarithm of the number.
     """
 
-    ARRAYS: ClassVar[tuple[str, ...]] = (*(each.name for each in fields(Forest)), "classes", "is_logarithmic")
+    ARRAYS: ClassVar[tuple[str, ...]] = (*(each.name for each in fields(Forest)), "is_present", "is_logarithmic")
 
     forest: Forest
     classes: Floats
@@ -84,14 +83,18 @@ class Bag:
             totals = np.log(np.maximum(np.exp(totals), np.finfo(np.float64).tiny))
         return np.concatenate(list(np.diff(totals, axis=0, prepend=0).transpose(0, 2, 1)), axis=1)
 
-    def to_arrays(self) -> Arrays:
-        return self.forest.to_arrays() | {"classes": self.classes, "is_logarithmic": np.array([self.is_logarithmic])}
+    def to_arrays(self, n_classes: int) -> Arrays:
+        """Return what is stored of a boosting for a target of `n_classes`: also which of them training had."""
+        own = {"is_present": np.isin(np.arange(n_classes), self.classes), "is_logarithmic": [self.is_logarithmic]}
+        return self.forest.to_arrays() | {name: np.array(values) for name, values in own.items()}
 
     @classmethod
     def restore(cls, arrays: Arrays, n_classes: int) -> Self:
         """Return the stored boosting of a target of `n_classes`; KeyError or ValueError if it is damaged."""
         forest = Forest.restore(arrays)
-        _, classes = stored_classes({"n_classes": np.array([n_classes]), "classes": arrays["classes"]})
+        classes = np.flatnonzero(stored(arrays, "is_present", TRUTH, n_classes)).astype(np.float64)
+        if (n_classes > 0) != (len(classes) > 0):
+            raise ValueError("its trees know none of the classes")
         if forest.n_outputs != (len(classes) if len(classes) > 2 else 1):
             raise ValueError("its trees have other outputs than there are classes")
         return cls(forest, classes, bool(stored_number(arrays, "is_logarithmic", TRUTH)))
@@ -212,16 +215,18 @@ class Boosting(OfArrays, FromSklearn):
         return total / len(of_bags)
 
     def to_arrays(self) -> Arrays:
-        arrays = {"n_classes": np.array([self.n_classes])}
+        arrays = {"n_classes": np.array([self.n_classes]), "n_bags": np.array([len(self.bags)])}
         for i, bag in enumerate(self.bags):
-            arrays |= {f"{name}_{i}": array for name, array in bag.to_arrays().items()}
+            arrays |= {f"{name}_{i}": array for name, array in bag.to_arrays(self.n_classes).items()}
         return arrays
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
         n_classes = stored_number(arrays, "n_classes", WHOLE)
         if estimator is None:
-            n_bags = sum(name.startswith("n_nodes_") for name in arrays)
+            n_bags = stored_number(arrays, "n_bags", WHOLE)
+            if f"n_nodes_{n_bags}" in arrays:
+                raise ValueError("it holds more boosting models than it says")
             bags = [Bag.restore({name: arrays[f"{name}_{i}"] for name in Bag.ARRAYS}, n_classes) for i in range(n_bags)]
         else:  # before format 7, of scikit-learn's; before format 4, there was one, and no list of them
             models = estimator if isinstance(estimator, list) else [estimator]

@@ -338,27 +338,29 @@ def test_arrays_that_are_no_trees_are_refused(damage: Callable[[Arrays], None]) 
         Forest.restore(arrays)
 
 
+def _none(arrays: Arrays) -> None:
+    for name in [name for name in arrays if name.endswith("_0")]:
+        del arrays[name]
+    arrays["n_bags"] = np.array([0])
+
+
+def _eleven(arrays: Arrays) -> None:
+    for name in [name for name in arrays if name.endswith("_0")]:
+        arrays.update({f"{name[:-1]}{i}": arrays[name] for i in range(11)})
+    arrays["n_bags"] = np.array([11])
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (_with("classes_0", lambda array: array[:2]), "other outputs than there are classes"),
-        (_with("classes_0", lambda array: array[::-1]), "the classes of training are not those of the target"),
-        (_set("classes_0", -1, 9.0), "codes outside"),
-        (_with("classes_0", lambda array: array[:0]), "the classes of training are not those of the target"),
-        (_set("n_classes", 0, 0), "codes outside"),
-        (
-            lambda arrays: [arrays.pop(name) for name in list(arrays) if name != "n_classes"],
-            "it holds 0 boosting models",
-        ),
-        (
-            lambda arrays: [
-                arrays.update({f"{name[:-1]}{i}": array})
-                for name, array in list(arrays.items())
-                if name.endswith("_0")
-                for i in range(11)
-            ],
-            "it holds 11 boosting models",
-        ),
+        (_set("is_present_0", [0, 2, 4], False), "other outputs than there are classes"),
+        (_with("is_present_0", lambda array: array & False), "its trees know none of the classes"),
+        (_with("is_present_0", lambda array: array[:-1]), "is_present holds"),
+        (_set("n_classes", 0, 0), "is_present holds"),
+        (_set("n_classes", 0, -1), "is_present holds"),
+        (_set("n_bags", 0, 0), "it holds more boosting models than it says"),
+        (_none, "it holds 0 boosting models"),
+        (_eleven, "it holds 11 boosting models"),
         (_with("is_logarithmic_0", lambda array: array * 1.0), "is_logarithmic holds"),
     ],
 )
