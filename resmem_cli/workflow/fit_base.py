@@ -15,7 +15,7 @@ from resmem_cli.data.relations import Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
-from resmem_cli.model import bases, metrics
+from resmem_cli.model import bases, cost, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
@@ -145,7 +145,7 @@ def fit(
         held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
         n_held_out=n_held_out,
         n_rows=len(y),
-        notes=(*learned.notes, *related.notes),
+        notes=(*learned.notes, *related.notes, *_left_out(names, recipes, bases.size_of(problem, len(y)))),
     )
     trained = TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema), relations.groups, relations.times)
     return stored, trained, summary
@@ -189,6 +189,23 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
             choose = f"choose from: {', '.join(every)}" if every else "leave --param out: it has none"
             raise UsageError(f"{whose} parameter '{param}'", did_you_mean([param], every, choose))
     return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
+
+
+def _left_out(names: Sequence[str], recipes: Sequence[Recipe], size: cost.Size) -> tuple[str, ...]:
+    """Return a sentence on what was not fitted, or not as often as of other tables, because of the many columns."""
+    if not size.is_wide:
+        return ()
+    what = f"{size.n_columns:,} columns and {size.n_rows:,} rows"
+    boosting = next((each.spec for each in recipes if each.spec.estimator in ("boosting", POISSON)), None)
+    if AUTO in names and boosting is None and not cost.can_boost(size):
+        minutes = cost.boosting_seconds(size) / 60
+        return (
+            f"boosting was left out: with {what} each of several fits may take {minutes:.0f} minutes "
+            "(--estimator boosting,linear fits it nevertheless)",
+        )
+    if boosting is not None and "bags" not in boosting.params and cost.n_bags(size) == 1:
+        return (f"boosting is fitted once instead of three times, because of {what} (--param bags=3 for three)",)
+    return ()
 
 
 def _bounded(recipe: Recipe) -> Recipe:

@@ -11,6 +11,7 @@ import numpy as np
 import threadpoolctl
 
 from resmem_cli.errors import UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Singles, stored_codes, stored_number
 from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes
 from resmem_cli.model.splitting import Split
@@ -75,10 +76,12 @@ class Boosting(FromSklearn):
         asked = own.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        n_bags = _n_bags(params, problem)
+        size = cost.Size(len(y), len(problem.n_categories), problem.n_outputs)
+        n_bags = _n_bags(params, problem, size)
         split = problem.stopping_splits(X, y, n_bags) if wanted else []
         split = [each for each in split if cls.can_stop_by(each, y, weight)]
-        model.set_params(**{**(_PATIENCE if split else {}), **own, "early_stopping": bool(split)})
+        patience = {**_PATIENCE, **({"max_iter": cost.WIDE_ROUNDS} if size.is_wide else {})}
+        model.set_params(**{**(patience if split else {}), **own, "early_stopping": bool(split)})
         if not split or problem.is_refitted:  # bags of the same rows differ by the columns that are drawn
             n_distinct = n_bags if model.max_features < 1 else 1
             split = (split or [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_bags)[:n_distinct]
@@ -160,8 +163,8 @@ def _default_bags(problem: Problem) -> int:
     return 1 if problem.n_classes > _MANY_CLASSES else 3
 
 
-def _n_bags(params: Mapping[str, Any], problem: Problem) -> int:
-    asked = params.get("bags", _default_bags(problem))
+def _n_bags(params: Mapping[str, Any], problem: Problem, size: cost.Size) -> int:
+    asked = params.get("bags", min(_default_bags(problem), cost.n_bags(size)))
     if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
         raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
     return asked
