@@ -13,14 +13,14 @@ from dataclasses import dataclass
 # searched among their principal components, and one prediction per column takes longer than fitting the base.
 WIDE = 200
 MOST_AXES = 64  # principal components that distances are taken in
-WIDE_ROUNDS = 200  # of a boosting on wide tables at most, which makes the estimate of its cost a bound
+# Of a boosting on wide tables at most, which makes the estimate of its cost a bound.
+WIDE_ROUNDS, WIDE_BINS = 200, 63
 
 _BAGS = 3
-_TREE_CELL = 9e-9  # seconds: a tree reads every cell of the table a few times
-_TREE = 2e-2  # a tree of 784 columns and few rows
-_PRODUCT = 1.2e-10  # seconds per multiplication and addition in a product of matrices
+_TREE_CELL, _TREE_COLUMN = 5e-9, 4e-5  # seconds of a tree: it reads every cell, and looks at every column's bins
+_PRODUCT = 4e-11  # seconds per multiplication and addition in a product of matrices
 _HIDDEN, _EPOCHS = 128, 60  # of the network
-_LINEAR_STEPS = 300
+_LINEAR_STEPS = 100
 _BOOSTING_SECONDS = 150.0  # that one boosting of a wide table may take, and all bags together
 _FOLD_SECONDS = {"quick": 25.0, "default": 150.0, "high": 600.0}  # that the bases of a wide table's folds may take
 _LEAST_SPLIT = 4_000
@@ -54,8 +54,7 @@ class Size:
 
 def boosting_seconds(size: Size) -> float:
     """Return what one boosting costs."""
-    of_tree = size.n_rows * size.n_columns * _TREE_CELL + size.n_columns / 784 * _TREE
-    return WIDE_ROUNDS * size.n_trees * of_tree
+    return WIDE_ROUNDS * size.n_trees * size.n_columns * (size.n_rows * _TREE_CELL + _TREE_COLUMN)
 
 
 def network_seconds(size: Size) -> float:
@@ -96,18 +95,18 @@ def n_axes(n_columns: int) -> int | None:
     return MOST_AXES if n_columns > WIDE else None
 
 
-def most_split(size: Size, estimators: Sequence[str], effort: str, *, trains: bool) -> int | None:
+def most_split(size: Size, fits: Sequence[tuple[str, bool]], effort: str) -> int | None:
     """Return of how many rows one split replaces the folds; None if the folds can be waited for.
 
     Args:
         size: of the table.
-        estimators: of the bases that every fold fits anew.
+        fits: the bases that every fold fits anew, by name, and whether encoders are trained on them, for which parts of
+            its rows fit them again and again.
         effort: of the choice.
-        trains: whether encoders are trained, for which every fold fits its bases again and again.
     """
     if not size.is_wide:
         return _QUICK_ROWS if effort == "quick" and size.n_rows > _QUICK_ROWS else None
-    budget, whole = _FOLD_SECONDS[effort], _fold_seconds(size, estimators, trains=trains)
+    budget, whole = _FOLD_SECONDS[effort], _fold_seconds(size, fits)
     if whole * _USUAL_FOLDS <= budget:
         return None
     return max(min(_LEAST_SPLIT, size.n_rows), min(size.n_rows, int(size.n_rows * budget / whole)))
@@ -122,7 +121,6 @@ def most_inner(size: Size, estimators: Sequence[str], effort: str) -> int:
     return max(_LEAST_SPLIT, min(_MOST_INNER, affordable))
 
 
-def _fold_seconds(size: Size, estimators: Sequence[str], *, trains: bool) -> float:
+def _fold_seconds(size: Size, fits: Sequence[tuple[str, bool]]) -> float:
     """Return what the bases of one fold cost."""
-    n_fits = _TRAINED_ON + (_INNER_FITS if trains else 0.0)
-    return n_fits * sum(base_seconds(each, size) for each in estimators)
+    return sum((_TRAINED_ON + (_INNER_FITS if learns else 0)) * base_seconds(name, size) for name, learns in fits)

@@ -94,7 +94,8 @@ def fit_memory(
     selection, choices, trained = _choose(
         rows, planned, options, too_few=too_few, threads=threads, report=report, sizes=sizes
     )
-    most_inner = cost.most_inner(*_fitted_anew(rows, recipes), options.effort)
+    fitted_anew = [recipe.spec.estimator for recipe in recipes if recipe.within.fixed is None]
+    most_inner = cost.most_inner(base_models.size_of(problem, len(rows.y)), fitted_anew, options.effort)
     trainings = [
         Training(
             rows,
@@ -187,17 +188,12 @@ def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int 
 def _sizes(rows: LabelledRows, planned: Sequence[Plan], options: MemoryOptions) -> FoldSizes:
     """Return how many rows the folds have: fewer than usual of a wide table, or where the choice is to be quick."""
     usual = FoldSizes()
-    trains = any(plan.learns for plan in planned)
-    n_split = cost.most_split(*_fitted_anew(rows, [plan.recipe for plan in planned]), options.effort, trains=trains)
+    fits = [(each.recipe.spec.estimator, each.learns) for each in planned if each.recipe.within.fixed is None]
+    size = base_models.size_of(planned[0].recipe.problem, len(rows.y))
+    n_split = cost.most_split(size, fits, options.effort)
     if n_split is None or n_split >= usual.most_split:
         return usual
     return replace(usual, most_folded=min(usual.most_folded, n_split - 1), most_split=n_split)
-
-
-def _fitted_anew(rows: LabelledRows, recipes: Sequence[Recipe]) -> tuple[cost.Size, list[str]]:
-    """Return the size of the table, and the bases that are fitted to parts of it."""
-    size = base_models.size_of(recipes[0].problem, len(rows.y))
-    return size, [recipe.spec.estimator for recipe in recipes if recipe.within.fixed is None]
 
 
 def _choose(

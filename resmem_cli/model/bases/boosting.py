@@ -56,6 +56,8 @@ class Boosting(FromSklearn):
         return {
             "learning_rate": 0.05 if problem.n_classes > _MANY_CLASSES else 0.1,
             "max_features": 0.5 if problem.is_regression else 1.0,
+            # Of few rows most of a tree's time goes into its bins.
+            **({"max_bins": cost.WIDE_BINS} if len(problem.n_categories) > cost.WIDE else {}),
         }
 
     @classmethod
