@@ -22,6 +22,7 @@ _PICKS = 8  # or as many as may share the mean
 _NEGLIGIBLE = 1e-4  # of the loss: no gain that is worth a memory
 
 Loss = Callable[[Floats], Floats]
+Price = Callable[[Sequence[int]], float]
 
 
 def combined(predictions: Sequence[Floats], weights: Floats) -> Floats:
@@ -30,21 +31,31 @@ def combined(predictions: Sequence[Floats], weights: Floats) -> Floats:
     return np.asarray(np.sum(total, axis=0))
 
 
-def combine(predictions: Sequence[Floats], loss: Loss, row_weight: Floats, most: int) -> Floats:
-    """Return the [m] weights, of which at most `most` are above 0, whose mean has the least loss.
+def free(_: Sequence[int]) -> float:
+    """Return the price of models that may be used without one."""
+    return 1.0
+
+
+def combine(predictions: Sequence[Floats], loss: Loss, row_weight: Floats, most: int, price: Price = free) -> Floats:
+    """Return the [m] weights, of which at most `most` are above 0, whose mean has the least loss times price.
 
     Args:
         predictions: m times [n, outputs].
         loss: gives the [n] losses of [n, outputs] predictions.
         row_weight: [n].
         most: how many may share the mean.
+        price: what the loss of the mean of some of them, by position, is multiplied by.
     """
     times, total = np.zeros(len(predictions)), np.zeros_like(predictions[0])
     least, weights = np.inf, np.zeros(len(predictions))
     for n in range(1, max(_PICKS, most) + 1):
         is_full = np.count_nonzero(times) >= most
         open_to = [i for i in range(len(predictions)) if times[i] > 0 or not is_full]
-        losses = [float(np.average(loss((total + predictions[i]) / n), weights=row_weight)) for i in open_to]
+        losses = [
+            float(np.average(loss((total + predictions[i]) / n), weights=row_weight))
+            * price(sorted({i, *np.flatnonzero(times).tolist()}))
+            for i in open_to
+        ]
         lowest = int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
         best = open_to[lowest]
         times[best] += 1

@@ -33,6 +33,7 @@ from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows, Recipe, has_enough_new
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import Training, silent
@@ -131,7 +132,7 @@ def build_member(training: Training, choice: Choice, space: Space, options: Memo
     """
     candidate, settings, rows = choice.candidate, choice.settings, training.rows
     predictions = training.predictions(candidate.residuals)
-    position = space.represent(rows.X, training.base, predictions)
+    position = space.represent(Encoded(rows.X), training.base, predictions)
     residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
     training.report(f"indexing {len(rows.y):,} rows in the space {space.name}")
     memory = Memory.build(

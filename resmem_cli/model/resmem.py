@@ -17,10 +17,12 @@ from resmem_cli.model.explanation import Explanation, Shares, percentiles
 from resmem_cli.model.kernel import Corrections, Settings, row_residuals
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.rows import LabelledRows
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.training import ResidualKind
 
-_HELD_RESIDUALS = 4_000_000  # of neighbours, at once
+_HELD_RESIDUALS = 1_000_000  # of neighbours, at once
+_MOST_ROWS = 2_048  # at once: what a member needs of them stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,9 @@ class Member:
     weight: float = 1.0
     residuals: ResidualKind = "in-sample"
 
-    def neighbors(self, X: Floats, base: Base, predictions: Floats, threads: int) -> Neighbors:
-        """Return the neighbours of [n, d] encoded rows, for which the base predicts [n, outputs]."""
-        queries = self.space.represent(X, base, predictions)
+    def neighbors(self, rows: Encoded, base: Base, predictions: Floats, threads: int) -> Neighbors:
+        """Return the neighbours of n encoded rows, for which the base predicts [n, outputs]."""
+        queries = self.space.represent(rows, base, predictions)
         distances, cells = self.memory.neighbors(queries.points, self.settings.n_neighbors, threads)
         residuals, counts = self.memory.residuals, self.memory.counts[cells]
         # They were taken at the temperature of the settings.
@@ -102,7 +104,7 @@ class Member:
         if not len(new.y):
             return np.empty((0, self.memory.index.n_columns), np.float32), np.empty((0, self.memory.residuals.shape[1]))
         predictions = base.predict(new.X)
-        position = self.space.represent(new.X, base, predictions)
+        position = self.space.represent(Encoded(new.X), base, predictions)
         return position.points, row_residuals(new.y, predictions, self.settings.temperature, position.trend)
 
     def changed(
@@ -255,7 +257,8 @@ class ResMem:
 
     def neighbors(self, X: Floats, of_bases: Mapping[int, Floats], threads: int = 1) -> list[Neighbors]:
         """Return per member the neighbours of [n, d] encoded rows, for which the bases predict [n, outputs]."""
-        return [m.neighbors(X, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
+        rows = Encoded(X)
+        return [m.neighbors(rows, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
 
     def _with(self, near: Sequence[Neighbors]) -> zip[tuple[Member, Neighbors]]:
         return zip(self.members, near, strict=True)
@@ -266,7 +269,7 @@ class ResMem:
     def _parts(self, n_rows: int, n_outputs: int, most_held: int) -> list[slice]:
         """Return slices of the rows, of which all neighbours' residuals can be held."""
         most_neighbors = max(member.settings.n_neighbors for member in self.members)
-        step = max(1, most_held // (most_neighbors * n_outputs * len(self.members)))
+        step = min(_MOST_ROWS, max(1, most_held // (most_neighbors * n_outputs * len(self.members))))
         return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 

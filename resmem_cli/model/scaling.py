@@ -107,6 +107,13 @@ class Scaler:
         categories = [np.full(count, i) for i, count in enumerate(self.n_categories) if count > 0]
         return np.concatenate([numbers, numbers[self.indicated], *categories])
 
+    def equals(self, other: Scaler) -> bool:
+        """Whether the other makes the same of every row."""
+        if self is other:
+            return True
+        ours, theirs = self.to_arrays(), other.to_arrays()
+        return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
     def transform(self, X: Floats) -> Singles:
         """Return [n, p] single-precision features of n encoded rows: numbers, indicators, categories."""
         X = X[:, : len(self.n_categories)]
@@ -161,6 +168,26 @@ class Scaler:
         indicated = stored(arrays, "indicated", TRUTH, n_numbers)
         scaler = cls(tuple(counts.tolist()), knots, scores, indicated, is_linear)
         return replace(scaler, axes=Axes.from_arrays(arrays, scaler.n_outputs))
+
+
+class Encoded:
+    """Encoded rows, and what scalers make of them: what several spaces read of the same rows is computed once.
+
+    Attributes:
+        X: [n, d] the rows.
+    """
+
+    def __init__(self, X: Floats) -> None:
+        self.X = X
+        self._scaled: list[tuple[Scaler, Singles]] = []
+
+    def scaled(self, scaler: Scaler) -> Singles:
+        """Return [n, p] the features on a scale; not to be changed, because others read them too."""
+        for known, features in self._scaled:
+            if known.equals(scaler):
+                return features
+        self._scaled.append((scaler, scaler.transform(self.X)))
+        return self._scaled[-1][1]
 
 
 def _finite(numbers: Floats) -> Floats:

@@ -13,6 +13,7 @@ from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.choosing.selection import HeldOut
 from resmem_cli.model.dependence import Dependence, Represent
 from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.workflow.labelled import Labelled
 
 _MOST_LOOKED_AT = 12  # columns
@@ -64,7 +65,7 @@ def _points(resmem: ResMem, X: Floats, unknown: slice) -> Represent:
     def represent(sample: Integers) -> Singles:
         known = X[sample]
         known[:, unknown] = np.nan
-        return member.space.represent(known, base, base.predict(known)).points
+        return member.space.represent(Encoded(known), base, base.predict(known)).points
 
     return represent
 

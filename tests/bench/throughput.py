@@ -25,6 +25,7 @@ from resmem_cli.data import encoding
 from resmem_cli.data.inference import Roles
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.memory.index import HnswIndex
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.store import reading
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
@@ -57,7 +58,7 @@ def floor(model: Path, source: Path, n_rows: int, threads: int) -> float:
         member = stored.resmem.members[0]
         base, index = stored.resmem.bases[member.base], member.memory.index
         assert isinstance(index, HnswIndex)
-        points = np.ascontiguousarray(member.space.represent(X, base, base.predict(X)).points)
+        points = np.ascontiguousarray(member.space.represent(Encoded(X), base, base.predict(X)).points)
         seconds = []
         for _ in range(2):
             began = time.perf_counter()

@@ -133,3 +133,15 @@ def test_the_mean_is_weighted():
 def test_who_has_no_weight_is_not_looked_at():
     found = combined([column(np.nan), column(2.0), np.zeros((0, 1))], np.array([0.0, 1.0, 0.0]))
     np.testing.assert_array_equal(found, column(2.0))
+
+
+# What it costs
+
+
+def test_a_model_that_gains_less_than_its_price_is_left_out():
+    """The mean of the two loses nothing, and one alone a little; the price of the second is a share of the loss."""
+    predictions = [column(1.0), column(1.0, 1.0, 1.0, 0.9)]
+    assert combine(predictions, squared, EQUAL, 2).tolist() == [0, 1]
+    assert combine(predictions, squared, EQUAL, 2, lambda used: 1 + 0.2 * (1 in used)).tolist() == [1, 0]
+    opposite = [column(1.0), column(-1.0)]
+    assert combine(opposite, squared, EQUAL, 2, lambda used: 1 + 0.2 * (1 in used)).tolist() == [0.5, 0.5]

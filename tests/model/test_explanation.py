@@ -13,6 +13,7 @@ from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.index import ExactIndex, GraphOptions, HnswIndex
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.scaling import Encoded
 from tests.model.examples import TASKS, make_rows, member_of, rows_of, training_of
 
 
@@ -59,7 +60,7 @@ def test_the_place_of_a_row_is_its_distance_and_how_its_neighbours_residuals_dif
     base = resmem.bases[0]
     deviations = []
     for member in resmem.members:
-        points, index = member.space.represent(X, base, base.predict(X)).points, member.memory.index
+        points, index = member.space.represent(Encoded(X), base, base.predict(X)).points, member.memory.index
         apart = np.linalg.norm(points[:, None, :] - index.points_at(np.arange(len(member.memory.counts))), axis=2)
         near = np.argsort(apart, axis=1, kind="stable")[:, :7]
         deviations.append(member.memory.residuals[near, 0].std(axis=1))  # of cells of one row each

@@ -22,6 +22,7 @@ from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import ExactIndex, HnswIndex
 from resmem_cli.model.memory.memory import Contents
 from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from tests.model.examples import (
@@ -178,7 +179,7 @@ def test_a_prediction_is_that_of_the_formulas(n_classes, is_relative, space):
     setting = Settings(7, 0.4, is_relative, shrinkage=0.8, temperature=temperature)
     remembered = remember(base, X, y, problem, setting, space=space, weight=weight)
 
-    rows, queries = (remembered.only.space.represent(part, base, base.predict(part)) for part in (X, fresh))
+    rows, queries = (remembered.only.space.represent(Encoded(part), base, base.predict(part)) for part in (X, fresh))
     members: dict[tuple[float, ...], list[int]] = {}
     for i, row in enumerate(rows.points.astype(np.float64).tolist()):
         members.setdefault(tuple(row), []).append(i)
@@ -321,7 +322,7 @@ def test_a_representation_that_reads_predictions_reads_those_that_the_residuals_
     X, y, problem = make_rows(80, n_classes)
     training = training_of(rows_of(X, y), problem, estimator=parrot, n_steps=0)
     member = member_of(training, Candidate(0, "learned:diagonal", "cross-fitted"), Settings(4, 0.5))
-    expected = member.space.represent(X, training.base, training.out_of_fold).points
+    expected = member.space.represent(Encoded(X), training.base, training.out_of_fold).points
     np.testing.assert_array_equal(member.memory.index.points_at(contents_of(member).cells), expected)
 
 

@@ -14,12 +14,15 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
-from resmem_cli.model.memory.index import build_index
+from resmem_cli.model.memory.index import ExactIndex, Index, build_index
 from resmem_cli.model.rows import LabelledRows
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Position, Space
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
+# Up to so many held-out rows are searched faster without a graph than one is built, whatever the number of cells.
+_MOST_EXACT = 15_000
 _FOLD_EF = 128  # wide enough for the comparison of settings; only the final graph's recall is measured
 
 
@@ -120,10 +123,11 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
     keys = plan.tried or [(name, kind) for name in plan.spaces for kind in plan.kinds(name, fitted)]
     found = OfBase(of_queries, {}, {}, {})
     spaces = fit_spaces([(name, fitted, kind) for name, kind in keys], threads)
+    of_memory, of_held_out = Encoded(memorised.X), Encoded(queries.X)
     for (name, kind), space in zip(keys, spaces, strict=True):
         predictions = fitted.predictions(kind)
-        here = space.represent(memorised.X, base, predictions)
-        there = space.represent(queries.X, base, of_queries)
+        here = space.represent(of_memory, base, predictions)
+        there = space.represent(of_held_out, base, of_queries)
         cells = Cells.group(here.points, memorised.weight)
         residuals = {t: row_residuals(memorised.y, predictions, t, here.trend) for t in plan.temperatures}
         if plan.share_of_cells is None:
@@ -147,8 +151,12 @@ def _view(
 ) -> View:
     """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
     k = min(plan.n_neighbors, len(cells.points))
-    graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
-    index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
+    index: Index
+    if len(queries.points) <= _MOST_EXACT:
+        index = ExactIndex(cells.points, np.float32)
+    else:
+        graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
+        index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
     distances, nearest = index.search(queries.points, k, 1)
     of_cells = {temperature: cells.mean(values, weight) for temperature, values in residuals.items()}
     return View(distances, nearest, queries.trend, cells.counts, of_cells)

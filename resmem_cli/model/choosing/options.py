@@ -32,9 +32,9 @@ class Effort:
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort((), 1_000, 4),
-    "default": Effort(("mlp", "periodic"), 1_000, 6, at_ends=True),
-    "high": Effort(("linear", "mlp", "periodic"), 2_000, 6),
+    "quick": Effort((), 500, 4),
+    "default": Effort(("mlp", "periodic"), 500, 6, at_ends=True),
+    "high": Effort(("linear", "mlp", "periodic"), 1_000, 6),
 }
 _ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS = 20_000, 0.25  # fewer rows need fewer steps, as the root of their share
 

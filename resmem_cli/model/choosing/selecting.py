@@ -20,7 +20,7 @@ import numpy as np
 
 from resmem_cli.model import conformal, kernel
 from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.choosing import scoring
+from resmem_cli.model.choosing import scoring, serving
 from resmem_cli.model.choosing.candidates import Candidate, Choice, Score
 from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
@@ -171,20 +171,57 @@ class Judge:
     def _loss(self, fold: Fold, predictions: Floats) -> Floats:
         return row_loss(fold.y, predictions, self._objective)
 
-    def _best(self, candidate: Candidate, on: Sequence[int]) -> Settings:
-        """Return the settings that are best on some of the folds, or nearly so with fewer neighbours."""
+    def _best(self, candidate: Candidate, on: Sequence[int], n_neighbors: int | None = None) -> Settings:
+        """Return the settings, all or of so many neighbours, that are best on some folds, or nearly so with fewer."""
         settings, losses = self._grid.settings(candidate.space), self._losses[candidate][on]
-        return settings[_frugal(losses, np.array([each.n_neighbors for each in settings]))]
+        counts = np.array([each.n_neighbors for each in settings])
+        if n_neighbors is not None:
+            losses = np.where(counts == n_neighbors, losses, np.inf)
+        return settings[_frugal(losses, counts)]
 
     def _chosen(self, on: Sequence[int]) -> tuple[Choice, ...]:
         """Return the combination that is best on some of the folds."""
         best = [(candidate, self._best(candidate, on)) for candidate in self._candidates]
         y = np.concatenate([self._folds[i].y for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
-        predictions = [np.concatenate([self._of(candidate, settings)[i] for i in on]) for candidate, settings in best]
-        shares = combine(predictions, lambda mean: row_loss(y, mean, self._objective), weight, self._most_members)
+        predictions = [np.concatenate([self._of(*each)[i] for i in on]) for each in best]
+
+        def price(of: Sequence[int]) -> float:
+            return 1 + serving.WORTH * serving.of_members([best[i] for i in of])
+
+        shares = combine(
+            predictions, lambda mean: row_loss(y, mean, self._objective), weight, self._most_members, price
+        )
         choices = [Choice(*each, float(share)) for each, share in zip(best, shares, strict=True) if share > 0]
-        return tuple(sorted(choices, key=lambda choice: -choice.weight))
+        return self._with_fewer_neighbors(sorted(choices, key=lambda choice: -choice.weight), on)
+
+    def _with_fewer_neighbors(self, choices: Sequence[Choice], on: Sequence[int]) -> tuple[Choice, ...]:
+        """Return the members of a combination with as few neighbours as what further ones gain for the mean pays for.
+
+        In a mean the errors of one member's correction count less than they do alone, where `_best` chose.
+        """
+        chosen = list(choices)
+        y, weight = (np.concatenate([getattr(self._folds[i], name) for i in on]) for name in ("y", "weight"))
+
+        def priced(members: Sequence[Choice]) -> float:
+            mean = np.concatenate([self._predictions(members, i) for i in on])
+            loss = float(np.average(row_loss(y, mean, self._objective), weights=weight))
+            return loss * (
+                1 + serving.WORTH * serving.of_members([(each.candidate, each.settings) for each in members])
+            )
+
+        least = priced(chosen)
+        for at, choice in enumerate(choices):
+            for n_neighbors in sorted(
+                {k for k in self._grid.neighbors if k < choice.settings.n_neighbors}, reverse=True
+            ):
+                fewer = replace(choice, settings=self._best(choice.candidate, on, n_neighbors))
+                other = [*chosen[:at], fewer, *chosen[at + 1 :]]
+                loss = priced(other)
+                if not loss < least:
+                    break
+                chosen, least = other, loss
+        return tuple(chosen)
 
     def _predictions(self, choices: Sequence[Choice], fold: int) -> Floats:
         each = [self._of(choice.candidate, choice.settings)[fold] for choice in choices]

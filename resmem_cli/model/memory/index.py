@@ -37,21 +37,28 @@ class Index(Protocol):
 
 @dataclass(frozen=True)
 class ExactIndex:
-    """Every distance computed; of equally distant points the earlier comes first (at the k-th place, either may)."""
+    """Every distance computed; of equally distant points the earlier comes first (at the k-th place, either may).
+
+    Attributes:
+        points: [m, p].
+        ranked_in: the precision in which the nearest are found; in single precision it is faster, and points may be
+            mistaken for each other that differ by a few thousandths of the spread of all.
+    """
 
     points: Singles
+    ranked_in: type[np.float32] | type[np.float64] = np.float64
 
     def search(
         self, queries: Singles, k: int, threads: int = 1, *, most_held: int = _MOST_HELD
     ) -> tuple[Floats, Integers]:
         # Taken from their middle: far from 0, the squares would leave no digits to the distances.
         center = self.points.mean(axis=0, dtype=np.float64)
-        points = self.points - center
+        points = (self.points - center).astype(self.ranked_in)
         squares = np.einsum("mp,mp->m", points, points)
         distances, indices = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
         block = max(1, most_held // max(len(points), k * points.shape[1]))
         for start in range(0, len(queries), block):
-            part = queries[start : start + block] - center
+            part = (queries[start : start + block] - center).astype(self.ranked_in)
             # |q|² is left out: it is the same for every point.
             rank = squares - 2 * part @ points.T
             nearest = np.argpartition(rank, k - 1, axis=1)[:, :k] if k < len(points) else np.argsort(rank, axis=1)

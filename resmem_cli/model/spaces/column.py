@@ -11,6 +11,7 @@ from resmem_cli.model import cost
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, stored
 from resmem_cli.model.axes import Axes
 from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.protocol import Position, Untrained
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
@@ -48,8 +49,8 @@ class Column(Untrained):
         n_axes = cost.n_axes(stop - start)
         return cls(variant, start, stop, None if n_axes is None else Axes.fit(training.rows.X[:, start:stop], n_axes))
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        vectors = X[:, self.start : self.stop]
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        vectors = rows.X[:, self.start : self.stop]
         return Position(vectors.astype(np.float32) if self.axes is None else self.axes.along(vectors))
 
     def to_arrays(self) -> Arrays:

@@ -31,6 +31,7 @@ from resmem_cli.model.arrays import SINGLE, Arrays, Integers, Singles, stored
 
 Kind = Literal["diagonal", "linear", "mlp", "periodic"]
 KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
+_ENCODED_AT_ONCE = 256  # rows
 
 
 class Sizes(NamedTuple):
@@ -171,6 +172,26 @@ class Encoder:
     @property
     def n_layers(self) -> int:
         return sum(name.startswith("layer_") for name in self.weights)
+
+    def encode(self, z: Singles) -> tuple[Singles, Singles | None]:
+        """Return the [n, o] codes and the [n, outputs] trend of [n, p] inputs, the trend None if there is none.
+
+        Equal rows get equal codes, wherever they stand and however many they are: that is what makes them one cell.
+        The last bits of a matrix product depend on its shape, so all are of the same one; what they need also stays in
+        the processor's cache so.
+        """
+        codes = np.empty((len(z), self.n_codes), np.float32)
+        trend = np.empty((len(z), self.weights["trend"].shape[1]), np.float32) if "trend" in self.weights else None
+        for start in range(0, len(z), _ENCODED_AT_ONCE):
+            block = z[start : start + _ENCODED_AT_ONCE]
+            n = len(block)
+            if n < _ENCODED_AT_ONCE:
+                block = np.vstack([block, np.zeros((_ENCODED_AT_ONCE - n, z.shape[1]), z.dtype)])
+            done = self.forward(block)
+            codes[start : start + n] = done.codes[:n]
+            if trend is not None and done.trend is not None:
+                trend[start : start + n] = done.trend[:n]
+        return codes, trend
 
     def forward(self, z: Singles) -> Pass:
         """Encode [n, p] inputs."""

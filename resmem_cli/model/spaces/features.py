@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
-from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.model.spaces.protocol import Position, Untrained
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
@@ -27,8 +27,8 @@ class Features(Untrained):
     def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls(training.scaler)
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        return Position(self.scaler.transform(X))
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        return Position(rows.scaled(self.scaler))
 
     def to_arrays(self) -> Arrays:
         return self.scaler.to_arrays()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, Singles, stored
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.kernel import residuals as residuals_of
-from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.model.spaces import learning
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood
@@ -77,15 +76,12 @@ class Learned:
             first = learning.started(folds[0], Encoder.start(kind, scale, frequencies, n_trends, rng), rng)
         return cls(training.scaler, training.unit, learning.train(folds, first, n_steps, rng, training.report))
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        # In double precision, because equal rows must become equal single-precision points: the last bit of a matrix
-        # product depends on where in the batch a row stands.
-        inputs: NDArray[Any] = encoder_inputs(self.scaler, self.unit, X, predictions).astype(np.float64)
-        done = self.trained.encoder.forward(inputs)
-        codes = done.codes / np.exp(self.trained.log_tau.astype(np.float64))
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        inputs = _beside(rows.scaled(self.scaler), self.unit, predictions)
+        codes, trend = self.trained.encoder.encode(inputs)
+        codes /= np.exp(self.trained.log_tau)
         # Training took the target in units of its standard deviation.
-        trend = None if done.trend is None else np.asarray(done.trend * self.unit[1], dtype=np.float64)
-        return Position(codes.astype(np.float32), trend)
+        return Position(codes, None if trend is None else trend.astype(np.float64) * self.unit[1])
 
     def to_arrays(self) -> Arrays:
         encoder = {_PREFIX + name: value for name, value in self.trained.to_arrays().items()}
@@ -116,11 +112,15 @@ def name_of(kind: Kind) -> str:
 
 def encoder_inputs(scaler: Scaler, unit: Floats, X: Floats, predictions: Floats) -> Singles:
     """Return what an encoder reads: [n, p] scaled features, and the predictions on a similar scale."""
+    return _beside(scaler.transform(X), unit, predictions)
+
+
+def _beside(features: Singles, unit: Floats, predictions: Floats) -> Singles:
     if predictions.shape[1] == 1:
         beside = np.clip((predictions - unit[0]) / unit[1], -4, 4)
     else:
         beside = np.log(np.maximum(predictions, 1e-3)) / 2
-    return np.hstack([scaler.transform(X), beside.astype(np.float32)])
+    return np.hstack([features, beside.astype(np.float32)])
 
 
 def encoder_folds(training: Training, residuals: ResidualKind) -> list[EncoderFold]:

@@ -14,8 +14,8 @@ from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, di
 
 _QUERIES = 512  # of one step
 _MEMORIES = 2_048
-_RATE_OF_SCALES = 0.01  # s, τ and γ
-_RATE_OF_NET = 0.0015
+_RATE_OF_SCALES = 0.015  # s, τ and γ
+_RATE_OF_NET = 0.002
 _SCALES = ("scale", "log_tau", "log_gamma")
 _DECAY = 1.0  # of the matrices, in every step times its rate (decoupled, Loshchilov and Hutter 2019)
 _MOMENTUM, _SECOND_MOMENTUM, _TINY = 0.9, 0.999, 1e-8

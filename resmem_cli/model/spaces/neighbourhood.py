@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import SINGLE, Arrays, Floats, Singles, stored
-from resmem_cli.model.spaces.encoder import Encoder, Kind, Pass
+from resmem_cli.model.spaces.encoder import Encoder, Kind
 
 # Queries whose distances to every memory are held at once: few enough to stay in the processor's cache.
 _BLOCK = 128
 _FLOOR = np.float32(1e-3)  # of a probability in the training loss, which a correction may bring to 0
-_NEAR = np.float32(1e-12)  # added to squared distances: the root has no slope at 0
+_NEAR = np.float32(1e-12)  # the least squared distance: the root has no slope at 0
 # Logits below the largest: what weighs e⁻³⁰ of it is lost in a sum of float32. Smaller weights would be subnormal
 # numbers, or make such in a product, which processors multiply many times slower.
 _FAR = np.float32(-30)
@@ -41,18 +41,6 @@ class EncoderFold:
     predictions: Singles
     targets: Singles
     weight: Floats | None = None
-
-
-class _Block(NamedTuple):
-    """What a block of queries adds to the loss, and to its gradient in τ and γ, codes and trends."""
-
-    loss: float
-    in_log_tau: float
-    in_log_gamma: float
-    in_codes_q: Singles
-    in_codes_m: Singles
-    in_trend_q: Singles
-    in_trend_m: Singles
 
 
 @dataclass(frozen=True)
@@ -86,69 +74,140 @@ class Neighbourhood:
 
     def loss_and_gradient(self, fold: EncoderFold) -> tuple[float, Arrays]:
         """Return the loss and its gradient in every weight, in "log_tau" and in "log_gamma"."""
-        queries, memory = self.encoder.forward(fold.queries), self.encoder.forward(fold.memory)
-        blocks = [
-            self._of_block(fold, slice(start, start + _BLOCK), queries, memory)
-            for start in range(0, len(fold.queries), _BLOCK)
-        ]
-        gradient = self.encoder.backward(
-            fold.queries,
-            queries,
-            np.concatenate([block.in_codes_q for block in blocks]),
-            np.concatenate([block.in_trend_q for block in blocks]),
-        )
-        of_memory = self.encoder.backward(
-            fold.memory,
-            memory,
-            np.sum([block.in_codes_m for block in blocks], axis=0),
-            np.sum([block.in_trend_m for block in blocks], axis=0),
-        )
-        gradient = {name: value + of_memory[name] for name, value in gradient.items()}
-        gradient["log_tau"] = np.asarray(sum(block.in_log_tau for block in blocks))
-        gradient["log_gamma"] = np.asarray(sum(block.in_log_gamma for block in blocks))
-        return sum(block.loss for block in blocks), gradient
-
-    def _of_block(self, fold: EncoderFold, block: slice, queries: Pass, memory: Pass) -> _Block:
-        """Return what some of the queries add to the loss and to its gradient; [b, m] arrays are changed in place."""
+        n_queries = len(fold.queries)
+        inputs = np.concatenate([fold.queries, fold.memory])
+        done = self.encoder.forward(inputs)
         tau, gamma = np.float32(np.exp(self.log_tau)), np.float32(np.exp(self.log_gamma))
-        codes_q, codes_m = queries.codes[block], memory.codes
-        residuals = fold.residuals if memory.trend is None else fold.residuals - memory.trend
-        apart = distances(codes_q, codes_m)
-        weights = np.asarray(apart / -tau)
-        weights -= weights.max(axis=1, keepdims=True)
+        codes = done.codes / tau  # distances are in units of τ
+        residuals, trend = fold.residuals, None
+        if done.trend is not None:
+            residuals, trend = residuals - done.trend[n_queries:], done.trend[:n_queries]
+        memory = _Memory.of(codes[n_queries:], residuals)
+        in_codes = np.zeros_like(codes)
+        in_trend: Singles = np.zeros((len(inputs), residuals.shape[1]), codes.dtype)
+        loss = in_log_tau = in_log_gamma = 0.0
+        for start in range(0, n_queries, _BLOCK):
+            block = slice(start, min(start + _BLOCK, n_queries))
+            near = memory.near(codes[block])
+            correction = near.mean if trend is None else near.mean + trend[block]
+            of_block, in_summed = _loss(fold.predictions[block] + gamma * correction, fold.targets[block], n_queries)
+            in_trend[block] = gamma * in_summed
+            back = memory.backward(codes[block], near, in_trend[block])
+            in_codes[block] = back.in_codes_q
+            in_codes[n_queries:] += back.in_codes_m
+            in_trend[n_queries:] += back.in_trend_m
+            loss += of_block
+            in_log_tau += back.in_log_tau
+            in_log_gamma += float((in_trend[block] * correction).sum())
+        gradient = self.encoder.backward(inputs, done, np.asarray(in_codes / tau), in_trend)
+        gradient["log_tau"] = np.asarray(in_log_tau, self.log_tau.dtype)
+        gradient["log_gamma"] = np.asarray(in_log_gamma, self.log_gamma.dtype)
+        return loss, gradient
+
+
+class _Near(NamedTuple):
+    """How b queries see m memories.
+
+    Attributes:
+        apart: [b, m] distances.
+        weights: [b, m] of the memories, not yet divided by their sums.
+        total: [b, 1] these sums.
+        mean: [b, outputs] the weighted mean of the residuals.
+    """
+
+    apart: Singles
+    weights: Singles
+    total: Singles
+    mean: Singles
+
+
+class _Back(NamedTuple):
+    """What a block of queries adds to the gradient."""
+
+    in_log_tau: float
+    in_codes_q: Singles
+    in_codes_m: Singles
+    in_trend_m: Singles
+
+
+class _Memory(NamedTuple):
+    """The memories of a step.
+
+    [b, m] arrays are most of the work that is no matrix product, so whatever can be is left to the products: a column
+    of ones beside the codes or the residuals adds what would be a pass over the array, or sums its rows.
+
+    Attributes:
+        codes: [m, o], in units of τ.
+        codes_and_one: [m, o + 1].
+        for_squares: [o + 2, m] what gives squared distances of [-2 code, 1, square] of queries.
+        residuals: [m, outputs].
+        residuals_and_one: [outputs + 1, m].
+    """
+
+    codes: Singles
+    codes_and_one: Singles
+    for_squares: Singles
+    residuals: Singles
+    residuals_and_one: Singles
+
+    @classmethod
+    def of(cls, codes: Singles, residuals: Singles) -> Self:
+        one = _ones(codes)
+        codes_and_one = np.hstack([codes, one])
+        residuals_and_one = np.ascontiguousarray(np.hstack([residuals, one]).T)
+        return cls(codes, codes_and_one, _for_squares(codes), residuals, residuals_and_one)
+
+    def near(self, codes: Singles) -> _Near:
+        """Return how queries with [b, o] codes see the memories."""
+        apart = _distances(codes, self.for_squares)
+        weights = apart.min(axis=1, keepdims=True) - apart
         np.maximum(weights, _FAR, out=weights)
         np.exp(weights, out=weights)
-        weights /= weights.sum(axis=1, keepdims=True)
-        correction = weights @ residuals
-        if queries.trend is not None:
-            correction += queries.trend[block]
-        summed: Singles = fold.predictions[block] + gamma * correction
-        loss, in_summed = _loss(summed, fold.targets[block], len(fold.queries))
+        total = weights.sum(axis=1, keepdims=True)
+        return _Near(apart, weights, total, weights @ self.residuals / total)
 
-        in_correction = gamma * in_summed
-        in_trend_m = -(weights.T @ in_correction)
-        in_logits = in_correction @ residuals.T
-        in_logits -= np.einsum("qm,qm->q", weights, in_logits)[:, None]
+    def backward(self, codes: Singles, near: _Near, in_mean: Singles) -> _Back:
+        """Return the gradient, given that in the [b, outputs] means; the arrays of `near` are changed in place."""
+        apart, weights = near.apart, near.weights
+        in_sums = in_mean / near.total
+        in_trend_m = -(weights.T @ in_sums)
+        own = (in_sums * near.mean).sum(axis=1, keepdims=True)
+        in_logits = np.hstack([in_sums, -own]) @ self.residuals_and_one
         in_logits *= weights
-        in_log_tau = np.einsum("qm,qm->", in_logits, apart) / tau
+        in_log_tau = float(np.einsum("qm,qm->", in_logits, apart))
         np.maximum(apart, _NEAREST, out=apart)
-        apart *= -2 * tau
-        in_logits /= apart  # now the gradient in the squared distances
-        in_codes_q = 2 * (in_logits.sum(axis=1)[:, None] * codes_q - in_logits @ codes_m)
-        in_codes_m = 2 * (in_logits.sum(axis=0)[:, None] * codes_m - in_logits.T @ codes_q)
-        in_log_gamma = (in_correction * correction).sum()
-        return _Block(loss, in_log_tau, in_log_gamma, in_codes_q, in_codes_m, in_correction, in_trend_m)
+        in_logits /= apart  # now minus twice the gradient in the squared distances
+        by_query = in_logits @ self.codes_and_one
+        by_memory = in_logits.T @ np.hstack([codes, _ones(codes)])
+        in_codes_q = by_query[:, :-1] - by_query[:, -1:] * codes
+        in_codes_m = by_memory[:, :-1] - by_memory[:, -1:] * self.codes
+        return _Back(in_log_tau, in_codes_q, in_codes_m, in_trend_m)
 
 
 def distances(a: Singles, b: Singles) -> Singles:
-    """Return [q, m] Euclidean distances of [q, c] to [m, c] codes."""
-    apart: Singles = a @ b.T
-    apart *= -2
-    apart += np.einsum("qp,qp->q", a, a)[:, None]
-    apart += np.einsum("mp,mp->m", b, b)
-    np.maximum(apart, 0, out=apart)
-    apart += _NEAR
+    """Return [q, m] Euclidean distances of [q, o] to [m, o] codes."""
+    return _distances(a, _for_squares(b))
+
+
+def _distances(codes: Singles, for_squares: Singles) -> Singles:
+    apart: Singles = np.hstack([-2 * codes, _ones(codes), _squares(codes)]) @ for_squares
+    np.maximum(apart, _NEAR, out=apart)
     return np.sqrt(apart, out=apart)
+
+
+def _for_squares(codes: Singles) -> Singles:
+    """Return [o + 2, m] what [-2 code, 1, square] of a query is multiplied by, to its squared distances from codes."""
+    return np.ascontiguousarray(np.hstack([codes, _squares(codes), _ones(codes)]).T)
+
+
+def _squares(codes: Singles) -> Singles:
+    """Return [n, 1] squared lengths."""
+    return np.asarray(np.einsum("np,np->n", codes, codes)[:, None])
+
+
+def _ones(codes: Singles) -> Singles:
+    """Return [n, 1] ones."""
+    return np.ones((len(codes), 1), codes.dtype)
 
 
 def _loss(summed: Singles, targets: Singles, n: int) -> tuple[float, Singles]:

@@ -12,6 +12,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import cost
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.protocol import Position, Untrained
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
@@ -33,8 +34,8 @@ class OfModel(Untrained):
     def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls()
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        points = base.represent(X)
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        points = base.represent(rows.X)
         if points is None:
             raise UsageError(
                 "this base has no representation of its own", "choose another --representation, for example features"

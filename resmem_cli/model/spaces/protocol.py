@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.scaling import Encoded
 
 if TYPE_CHECKING:  # which fits spaces, and so imports them
     from resmem_cli.model.spaces.training import ResidualKind, Training
@@ -61,8 +62,8 @@ class Space(Protocol):
         """
         ...
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        """Return the positions of [n, d] encoded rows, for which the base predicts [n, outputs]."""
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        """Return the positions of n encoded rows, for which the base predicts [n, outputs]."""
         ...
 
     def to_arrays(self) -> Arrays: ...

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from resmem_cli.model.arrays import SINGLE, Arrays, Floats, Singles, stored
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.bases.sensitivity import has_sensitivity
-from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.model.spaces.protocol import Position, Untrained
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
@@ -29,8 +29,8 @@ class Sensitivity(Untrained):
     def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:
         return cls(training.scaler, training.feature_scale)
 
-    def represent(self, X: Floats, base: Base, predictions: Floats) -> Position:
-        return Position(self.scaler.transform(X) * self.scale)
+    def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
+        return Position(rows.scaled(self.scaler) * self.scale)
 
     def to_arrays(self) -> Arrays:
         return {**self.scaler.to_arrays(), "sensitivity": self.scale}

@@ -13,7 +13,7 @@ from resmem_cli.model import parallel, spaces
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.kernel import residuals
-from resmem_cli.model.scaling import Scaler, mean_and_spread
+from resmem_cli.model.scaling import Encoded, Scaler, mean_and_spread
 from resmem_cli.model.spaces import learned
 from resmem_cli.model.spaces.encoder import Sizes
 from resmem_cli.model.spaces.training import ResidualKind, Training
@@ -65,7 +65,7 @@ def test_a_learned_one_encodes_the_features_and_the_prediction_beside_them(name,
     else:
         beside = np.log(np.clip(predictions, 1e-3, 1)) / 2
     done = space.trained.encoder.forward(np.hstack([features, beside]).astype(np.float32))
-    found = space.represent(X, base, predictions)
+    found = space.represent(Encoded(X), base, predictions)
     np.testing.assert_allclose(found.points * np.exp(space.trained.log_tau), done.codes, rtol=1e-4, atol=1e-4)
     scaled, made = features.shape[1] + problem.n_outputs, Sizes().codes
     n_codes = {"learned:diagonal": scaled, "learned:linear": scaled + made}.get(name, made)

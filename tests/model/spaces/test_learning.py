@@ -63,7 +63,7 @@ def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
     start = start_of(kind, fold, rng)
     n_steps = 40
     trained = train([fold], start, n_steps, rng).to_arrays()
-    rates = 0.0015 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
+    rates = 0.002 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
     matrices = [name for name, value in start.to_arrays().items() if value.ndim > 1 and "bias" not in name]
     for name, value in start.to_arrays().items():
         kept = np.prod(1 - rates) if name in matrices and name not in ("trend", "frequency") else 1.0

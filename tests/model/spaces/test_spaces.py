@@ -9,7 +9,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import spaces
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.bases.sensitivity import sensitivity
-from resmem_cli.model.scaling import Scaler
+from resmem_cli.model.scaling import Encoded, Scaler
 from tests.model.examples import (
     BINARY,
     EVERY_TASK,
@@ -60,7 +60,7 @@ def test_features_are_the_normal_scores_whatever_the_base():
     for name in ESTIMATORS:
         base = quick_base(name, X, y, problem)
         space = fit_space("features", base, X, y, problem)
-        np.testing.assert_array_equal(space.represent(X, base, base.predict(X)).points, expected)
+        np.testing.assert_array_equal(space.represent(Encoded(X), base, base.predict(X)).points, expected)
 
 
 def test_no_column_of_the_features_outweighs_the_others():
@@ -68,7 +68,7 @@ def test_no_column_of_the_features_outweighs_the_others():
     X = np.column_stack([rng.normal(size=500) * 1e6, rng.lognormal(size=500), rng.random(500)])
     y, problem = np.zeros(500), Problem((0, 0, 0), 0, 0)
     base = quick_base("constant", X, y, problem)
-    points = fit_space("features", base, X, y, problem).represent(X, base, base.predict(X)).points
+    points = fit_space("features", base, X, y, problem).represent(Encoded(X), base, base.predict(X)).points
     np.testing.assert_allclose(points.std(axis=0), 1, atol=0.05)
 
 
@@ -80,7 +80,7 @@ def test_sensitivity_is_the_features_in_proportion_to_how_far_their_columns_move
     features = Scaler.fit(X, problem.n_categories, "normal")
     moved = sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
     expected = features.transform(X) * (moved + 0.1)[features.sources].astype(np.float32)
-    np.testing.assert_allclose(space.represent(X, base, base.predict(X)).points, expected, rtol=1e-6)
+    np.testing.assert_allclose(space.represent(Encoded(X), base, base.predict(X)).points, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
@@ -88,14 +88,14 @@ def test_the_models_representation_is_what_the_base_computes(name):
     X, y, problem = make_rows(60, BINARY)
     base = quick_base(name, X, y, problem)
     space = fit_space("model", base, X, y, problem)
-    np.testing.assert_array_equal(space.represent(X, base, base.predict(X)).points, base.represent(X))
+    np.testing.assert_array_equal(space.represent(Encoded(X), base, base.predict(X)).points, base.represent(X))
 
 
 def test_a_base_without_a_representation_of_its_own_says_what_to_choose():
     X, y, problem = make_rows(60, BINARY)
     base = quick_base("constant", X, y, problem)
     with pytest.raises(UsageError) as refused:
-        fit_space("model", base, X, y, problem).represent(X, base, base.predict(X))
+        fit_space("model", base, X, y, problem).represent(Encoded(X), base, base.predict(X))
     assert str(refused.value) == (
         "this base has no representation of its own; choose another --representation, for example features"
     )
@@ -110,7 +110,7 @@ def test_equal_rows_have_equal_representations_wherever_they_stand(name, n_class
     space = fit_space(name, base, X, y, problem)
 
     def represented(rows):
-        return space.represent(rows, base, base.predict(rows)).points
+        return space.represent(Encoded(rows), base, base.predict(rows)).points
 
     many = represented(np.tile(X, (11, 1))).reshape(11, len(X), -1)
     assert many.dtype == np.float32
@@ -130,7 +130,7 @@ def test_a_restored_representation_is_the_same(name, n_classes):
     assert restored.to_arrays().keys() == space.to_arrays().keys()
     fresh = make_rows(30, n_classes, seed=1)[0]
     predictions = base.predict(fresh)
-    found, expected = (each.represent(fresh, base, predictions) for each in (restored, space))
+    found, expected = (each.represent(Encoded(fresh), base, predictions) for each in (restored, space))
     np.testing.assert_array_equal(found.points, expected.points)
     assert (found.trend is None) == (expected.trend is None)
     if expected.trend is not None:
