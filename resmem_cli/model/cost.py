@@ -21,8 +21,8 @@ _TREE_CELL, _TREE_COLUMN = 5e-9, 4e-5  # seconds of a tree: it reads every cell,
 _PRODUCT = 4e-11  # seconds per multiplication and addition in a product of matrices
 _HIDDEN, _EPOCHS = 128, 60  # of the network
 _LINEAR_STEPS = 100
-_BOOSTING_SECONDS = 150.0  # that one boosting of a wide table may take, and all bags together
-_FOLD_SECONDS = {"quick": 25.0, "default": 150.0, "high": 600.0}  # that the bases of a wide table's folds may take
+_BOOSTING_SECONDS, _BAGS_SECONDS = 100.0, 60.0  # that one boosting of a wide table may take, and all bags together
+_FOLD_SECONDS = {"quick": 25.0, "default": 100.0, "high": 400.0}  # that the bases of a wide table's folds may take
 _LEAST_SPLIT = 4_000
 _QUICK_ROWS = 25_000
 _MOST_INNER = 100_000
@@ -80,7 +80,7 @@ def base_seconds(estimator: str, size: Size) -> float:
 
 def n_bags(size: Size) -> int:
     """Return how many boostings have a mean that is better than one and can be waited for."""
-    if not size.is_wide or boosting_seconds(size) * _BAGS <= _BOOSTING_SECONDS:
+    if not size.is_wide or boosting_seconds(size) * _BAGS <= _BAGS_SECONDS:
         return _BAGS
     return 1
 

@@ -72,21 +72,20 @@ def main() -> None:
         made = {"columns": columns, "embeddings": embeddings}
         table, target = pixels(asked.data) if name == "pixels" else made[name](np.random.default_rng(0))
         n_first = _N_IMAGES if name == "pixels" else len(table) - _N_NEW
+        new = table.slice(n_first)
+        chosen = np.random.default_rng(0).permutation(n_first)[: asked.rows or n_first]
         with tempfile.TemporaryDirectory() as directory:
-            found += one_set(name, table, target, n_first, Path(directory), asked)
+            pq.write_table(table.take(pa.array(np.sort(chosen))), f"{directory}/train.parquet")
+            pq.write_table(new, f"{directory}/new.parquet")
+            del table, new
+            found += one_set(name, target, Path(directory), asked)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "wide.json").write_text(json.dumps(found, indent=2))
 
 
-def one_set(
-    name: str, table: pa.Table, target: str, n_first: int, folder: Path, asked: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """Run every command on a table whose first rows are to fit, and return what each took."""
+def one_set(name: str, target: str, folder: Path, asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run every command on the rows of a folder, and return what each took."""
     train, new, model, report = folder / "train.parquet", folder / "new.parquet", folder / "model", folder / "new.json"
-    chosen = np.random.default_rng(0).permutation(n_first)[: asked.rows or n_first]
-    pq.write_table(table.take(pa.array(np.sort(chosen))), train)
-    pq.write_table(table.slice(n_first), new)
-    del table
     of_model, quiet = ["--model", str(model)], ["--threads", asked.threads, "--quiet"]
     commands = {
         "fit-base": ["fit-base", str(train), "--target", target, *of_model, *quiet],

@@ -78,11 +78,10 @@ class Boosting(FromSklearn):
         asked = own.get("early_stopping", "auto")
         wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        size = cost.Size(len(y), len(problem.n_categories), problem.n_outputs)
-        n_bags = _n_bags(params, problem, size)
+        n_bags = _n_bags(params, problem)
         split = problem.stopping_splits(X, y, n_bags) if wanted else []
         split = [each for each in split if cls.can_stop_by(each, y, weight)]
-        patience = {**_PATIENCE, **({"max_iter": cost.WIDE_ROUNDS} if size.is_wide else {})}
+        patience = {**_PATIENCE, **({"max_iter": cost.WIDE_ROUNDS} if len(problem.n_categories) > cost.WIDE else {})}
         model.set_params(**{**(patience if split else {}), **own, "early_stopping": bool(split)})
         if not split or problem.is_refitted:  # bags of the same rows differ by the columns that are drawn
             n_distinct = n_bags if model.max_features < 1 else 1
@@ -165,8 +164,8 @@ def _default_bags(problem: Problem) -> int:
     return 1 if problem.n_classes > _MANY_CLASSES else 3
 
 
-def _n_bags(params: Mapping[str, Any], problem: Problem, size: cost.Size) -> int:
-    asked = params.get("bags", min(_default_bags(problem), cost.n_bags(size)))
+def _n_bags(params: Mapping[str, Any], problem: Problem) -> int:
+    asked = params.get("bags", _default_bags(problem))
     if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
         raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
     return asked
