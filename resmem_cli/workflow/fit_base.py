@@ -129,7 +129,8 @@ def fit(
     _refuse_negative(names, schema, y)
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
     size = bases.size_of(problem, len(y))
-    recipes = [Recipe(_affordable(spec, size), problem) for spec in _specs(tuple(estimators), options.params, problem)]
+    wanted = _specs(tuple(estimators), options.params, problem)
+    recipes = [Recipe(_affordable(spec, problem, size), problem) for spec in wanted]
     recipes, losses, n_held_out = _best_first(recipes, rows, report)
     recipes = [recipes[0], *map(_bounded, recipes[1:])]
     fitted = []
@@ -193,11 +194,12 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
     return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
 
 
-def _affordable(spec: BaseSpec, size: cost.Size) -> BaseSpec:
+def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:
     """Fit boosted trees of a wide table as often as can be waited for, now and in every fold, if it is not said."""
     if spec.estimator not in _BAGGED or not size.is_wide:
         return spec
-    return replace(spec, params={"bags": cost.n_bags(size), **spec.params})
+    usual = bases.ESTIMATORS[spec.estimator].parameters(problem)["bags"]
+    return replace(spec, params={"bags": min(usual, cost.n_bags(size)), **spec.params})
 
 
 def _left_out(
