@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from resmem_cli.data.relations import Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
-from resmem_cli.model import bases, metrics
+from resmem_cli.model import bases, cost, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
@@ -27,6 +27,7 @@ from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 
 AUTO, POISSON = "auto", "poisson"
+_BAGGED = ("boosting", POISSON)
 _ANOTHER = "choose another --estimator"
 _LEAST_ROWS_TO_COMPARE = 50
 # What else people call the estimators.
@@ -127,7 +128,9 @@ def fit(
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
     _refuse_negative(names, schema, y)
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
-    recipes = [Recipe(spec, problem) for spec in _specs(tuple(estimators), options.params, problem)]
+    size = bases.size_of(problem, len(y))
+    wanted = _specs(tuple(estimators), options.params, problem)
+    recipes = [Recipe(_affordable(spec, problem, size), problem) for spec in wanted]
     recipes, losses, n_held_out = _best_first(recipes, rows, report)
     recipes = [recipes[0], *map(_bounded, recipes[1:])]
     fitted = []
@@ -145,7 +148,7 @@ def fit(
         held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
         n_held_out=n_held_out,
         n_rows=len(y),
-        notes=(*learned.notes, *related.notes),
+        notes=(*learned.notes, *related.notes, *_left_out(names, estimators, options.params, size)),
     )
     trained = TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema), relations.groups, relations.times)
     return stored, trained, summary
@@ -189,6 +192,33 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
             choose = f"choose from: {', '.join(every)}" if every else "leave --param out: it has none"
             raise UsageError(f"{whose} parameter '{param}'", did_you_mean([param], every, choose))
     return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
+
+
+def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:
+    """Fit boosted trees of a wide table as often as can be waited for, now and in every fold, if it is not said."""
+    if spec.estimator not in _BAGGED or not size.is_wide:
+        return spec
+    usual = bases.ESTIMATORS[spec.estimator].parameters(problem)["bags"]
+    return replace(spec, params={"bags": min(usual, cost.n_bags(size)), **spec.params})
+
+
+def _left_out(
+    names: Sequence[str], fitted: Iterable[str], params: Mapping[str, Any], size: cost.Size
+) -> tuple[str, ...]:
+    """Return a sentence on what was not fitted, or not as often as of other tables, because of the many columns."""
+    if not size.is_wide:
+        return ()
+    is_boosted = bool(set(_BAGGED) & set(fitted))
+    what = f"{size.n_columns:,} columns and {size.n_rows:,} rows"
+    if AUTO in names and not is_boosted and not cost.can_boost(size):
+        minutes = cost.boosting_seconds(size) / 60
+        return (
+            f"boosting was left out: with {what} each of several fits may take {minutes:.0f} minutes "
+            "(--estimator boosting,linear fits it nevertheless)",
+        )
+    if is_boosted and "bags" not in params and cost.n_bags(size) == 1:
+        return (f"boosting was fitted once instead of three times, because of {what} (--param bags=3 for three)",)
+    return ()
 
 
 def _bounded(recipe: Recipe) -> Recipe:

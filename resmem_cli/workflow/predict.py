@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resmem_cli.data import output
+from resmem_cli.data import output, tables
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
@@ -21,6 +21,8 @@ from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
 from resmem_cli.workflow.scoring import ScoreOptions, Scorer
 
+BATCH_ROWS = 32_768
+
 
 @dataclass(frozen=True)
 class PredictOptions:
@@ -30,14 +32,14 @@ class PredictOptions:
         output: a file, or "-" for standard output.
         format: of the output, where its name does not tell.
         score: what is written of the predictions.
-        batch_rows: how many rows each thread has in hand.
+        batch_rows: how many rows each thread has in hand; None for `BATCH_ROWS`, or fewer of many columns.
         threads: how many may be used; 0 for one per core.
     """
 
     output: str = output.STDOUT
     format: Format | None = None
     score: ScoreOptions = field(default_factory=ScoreOptions)
-    batch_rows: int = 32_768
+    batch_rows: int | None = None
     threads: int = 0
 
 
@@ -112,7 +114,7 @@ class _Writer:
     """A loaded model that writes the predictions of inputs."""
 
     scorer: Scorer
-    batch_rows: int
+    batch_rows: int | None
 
     @classmethod
     def load(cls, model: Path, options: PredictOptions, report: Report) -> _Writer:
@@ -138,7 +140,8 @@ class _Writer:
 
         report("predicting")
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
-        batches = source.batches(self.batch_rows, layout.columns_to_read)
+        at_once = self.batch_rows or tables.rows_at_once(BATCH_ROWS, self.scorer.base.schema.width)
+        batches = source.batches(at_once, layout.columns_to_read)
         may_change = typed and self.scorer.options.keep != "none" and source.may_change()
         with output.writer(target, form, may_change=may_change) as table:
             for scored, odd, name in in_order(score, batches, beside):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.protocol import Base, Problem
 
 _SAMPLE = 2_000  # rows
-_MOST_FEATURES = 200  # of more, such as pixels, one prediction per feature takes longer than fitting the base
 
 
 def has_sensitivity(base: Base, problem: Problem) -> bool:
     """Whether the sensitivity to every feature is defined, and cheap enough to measure."""
-    return base.reads_features and len(problem.n_categories) <= _MOST_FEATURES
+    return base.reads_features and len(problem.n_categories) <= cost.WIDE
 
 
 def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import spaces
+from resmem_cli.model import cost, spaces
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.grid import Grid, grid
@@ -128,6 +128,8 @@ def _encoders(
 
 def _n_periodic(rows: LabelledRows, problem: Problem) -> int:
     """Return how many numeric columns a periodic encoder would make periodic features of, by some of the rows."""
+    if len(problem.n_categories) > cost.WIDE:  # which it reads as principal components, all of them numbers
+        return len(problem.n_categories)
     step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
     scaler = Scaler.fit(rows.X[::step], problem.n_categories, "normal")
     return int(np.count_nonzero(~scaler.is_two_valued))

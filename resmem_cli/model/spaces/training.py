@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.bases.sensitivity import has_sensitivity, sensitivity
@@ -129,7 +130,8 @@ class Training:
 
     @cached_property
     def scaler(self) -> Scaler:
-        return Scaler.fit(self.rows.X, self.problem.n_categories, "normal", self.rows.weight)
+        scaler = Scaler.fit(self.rows.X, self.problem.n_categories, "normal", self.rows.weight)
+        return scaler.reduced(self.rows.X)
 
     @cached_property
     def unit(self) -> Floats:
@@ -140,6 +142,8 @@ class Training:
     @cached_property
     def feature_scale(self) -> Singles:
         """[p] a factor of every scaled feature, by how much the base's predictions depend on its column."""
+        if len(self.problem.n_categories) > cost.WIDE:  # a principal component is of all columns
+            return np.ones(self.scaler.n_outputs, np.float32)
         return (self._sensitivity[self.scaler.sources] + _LEAST_SCALE).astype(np.float32)
 
     @cached_property
