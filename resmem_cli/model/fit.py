@@ -19,7 +19,7 @@ import numpy as np
 
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import Floats, row_blocks
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
@@ -30,6 +30,7 @@ from resmem_cli.model.choosing.selecting import select, switched_off
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.residuals import NOT_NEEDED, Residuals
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows, Recipe, has_enough_new
 from resmem_cli.model.spaces import Space
@@ -111,7 +112,7 @@ def fit_memory(
     ]
     calibration = None if selection is None else selection.calibration
     resmem = ResMem(tuple(base for _, base in bases), tuple(members), calibration)
-    return FittedResMem(resmem, metric, selection, too_few, _base_metrics(bases[0][1], rows, metric))
+    return FittedResMem(resmem, metric, selection, too_few, _base_metrics(bases[0][1], rows, problem.n_outputs, metric))
 
 
 def build_member(training: Training, choice: Choice, space: Space, options: MemoryOptions) -> Member:
@@ -121,9 +122,14 @@ def build_member(training: Training, choice: Choice, space: Space, options: Memo
         UsageError: the user asks for more neighbours than there are cells.
     """
     candidate, settings, rows = choice.candidate, choice.settings, training.rows
-    predictions = training.predictions(candidate.residuals)
-    position = space.represent(rows.X, training.base, predictions)
-    residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    n_largest = options.n_largest(training.problem)
+    if n_largest is None:
+        predictions = training.predictions(candidate.residuals)
+        position = space.represent(rows.X, training.base, predictions)
+        residuals: Residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    else:
+        position = space.represent(rows.X, training.base, NOT_NEEDED)
+        residuals = training.sparse([settings.temperature], n_largest)[settings.temperature]
     training.report(f"indexing {len(rows.y):,} rows in the space {space.name}")
     memory = Memory.build(
         position.points,
@@ -219,10 +225,11 @@ def _choose(
     return selection, selection.choices, trained
 
 
-def _base_metrics(base: Base, rows: LabelledRows, metric: str) -> tuple[float, float] | None:
+def _base_metrics(base: Base, rows: LabelledRows, n_outputs: int, metric: str) -> tuple[float, float] | None:
     if rows.is_valid is None:
         return None
-    losses = metrics.row_loss(rows.y, base.predict(rows.X), metric)
+    parts = row_blocks(len(rows.y), n_outputs)
+    losses = np.concatenate([metrics.row_loss(rows.y[part], base.predict(rows.X[part]), metric) for part in parts])
     weight: Floats = np.ones(len(losses)) if rows.weight is None else rows.weight
     remembered, valid = (
         metrics.as_metric(metric, float(np.average(losses[part], weights=weight[part])))

@@ -16,7 +16,7 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import MOST_DENSE, Floats, row_blocks
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.rows import LabelledRows, Recipe
@@ -26,7 +26,7 @@ from resmem_cli.store.rows import TrainedRows, category_codes
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 
-AUTO, POISSON = "auto", "poisson"
+AUTO, POISSON, DISCRIMINANT = "auto", "poisson", "discriminant"
 _ANOTHER = "choose another --estimator"
 _LEAST_ROWS_TO_COMPARE = 50
 # What else people call the estimators.
@@ -39,6 +39,7 @@ _ALIASES = {
         ("gb", "gbm", "gbdt", "gbrt", "hgb", "histgb", "trees", "tree", "histgradientboosting"), "boosting"
     ),
     **dict.fromkeys(("lr", "ols", "ridge", "lasso", "logit", "logistic", "logreg", "regression"), "linear"),
+    **dict.fromkeys(("lda", "lineardiscriminantanalysis", "linear_discriminant"), DISCRIMINANT),
     **dict.fromkeys(("nn", "net", "network", "neural", "dnn", "perceptron"), "mlp"),
     **dict.fromkeys(("mean", "dummy", "naive", "none"), "constant"),
 }
@@ -125,7 +126,7 @@ def fit(
         times=related.times,
     )
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
-    _refuse_negative(names, schema, y)
+    _refuse_other_targets(names, schema, y)
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
     recipes = [Recipe(spec, problem) for spec in _specs(tuple(estimators), options.params, problem)]
     recipes, losses, n_held_out = _best_first(recipes, rows, report)
@@ -145,7 +146,7 @@ def fit(
         held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
         n_held_out=n_held_out,
         n_rows=len(y),
-        notes=(*learned.notes, *related.notes),
+        notes=(*learned.notes, *related.notes, *_left_out(names, problem)),
     )
     trained = TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema), relations.groups, relations.times)
     return stored, trained, summary
@@ -161,8 +162,22 @@ def _names(estimator: str) -> tuple[str, ...]:
     return names
 
 
-def _refuse_negative(names: Sequence[str], schema: Schema, y: Floats) -> None:
-    """Refuse a base of numbers that are never negative for others."""
+def _left_out(names: Sequence[str], problem: Problem) -> list[str]:
+    """Return what to say of the bases that are not fitted because there are too many classes."""
+    if AUTO not in names or problem.n_classes <= MOST_DENSE:
+        return []
+    return [
+        f"{problem.n_classes:,} classes are many: {AUTO} fits a linear discriminant in closed form, and leaves out "
+        "boosting and logistic regression, which take a step for every class; name them with --estimator to fit them"
+    ]
+
+
+def _refuse_other_targets(names: Sequence[str], schema: Schema, y: Floats) -> None:
+    """Refuse a base of classes for numbers, and one of numbers that are never negative for others."""
+    if DISCRIMINANT in names and not schema.target.classes:
+        raise UsageError(
+            f"the estimator {DISCRIMINANT} is for classification, and '{schema.target.name}' has numbers", _ANOTHER
+        )
     if POISSON not in names:
         return
     if schema.target.classes:
@@ -217,7 +232,9 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     losses = []
     for recipe in recipes:
         report(f"comparing bases: {recipe.spec.estimator}")
-        loss = metrics.row_loss(held_out.y, recipe.base_for(training).predict(held_out.X))
+        base = recipe.base_for(training)
+        parts = row_blocks(len(held_out.y), problem.n_outputs)
+        loss = np.concatenate([metrics.row_loss(held_out.y[part], base.predict(held_out.X[part])) for part in parts])
         losses.append(float(np.average(loss, weights=held_out.weight)))
     order = np.argsort(losses, kind="stable").tolist()
     return [recipes[i] for i in order], [losses[i] for i in order], len(in_held_out)

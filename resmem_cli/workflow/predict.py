@@ -15,6 +15,7 @@ from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.parallel import in_order
 from resmem_cli.store import manifest, reading
 from resmem_cli.workflow import thread_limit
@@ -118,11 +119,17 @@ class _Writer:
     def load(cls, model: Path, options: PredictOptions, report: Report) -> _Writer:
         report("loading the model")
         if options.score.base_only:
-            return cls(Scorer.of_base(reading.load_base(model), options.score, model), options.batch_rows)
+            return cls._of(Scorer.of_base(reading.load_base(model), options.score, model), options)
         stored = reading.load(model)
         if options.score.with_support:
             report("measuring distances among remembered rows")
-        return cls(Scorer.of(stored.base, stored.resmem, options.score, model), options.batch_rows)
+        return cls._of(Scorer.of(stored.base, stored.resmem, options.score, model), options)
+
+    @classmethod
+    def _of(cls, scorer: Scorer, options: PredictOptions) -> _Writer:
+        """Of very many classes, no more rows are in hand than their probabilities can be held of."""
+        blocks = row_blocks(options.batch_rows, scorer.base.problem.n_outputs)
+        return cls(scorer, blocks[0].stop - blocks[0].start if len(blocks) > 1 else options.batch_rows)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report

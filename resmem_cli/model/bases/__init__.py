@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import MOST_DENSE, Floats
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
 from resmem_cli.model.registry import Registry
 
@@ -18,6 +18,7 @@ ESTIMATORS = Registry[type[Base]](
         "xgboost": ".boosters.xgboost:Xgboost",
         "catboost": ".boosters.catboost:Catboost",
         "linear": ".linear:Linear",
+        "discriminant": ".discriminant:Discriminant",
         "mlp": ".mlp:Mlp",
         "constant": ".constant:Constant",
     },
@@ -50,7 +51,10 @@ def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
 
     Strong ones, and one that leaves much for the memory to explain: their corrected models err differently. Of many
     classes the last alone: trees of every class take minutes per fit, and a memory does better without them.
+    Of very many one in closed form.
     """
+    if problem.n_classes > MOST_DENSE:
+        return ("discriminant",)
     if problem.n_classes > _MANY_CLASSES:
         return ("linear",)
     return ("boosting", "poisson", "linear") if problem.is_regression and y.min() >= 0 else ("boosting", "linear")
