@@ -2,9 +2,9 @@
 
     S        the classes of which a neighbour of the row remembers something
     q_c      clip(f_c + γ g_c, 0, 1) for c in S, and f_c for the others
-    Σ q_c  = Σ f_c + Σ_S (q_c - f_c)
+    Σ q_c  = Σ of f_c outside S, which no setting changes, + Σ of q_c in S
 
-so that beside f itself, hundreds of settings cost as much of 10,000 classes as S has. The formula is `kernel`'s.
+so that beside f itself, hundreds of settings cost no more of 10,000 classes than S has. The formula is `kernel`'s.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Support:
 
     Attributes:
         base: [n, classes] f of every class.
-        total: [n] its sums.
+        rest: [n] the sum of f outside the pairs.
         rows, classes: [pairs].
         starts: [n] the first pair of each row.
         base_at: [pairs] f.
@@ -35,7 +35,7 @@ class Support:
     """
 
     base: Floats
-    total: Floats
+    rest: Floats
     rows: Integers
     classes: Integers
     starts: Integers
@@ -55,7 +55,8 @@ class Support:
         place[pairs] = np.arange(len(pairs))
         rows, classes = np.divmod(pairs, n_classes)
         starts = np.searchsorted(rows, np.arange(n_rows))
-        return cls(base, base.sum(axis=1), rows, classes, starts, base.ravel()[pairs], residuals.values, place[keys])
+        rest = np.where(is_moved.reshape(base.shape), 0.0, base).sum(axis=1)
+        return cls(base, rest, rows, classes, starts, base.ravel()[pairs], residuals.values, place[keys])
 
     def correction(self, weights: Floats) -> Floats:
         """Return [pairs] g by the [n, k] weights of the neighbours."""
@@ -65,7 +66,7 @@ class Support:
     def clipped(self, correction: Floats, shrinkage: float) -> tuple[Floats, Floats]:
         """Return [pairs] q of the pairs, and [n] the sums of q over all classes."""
         clipped = np.clip(self.base_at + shrinkage * correction, 0.0, 1.0)
-        return clipped, self.total + np.add.reduceat(clipped - self.base_at, self.starts)
+        return clipped, self.rest + np.add.reduceat(clipped, self.starts)
 
 
 class SparseCorrections(Corrections):

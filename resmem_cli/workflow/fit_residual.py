@@ -194,6 +194,18 @@ def fit_residual(
     return replace(fitted, is_kept=is_kept)
 
 
+def _left_out(base: StoredBase, options: MemoryOptions) -> list[str]:
+    """Return what to say of what is not held and not tried, because there are too many classes."""
+    n_largest = options.n_largest(base.problem)
+    if n_largest is None:
+        return []
+    return [
+        f"{base.problem.n_classes:,} classes are many: a residual holds the row's own class and the {n_largest} most "
+        "probable others, and encoders and cross-fitted residuals are not tried; --representation learned or "
+        "--residuals cross-fitted hold every class of every row, in as much memory as that takes"
+    ]
+
+
 def _can_be_kept(model: Path) -> bool:
     """Whether there is a memory that undo could bring back.
 
@@ -317,5 +329,9 @@ def _summary(
         too_few=fitted.too_few,
         group_column=None if relations is None else relations.group_column,
         time_column=None if relations is None else relations.time_column,
-        notes=(*labelled_rows.related.notes, *_belonging(fitted, base, labelled_rows)),
+        notes=(
+            *labelled_rows.related.notes,
+            *_left_out(base, options),
+            *_belonging(fitted, base, labelled_rows),
+        ),
     )

@@ -110,7 +110,8 @@ def _fewer_held_out(rows: LabelledRows, recipe: Recipe, chosen: list[Split], siz
     fewer = []
     for training, held_out in chosen:
         honest = held_out[recipe.is_honest(rows.take(held_out))]
-        fewer.append((training, honest[:: -(-len(honest) // most) or 1]))
+        n_judging = min(most, len(honest))
+        fewer.append((training, honest[np.arange(n_judging) * len(honest) // max(n_judging, 1)]))  # evenly spaced
     return fewer
 
 
