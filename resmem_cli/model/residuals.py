@@ -14,7 +14,7 @@ import numpy as np
 
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, Integers, row_blocks, stored, stored_codes
 from resmem_cli.model.bases.protocol import Base
-from resmem_cli.model.kernel import residuals, tempered
+from resmem_cli.model.kernel import tempered
 
 N_LARGEST = 16  # classes of a row beside its own; with 32 the held-out loss is the same (docs/decisions.md)
 CLASSES = "residual_classes"  # the name of an array
@@ -151,7 +151,8 @@ def sparse_residuals(
         ranked = predictions.copy()
         ranked[np.arange(len(ranked)), codes[part]] = np.inf  # the own class is always one of them
         classes[part] = np.argpartition(ranked, n_classes - width, axis=1)[:, n_classes - width :]
+        is_own = classes[part] == codes[part, None]
         for temperature, of_temperature in values.items():
-            left = residuals(y[part], tempered(predictions, temperature))
-            of_temperature[part] = np.take_along_axis(left, classes[part], axis=1)
+            kept = np.take_along_axis(tempered(predictions, temperature), classes[part], axis=1)
+            of_temperature[part] = is_own - kept
     return {temperature: SparseResiduals(classes, each, n_classes) for temperature, each in values.items()}

@@ -14,7 +14,7 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
-from resmem_cli.model.memory.index import build_index
+from resmem_cli.model.memory.index import ExactIndex, Index, build_index
 from resmem_cli.model.residuals import NOT_NEEDED, Residuals, SparseResiduals, values_of
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces import Position, Space
@@ -174,8 +174,11 @@ def _view(
 ) -> View:
     """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
     k = min(plan.n_neighbors, len(cells.points))
-    graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
-    index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
+    if plan.n_largest is not None:  # so few rows are held out that all distances cost less than a graph
+        index: Index = ExactIndex(cells.points)
+    else:
+        graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))
+        index = build_index(cells.points, k, graph, plan.recipe.problem.seed, 1)
     distances, nearest = index.search(queries.points, k, 1)
     of_cells = {temperature: cells.mean(values, weight) for temperature, values in residuals.items()}
     return View(distances, nearest, queries.trend, cells.counts, of_cells)
