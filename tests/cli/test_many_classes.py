@@ -90,9 +90,7 @@ def test_predictions_agree_with_their_probabilities_sets_and_explanations(run: R
     assert all(winner in each for winner, each in zip(winners, sets, strict=True))
     run("predict", "new.parquet", "--model", "model", "--output", "q.parquet", "--batch-rows", 7)
     assert pq.read_table("q.parquet")["prediction"].to_pylist() == winners
-    explained = [
-        json.loads(line) for line in run("explain", "new.parquet", "--model", "model").out.splitlines()
-    ]
+    explained = [json.loads(line) for line in run("explain", "new.parquet", "--model", "model").out.splitlines()]
     assert [each["label"] for each in explained] == winners
     np.testing.assert_allclose([each["prediction"] for each in explained], found["probability"])
     for each in explained:
