@@ -20,7 +20,7 @@ import numpy as np
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import bases as base_models
 from resmem_cli.model import cost, metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import Floats, row_blocks
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
@@ -31,6 +31,7 @@ from resmem_cli.model.choosing.selecting import select, switched_off
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.residuals import NOT_NEEDED, Residuals
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows, Recipe, has_enough_new
 from resmem_cli.model.scaling import Encoded
@@ -121,7 +122,8 @@ def fit_memory(
     calibration = None if selection is None else selection.calibration
     resmem = ResMem(tuple(base for _, base in bases), tuple(members), calibration)
     n_split = min(sizes.most_split, len(rows.y)) if selection is not None and len(rows.y) > sizes.most_folded else None
-    return FittedResMem(resmem, metric, selection, too_few, n_split, _base_metrics(bases[0][1], rows, metric))
+    base_metrics = _base_metrics(bases[0][1], rows, problem.n_outputs, metric)
+    return FittedResMem(resmem, metric, selection, too_few, n_split, base_metrics)
 
 
 def build_member(training: Training, choice: Choice, space: Space, options: MemoryOptions) -> Member:
@@ -131,9 +133,14 @@ def build_member(training: Training, choice: Choice, space: Space, options: Memo
         UsageError: the user asks for more neighbours than there are cells.
     """
     candidate, settings, rows = choice.candidate, choice.settings, training.rows
-    predictions = training.predictions(candidate.residuals)
-    position = space.represent(Encoded(rows.X), training.base, predictions)
-    residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    n_largest, encoded = options.n_largest(training.problem), Encoded(rows.X)
+    if n_largest is None:
+        predictions = training.predictions(candidate.residuals)
+        position = space.represent(encoded, training.base, predictions)
+        residuals: Residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    else:
+        position = space.represent(encoded, training.base, NOT_NEEDED)
+        residuals = training.sparse([settings.temperature], n_largest)[settings.temperature]
     training.report(f"indexing {len(rows.y):,} rows in the space {space.name}")
     memory = Memory.build(
         position.points,
@@ -239,10 +246,11 @@ def _choose(
     return selection, selection.choices, trained
 
 
-def _base_metrics(base: Base, rows: LabelledRows, metric: str) -> tuple[float, float] | None:
+def _base_metrics(base: Base, rows: LabelledRows, n_outputs: int, metric: str) -> tuple[float, float] | None:
     if rows.is_valid is None:
         return None
-    losses = metrics.row_loss(rows.y, base.predict(rows.X), metric)
+    parts = row_blocks(len(rows.y), n_outputs)
+    losses = np.concatenate([metrics.row_loss(rows.y[part], base.predict(rows.X[part]), metric) for part in parts])
     weight: Floats = np.ones(len(losses)) if rows.weight is None else rows.weight
     remembered, valid = (
         metrics.as_metric(metric, float(np.average(losses[part], weights=weight[part])))

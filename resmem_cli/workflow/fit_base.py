@@ -16,7 +16,7 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, cost, metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import MOST_DENSE, Floats, row_blocks
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.rows import LabelledRows, Recipe
@@ -26,7 +26,7 @@ from resmem_cli.store.rows import TrainedRows, category_codes
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 
-AUTO, POISSON = "auto", "poisson"
+AUTO, POISSON, DISCRIMINANT = "auto", "poisson", "discriminant"
 _BAGGED = ("boosting", POISSON)
 _ANOTHER = "choose another --estimator"
 _LEAST_ROWS_TO_COMPARE = 50
@@ -40,6 +40,7 @@ _ALIASES = {
         ("gb", "gbm", "gbdt", "gbrt", "hgb", "histgb", "trees", "tree", "histgradientboosting"), "boosting"
     ),
     **dict.fromkeys(("lr", "ols", "ridge", "lasso", "logit", "logistic", "logreg", "regression"), "linear"),
+    **dict.fromkeys(("lda", "lineardiscriminantanalysis", "linear_discriminant"), DISCRIMINANT),
     **dict.fromkeys(("nn", "net", "network", "neural", "dnn", "perceptron"), "mlp"),
     **dict.fromkeys(("mean", "dummy", "naive", "none"), "constant"),
 }
@@ -126,7 +127,7 @@ def fit(
         times=related.times,
     )
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
-    _refuse_negative(names, schema, y)
+    _refuse_other_targets(names, schema, y)
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
     size = bases.size_of(problem, len(y))
     wanted = _specs(tuple(estimators), options.params, problem)
@@ -164,8 +165,12 @@ def _names(estimator: str) -> tuple[str, ...]:
     return names
 
 
-def _refuse_negative(names: Sequence[str], schema: Schema, y: Floats) -> None:
-    """Refuse a base of numbers that are never negative for others."""
+def _refuse_other_targets(names: Sequence[str], schema: Schema, y: Floats) -> None:
+    """Refuse a base of classes for numbers, and one of numbers that are never negative for others."""
+    if DISCRIMINANT in names and not schema.target.classes:
+        raise UsageError(
+            f"the estimator {DISCRIMINANT} is for classification, and '{schema.target.name}' has numbers", _ANOTHER
+        )
     if POISSON not in names:
         return
     if schema.target.classes:
@@ -205,7 +210,12 @@ def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:
 def _left_out(
     names: Sequence[str], fitted: Iterable[str], params: Mapping[str, Any], size: cost.Size
 ) -> tuple[str, ...]:
-    """Return a sentence on what was not fitted, or not as often as of other tables, because of the many columns."""
+    """Return what to say of bases that were left out, or not fitted as often as of few classes and columns."""
+    if AUTO in names and size.n_outputs > MOST_DENSE:
+        return (
+            f"{size.n_outputs:,} classes are many: {AUTO} fits a linear discriminant in closed form, and leaves out "
+            "boosting and logistic regression, which take a step for every class; --estimator names them nevertheless",
+        )
     if not size.is_wide:
         return ()
     is_boosted = bool(set(_BAGGED) & set(fitted))
@@ -247,7 +257,9 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     losses = []
     for recipe in recipes:
         report(f"comparing bases: {recipe.spec.estimator}")
-        loss = metrics.row_loss(held_out.y, recipe.base_for(training).predict(held_out.X))
+        base = recipe.base_for(training)
+        parts = row_blocks(len(held_out.y), problem.n_outputs)
+        loss = np.concatenate([metrics.row_loss(held_out.y[part], base.predict(held_out.X[part])) for part in parts])
         losses.append(float(np.average(loss, weights=held_out.weight)))
     order = np.argsort(losses, kind="stable").tolist()
     return [recipes[i] for i in order], [losses[i] for i in order], len(in_held_out)

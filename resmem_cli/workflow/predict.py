@@ -15,6 +15,7 @@ from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.parallel import in_order
 from resmem_cli.store import manifest, reading
 from resmem_cli.workflow import thread_limit
@@ -114,17 +115,23 @@ class _Writer:
     """A loaded model that writes the predictions of inputs."""
 
     scorer: Scorer
-    batch_rows: int | None
+    batch_rows: int
 
     @classmethod
     def load(cls, model: Path, options: PredictOptions, report: Report) -> _Writer:
         report("loading the model")
         if options.score.base_only:
-            return cls(Scorer.of_base(reading.load_base(model), options.score, model), options.batch_rows)
+            return cls._of(Scorer.of_base(reading.load_base(model), options.score, model), options)
         stored = reading.load(model)
         if options.score.with_support:
             report("measuring distances among remembered rows")
-        return cls(Scorer.of(stored.base, stored.resmem, options.score, model), options.batch_rows)
+        return cls._of(Scorer.of(stored.base, stored.resmem, options.score, model), options)
+
+    @classmethod
+    def _of(cls, scorer: Scorer, options: PredictOptions) -> _Writer:
+        """Of very many classes or columns, no more rows are in hand than can be held."""
+        at_once = options.batch_rows or tables.rows_at_once(BATCH_ROWS, scorer.base.schema.width)
+        return cls(scorer, row_blocks(at_once, scorer.base.problem.n_outputs)[0].stop)
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
@@ -140,8 +147,7 @@ class _Writer:
 
         report("predicting")
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
-        at_once = self.batch_rows or tables.rows_at_once(BATCH_ROWS, self.scorer.base.schema.width)
-        batches = source.batches(at_once, layout.columns_to_read)
+        batches = source.batches(self.batch_rows, layout.columns_to_read)
         may_change = typed and self.scorer.options.keep != "none" and source.may_change()
         with output.writer(target, form, may_change=may_change) as table:
             for scored, odd, name in in_order(score, batches, beside):

@@ -21,6 +21,7 @@ from resmem_cli.model.bases.sensitivity import has_sensitivity, sensitivity
 from resmem_cli.model.grouping import drawn
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.residuals import SparseResiduals, sparse_residuals
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.splitting import Split
@@ -80,6 +81,9 @@ class Training:
     starts: Mapping[tuple[str, ResidualKind], Space] = field(default_factory=dict)
     most_rows_in_folds: int = 100_000
     shared_folds: tuple[InnerFold, ...] | None = None
+    _sparse: dict[tuple[tuple[float, ...], int], Mapping[float, SparseResiduals]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def problem(self) -> Problem:
@@ -92,6 +96,19 @@ class Training:
     def predictions(self, residuals: ResidualKind = "in-sample") -> Floats:
         """Return the [n, outputs] predictions of the rows that residuals are taken from."""
         return self.out_of_fold if residuals == "cross-fitted" else self.in_sample
+
+    def sparse(self, temperatures: Sequence[float], n_largest: int) -> Mapping[float, SparseResiduals]:
+        """Return, by temperature, the [n] residuals of the base, of so many classes beside each row's own.
+
+        Predictions of all rows are never held; the spaces share what was computed once.
+        """
+        key = tuple(temperatures), n_largest
+        if key not in self._sparse:
+            rows, n_classes = self.rows, self.problem.n_classes
+            self._sparse[key] = sparse_residuals(
+                self.base, rows.X, rows.y, n_classes, temperatures, n_largest=n_largest
+            )
+        return self._sparse[key]
 
     @cached_property
     def in_sample(self) -> Floats:
