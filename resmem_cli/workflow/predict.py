@@ -131,7 +131,7 @@ class _Writer:
     def _of(cls, scorer: Scorer, options: PredictOptions) -> _Writer:
         """Of very many classes or columns, no more rows are in hand than can be held."""
         at_once = options.batch_rows or tables.rows_at_once(BATCH_ROWS, scorer.base.schema.width)
-        return cls(scorer, row_blocks(at_once, scorer.base.problem.n_outputs)[0].stop)
+        return cls(scorer, min(at_once, row_blocks(at_once, scorer.base.problem.n_outputs)[0].stop))
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report
