@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from resmem_cli.model import conformal
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
+from resmem_cli.model.bases.protocol import predict_and_represent
 from resmem_cli.model.combination import combined
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.explanation import Explanation, Shares, percentiles
@@ -19,10 +20,11 @@ from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Space
+from resmem_cli.model.spaces.of_model import OfModel
 from resmem_cli.model.spaces.training import ResidualKind
 
 _HELD_RESIDUALS = 1_000_000  # of neighbours, at once
-_MOST_ROWS = 2_048  # at once: what a member needs of them stays in the processor's cache
+_MOST_ROWS = 8_192  # at once: enough for searches in order, few enough to hold what a member needs of them
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,26 @@ class Prediction:
     resmem: Floats
     spread: Floats | None = None
     distance: Floats | None = None
+
+
+@dataclass(frozen=True)
+class OfBases:
+    """What bases make of n rows, by their position among the model's.
+
+    Attributes:
+        predictions: [n, outputs] of the first base and of every other that a member corrects.
+        represented: [n, p] of every base in whose representation a member takes distances.
+    """
+
+    predictions: Mapping[int, Floats]
+    represented: Mapping[int, Singles]
+
+    def take(self, part: slice) -> OfBases:
+        """Return what they make of a part of the rows."""
+        return OfBases(
+            {i: each[part] for i, each in self.predictions.items()},
+            {i: each[part] for i, each in self.represented.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -162,12 +184,12 @@ class ResMem:
         if not (self.uses_memory or with_place):
             base = self.bases[0].predict(X)
             return Prediction(base, base)
-        of_bases = self.predict_bases(X)
-        base = of_bases[0]
+        of_bases = self.ask_bases(X)
+        base = of_bases.predictions[0]
         resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
         has_spread = with_place and base.shape[1] == 1
         for part in self._parts(len(X), base.shape[1], most_held):
-            near = self.neighbors(X[part], {i: each[part] for i, each in of_bases.items()}, threads)
+            near = self.neighbors(X[part], of_bases.take(part), threads)
             if self.uses_memory:
                 resmem[part] = self._mean([member.predictions(own) for member, own in self._with(near)])
             distance[part] = near[0].corrections.distances[:, 0]
@@ -199,15 +221,15 @@ class ResMem:
             usual: what `usual_distances` gives for the first member's memory.
             threads: how many.
         """
-        of_bases = self.predict_bases(X)
+        of_bases = self.ask_bases(X)
         near = self.neighbors(X, of_bases, threads)
-        prediction = of_bases[0]
+        base = prediction = of_bases.predictions[0]
         if self.uses_memory:
             prediction = self._mean([member.predictions(own) for member, own in self._with(near)])
         shares = tuple(
             member.shares(own, member.weight if self.uses_memory else 0.0) for member, own in self._with(near)
         )
-        return Explanation(of_bases[0], prediction, shares, percentiles(near[0].corrections.distances[:, 0], usual))
+        return Explanation(base, prediction, shares, percentiles(near[0].corrections.distances[:, 0], usual))
 
     def remember(
         self, rows: LabelledRows, replaced_by: Integers, weight: Floats | None, *, seed: int, threads: int = 1
@@ -251,14 +273,23 @@ class ResMem:
         calibration = None if self.calibration is None else self.calibration.moved(moved)
         return replace(self, members=tuple(members), calibration=calibration)
 
-    def predict_bases(self, X: Floats) -> dict[int, Floats]:
-        """Return the [n, outputs] predictions of the first base and of every other that a member corrects."""
-        return {i: self.bases[i].predict(X) for i in sorted({0, *(member.base for member in self.members)})}
+    def ask_bases(self, X: Floats) -> OfBases:
+        """Return what the bases that the prediction needs make of [n, d] encoded rows."""
+        predictions, represented = {}, {}
+        in_space = {member.base for member in self.members if isinstance(member.space, OfModel)}
+        for i in sorted({0, *(member.base for member in self.members)}):
+            if i not in in_space:
+                predictions[i] = self.bases[i].predict(X)
+                continue
+            predictions[i], points = predict_and_represent(self.bases[i], X)
+            if points is not None:
+                represented[i] = points
+        return OfBases(predictions, represented)
 
-    def neighbors(self, X: Floats, of_bases: Mapping[int, Floats], threads: int = 1) -> list[Neighbors]:
-        """Return per member the neighbours of [n, d] encoded rows, for which the bases predict [n, outputs]."""
-        rows = Encoded(X)
-        return [m.neighbors(rows, self.bases[m.base], of_bases[m.base], threads) for m in self.members]
+    def neighbors(self, X: Floats, of_bases: OfBases, threads: int = 1) -> list[Neighbors]:
+        """Return per member the neighbours of [n, d] encoded rows, of which the bases make this."""
+        rows = Encoded(X, {id(self.bases[i]): points for i, points in of_bases.represented.items()})
+        return [m.neighbors(rows, self.bases[m.base], of_bases.predictions[m.base], threads) for m in self.members]
 
     def _with(self, near: Sequence[Neighbors]) -> zip[tuple[Member, Neighbors]]:
         return zip(self.members, near, strict=True)

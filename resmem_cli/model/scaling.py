@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Self
@@ -175,10 +176,12 @@ class Encoded:
 
     Attributes:
         X: [n, d] the rows.
+        represented: by the id of a base, the [n, p] representation that came with its predictions.
     """
 
-    def __init__(self, X: Floats) -> None:
+    def __init__(self, X: Floats, represented: Mapping[int, Singles] | None = None) -> None:
         self.X = X
+        self.represented = represented or {}
         self._scaled: list[tuple[Scaler, Singles]] = []
 
     def scaled(self, scaler: Scaler) -> Singles:

@@ -44,6 +44,14 @@ def present_space(name: str, arrays: Arrays) -> Arrays:
     return arrays
 
 
+def stored_as(estimator: str, arrays: Arrays) -> str | None:
+    """Return the suffix of the file that a base of this name lies in whose present format has arrays alone, or None.
+
+    Boosted trees were scikit-learn's before format 7. `forget` writes manifests anew, and leaves their file as it is.
+    """
+    return "skops" if estimator in _BOOSTED and "n_bags" not in arrays else None
+
+
 def _of_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a manifest of format 1, which had one base and one memory, as one of format 2."""
     kept = {key: value for key, value in content.items() if key not in (*_OF_BASE, *_OF_MEMORY)}

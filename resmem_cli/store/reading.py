@@ -23,7 +23,17 @@ from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.memory.memory import Contents
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.store import description, estimators, files, generations, history, manifest, members, parts
+from resmem_cli.store import (
+    description,
+    estimators,
+    files,
+    generations,
+    history,
+    manifest,
+    members,
+    older_formats,
+    parts,
+)
 from resmem_cli.store.history import Entry
 from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
 
@@ -317,11 +327,11 @@ def _one_base(
     spec = description.spec_of(content)
     kind = bases.KINDS[spec.estimator]
     arrays = parts.load_arrays(paths[parts.numbered(parts.ARRAYS, position)])
-    if kind.stored_as is None:
-        return spec, kind.restore(arrays, None)
-    path = paths[parts.numbered(f"{parts.ESTIMATOR}.{kind.stored_as}", position)]
-    data = files.read(path)
-    estimator = estimators.from_bytes(data, str(path)) if kind.stored_as == estimators.SKOPS else data
+    stored_as, estimator = kind.stored_as or older_formats.stored_as(spec.estimator, arrays), None
+    if stored_as is not None:
+        path = paths[parts.numbered(f"{parts.ESTIMATOR}.{stored_as}", position)]
+        data = files.read(path)
+        estimator = estimators.from_bytes(data, str(path)) if stored_as == estimators.SKOPS else data
     try:
         return spec, kind.restore(arrays, estimator)
     except UsageError as error:

@@ -87,12 +87,13 @@ def _import_file(file: File, limits: Limits) -> list[str]:
 
 
 def _load_directory(directory: Path, limits: Limits) -> None:
-    for base in reading.read_manifest(directory, manifest.BASE)["bases"]:
+    content = reading.read_manifest(directory, manifest.BASE)
+    for base in content["bases"]:
         kind = bases.KINDS.get(base["estimator"])
         if kind is not None and kind.package is not None:
             library(kind.package)
-        if kind is not None and kind.stored_as == estimators.SKOPS:
-            import skops.io  # noqa: F401 - before the limits, as the libraries
+    if any(name.endswith(estimators.SKOPS) for name in content["parts"]):
+        import skops.io  # noqa: F401 - before the limits, as the libraries
     _hold_to(limits)
     with _refused_as(ModelError, f"a base of '{directory}' cannot be read", _AGAIN):
         stored = reading.load_base(directory)

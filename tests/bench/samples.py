@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,11 +51,16 @@ def write(path: Path, sample: pa.Table, n_rows: int) -> None:
             writer.write_table(jittered(sample, min(_CHUNK, n_rows - start), rng))
 
 
-def measured(words: Sequence[str], *, module: str | None = "resmem_cli") -> tuple[float, int]:
-    """Return the seconds that `python -m module words` takes, and its peak resident memory in MiB."""
+def measured(words: Sequence[str], *, module: str | None = "resmem_cli", root: Path = ROOT) -> tuple[float, int]:
+    """Return the seconds that `python -m module words` takes in a checkout, and its peak resident memory in MiB."""
     command = [sys.executable, *(() if module is None else ("-m", module)), *words]
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURE, *command], check=True, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", _MEASURE, *command],
+        check=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
     )
     seconds, kib = done.stdout.split()[-2:]
     return float(seconds), int(kib) // 1024  # Linux counts in KiB

@@ -102,13 +102,17 @@ def test_help_names_every_option_that_reads_the_environment() -> None:
     assert "[env var: RESMEM_THREADS" in said
 
 
-def test_predicting_with_a_linear_base_loads_nothing_of_fitting_nor_of_other_bases(model: Callable[..., Path]) -> None:
-    words = ["predict", "test.csv", "--model", str(model()), "--output", "p.csv", "--quiet"]
+@pytest.mark.parametrize(("name", "base"), [("house", "linear"), ("boosted", "boosting")])
+def test_predicting_loads_nothing_of_fitting_nor_of_other_bases(
+    model: Callable[..., Path], name: str, base: str
+) -> None:
+    words = ["predict", "test.csv", "--model", str(model(name)), "--output", "p.csv", "--quiet"]
     code = f"import sys; from resmem_cli.cli.main import main; main({words}); print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
-    assert "resmem_cli.model.bases.linear" in loaded
-    own = {"fitting", "learning", "selection", "folds", "memorising", "bases.boosting", "bases.mlp", "bases.onnx.model"}
-    assert not {f"resmem_cli.model.{name}" for name in own} & loaded
+    assert f"resmem_cli.model.bases.{base}" in loaded
+    of_bases = {f"bases.{other}" for other in ("boosting", "linear", "mlp", "onnx.model") if other != base}
+    own = {"fitting", "learning", "selection", "folds", "memorising", *of_bases}
+    assert not {f"resmem_cli.model.{part}" for part in own} & loaded
     assert not {"sklearn", "pandas", "scipy", "skops"} & loaded

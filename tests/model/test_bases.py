@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, Problem, automatic
-from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.boosting import Bag, Boosting
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.mlp import Mlp
 from resmem_cli.model.bases.protocol import softmax
@@ -288,26 +288,29 @@ def test_poisson_keeps_the_bags_that_can_be_stopped_and_stay_near(monkeypatch):
     y = np.where(np.arange(1_000) % 7 == 0, 2.0, 0.0)
     y[tenths[1]] = 0
     both = ESTIMATORS["poisson"].fit(X, y, None, problem, {"max_iter": 5})
-    assert [model.loss for model in both.models] == ["poisson"] * 2
-    far, near = both.models
-    monkeypatch.setattr(far, "predict", lambda X: np.full(len(X), 7.0))
+    assert [bag.is_logarithmic for bag in both.bags] == [True] * 2
+    far, near = (replace(bag, forest=replace(bag.forest)) for bag in both.bags)
+    monkeypatch.setitem(vars(far), "predictions", lambda raw: np.full((len(raw), 1), 7.0))
     monkeypatch.setattr(Boosting, "fit", classmethod(lambda cls, *rows: cls((far, near), 0)))
     kept = ESTIMATORS["poisson"].fit(X, y, None, problem, {"max_iter": 5})
-    assert kept.models == (near,)
-    monkeypatch.setattr(near, "predict", lambda X: np.full(len(X), np.nan))
+    assert kept.bags == (near,)
+    monkeypatch.setitem(vars(near), "predictions", lambda raw: np.full((len(raw), 1), np.nan))
     assert ESTIMATORS["poisson"].fit(X, y, None, problem, {}).largest == np.inf
 
 
 def test_poisson_of_few_rows_asks_for_no_count_in_every_tenth():
     X, _, problem = make_rows(300, REGRESSION)
     y = np.where(np.arange(300) == 5, 1.0, 0.0)
-    assert {model.loss for model in ESTIMATORS["poisson"].fit(X, y, None, problem, {}).models} == {"poisson"}
+    assert {bag.is_logarithmic for bag in ESTIMATORS["poisson"].fit(X, y, None, problem, {}).bags} == {True}
 
 
 def test_every_bag_of_poisson_stays_within_the_targets():
     X, y, problem = make_rows(1_200, REGRESSION)
-    base = replace(ESTIMATORS["poisson"].fit(X, np.exp(y), None, problem, {"max_iter": 30}), largest=1.0)
-    expected = np.mean([np.minimum(model.predict(X), 1.0) for model in base.models], axis=0)
+    fit = (X, np.exp(y), None, problem, {"max_iter": 30})
+    base = replace(ESTIMATORS["poisson"].fit(*fit), largest=1.0)
+    models = ESTIMATORS["poisson"].fit_estimators(*fit)
+    assert [model.loss for model in models] == ["poisson"] * len(base.bags)
+    expected = np.mean([np.minimum(model.predict(X), 1.0) for model in models], axis=0)
     np.testing.assert_allclose(base.predict(X)[:, 0], expected, rtol=1e-12)
 
 
@@ -315,12 +318,13 @@ def test_poisson_predicts_nothing_beyond_the_targets_and_is_represented_by_logar
     X, y, problem = make_rows(2_000, REGRESSION)
     y = np.exp(y)
     base = ESTIMATORS["poisson"].fit(X, y, None, problem, {})
-    assert base.models[0].loss == "poisson"
+    models = ESTIMATORS["poisson"].fit_estimators(X, y, None, problem, {})
+    assert [model.loss for model in models] == ["poisson"] * len(base.bags)
     assert base.predict(X * 3).max() <= y.max()
     restored = ESTIMATORS["poisson"].restore(base.to_arrays(), base.estimator)
     np.testing.assert_array_equal(restored.predict(X * 3), base.predict(X * 3))
     summed = np.exp(base.represent(X).sum(axis=1, dtype=np.float64))
-    of_bags = np.exp(np.mean([np.log(bag.predict(X)) for bag in base.models], axis=0))
+    of_bags = np.exp(np.mean([np.log(model.predict(X)) for model in models], axis=0))
     np.testing.assert_allclose(summed, of_bags, rtol=1e-4)
 
 
@@ -386,9 +390,10 @@ def test_softmax_neither_overflows_nor_loses_its_sum():
 @EVERY_TASK
 def test_boosting_of_many_rows_stops_by_rows_it_holds_out(n_classes):
     X, y, problem = make_rows(1_100, n_classes)
-    base = Boosting.fit(X, y, None, problem, {"learning_rate": 0.5, "max_leaf_nodes": 8, "n_iter_no_change": 3})
-    assert base.models[0].do_early_stopping_
-    assert base.models[0].n_iter_ < base.models[0].max_iter == 500
+    params = {"learning_rate": 0.5, "max_leaf_nodes": 8, "n_iter_no_change": 3}
+    base, models = (fit(X, y, None, problem, params) for fit in (Boosting.fit, Boosting.fit_estimators))
+    assert models[0].do_early_stopping_
+    assert base.bags[0].n_iterations == models[0].n_iter_ < models[0].max_iter == 500
     assert_predicts(base, X, problem)
 
 
@@ -396,14 +401,14 @@ def test_boosting_of_many_rows_stops_by_rows_it_holds_out(n_classes):
 @pytest.mark.parametrize(("asked", "stops"), [(True, True), (False, False), ("auto", None)])
 def test_boosting_stops_early_as_the_user_asks(n_rows, asked, stops):
     X, y, problem = make_rows(n_rows, REGRESSION)
-    base = Boosting.fit(X, y, None, problem, {"early_stopping": asked, "max_iter": 3})
-    assert base.models[0].do_early_stopping_ == (n_rows >= 1_000 if stops is None else stops)
+    models = Boosting.fit_estimators(X, y, None, problem, {"early_stopping": asked, "max_iter": 3})
+    assert models[0].do_early_stopping_ == (n_rows >= 1_000 if stops is None else stops)
 
 
 def test_boosting_with_too_few_rows_to_hold_any_out_does_not_stop_early():
     X, y, problem = make_rows(9, REGRESSION)
     base = Boosting.fit(X, y, None, problem, {"early_stopping": True, "max_iter": 3})
-    assert base.models[0].n_iter_ == 3
+    assert base.bags[0].n_iterations == 3
 
 
 def test_boosting_with_weights_stops_by_weighted_rows():
@@ -464,8 +469,9 @@ def test_boosting_takes_categories_as_such(n_classes):
     X[rng.random(300) < 0.1] = np.nan
     y = np.where(X[:, 0] == 1, 1.0, 0.0)
     problem = Problem((3,), n_classes, 0)
-    base = Boosting.fit(X, y, None, problem, {"max_leaf_nodes": 2, "max_iter": 60})
-    assert base.models[0].is_categorical_.tolist() == [True]
+    params = {"max_leaf_nodes": 2, "max_iter": 60}
+    base, models = (fit(X, y, None, problem, params) for fit in (Boosting.fit, Boosting.fit_estimators))
+    assert models[0].is_categorical_.tolist() == [True]
     likely = base.predict(np.array([[0.0], [1.0], [2.0], [np.nan]]))[:, 0 if n_classes == 0 else 1]
     np.testing.assert_allclose(likely, [0, 1, 0, 0], atol=0.05)
 
@@ -473,12 +479,12 @@ def test_boosting_takes_categories_as_such(n_classes):
 @EVERY_TASK
 def test_the_groups_of_trees_that_represent_a_row_sum_to_its_prediction(n_classes):
     X, y, problem = make_rows(200, n_classes)
-    base = Boosting.fit(X, y, None, problem, {"max_iter": 33})
+    base, models = (fit(X, y, None, problem, {"max_iter": 33}) for fit in (Boosting.fit, Boosting.fit_estimators))
     represented = base.represent(X).astype(np.float64)
     n_columns = {REGRESSION: 1, BINARY: 1, MULTICLASS: 4}[n_classes]
     assert represented.shape == (200, 16 * n_columns)
     summed = represented.reshape(200, 16, n_columns).sum(axis=1)
-    expected = base.predict(X) if n_classes == 0 else base.models[0].decision_function(X).reshape(200, -1)
+    expected = base.predict(X) if n_classes == 0 else models[0].decision_function(X).reshape(200, -1)
     np.testing.assert_allclose(summed, expected, atol=1e-4)
 
 
@@ -510,7 +516,8 @@ def test_every_bag_is_stopped_by_rows_of_its_own(n_classes, monkeypatch):
             return super().fit(X, y, sample_weight, **validation)
 
     monkeypatch.setattr(Boosting, "sklearn_class", classmethod(lambda cls, problem: Recorded))
-    base = Boosting.fit(X, y, weight, problem, {"max_iter": 5})
+    models = Boosting.fit_estimators(X, y, weight, problem, {"max_iter": 5})
+    base = Boosting(tuple(map(Bag.of, models)), n_classes)
     held = np.zeros((3, 1_200), dtype=bool)
     for rows, (_, stopped_by) in zip(held, problem.stopping_splits(X, y, 3), strict=True):
         rows[stopped_by] = True
@@ -522,7 +529,7 @@ def test_every_bag_is_stopped_by_rows_of_its_own(n_classes, monkeypatch):
         np.testing.assert_array_equal(weight_val, weight[rows])
         np.testing.assert_array_equal(weight_fitted, weight[~rows])
     asked = "predict" if n_classes == 0 else "predict_proba"
-    expected = np.mean([getattr(model, asked)(X) for model in base.models], axis=0)
+    expected = np.mean([getattr(model, asked)(X) for model in models], axis=0)
     np.testing.assert_allclose(base.predict(X), expected.reshape(1_200, -1), rtol=1e-12)
 
 
@@ -542,9 +549,9 @@ def test_ten_bags_predict_a_row_alone_as_among_others(n_classes):
 
 def test_bags_that_would_be_the_same_are_one():
     X, y, problem = make_rows(300, BINARY)
-    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5}).models) == 1
-    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5, "max_features": 0.5}).models) == 3
-    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5, "early_stopping": True, "bags": 2}).models) == 2
+    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5}).bags) == 1
+    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5, "max_features": 0.5}).bags) == 3
+    assert len(Boosting.fit(X, y, None, problem, {"max_iter": 5, "early_stopping": True, "bags": 2}).bags) == 2
 
 
 @pytest.mark.parametrize("bags", [0, 11, 2.0, True, "many"])

@@ -18,6 +18,7 @@ from resmem_cli.model.fit import fit_memory
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.encoder import KINDS
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from tests.model.choosing.plans import EVERY_BASE, LEARNED, one_fold, plan_of
@@ -56,7 +57,7 @@ def assert_judged_as_built(name: str, n_classes: int, kind, share_of_cells, *, w
     for (candidate, view), temperature in itertools.product(fold.views.items(), temperatures):
         settings = Settings(8, 0.5, shrinkage=0.7, temperature=temperature)
         member = member_of(training, candidate, settings, most_cells=most_cells)
-        near = member.neighbors(X[held_out], training.base, fold.predictions[0], 1)
+        near = member.neighbors(Encoded(X[held_out]), training.base, fold.predictions[0], 1)
         np.testing.assert_array_equal(view.counts, member.memory.counts)
         np.testing.assert_array_equal(view.cells, near.cells)
         np.testing.assert_allclose(view.distances, near.corrections.distances, rtol=1e-6, atol=1e-9)

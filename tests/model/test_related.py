@@ -220,7 +220,7 @@ def test_boosting_is_stopped_by_what_belongs_together_and_is_later(n_classes, wh
         assert_obeyed(rows.take(fitted), rows.take(held))
     again = [fitted for fitted, held in fits if not len(held)]
     assert [len(fitted) for fitted in again] == ([] if what == "groups" else [1_200] * len(stopped))
-    assert len(base.models) == len(stopped) >= 1
+    assert len(base.bags) == len(stopped) >= 1
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost", "mlp", "poisson", "boosting"])

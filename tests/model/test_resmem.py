@@ -14,6 +14,8 @@ from hypothesis.extra import numpy as hnp
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases import ESTIMATORS, Base, Problem
+from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.protocol import predict_and_represent
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.conformal import Calibration
@@ -492,3 +494,31 @@ def test_a_memory_without_its_rows_cannot_be_changed():
     loaded = replace(model.members[0], memory=replace(model.members[0].memory, contents=None))
     with pytest.raises(ValueError, match="loaded without the rows"):
         replace(model, members=(loaded,)).forget(np.arange(150) < 3, None, seed=0)
+
+
+# One pass over a base
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("name", ["boosting", "poisson"])
+def test_a_base_that_can_predicts_and_represents_in_one_pass(name, n_classes, monkeypatch):
+    X, y, problem = make_rows(300, n_classes)
+    base = ESTIMATORS[name].fit(X, y, None, problem, {"max_iter": 20})
+    predictions, points = predict_and_represent(base, X)
+    np.testing.assert_array_equal(predictions, base.predict(X))
+    np.testing.assert_array_equal(points, base.represent(X))
+    built = remember(base, X, y, problem, NEAREST, space="model")
+    expected = built.model.predict(X)
+    for alone in ("predict", "represent"):
+        monkeypatch.delattr(Boosting, alone)
+    found = built.model.predict(X)
+    np.testing.assert_array_equal(found.base, expected.base)
+    np.testing.assert_array_equal(found.resmem, expected.resmem)
+
+
+def test_of_any_other_base_both_are_asked_for():
+    X, y, problem = make_rows(60, REGRESSION)
+    base = ESTIMATORS["linear"].fit(X, y, None, problem, {})
+    predictions, points = predict_and_represent(base, X)
+    np.testing.assert_array_equal(predictions, base.predict(X))
+    np.testing.assert_array_equal(points, base.represent(X))

@@ -17,6 +17,7 @@ from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.model import metrics, spaces
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.fit import build_member
@@ -41,6 +42,7 @@ class Fitted:
     """What is saved: bases and their members, with the rows and hashes that they were fitted on."""
 
     X: Floats
+    y: Floats
     base: StoredBase
     members: tuple[Member, ...]
     rows: MemoryRows
@@ -89,7 +91,13 @@ def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation
         members.append(build_member(training, choice, space, MemoryOptions(n_neighbors=4 + i)))
     remembered = MemoryRows(np.arange(n_rows, dtype=np.uint64), [f"row {i} é" for i in range(n_rows)])
     specs, fitted = tuple(recipe.spec for recipe in recipes), tuple(training.base for training in trainings)
-    return Fitted(X, StoredBase("", schema, problem, specs, fitted, n_rows), tuple(members), remembered)
+    return Fitted(X, y, StoredBase("", schema, problem, specs, fitted, n_rows), tuple(members), remembered)
+
+
+def boosted_estimators(*, n_classes: int = 0) -> list[Any]:
+    """Return scikit-learn's estimators, whose trees the boosted base of `fit` has."""
+    fitted = fit("boosting", n_classes=n_classes)
+    return Boosting.fit_estimators(fitted.X, fitted.y, None, fitted.base.problem, PARAMS["boosting"])
 
 
 def contents(directory: Path) -> Mapping[str, bytes]:

@@ -21,7 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.store import estimators, manifest, parts, reading
-from tests.store.conftest import N_GRAPH_ROWS, fit
+from tests.store.conftest import N_GRAPH_ROWS, boosted_estimators, fit
 
 Copied = Callable[..., Path]
 GROUPS = {"base.json": "bases", "memory.json": "memories"}
@@ -51,6 +51,16 @@ def replace_part(directory: Path, name: str, data: bytes, which: str = "base.jso
 
 def part(directory: Path, name: str, which: str = "base.json") -> Path:
     return directory / "parts" / json.loads((directory / which).read_text())["id"] / name
+
+
+def store_as_estimators(directory: Path, models: Any, position: int = 0) -> Path:
+    """Store a base of boosted trees as it was before format 7: scikit-learn's estimators, and arrays without trees."""
+    name = parts.numbered(parts.ARRAYS, position)
+    arrays = parts.load_arrays(part(directory, name))
+    out = io.BytesIO()
+    np.savez(out, **{key: arrays[key] for key in ("n_classes", "largest") if key in arrays})
+    replace_part(directory, name, out.getvalue())
+    return replace_part(directory, parts.numbered("estimator.skops", position), estimators.to_bytes(models))
 
 
 def refused(directory: Path, sentence: str) -> None:
@@ -227,6 +237,7 @@ EVERY_PART = pytest.mark.parametrize(
 @EVERY_PART
 def test_a_part_of_another_size_is_refused(copied: Copied, which: str, name: str) -> None:
     directory = copied("linear,boosting")
+    store_as_estimators(directory, boosted_estimators(), 1)
     path = part(directory, name, which)
     path.write_bytes(path.read_bytes() + b"\0")
     refused(directory, f"{path} has another size than its manifest says; fit the model again")
@@ -235,6 +246,7 @@ def test_a_part_of_another_size_is_refused(copied: Copied, which: str, name: str
 @EVERY_PART
 def test_a_part_with_another_hash_is_refused(copied: Copied, which: str, name: str) -> None:
     directory = copied("linear,boosting")
+    store_as_estimators(directory, boosted_estimators(), 1)
     path = part(directory, name, which)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -246,6 +258,7 @@ def test_a_part_with_another_hash_is_refused(copied: Copied, which: str, name: s
 def test_a_missing_part_is_named(copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str, name: str) -> None:
     monkeypatch.setattr(reading.time, "sleep", lambda _: None)
     directory = copied("linear,boosting")
+    store_as_estimators(directory, boosted_estimators(), 1)
     path = part(directory, name, which)
     path.unlink()
     refused(directory, f"the model directory '{directory}' lacks {path}; fit the model again")
@@ -253,10 +266,16 @@ def test_a_missing_part_is_named(copied: Copied, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("which", "name"),
-    [("base.json", "arrays_1.npz"), ("memory.json", "arrays_1.npz"), ("memory.json", "representation_1.npz")],
+    [
+        ("base.json", "arrays_1.npz"),
+        ("base.json", "estimator_1.skops"),
+        ("memory.json", "arrays_1.npz"),
+        ("memory.json", "representation_1.npz"),
+    ],
 )
 def test_a_part_of_the_second_that_the_manifest_does_not_name_is_refused(copied: Copied, which: str, name: str) -> None:
     directory = copied("linear,boosting")
+    store_as_estimators(directory, boosted_estimators(), 1)
     content = json.loads((directory / which).read_text())
     del content["parts"][name]
     (directory / which).write_text(json.dumps(content))
@@ -317,6 +336,7 @@ def test_a_foreign_type_in_an_estimator_is_refused_and_named(copied: Copied) -> 
     import skops.io
 
     directory = copied("boosting")
+    store_as_estimators(directory, boosted_estimators())
     path = replace_part(directory, "estimator.skops", skops.io.dumps({"estimator": _Foreign()}))
     refused(
         directory,
@@ -335,6 +355,7 @@ def test_a_function_that_runs_commands_is_refused_and_never_called(copied: Copie
         assert '"len"' in text
         bad.writestr("schema.json", text.replace('"len"', '"system"').replace('"builtins"', '"os"'))
     directory = copied("boosting")
+    store_as_estimators(directory, boosted_estimators())
     replace_part(directory, "estimator.skops", data.getvalue())
     with pytest.raises(ModelError, match=r"contains the type (os|posix)\.system"):
         reading.load(directory)
@@ -361,6 +382,7 @@ def deflated(data: bytes) -> bytes:
 @pytest.mark.parametrize("name", ["arrays.npz", "estimator.skops"])
 def test_a_compressed_part_is_refused(copied: Copied, name: str) -> None:
     directory = copied("boosting")
+    store_as_estimators(directory, boosted_estimators())
     path = part(directory, name)
     replace_part(directory, name, deflated(path.read_bytes()))
     with pytest.raises(ModelError, match=rf"{name} cannot be read.*it is compressed, which ours are not"):
@@ -378,7 +400,7 @@ def test_a_part_that_is_no_archive_is_refused(copied: Copied, which: str, data: 
 
 def test_an_estimator_that_is_cut_is_refused(copied: Copied) -> None:
     directory = copied("boosting")
-    data = part(directory, "estimator.skops").read_bytes()
+    data = store_as_estimators(directory, boosted_estimators()).read_bytes()
     replace_part(directory, "estimator.skops", data[: len(data) // 2])
     with pytest.raises(ModelError, match=r"estimator\.skops cannot be read as an estimator .*; run fit-base again"):
         reading.load(directory)
@@ -421,7 +443,7 @@ def test_random_damage_to_an_archive_ends_in_a_model_error_or_in_nothing(tmp_pat
 
 
 def test_equal_estimators_have_equal_bytes_and_read_back_equal() -> None:
-    estimator = fit("boosting", n_classes=3).base.bases[0].estimator
+    estimator = boosted_estimators(n_classes=3)
     data = estimators.to_bytes(estimator)
     again = estimators.to_bytes(estimators.from_bytes(data, "estimator.skops"))
     assert data == again
@@ -452,7 +474,7 @@ def _of_others(n_features: int, *, fitted: bool = True) -> HistGradientBoostingR
 )
 def test_what_is_no_list_of_boostings_is_refused(copied: Copied, models: object, why: str) -> None:
     directory = copied("boosting")
-    replace_part(directory, "estimator.skops", estimators.to_bytes(models))
+    store_as_estimators(directory, models)
     refused(directory, f"the model directory '{directory}' is damaged (ValueError: {why}); fit the model again")
 
 
@@ -477,8 +499,8 @@ def test_over_a_memory_of_an_older_format_that_makes_no_sense_a_base_can_be_save
 @pytest.mark.parametrize("name", ["boosting", "poisson"])
 def test_a_boosting_of_format_3_was_one_of_all_columns(copied: Copied, name: str) -> None:
     directory = copied(name)
-    first = reading.load_base(directory).bases[0].estimator[0]
-    replace_part(directory, "estimator.skops", estimators.to_bytes(first))
+    first = boosted_estimators()[0]
+    store_as_estimators(directory, first)
     edit(directory / "base.json", format=3)
     base, X = reading.load_base(directory), fit(name).X
     np.testing.assert_array_equal(base.bases[0].predict(X)[:, 0], first.predict(X))

@@ -299,7 +299,7 @@ def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) 
             path = directory / "parts" / content["id"] / name
             assert path.stat().st_size == part["bytes"]
             assert len(part["sha256"]) == 64
-    assert set(base["parts"]) == {"arrays.npz", "estimator.skops", "rows.npz"}
+    assert set(base["parts"]) == {"arrays.npz", "rows.npz"}
     assert set(memory["parts"]) == {"arrays.npz", "representation.npz", "rows.npz"}
     assert memory["base"] == base["id"]
 
@@ -337,7 +337,7 @@ def test_the_first_of_each_has_plain_names_and_the_others_numbers(saved: Saved) 
     base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
     arrays = ["arrays.npz", "arrays_1.npz", "arrays_2.npz"]
     spaces = ["representation.npz", "representation_1.npz", "representation_2.npz"]
-    assert sorted(base["parts"]) == [*arrays, "estimator.skops", "rows.npz"]
+    assert sorted(base["parts"]) == [*arrays, "rows.npz"]
     assert sorted(memory["parts"]) == [*arrays, *spaces, "rows.npz"]
     assert [each["estimator"] for each in base["bases"]] == ["boosting", "linear", "mlp"]
     assert [(each["base"], each["residuals"]) for each in memory["memories"]] == [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,8 +12,18 @@ import threadpoolctl
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model import cost
-from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Singles, stored_codes, stored_number
-from resmem_cli.model.bases.protocol import FromSklearn, Problem, fitting, spread_classes
+from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
+from resmem_cli.model.bases.forest import Forest
+from resmem_cli.model.bases.protocol import (
+    FromSklearn,
+    OfArrays,
+    Problem,
+    expit,
+    fitting,
+    softmax,
+    spread_classes,
+)
+from resmem_cli.model.bases.sklearn_forest import forest_of
 from resmem_cli.model.splitting import Split
 
 # Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
@@ -29,24 +39,83 @@ _LOGARITHMIC = ("poisson", "gamma")  # losses whose trees add up to the logarith
 _MOST_GROUPS = 16
 
 
+@dataclass(frozen=True, eq=False)
+class Bag:
+    """One fitted boosting.
+
+    Attributes:
+        forest: its trees.
+        classes: [m] codes of the classes that training had; none for numbers.
+        is_logarithmic: whether the trees add up to the logarithm of the number.
+    """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = (*(each.name for each in fields(Forest)), "is_present", "is_logarithmic")
+
+    forest: Forest
+    classes: Floats
+    is_logarithmic: bool
+
+    @classmethod
+    def of(cls, model: Any) -> Self:
+        """Return a boosting that scikit-learn has fitted."""
+        classes = np.asarray(getattr(model, "classes_", ()), dtype=np.float64)
+        return cls(forest_of(model), classes, model.loss in _LOGARITHMIC)
+
+    @property
+    def n_iterations(self) -> int:
+        return self.forest.n_iterations
+
+    def totals(self, X: Floats, ends: Sequence[int]) -> Floats:
+        """Return [ends, outputs, n] the sums of the trees up to these iterations."""
+        return self.forest.totals(X, ends)
+
+    def predictions(self, raw: Floats) -> Floats:
+        """Return [n, 1] numbers, or [n, m] probabilities of the classes, of [n, outputs] sums of all trees."""
+        if not len(self.classes):
+            return np.exp(raw) if self.is_logarithmic else raw
+        if raw.shape[1] > 1:
+            return softmax(raw)
+        positive = expit(raw[:, 0])
+        return np.stack([1 - positive, positive], axis=1)
+
+    def groups(self, totals: Floats) -> Floats:
+        """Return [n, ends times outputs] what every group of trees adds to the [ends, outputs, n] totals before it."""
+        if self.is_logarithmic:
+            totals = np.log(np.maximum(np.exp(totals), np.finfo(np.float64).tiny))
+        return np.concatenate(list(np.diff(totals, axis=0, prepend=0).transpose(0, 2, 1)), axis=1)
+
+    def to_arrays(self, n_classes: int) -> Arrays:
+        """Return what is stored of a boosting for a target of `n_classes`: also which of them training had."""
+        own = {"is_present": np.isin(np.arange(n_classes), self.classes), "is_logarithmic": [self.is_logarithmic]}
+        return self.forest.to_arrays() | {name: np.array(values) for name, values in own.items()}
+
+    @classmethod
+    def restore(cls, arrays: Arrays, n_classes: int) -> Self:
+        """Return the stored boosting of a target of `n_classes`; KeyError or ValueError if it is damaged."""
+        forest = Forest.restore(arrays)
+        classes = np.flatnonzero(stored(arrays, "is_present", TRUTH, n_classes)).astype(np.float64)
+        if (n_classes > 0) != (len(classes) > 0):
+            raise ValueError("its trees know none of the classes")
+        if forest.n_outputs != (len(classes) if len(classes) > 2 else 1):
+            raise ValueError("its trees have other outputs than there are classes")
+        return cls(forest, classes, bool(stored_number(arrays, "is_logarithmic", TRUTH)))
+
+
 @dataclass(frozen=True)
-class Boosting(FromSklearn):
+class Boosting(OfArrays, FromSklearn):
     """Boosted trees, several times over, in the mean; categories and missing values are the trees' own business.
 
     Each is stopped by a tenth of the rows that the others learn from, so that together they learn from all. Their mean
     is better than any: on 11 data sets, of 3 bags, held-out RMSE by 1 to 8 % and log-loss by 1 to 5 %.
 
+    scikit-learn fits them; then their trees are arrays of our own, which predict the same to the last bit.
+
     Attributes:
-        models: the fitted estimators, one for every bag.
+        bags: the fitted boostings.
         n_classes: 0 for regression.
     """
 
-    is_thread_safe: ClassVar[bool] = True
-    package: ClassVar[str | None] = None
-    stored_as: ClassVar[str | None] = "skops"
-    reads_features: ClassVar[bool] = True
-
-    models: tuple[Any, ...]
+    bags: tuple[Bag, ...]
     n_classes: int
 
     @classmethod
@@ -72,6 +141,14 @@ class Boosting(FromSklearn):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        fitted = cls.fit_estimators(X, y, weight, problem, params)
+        return cls(tuple(Bag.of(estimator) for estimator in fitted), problem.n_classes)
+
+    @classmethod
+    def fit_estimators(
+        cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return scikit-learn's estimators, one for every bag; the arguments are those of `fit`."""
         own = {name: value for name, value in params.items() if name != "bags"}
         categories = [i for i, count in enumerate(problem.n_categories) if count > 0]
         model = cls.unfitted(problem, own).set_params(categorical_features=categories or None)
@@ -93,7 +170,7 @@ class Boosting(FromSklearn):
             bags = [_fit_bag(_seeded(model, bag), rows, X, y, weight) for bag, rows in enumerate(split)]
             if problem.is_refitted:
                 bags = [_fit_again(bag, X, y, weight) for bag in bags]
-        return cls(tuple(bags), problem.n_classes)
+        return bags
 
     @classmethod
     def can_stop_by(cls, split: Split, y: Floats, weight: Floats | None) -> bool:
@@ -101,61 +178,80 @@ class Boosting(FromSklearn):
         return all(len(rows) for rows in split)
 
     def predict(self, X: Floats) -> Floats:
-        if len(X) == 0:  # which scikit-learn refuses
-            return np.empty((0, self.n_classes or 1))
-        return self._mean(lambda model: self.of_bag(model, X))
+        return self._mean([self.of_bag(bag, bag.totals(X, [bag.n_iterations])) for bag in self.bags])
 
-    def of_bag(self, model: Any, X: Floats) -> Floats:
-        """Return the [n, outputs] predictions of one of the boostings."""
-        if not self.n_classes:
-            return np.asarray(model.predict(X), dtype=np.float64).reshape(-1, 1)
-        return spread_classes(model.predict_proba(X), model.classes_, self.n_classes)
+    def of_bag(self, bag: Bag, totals: Floats) -> Floats:
+        """Return the [n, outputs] predictions of one of the boostings, of its totals up to its last tree."""
+        raw = totals[-1].T
+        return (
+            spread_classes(bag.predictions(raw), bag.classes, self.n_classes)
+            if self.n_classes
+            else bag.predictions(raw)
+        )
 
     def represent(self, X: Floats) -> Singles:
         """Return the sums of consecutive groups of trees, per class in units of its logit, or of the logarithm.
 
         They are means over the bags.
         """
-        most = _REPRESENTATION_COLUMNS // max(self.n_classes, 1)
-        n_groups = max(1, min(_MOST_GROUPS, most, *(model.n_iter_ for model in self.models)))
-        return self._mean(lambda model: _groups(model, X, n_groups)).astype(np.float32)
+        return self.predict_and_represent(X)[1]
 
-    def _mean(self, of_bag: Callable[[Any], Floats]) -> Floats:
+    def predict_and_represent(self, X: Floats) -> tuple[Floats, Singles]:
+        """Return both for [n, d] rows: the groups add up to the prediction."""
+        totals = [bag.totals(X, self._ends(bag)) for bag in self.bags]
+        predictions = self._mean([self.of_bag(bag, each) for bag, each in zip(self.bags, totals, strict=True)])
+        groups = self._mean([bag.groups(each) for bag, each in zip(self.bags, totals, strict=True)])
+        return predictions, groups.astype(np.float32)
+
+    def _ends(self, bag: Bag) -> list[int]:
+        """Return after which iterations of a bag its groups end."""
+        most = _REPRESENTATION_COLUMNS // max(self.n_classes, 1)
+        n_groups = max(1, min(_MOST_GROUPS, most, *(each.n_iterations for each in self.bags)))
+        ends: list[int] = np.linspace(0, bag.n_iterations, n_groups + 1).round().astype(int)[1:].tolist()
+        return ends
+
+    @staticmethod
+    def _mean(of_bags: Sequence[Floats]) -> Floats:
         # One after the other: NumPy adds several at once in an order that depends on the number of rows.
-        total = of_bag(self.models[0])
-        for model in self.models[1:]:
-            total = total + of_bag(model)
-        return total / len(self.models)
+        total = of_bags[0]
+        for each in of_bags[1:]:
+            total = total + each
+        return total / len(of_bags)
 
     def to_arrays(self) -> Arrays:
-        return {"n_classes": np.array([self.n_classes])}
-
-    @property
-    def estimator(self) -> Any:
-        return list(self.models)
+        arrays = {"n_classes": np.array([self.n_classes]), "n_bags": np.array([len(self.bags)])}
+        for i, bag in enumerate(self.bags):
+            arrays |= {f"{name}_{i}": array for name, array in bag.to_arrays(self.n_classes).items()}
+        return arrays
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        # Before format 4 there was one, and no list of them.
-        models = tuple(estimator) if isinstance(estimator, list) else (estimator,)
         n_classes = stored_number(arrays, "n_classes", WHOLE)
-        _refuse_others(models, n_classes)
-        return cls(models, n_classes)
+        if estimator is None:
+            n_bags = stored_number(arrays, "n_bags", WHOLE)
+            if f"n_nodes_{n_bags}" in arrays:
+                raise ValueError("it holds more boosting models than it says")
+            bags = [Bag.restore({name: arrays[f"{name}_{i}"] for name in Bag.ARRAYS}, n_classes) for i in range(n_bags)]
+        else:  # before format 7, of scikit-learn's; before format 4, there was one, and no list of them
+            models = estimator if isinstance(estimator, list) else [estimator]
+            _refuse_others(models, n_classes)
+            bags = [Bag.of(model) for model in models]
+        if not 1 <= len(bags) <= _MOST_BAGS:
+            raise ValueError(f"it holds {len(bags)} boosting models")
+        if len({bag.forest.n_features for bag in bags}) > 1:
+            raise ValueError("its boosting models read different columns")
+        return cls(tuple(bags), n_classes)
 
     def belongs(self, problem: Problem, width: int) -> bool:
-        return self.n_classes == problem.n_classes and all(model.n_features_in_ == width for model in self.models)
+        return self.n_classes == problem.n_classes and all(bag.forest.n_features == width for bag in self.bags)
 
 
 def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = HistGradientBoostingClassifier if n_classes else HistGradientBoostingRegressor
-    if not 1 <= len(models) <= _MOST_BAGS:
-        raise ValueError(f"it holds {len(models)} boosting models")
     if not all(type(model) is kind and hasattr(model, "_predictors") for model in models):
         raise ValueError("it does not hold a fitted boosting model of its kind")
-    if len({model.n_features_in_ for model in models}) > 1:
-        raise ValueError("its boosting models read different columns")
     for model in models if n_classes else ():
         stored_codes({"classes": np.asarray(model.classes_)}, "classes", n_classes, None)
 
@@ -193,17 +289,6 @@ def _fit_again(stopped: Any, X: Floats, y: Floats, weight: Floats | None) -> Any
         return stopped
     again = clone(stopped).set_params(early_stopping=False, max_iter=stopped.n_iter_)
     return again.fit(_with_values(X), y, weight)
-
-
-def _groups(model: Any, X: Floats, n_groups: int) -> Floats:
-    """Return [n, groups times outputs] the sums of consecutive groups of a boosting's trees."""
-    ends = set(np.linspace(0, model.n_iter_, n_groups + 1).round().astype(int)[1:] - 1)
-    is_classifier = hasattr(model, "classes_")
-    stages = model.staged_decision_function(X) if is_classifier else model.staged_predict(X)
-    totals = np.array([stage for i, stage in enumerate(stages) if i in ends]).reshape(len(ends), len(X), -1)
-    if not is_classifier and model.loss in _LOGARITHMIC:
-        totals = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
-    return np.concatenate(list(np.diff(totals, axis=0, prepend=0)), axis=1)
 
 
 @contextmanager

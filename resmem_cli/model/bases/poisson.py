@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, stored_number
-from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.model.bases.boosting import Bag, Boosting
 from resmem_cli.model.bases.protocol import Problem
 from resmem_cli.model.splitting import Split
 
@@ -48,17 +48,17 @@ class Poisson(Boosting):
             fitted = super().fit(X, y, weight, problem, params)
             largest = float(y.max())
             # A comparison that NaN does not pass either.
-            near = [bag for bag in fitted.models if bag.predict(X).max() <= _TOO_FAR * largest]
+            near = [bag for bag in fitted.bags if _largest(bag, X) <= _TOO_FAR * largest]
             if near:
                 return cls(tuple(near), fitted.n_classes, largest)
-        return cls(Boosting.fit(X, y, weight, problem, params).models, problem.n_classes)
+        return cls(Boosting.fit(X, y, weight, problem, params).bags, problem.n_classes)
 
     @classmethod
     def can_stop_by(cls, split: Split, y: Floats, weight: Floats | None) -> bool:
         return all(_some_count(y[rows], None if weight is None else weight[rows]) for rows in split)
 
-    def of_bag(self, model: Any, X: Floats) -> Floats:
-        return np.minimum(super().of_bag(model, X), self.largest)
+    def of_bag(self, bag: Bag, totals: Floats) -> Floats:
+        return np.minimum(super().of_bag(bag, totals), self.largest)
 
     def to_arrays(self) -> Arrays:
         return {**super().to_arrays(), "largest": np.array([self.largest])}
@@ -69,7 +69,12 @@ class Poisson(Boosting):
         largest = stored_number(arrays, "largest", FLOAT, finite=False)
         if not largest >= 0:
             raise ValueError(f"its largest number is {largest}")
-        return cls(boosting.models, boosting.n_classes, largest)
+        return cls(boosting.bags, boosting.n_classes, largest)
+
+
+def _largest(bag: Bag, X: Floats) -> float:
+    """Return the largest number that is predicted for [n, d] rows."""
+    return float(bag.predictions(bag.totals(X, [bag.n_iterations])[-1].T).max())
 
 
 def _some_count(y: Floats, weight: Floats | None) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -144,6 +145,22 @@ class Base(Protocol):
     def belongs(self, problem: Problem, width: int) -> bool:
         """Whether it reads [n, width] encoded rows of a problem, and predicts what is asked of them."""
         ...
+
+
+@runtime_checkable
+class InOnePass(Protocol):
+    """A base that predicts and represents at the cost of either."""
+
+    def predict_and_represent(self, X: Floats) -> tuple[Floats, Singles]:
+        """Return what `predict` and `represent` return, to the last bit."""
+        ...
+
+
+def predict_and_represent(base: Base, X: Floats) -> tuple[Floats, Singles | None]:
+    """Return what a base predicts for [n, d] encoded rows, and how it represents them."""
+    if isinstance(base, InOnePass):
+        return base.predict_and_represent(X)
+    return base.predict(X), base.represent(X)
 
 
 class Importable(Base, Protocol):
@@ -291,3 +308,12 @@ def softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     normalised: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return normalised
+
+
+def expit(logits: Floats) -> Floats:
+    """Return 1 / (1 + exp(-x)) of [n] logits as SciPy does: by the C library's exp, for NumPy's rounds otherwise."""
+    most = math.log(np.finfo(np.float64).max)
+    powers = np.fromiter(map(math.exp, np.minimum(-logits, most).tolist()), np.float64, len(logits))
+    powers[-logits > most] = np.inf
+    probabilities: Floats = 1 / (1 + powers)
+    return probabilities

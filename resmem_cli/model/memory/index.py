@@ -15,6 +15,10 @@ EXACT_BELOW = 1_000
 _ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
 _RECALL_QUERIES, _RECALL_ONE_IN = 500, 10  # at most so many, and of few points at most a tenth
 _MOST_EF = 4_096
+# Neighbouring queries one after the other find their part of the graph in the processor's cache: a fifth to a third
+# faster. Of few it does not pay.
+_ORDERED_FROM = 1_000
+_ROWS_OF_AXIS, _STEPS_TO_AXIS = 256, 3
 _MOST_HELD = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
 
@@ -127,14 +131,16 @@ class HnswIndex:
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
         self.graph.set_ef(max(self.ef, k))
+        order = _along_main_axis(queries) if len(queries) >= _ORDERED_FROM else np.arange(len(queries))
         try:
-            labels, squares = self.graph.knn_query(queries, k=k, num_threads=threads)
+            labels, squares = self.graph.knn_query(queries[order], k=k, num_threads=threads)
         except RuntimeError as error:  # a query met fewer than k points, and no longer list would meet more
             raise ModelError(
                 f"the search graph finds fewer than {k} neighbours", "run fit-residual again with a larger --M"
             ) from error
-        distances = squares.astype(np.float64)
-        return np.sqrt(distances, out=distances), labels.view(np.int64)
+        distances, nearest = np.empty(squares.shape), np.empty(labels.shape, dtype=np.int64)
+        distances[order], nearest[order] = np.sqrt(squares, dtype=np.float64), labels
+        return distances, nearest
 
     def points_at(self, which: Integers) -> Singles:
         points = np.asarray(self.graph.get_items(which, return_type="numpy"), dtype=np.float32)
@@ -183,6 +189,18 @@ class HnswIndex:
             if self.recall >= options.recall or options.ef is not None or self.ef >= min(_MOST_EF, len(known)):
                 return
             self.ef = -(-self.ef * 5 // 4)
+
+
+def _along_main_axis(points: Singles) -> Integers:
+    """Return the order of [n, p] points along about the direction in which they vary most: by a power iteration."""
+    with np.errstate(over="ignore", invalid="ignore"):  # any order will do
+        some = points[:: -(-len(points) // _ROWS_OF_AXIS)]
+        some = some - some.mean(axis=0)
+        axis = some[np.einsum("np,np->n", some, some).argmax()]
+        for _ in range(_STEPS_TO_AXIS):
+            axis = some.T @ (some @ axis)
+            axis /= max(float(np.linalg.norm(axis)), np.finfo(np.float32).tiny)
+        return np.argsort(points @ axis)
 
 
 def new_graph(n_columns: int) -> Any:

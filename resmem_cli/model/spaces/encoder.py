@@ -43,7 +43,7 @@ class Sizes(NamedTuple):
         waves, from_waves: of `periodic`, waves per number, and how many numbers are made of them.
     """
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = (256, 128)
     codes: int = 48
     waves: int = 16
     from_waves: int = 8

@@ -35,7 +35,8 @@ class OfModel(Untrained):
         return cls()
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
-        points = base.represent(rows.X)
+        known = rows.represented.get(id(base))
+        points = base.represent(rows.X) if known is None else known
         if points is None:
             raise UsageError(
                 "this base has no representation of its own", "choose another --representation, for example features"

@@ -113,6 +113,18 @@ def test_any_number_of_threads_finds_the_same_in_one_graph(points, graph):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_many_queries_get_their_own_neighbours_though_they_are_searched_in_another_order(points, graph):
+    queries = np.random.default_rng(5).normal(size=(1_500, points.shape[1])).astype(np.float32)
+    distances, nearest = graph.search(queries, 7)
+    for start in range(0, 1_500, 300):  # few are searched as they come
+        own = slice(start, start + 300)
+        np.testing.assert_array_equal(graph.search(queries[own], 7)[0], distances[own])
+        np.testing.assert_array_equal(graph.search(queries[own], 7)[1], nearest[own])
+    huge = np.full_like(queries, 1e30)
+    huge[1] = -1e30
+    assert graph.search(huge, 3)[1].shape == (1_500, 3)
+
+
 def test_a_saved_graph_finds_the_same(tmp_path, points, graph):
     graph.save(tmp_path / "graph.bin")
     loaded = HnswIndex.load(tmp_path / "graph.bin", 8, len(points), graph.ef, graph.recall)
