@@ -57,19 +57,19 @@ class Scaler:
         """Learn the map from the first d columns of encoded training rows, which count as much as they weigh."""
         if weight is not None:  # a row without weight says nothing
             X, weight = X[weight > 0], weight[weight > 0]
-        numbers = _finite(X[:, [i for i, count in enumerate(n_categories) if count == 0]])
         n_knots = _N_KNOTS_OF_WIDE if len(n_categories) > cost.WIDE else _N_KNOTS
         learn, width = (
             (_standard_knots, 2) if scaling == "standard" else (partial(_normal_knots, n_knots=n_knots), n_knots)
         )
-        known = ~np.isnan(numbers)
-        pairs = [
-            learn(column[has], None if weight is None else weight[has])
-            for column, has in zip(numbers.T, known.T, strict=True)
-        ]
+        pairs, indicated = [], []
+        for i in [i for i, count in enumerate(n_categories) if count == 0]:  # one at a time: a wide table is large
+            column = _finite(X[:, i])
+            has = ~np.isnan(column)
+            pairs.append(learn(column[has], None if weight is None else weight[has]))
+            indicated.append(not has.all())
         knots = np.array([pair[0] for pair in pairs]).reshape(len(pairs), width)
         scores = np.array([pair[1] for pair in pairs]).reshape(len(pairs), width)
-        return cls(n_categories, knots, scores, np.atleast_1d(~known.all(axis=0)), scaling == "standard")
+        return cls(n_categories, knots, scores, np.array(indicated, dtype=np.bool_), scaling == "standard")
 
     def reduced(self, X: Floats) -> Self:
         """Return the map to the principal components of wide tables, by training rows; of others the map as it is."""
@@ -120,12 +120,12 @@ class Scaler:
         X = X[:, : len(self.n_categories)]
         out = np.zeros((len(X), self._n_scaled), dtype=np.float32)
         is_category = np.array([count > 0 for count in self.n_categories], dtype=bool)
-        numbers = _finite(X[:, ~is_category])
-        for i, values in enumerate(numbers.T):
-            out[:, i] = self._scale(i, values)
+        numbers = np.flatnonzero(~is_category)
+        for i, column in enumerate(numbers.tolist()):
+            out[:, i] = self._scale(i, _finite(X[:, column]))
         at = len(self.knots)
-        for i in np.flatnonzero(self.indicated).tolist():
-            out[:, at] = np.isnan(numbers[:, i])
+        for column in numbers[self.indicated].tolist():
+            out[:, at] = np.isnan(X[:, column])
             at += 1
         for i in np.flatnonzero(is_category).tolist():
             known = np.flatnonzero(~np.isnan(X[:, i]))
