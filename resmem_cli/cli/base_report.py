@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 # Those that can be fitted, for completion and help, which must not load them.
 ESTIMATORS = {
-    "auto": "boosting,linear; also poisson if no target is negative; with more than 10 classes linear alone",
+    "auto": "boosting,linear; also poisson if no target is negative; with more than 10 classes linear alone, "
+    "with more than 100 discriminant alone",
     "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping (--param bags=1 for 1)",
     "poisson": "boosting with Poisson loss and log link, for targets that are never negative",
     "lightgbm": "LightGBM with early stopping",
     "xgboost": "XGBoost with early stopping",
     "catboost": "CatBoost with early stopping",
     "linear": "ridge or logistic regression",
+    "discriminant": "linear discriminant analysis, for very many classes",
     "mlp": "a neural network with early stopping",
     "constant": "the mean or the class frequencies",
 }

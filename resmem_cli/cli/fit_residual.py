@@ -115,7 +115,7 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="How many candidates are tried; quick (seconds) trains no encoder.",
+            help="How much is tried; quick: no encoders, at most 25,000 rows.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

@@ -46,7 +46,12 @@ def predict(
     ] = False,
     interval: options.Interval = None,
     base_only: Annotated[bool, typer.Option("--base-only", help="Predict with the base alone.")] = False,
-    batch_rows: Annotated[int, typer.Option(min=1, max=1 << 24, help="Rows per batch and thread.")] = 32_768,
+    batch_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1 << 24, help="Rows per batch and thread; 32768 unless given, fewer of more than 64 columns."
+        ),
+    ] = None,
     threads: options.Threads = 0,
     input_format: options.InputFormat = None,
     delimiter: options.Delimiter = None,

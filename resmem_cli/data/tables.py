@@ -22,6 +22,7 @@ from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
 
 BATCH_ROWS = 65_536
+_NARROW, _LEAST_BATCH_ROWS = 64, 256  # columns; rows
 _WHOLE_ROWS = 1 << 20
 _COUNTED_BYTES = 1 << 20
 
@@ -34,6 +35,11 @@ class _Wanted:
     delimiter: str | None
     columns: frozenset[str] | None
     notes: list[str]
+
+
+def rows_at_once(most: int, n_columns: int) -> int:
+    """Return how many rows a batch has that holds no more numbers than `most` rows of a narrow table do."""
+    return max(_LEAST_BATCH_ROWS, most * _NARROW // max(n_columns, _NARROW))
 
 
 def use_threads(count: int) -> None:

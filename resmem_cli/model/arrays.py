@@ -18,6 +18,16 @@ FLOAT, SINGLE, WHOLE, TRUTH = np.float64, np.float32, np.int64, np.bool_
 HASH, BYTE = np.uint64, np.uint8
 _SHOWN = 60
 
+# Of more classes, probabilities of every class for all rows are not held at once, nor every class of a residual.
+MOST_DENSE = 100
+_MOST_AT_ONCE = 4_000_000  # probabilities
+
+
+def row_blocks(n_rows: int, n_outputs: int) -> list[slice]:
+    """Return slices of the rows, of which all probabilities can be held; one slice if the classes are few."""
+    step = max(1, n_rows if n_outputs <= MOST_DENSE else _MOST_AT_ONCE // n_outputs)
+    return [slice(start, start + step) for start in range(0, n_rows, step)]
+
 
 def stored(
     arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, *shape: int | None, finite: bool = True

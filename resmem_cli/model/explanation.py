@@ -21,6 +21,8 @@ class Shares:
         distances, weights: [n, k] the weights sum to 1 per row.
         residuals: [n, k, outputs] what is remembered there, with the expected change from there to the row.
         contributions: [n, k, outputs] what each adds to the prediction.
+
+    Of very many classes, residuals and contributions are [n, k, 1], of the predicted class alone.
     """
 
     cells: Integers
@@ -28,6 +30,11 @@ class Shares:
     weights: Floats
     residuals: Floats
     contributions: Floats
+
+    def of(self, row: int, output: int) -> tuple[Floats, Floats]:
+        """Return [k] residuals and [k] contributions of a row in one output, of very many classes the predicted one."""
+        held = min(output, self.residuals.shape[2] - 1)
+        return self.residuals[row, :, held], self.contributions[row, :, held]
 
 
 @dataclass(frozen=True)

@@ -18,18 +18,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from resmem_cli.errors import DataError, UsageError
-from resmem_cli.model import metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model import bases as base_models
+from resmem_cli.model import cost, metrics
+from resmem_cli.model.arrays import Floats, row_blocks
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
 from resmem_cli.model.choosing.grid import grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps, objective
-from resmem_cli.model.choosing.plan import only_choice, plans
+from resmem_cli.model.choosing.plan import Plan, only_choice, plans
 from resmem_cli.model.choosing.selecting import select, switched_off
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.residuals import NOT_NEEDED, Residuals
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows, Recipe, has_enough_new
 from resmem_cli.model.scaling import Encoded
@@ -47,6 +49,7 @@ class FittedResMem:
         objective: the metric that was chosen by.
         selection: what the folds chose and measured; None if nothing was measured.
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by; or None.
+        n_split: how many rows made the one split that the settings were chosen by, where folds would take too long.
         base_metrics: the first base's metric on the rows to remember and on those given with `--valid`; None if there
             are no such rows.
     """
@@ -55,6 +58,7 @@ class FittedResMem:
     objective: str
     selection: Selection | None
     too_few: int | None
+    n_split: int | None
     base_metrics: tuple[float, float] | None
 
 
@@ -66,7 +70,7 @@ def fit_memory(
     *,
     threads: int = 1,
     report: Callable[[str], None] = silent,
-    sizes: FoldSizes = FoldSizes(),  # noqa: B008 - it is immutable
+    sizes: FoldSizes | None = None,
 ) -> FittedResMem:
     """Choose how to remember, and memorise the residuals of labelled rows under fitted bases.
 
@@ -77,7 +81,7 @@ def fit_memory(
         options: what is not left to the folds.
         threads: how many may be used.
         report: is told what is being done.
-        sizes: how many rows the folds have.
+        sizes: how many rows the folds have; None leaves it to what they cost.
 
     Raises:
         DataError: there are too few rows for the folds.
@@ -87,9 +91,13 @@ def fit_memory(
     recipes = _recipes(bases, problem, rows)
     report("choosing candidates")
     too_few = _too_few(rows, recipes[0], options)
+    planned = plans(rows, [base for _, base in bases], recipes, options)
+    sizes = sizes or _sizes(rows, planned, options)
     selection, choices, trained = _choose(
-        rows, bases, recipes, options, too_few=too_few, threads=threads, report=report, sizes=sizes
+        rows, planned, options, too_few=too_few, threads=threads, report=report, sizes=sizes
     )
+    fitted_anew = [recipe.spec.estimator for recipe in recipes if recipe.within.fixed is None]
+    most_inner = cost.most_inner(base_models.size_of(problem, len(rows.y)), fitted_anew, options.effort)
     trainings = [
         Training(
             rows,
@@ -99,6 +107,7 @@ def fit_memory(
             threads,
             report,
             starts={key[1:]: space for key, space in trained.items() if key.base == i},
+            most_rows_in_folds=most_inner,
         )
         for i, ((_, base), recipe) in enumerate(zip(bases, recipes, strict=True))
     ]
@@ -112,7 +121,9 @@ def fit_memory(
     ]
     calibration = None if selection is None else selection.calibration
     resmem = ResMem(tuple(base for _, base in bases), tuple(members), calibration)
-    return FittedResMem(resmem, metric, selection, too_few, _base_metrics(bases[0][1], rows, metric))
+    n_split = min(sizes.most_split, len(rows.y)) if selection is not None and len(rows.y) > sizes.most_folded else None
+    base_metrics = _base_metrics(bases[0][1], rows, problem.n_outputs, metric)
+    return FittedResMem(resmem, metric, selection, too_few, n_split, base_metrics)
 
 
 def build_member(training: Training, choice: Choice, space: Space, options: MemoryOptions) -> Member:
@@ -122,9 +133,14 @@ def build_member(training: Training, choice: Choice, space: Space, options: Memo
         UsageError: the user asks for more neighbours than there are cells.
     """
     candidate, settings, rows = choice.candidate, choice.settings, training.rows
-    predictions = training.predictions(candidate.residuals)
-    position = space.represent(Encoded(rows.X), training.base, predictions)
-    residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    n_largest, encoded = options.n_largest(training.problem), Encoded(rows.X)
+    if n_largest is None:
+        predictions = training.predictions(candidate.residuals)
+        position = space.represent(encoded, training.base, predictions)
+        residuals: Residuals = row_residuals(rows.y, predictions, settings.temperature, position.trend)
+    else:
+        position = space.represent(encoded, training.base, NOT_NEEDED)
+        residuals = training.sparse([settings.temperature], n_largest)[settings.temperature]
     training.report(f"indexing {len(rows.y):,} rows in the space {space.name}")
     memory = Memory.build(
         position.points,
@@ -177,10 +193,20 @@ def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int 
     return None if is_enough else min(len(held_out.y), n_different)
 
 
+def _sizes(rows: LabelledRows, planned: Sequence[Plan], options: MemoryOptions) -> FoldSizes:
+    """Return how many rows the folds have: fewer than usual of a wide table, or where the choice is to be quick."""
+    usual = FoldSizes()
+    fits = [(each.recipe.spec.estimator, each.learns) for each in planned if each.recipe.within.fixed is None]
+    size = base_models.size_of(planned[0].recipe.problem, len(rows.y))
+    n_split = cost.most_split(size, fits, options.effort)
+    if n_split is None or n_split >= usual.most_split:
+        return usual
+    return replace(usual, most_folded=min(usual.most_folded, n_split - 1), most_split=n_split)
+
+
 def _choose(
     rows: LabelledRows,
-    bases: Sequence[tuple[BaseSpec, Base]],
-    recipes: Sequence[Recipe],
+    planned: Sequence[Plan],
     options: MemoryOptions,
     *,
     too_few: int | None,
@@ -189,8 +215,8 @@ def _choose(
     sizes: FoldSizes,
 ) -> tuple[Selection | None, tuple[Choice, ...], Mapping[Candidate, Space]]:
     """Return what the folds measured, what to build, and spaces that the folds have trained."""
-    planned = plans(rows, [base for _, base in bases], recipes, options)
-    settings = grid(rows, recipes[0].problem, options)
+    problem = planned[0].recipe.problem
+    settings = grid(rows, problem, options)
     if options.n_folds == 0:
         return None, (only_choice(planned, settings),), {}
     if options.n_folds == 1:
@@ -210,7 +236,7 @@ def _choose(
         rows,
         planned,
         settings,
-        objective=objective(recipes[0].problem, options),
+        objective=objective(problem, options),
         most_members=options.n_members or EFFORTS[options.effort].most_members,
         n_folds=options.n_folds,
         threads=threads,
@@ -220,10 +246,11 @@ def _choose(
     return selection, selection.choices, trained
 
 
-def _base_metrics(base: Base, rows: LabelledRows, metric: str) -> tuple[float, float] | None:
+def _base_metrics(base: Base, rows: LabelledRows, n_outputs: int, metric: str) -> tuple[float, float] | None:
     if rows.is_valid is None:
         return None
-    losses = metrics.row_loss(rows.y, base.predict(rows.X), metric)
+    parts = row_blocks(len(rows.y), n_outputs)
+    losses = np.concatenate([metrics.row_loss(rows.y[part], base.predict(rows.X[part]), metric) for part in parts])
     weight: Floats = np.ones(len(losses)) if rows.weight is None else rows.weight
     remembered, valid = (
         metrics.as_metric(metric, float(np.average(losses[part], weights=weight[part])))

@@ -6,13 +6,14 @@ drawn) is just another weighting of the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import MOST_DENSE, Floats
 from resmem_cli.model.kernel import TINY
 
 _RESAMPLES = 1_000
@@ -32,11 +33,13 @@ class Metric:
             returns what gives the metric for [n] weights of the rows: the bootstrap asks that many times.
         is_regression: whether it is one of numbers, or of classes.
         lower_is_better: whether it is a loss.
+        needs_every_class: whether it needs more of probabilities than `Reduced` has.
     """
 
-    of: Callable[[Floats, Floats], Weighing]
+    of: Callable[[Floats, Any], Weighing]
     is_regression: bool
     lower_is_better: bool
+    needs_every_class: bool = False
 
 
 # What can be asked of the folds to make best, per task; the first is the default.
@@ -49,17 +52,73 @@ def objectives(is_regression: bool) -> tuple[str, ...]:
     return REGRESSION_OBJECTIVES if is_regression else CLASSIFICATION_OBJECTIVES
 
 
-def row_loss(y: Floats, predictions: Floats, objective: str | None = None) -> Floats:
+@dataclass(frozen=True)
+class Reduced:
+    """What most metrics need of [n, classes] probabilities, where these are too many to be held for all rows.
+
+    Attributes:
+        own: [n] the probability of the row's own class.
+        winners: [n] the most probable class, of equally probable ones the first.
+        squares: [n] the sum of the squares of all.
+        n_classes: how many there are.
+    """
+
+    own: Floats
+    winners: NDArray[np.int64]
+    squares: Floats
+    n_classes: int
+
+    @classmethod
+    def of(cls, y: Floats, probabilities: Floats) -> Reduced:
+        squares = np.einsum("nc,nc->n", probabilities, probabilities)
+        return cls(_own(y, probabilities), probabilities.argmax(axis=1), squares, probabilities.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.own), self.n_classes
+
+    def __getitem__(self, which: NDArray[np.bool_]) -> Reduced:
+        """Return some of the rows."""
+        return Reduced(self.own[which], self.winners[which], self.squares[which], self.n_classes)
+
+
+Predictions = Floats | Reduced
+
+
+def reduced(y: Floats, predictions: Floats) -> Predictions:
+    """Return [n, outputs] predictions as they are, and of very many classes what is held of them for all rows."""
+    return Reduced.of(y, predictions) if predictions.shape[1] > MOST_DENSE else predictions
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the rows of all parts, which are of one kind."""
+    whole = [part for part in parts if isinstance(part, Reduced)]
+    if not whole:
+        return np.concatenate([part for part in parts if not isinstance(part, Reduced)])
+    own, winners, squares = (
+        np.concatenate([getattr(part, name) for part in whole]) for name in ("own", "winners", "squares")
+    )
+    return Reduced(own, winners, squares, whole[0].n_classes)
+
+
+def are_same(one: Predictions, other: Predictions) -> bool:
+    """Whether two predictions of the same rows are equal in all that is held of them."""
+    if isinstance(one, Reduced) and isinstance(other, Reduced):
+        return all((getattr(one, name) == getattr(other, name)).all() for name in ("own", "winners", "squares"))
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+
+
+def row_loss(y: Floats, predictions: Predictions, objective: str | None = None) -> Floats:
     """Return [n] the loss whose mean is the objective's: its square for rmse, one minus it for accuracy.
 
     Without an objective it is the squared error of numbers, and minus the log of the class's probability.
     """
-    if predictions.shape[1] == 1:
+    if not isinstance(predictions, Reduced) and predictions.shape[1] == 1:
         error = y - predictions[:, 0]
         return np.abs(error) if objective == "mae" else np.square(error)
-    if objective == "accuracy":  # of equally probable classes the first is predicted
-        return np.asarray(predictions.argmax(axis=1) != y, dtype=np.float64)
-    return -np.log(np.maximum(predictions[np.arange(len(y)), y.astype(np.int64)], TINY))
+    if objective == "accuracy":
+        return np.asarray(_winners(predictions) != y, dtype=np.float64)
+    return -np.log(np.maximum(_own(y, predictions), TINY))
 
 
 def as_metric(objective: str, loss: float) -> float:
@@ -112,8 +171,8 @@ class Comparison:
 
 def compare(
     y: Floats,
-    base: Floats,
-    resmem: Floats,
+    base: Predictions,
+    resmem: Predictions,
     weight: Floats | None,
     seed: int,
     *,
@@ -127,7 +186,7 @@ def compare(
 
     Args:
         y: [n] numbers, or class codes.
-        base: [n, outputs] numbers or probabilities.
+        base: [n, outputs] numbers or probabilities; without some metrics, what is `reduced` of them.
         resmem: [n, outputs] likewise.
         weight: [n] row weights or None.
         seed: of the resamples.
@@ -139,7 +198,7 @@ def compare(
     pairs = {
         name: (metric.of(y, base), metric.of(y, resmem))
         for name, metric in METRICS.items()
-        if metric.is_regression == is_regression
+        if metric.is_regression == is_regression and not (metric.needs_every_class and isinstance(base, Reduced))
     }
     percents: dict[str, list[float]] = {name: [] for name in pairs}
     for times in _resamples(len(y), seed, most_draws, groups):
@@ -209,15 +268,15 @@ def _r2(y: Floats, predictions: Floats) -> Weighing:
     return value
 
 
-def _log_loss(y: Floats, probabilities: Floats) -> Weighing:
+def _log_loss(y: Floats, probabilities: Predictions) -> Weighing:
     return _mean_of(row_loss(y, probabilities))
 
 
-def _accuracy(y: Floats, probabilities: Floats) -> Weighing:
+def _accuracy(y: Floats, probabilities: Predictions) -> Weighing:
     return _mean_of(_is_right(y, probabilities))
 
 
-def _balanced_accuracy(y: Floats, probabilities: Floats) -> Weighing:
+def _balanced_accuracy(y: Floats, probabilities: Predictions) -> Weighing:
     codes, is_right, n_classes = y.astype(np.int64), _is_right(y, probabilities), probabilities.shape[1]
 
     def value(weight: Floats) -> float:
@@ -229,8 +288,10 @@ def _balanced_accuracy(y: Floats, probabilities: Floats) -> Weighing:
     return value
 
 
-def _brier(y: Floats, probabilities: Floats) -> Weighing:
+def _brier(y: Floats, probabilities: Predictions) -> Weighing:
     n_classes = probabilities.shape[1]
+    if isinstance(probabilities, Reduced):
+        return _mean_of(probabilities.squares - 2 * probabilities.own + 1)
     one_hot = np.eye(n_classes)[y.astype(np.int64)]
     # That of two classes is of one of them, by convention half of the sum over both.
     return _mean_of(np.square(probabilities - one_hot).sum(axis=1) / (2 if n_classes == 2 else 1))
@@ -252,9 +313,21 @@ def _mean_of(losses: Floats) -> Weighing:
     return lambda weight: float(weight @ losses / weight.sum())
 
 
-def _is_right(y: Floats, probabilities: Floats) -> Floats:
-    """Return [n] 1 where the predicted class is the row's; of equally probable classes the first is predicted."""
-    return np.asarray(probabilities.argmax(axis=1) == y, dtype=np.float64)
+def _own(y: Floats, probabilities: Predictions) -> Floats:
+    """Return [n] the probability of each row's class."""
+    if isinstance(probabilities, Reduced):
+        return probabilities.own
+    return np.asarray(probabilities[np.arange(len(y)), y.astype(np.int64)])
+
+
+def _winners(probabilities: Predictions) -> NDArray[np.int64]:
+    """Return [n] the predicted class, of equally probable ones the first."""
+    return probabilities.winners if isinstance(probabilities, Reduced) else probabilities.argmax(axis=1)
+
+
+def _is_right(y: Floats, probabilities: Predictions) -> Floats:
+    """Return [n] 1 where the predicted class is the row's."""
+    return np.asarray(_winners(probabilities) == y, dtype=np.float64)
 
 
 class _Area:
@@ -283,6 +356,6 @@ METRICS: dict[str, Metric] = {
     "log_loss": Metric(_log_loss, is_regression=False, lower_is_better=True),
     "accuracy": Metric(_accuracy, is_regression=False, lower_is_better=False),
     "balanced_accuracy": Metric(_balanced_accuracy, is_regression=False, lower_is_better=False),
-    "roc_auc": Metric(_roc_auc, is_regression=False, lower_is_better=False),
+    "roc_auc": Metric(_roc_auc, is_regression=False, lower_is_better=False, needs_every_class=True),
     "brier": Metric(_brier, is_regression=False, lower_is_better=True),
 }

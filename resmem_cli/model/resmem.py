@@ -17,11 +17,13 @@ from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.explanation import Explanation, Shares, percentiles
 from resmem_cli.model.kernel import Corrections, Settings, row_residuals
 from resmem_cli.model.memory.memory import Memory
+from resmem_cli.model.residuals import NOT_NEEDED, Residuals, SparseResiduals, sparse_residuals
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.of_model import OfModel
 from resmem_cli.model.spaces.training import ResidualKind
+from resmem_cli.model.sparse_correction import SparseCorrections, corrections
 
 _HELD_RESIDUALS = 1_000_000  # of neighbours, at once
 _MOST_ROWS = 8_192  # at once: enough for searches in order, few enough to hold what a member needs of them
@@ -101,8 +103,15 @@ class Member:
         queries = self.space.represent(rows, base, predictions)
         distances, cells = self.memory.neighbors(queries.points, self.settings.n_neighbors, threads)
         residuals, counts = self.memory.residuals, self.memory.counts[cells]
-        # They were taken at the temperature of the settings.
-        return Neighbors(cells, Corrections(predictions, distances, counts, lambda _: residuals[cells], queries.trend))
+        found = corrections(
+            predictions,
+            distances,
+            counts,
+            lambda _: residuals[cells],  # they were taken at the temperature of the settings
+            queries.trend,
+            is_sparse=self.memory.is_sparse,
+        )
+        return Neighbors(cells, found)
 
     def predictions(self, near: Neighbors) -> Floats:
         """Return [n, outputs] predictions of the base, corrected by the neighbours."""
@@ -112,19 +121,32 @@ class Member:
         """Return [n] the standard deviation of the residuals of the neighbours, of numbers."""
         return conformal.spread(near.corrections.residuals(self.settings)[:, :, 0], near.corrections.counts)
 
-    def shares(self, near: Neighbors, weight: float) -> Shares:
-        """Return what the neighbours add to the prediction, in which this member has a weight."""
+    def shares(self, near: Neighbors, weight: float, outputs: Integers) -> Shares:
+        """Return what the neighbours add to the prediction, in which this member has a weight.
+
+        Of very many classes, only to that of the [n] `outputs`.
+        """
         corrections = near.corrections
-        weights, residuals = corrections.weights(self.settings), corrections.residuals(self.settings)
+        weights = corrections.weights(self.settings)
+        if isinstance(corrections, SparseCorrections):
+            residuals = corrections.neighbor_residuals(self.settings).of_classes(outputs)[:, :, None]
+        else:
+            residuals = corrections.residuals(self.settings)
         if corrections.trend is not None:
             residuals = residuals + corrections.trend[:, None, :]
         contributions = weight * self.settings.shrinkage * weights[:, :, None] * residuals
         return Shares(near.cells, corrections.distances, weights, residuals, contributions)
 
-    def remembered(self, new: LabelledRows, base: Base) -> tuple[Singles, Floats]:
+    def remembered(self, new: LabelledRows, base: Base) -> tuple[Singles, Residuals]:
         """Return what the memory holds of [a] rows once they are added: [a, p] points and [a, outputs] residuals."""
+        held = self.memory.residuals
         if not len(new.y):
-            return np.empty((0, self.memory.index.n_columns), np.float32), np.empty((0, self.memory.residuals.shape[1]))
+            return np.empty((0, self.memory.index.n_columns), np.float32), held[:0]
+        if isinstance(held, SparseResiduals):
+            position = self.space.represent(Encoded(new.X), base, NOT_NEEDED)
+            temperature = self.settings.temperature
+            at = sparse_residuals(base, new.X, new.y, held.n_classes, [temperature])
+            return position.points, at[temperature]
         predictions = base.predict(new.X)
         position = self.space.represent(Encoded(new.X), base, predictions)
         return position.points, row_residuals(new.y, predictions, self.settings.temperature, position.trend)
@@ -179,7 +201,7 @@ class ResMem:
             X: the rows.
             threads: how many.
             with_place: whether to add their spread and their distance.
-            most_held: how many residuals of neighbours may be held at once.
+            most_held: how many residuals of neighbours, or probabilities, may be held at once.
         """
         if not (self.uses_memory or with_place):
             base = self.bases[0].predict(X)
@@ -226,8 +248,9 @@ class ResMem:
         base = prediction = of_bases.predictions[0]
         if self.uses_memory:
             prediction = self._mean([member.predictions(own) for member, own in self._with(near)])
+        winners = prediction.argmax(axis=1)
         shares = tuple(
-            member.shares(own, member.weight if self.uses_memory else 0.0) for member, own in self._with(near)
+            member.shares(own, member.weight if self.uses_memory else 0.0, winners) for member, own in self._with(near)
         )
         return Explanation(base, prediction, shares, percentiles(near[0].corrections.distances[:, 0], usual))
 
@@ -299,8 +322,8 @@ class ResMem:
 
     def _parts(self, n_rows: int, n_outputs: int, most_held: int) -> list[slice]:
         """Return slices of the rows, of which all neighbours' residuals can be held."""
-        most_neighbors = max(member.settings.n_neighbors for member in self.members)
-        step = min(_MOST_ROWS, max(1, most_held // (most_neighbors * n_outputs * len(self.members))))
+        of_members = (m.settings.n_neighbors * m.memory.n_held for m in self.members)
+        step = min(_MOST_ROWS, max(1, most_held // (max(*of_members, n_outputs) * len(self.members))))
         return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import FLOAT, TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_number
+from resmem_cli.model.axes import Axes
 
 Scaling = Literal["standard", "normal"]
 
 _N_KNOTS = 1001
+_N_KNOTS_OF_WIDE = 65  # each of thousands of columns: nobody could tell the difference
 _FEW = 12
 _NEARLY_ALL = 0.98
 _MOST_CODES = 100_000_000  # of all categories together, each of which is a column
@@ -38,6 +42,7 @@ class Scaler:
         scores: [number columns, q] the scale's values at the knots; between them the map is linear.
         indicated: [number columns] whether missing values get a column of their own.
         is_linear: whether values outside the knots continue the line (standardised) or stay at its ends (scores).
+        axes: the principal components that stand for the outputs, where these are too many for distances; or None.
     """
 
     n_categories: tuple[int, ...]
@@ -45,49 +50,60 @@ class Scaler:
     scores: Floats
     indicated: NDArray[np.bool_]
     is_linear: bool
+    axes: Axes | None = None
 
     @classmethod
     def fit(cls, X: Floats, n_categories: tuple[int, ...], scaling: Scaling, weight: Floats | None = None) -> Self:
         """Learn the map from the first d columns of encoded training rows, which count as much as they weigh."""
         if weight is not None:  # a row without weight says nothing
             X, weight = X[weight > 0], weight[weight > 0]
-        numbers = _finite(X[:, [i for i, count in enumerate(n_categories) if count == 0]])
-        learn = _standard_knots if scaling == "standard" else _normal_knots
-        known = ~np.isnan(numbers)
-        pairs = [
-            learn(column[has], None if weight is None else weight[has])
-            for column, has in zip(numbers.T, known.T, strict=True)
-        ]
-        width = 2 if scaling == "standard" else _N_KNOTS
+        n_knots = _N_KNOTS_OF_WIDE if len(n_categories) > cost.WIDE else _N_KNOTS
+        learn, width = (
+            (_standard_knots, 2) if scaling == "standard" else (partial(_normal_knots, n_knots=n_knots), n_knots)
+        )
+        pairs, indicated = [], []
+        for i in [i for i, count in enumerate(n_categories) if count == 0]:  # one at a time: a wide table is large
+            column = _finite(X[:, i])
+            has = ~np.isnan(column)
+            pairs.append(learn(column[has], None if weight is None else weight[has]))
+            indicated.append(not has.all())
         knots = np.array([pair[0] for pair in pairs]).reshape(len(pairs), width)
         scores = np.array([pair[1] for pair in pairs]).reshape(len(pairs), width)
-        return cls(n_categories, knots, scores, np.atleast_1d(~known.all(axis=0)), scaling == "standard")
+        return cls(n_categories, knots, scores, np.array(indicated, dtype=np.bool_), scaling == "standard")
 
-    @property
-    def n_numbers(self) -> int:
-        """How many of the outputs, from the first, are numbers on the scale."""
-        return len(self.knots)
+    def reduced(self, X: Floats) -> Self:
+        """Return the map to the principal components of wide tables, by training rows; of others the map as it is."""
+        n_axes = cost.n_axes(len(self.n_categories))
+        return self if n_axes is None else replace(self, axes=Axes.fit(self.transform(X), n_axes))
 
     @property
     def is_few_valued(self) -> NDArray[np.bool_]:
         """[number columns] whether training rows had few different values, of any that is not very rare."""
+        if self.axes is not None:
+            return np.zeros(self.n_outputs, dtype=bool)
         # Between two values that fill several knots each, one knot may lie.
         return np.array([len(np.unique(knots)) < 2 * _FEW for knots in self.knots], dtype=bool)
 
     @property
     def is_two_valued(self) -> NDArray[np.bool_]:
         """[number columns] whether training rows, but for a fiftieth, had no more than two values; of scores only."""
+        if self.axes is not None:
+            return np.zeros(self.n_outputs, dtype=bool)
         # Of few rows, some knots lie between the two.
         counts = (np.sort(np.unique(knots, return_counts=True)[1]) for knots in self.knots)
         return np.array([each[-2:].sum() > _NEARLY_ALL * self.knots.shape[1] for each in counts], dtype=bool)
 
     @property
     def n_outputs(self) -> int:
-        return self.n_numbers + int(self.indicated.sum()) + sum(self.n_categories)
+        return self._n_scaled if self.axes is None else self.axes.n_axes
+
+    @property
+    def _n_scaled(self) -> int:
+        return len(self.knots) + int(self.indicated.sum()) + sum(self.n_categories)
 
     @property
     def sources(self) -> NDArray[np.int64]:
-        """[p] the encoded column that each output comes from."""
+        """[p] the encoded column that each output comes from; of principal components there is none."""
         numbers = np.array([i for i, count in enumerate(self.n_categories) if count == 0], dtype=np.int64)
         categories = [np.full(count, i) for i, count in enumerate(self.n_categories) if count > 0]
         return np.concatenate([numbers, numbers[self.indicated], *categories])
@@ -97,25 +113,25 @@ class Scaler:
         if self is other:
             return True
         ours, theirs = self.to_arrays(), other.to_arrays()
-        return all(np.array_equal(value, theirs[name]) for name, value in ours.items())
+        return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
     def transform(self, X: Floats) -> Singles:
         """Return [n, p] single-precision features of n encoded rows: numbers, indicators, categories."""
         X = X[:, : len(self.n_categories)]
-        out = np.zeros((len(X), self.n_outputs), dtype=np.float32)
+        out = np.zeros((len(X), self._n_scaled), dtype=np.float32)
         is_category = np.array([count > 0 for count in self.n_categories], dtype=bool)
-        numbers = _finite(X[:, ~is_category])
-        for i, values in enumerate(numbers.T):
-            out[:, i] = self._scale(i, values)
+        numbers = np.flatnonzero(~is_category)
+        for i, column in enumerate(numbers.tolist()):
+            out[:, i] = self._scale(i, _finite(X[:, column]))
         at = len(self.knots)
-        for i in np.flatnonzero(self.indicated).tolist():
-            out[:, at] = np.isnan(numbers[:, i])
+        for column in numbers[self.indicated].tolist():
+            out[:, at] = np.isnan(X[:, column])
             at += 1
         for i in np.flatnonzero(is_category).tolist():
             known = np.flatnonzero(~np.isnan(X[:, i]))
             out[known, at + X[known, i].astype(np.int64)] = 1.0
             at += self.n_categories[i]
-        return out
+        return out if self.axes is None else self.axes.along(out)
 
     def _scale(self, i: int, values: Floats) -> Floats:
         knots, scores = self.knots[i], self.scores[i]
@@ -136,6 +152,7 @@ class Scaler:
             "scores": self.scores,
             "indicated": self.indicated,
             "is_linear": np.array([self.is_linear]),
+            **({} if self.axes is None else self.axes.to_arrays()),
         }
 
     @classmethod
@@ -150,7 +167,8 @@ class Scaler:
         if (counts < 0).any() or counts.sum() > _MOST_CODES or knots.shape[1] < 2 or not rises.all():
             raise ValueError("the quantiles of the features are not ascending, or there are too many categories")
         indicated = stored(arrays, "indicated", TRUTH, n_numbers)
-        return cls(tuple(counts.tolist()), knots, scores, indicated, is_linear)
+        scaler = cls(tuple(counts.tolist()), knots, scores, indicated, is_linear)
+        return replace(scaler, axes=Axes.from_arrays(arrays, scaler.n_outputs))
 
 
 class Encoded:
@@ -196,13 +214,13 @@ def _standard_knots(values: Floats, weight: Floats | None) -> tuple[Floats, Floa
     return ends, (ends - mean) / spread
 
 
-def _normal_knots(values: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
+def _normal_knots(values: Floats, weight: Floats | None, n_knots: int) -> tuple[Floats, Floats]:
     from scipy.special import ndtri
 
-    levels = np.linspace(0.0, 1.0, _N_KNOTS)
+    levels = np.linspace(0.0, 1.0, n_knots)
     scores = ndtri(np.clip(levels, _EDGE_LEVEL, 1 - _EDGE_LEVEL))
     if len(values) == 0:
-        return levels, np.zeros(_N_KNOTS)
+        return levels, np.zeros(n_knots)
     if weight is None:
         return np.quantile(values, levels), scores
     return _weighted_quantiles(values, weight, levels), scores

@@ -71,8 +71,8 @@ class SliceGain:
 
 def gains(
     y: Floats,
-    base: Floats,
-    resmem: Floats,
+    base: metrics.Predictions,
+    resmem: metrics.Predictions,
     weight: Floats | None,
     *,
     objective: str,

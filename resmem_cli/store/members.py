@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
-from resmem_cli.model import spaces
+from resmem_cli.model import residuals, spaces
 from resmem_cli.model.arrays import FLOAT, SINGLE, stored
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.memory.index import ExactIndex, HnswIndex, Index
@@ -24,7 +24,7 @@ def save(folder: Path, member: Member, position: int) -> None:
     """Write the files of the member at a position among the model's."""
     memory, index = member.memory, member.memory.index
     parts.save_arrays(folder / parts.numbered(parts.REPRESENTATION, position), member.space.to_arrays())
-    arrays: dict[str, NDArray[Any]] = {"residuals": memory.residuals, "counts": memory.counts}
+    arrays: dict[str, NDArray[Any]] = {**residuals.to_arrays(memory.residuals), "counts": memory.counts}
     if isinstance(index, HnswIndex):
         path = folder / parts.numbered(parts.GRAPH, position)
         index.save(path)
@@ -50,9 +50,9 @@ def load(
     index = _index(content, paths.get(parts.numbered(parts.GRAPH, position)), arrays)
     if len(arrays["residuals"]) != n_cells:
         raise misfit(directory)
-    residuals = stored(arrays, "residuals", FLOAT, n_cells, problem.n_outputs, finite=False)
+    held = residuals.from_arrays(arrays, n_cells, problem.n_classes, finite=False)
     counts = stored(arrays, "counts", FLOAT, n_cells, finite=False)
-    memory = Memory(residuals, counts, index, description.graph_of(content), content.get("max_cells"))
+    memory = Memory(held, counts, index, description.graph_of(content), content.get("max_cells"))
     name = content["representation"]
     arrays = parts.load_arrays(paths[parts.numbered(parts.REPRESENTATION, position)])
     space = spaces.restore(name, older_formats.present_space(name, arrays))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
-from resmem_cli.model import bases, metrics
-from resmem_cli.model.arrays import FLOAT, HASH, SINGLE, WHOLE
+from resmem_cli.model import bases, metrics, residuals
+from resmem_cli.model.arrays import HASH, SINGLE, WHOLE
 from resmem_cli.model.arrays import stored as as_stored
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.conformal import Calibration
@@ -172,18 +172,19 @@ def for_change(
     model = _model(directory, base, content, state)
     names, rows, of_each = _remembered(directory, state)
     changeable = []
-    for member, said, cells, (own, points) in zip(
-        model.resmem.members, state["memories"], names.cells, of_each, strict=True
-    ):
+    for member, said, cells, arrays in zip(model.resmem.members, state["memories"], names.cells, of_each, strict=True):
+        own, points = arrays.get("residuals"), arrays.get("points")
         if own is None or len(own) != len(cells) or (points is None) != (said.get("max_cells") is None):
             raise ModelError(
                 f"the memory of '{directory}' was written by an older resmem, which kept no residuals of rows",
                 "run fit-residual again",
             )
-        as_stored({"residuals": own}, "residuals", FLOAT, len(cells), model.base.problem.n_outputs)
+        if (residuals.CLASSES in arrays) != member.memory.is_sparse:
+            raise members.misfit(directory)
+        held = residuals.from_arrays(arrays, len(cells), model.base.problem.n_classes)
         if points is not None:
             as_stored({"points": points}, "points", SINGLE, len(cells), said["columns"])
-        contents = Contents(cells, own, points)
+        contents = Contents(cells, held, points)
         changeable.append(replace(member, memory=replace(member.memory, contents=contents)))
     for codes in (rows.codes, _trained_rows(directory, base).codes):
         if codes is not None:
@@ -366,7 +367,7 @@ def _model(
 
 def _remembered(
     directory: Path, content: Mapping[str, Any]
-) -> tuple[RowNames, MemoryRows, list[tuple[NDArray[Any] | None, NDArray[Any] | None]]]:
+) -> tuple[RowNames, MemoryRows, list[dict[str, NDArray[Any]]]]:
     """Return which rows the cells hold, what is kept of each row, and per memory residuals and points, if kept."""
     paths = parts.checked(directory, content["id"], {parts.ROWS: content["parts"][parts.ROWS]})
     arrays = parts.load_arrays(paths[parts.ROWS])
@@ -380,8 +381,9 @@ def _remembered(
                 f"memory {i} of '{directory}' assigns rows to cells that do not exist", "fit the model again"
             )
     rows = MemoryRows.from_arrays(arrays)
+    kept = ("residuals", residuals.CLASSES, "points")
     of_each = [
-        (arrays.get(parts.of_memory("residuals", i)), arrays.get(parts.of_memory("points", i)))
+        {name: arrays[parts.of_memory(name, i)] for name in kept if parts.of_memory(name, i) in arrays}
         for i in range(len(cells))
     ]
     return RowNames(cells, rows.ids), rows, of_each

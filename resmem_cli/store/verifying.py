@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics
+from resmem_cli.model.residuals import values_of
 from resmem_cli.model.resmem import Member
 from resmem_cli.store import description, generations, manifest, ownership, parts, reading, trial, using
 from resmem_cli.store.rows import TrainedRows
@@ -110,7 +111,11 @@ def _check_rows(directory: Path, content: Mapping[str, Any]) -> None:
 def _check_cells(member: Member, cells: NDArray[np.int64], name: str) -> None:
     memory = member.memory
     n_cells = len(memory.counts)
-    if not (np.isfinite(memory.residuals).all() and np.isfinite(memory.counts).all() and (memory.counts >= 0).all()):
+    if not (
+        np.isfinite(values_of(memory.residuals)).all()
+        and np.isfinite(memory.counts).all()
+        and (memory.counts >= 0).all()
+    ):
         raise ModelError(f"{name} holds residuals or counts that are not finite", _AGAIN)
     if len(np.unique(cells)) != n_cells:
         raise ModelError(f"{name} has cells without rows", _AGAIN)

@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from resmem_cli.model.residuals import to_arrays
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import description, estimators, generations, history, manifest, members, parts
 from resmem_cli.store.generations import Past, State
@@ -180,7 +181,7 @@ def _contents(resmem: ResMem) -> dict[str, NDArray[Any]]:
         if contents is None:
             raise ValueError("a memory that was loaded without its rows cannot be written")
         arrays[parts.of_memory("cells", i)] = contents.cells
-        arrays[parts.of_memory("residuals", i)] = contents.residuals
+        arrays |= {parts.of_memory(name, i): each for name, each in to_arrays(contents.residuals).items()}
         if contents.points is not None:
             arrays[parts.of_memory("points", i)] = contents.points
     return arrays

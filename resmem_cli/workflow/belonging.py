@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,7 +33,7 @@ def notes(rows: Labelled, schema: Schema, resmem: ResMem, held_out: HeldOut, see
     """
     at, residuals, rng = held_out.rows, held_out.residuals, np.random.default_rng(seed)
     if schema.group_column is None:
-        looked_at = list(_candidates(rows, schema, at))[:_MOST_LOOKED_AT]
+        looked_at = list(itertools.islice(_candidates(rows, schema, at), _MOST_LOOKED_AT))
         # The one of most values: where rows of a customer are alike, those of its age are, too.
         for name, groups, own in sorted(looked_at, key=lambda each: -int(each[1].max())):
             found = dependence.of_groups(residuals, groups, _points(resmem, rows.X[at], own), rng)

@@ -14,6 +14,9 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.errors import UsageError
+from resmem_cli.model import metrics
+from resmem_cli.model.arrays import row_blocks
+from resmem_cli.model.metrics import Predictions
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.workflow import labelled, scores, thread_limit
@@ -157,8 +160,8 @@ def compare(
         n_unknown_class=n_foreign,
         task=schema.target.task,
         objective=stored[a].objective,
-        predict_the_same=bool((scored.first == scored.second).all()),
-        notes=drawing.notes,
+        predict_the_same=metrics.are_same(scored.first, scored.second),
+        notes=(*drawing.notes, *scores.notes(scored)),
     )
 
 
@@ -186,17 +189,19 @@ class _Side:
         order = np.array([names.index(name) for name in first.target.class_names]) if names else None
         return cls(path, stored, reading.seen_hashes(path, with_memory=True), order, threads)
 
-    def predict(self, rows: Rows, y: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    def predict(self, rows: Rows, y: Floats) -> tuple[Predictions, NDArray[np.bool_]]:
         """Return [n, outputs] predictions, and [n] whether the model was fitted on a row of this target.
 
         `y`, and the order of the outputs, are those of the first model.
         """
         X = encoding.encode(rows, self.stored.base.schema)[0]
-        with using.used(self.path):
-            predicted = self.stored.resmem.predict(X, threads=self.threads).resmem
-        if self.order is not None:
-            predicted, y = predicted[:, self.order], self.order[y.astype(np.int64)].astype(np.float64)
-        return predicted, np.isin(encoding.hash_rows(X, y), self.seen)
+        parts = []
+        for part in row_blocks(len(y), self.stored.base.problem.n_outputs):
+            with using.used(self.path):
+                predicted = self.stored.resmem.predict(X[part], threads=self.threads).resmem
+            parts.append(metrics.reduced(y[part], predicted if self.order is None else predicted[:, self.order]))
+        own = y if self.order is None else self.order[y.astype(np.int64)].astype(np.float64)
+        return metrics.joined(parts), np.isin(encoding.hash_rows(X, own), self.seen)
 
 
 def _refuse_other_question(a: Path, b: Path, one: Schema, other: Schema) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import explanation, metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model.arrays import Floats, row_blocks
+from resmem_cli.model.metrics import Predictions
+from resmem_cli.model.residuals import Residuals, values_of
 from resmem_cli.model.resmem import Member, Prediction, ResMem
 from resmem_cli.store import history
 from resmem_cli.store.reading import StoredModel
@@ -99,17 +101,45 @@ def measure(stored: StoredModel, seen: NDArray[np.uint64], given: Labelled, thre
     new = given.take(np.flatnonzero(~np.isin(given.hashes, seen)))
     if not len(new.y):
         return Drift(stored.objective, 0, 0, None, None, None, False, None, given.surprises)
-    predicted = stored.resmem.predict(new.X, threads=threads, with_place=True)
+    predicted = _Predicted.of(stored, new, threads)
     base, resmem = (_metric(stored.objective, new, each) for each in (predicted.base, predicted.resmem))
-    residuals = _beyond_interval(stored.resmem, predicted, new.y)
+    residuals = None if predicted.is_beyond is None else float(np.mean(predicted.is_beyond))
     is_interval = residuals is not None
     if residuals is None:
         residuals = _beyond_remembered(stored.resmem, new)
-    distances = _beyond_cells(stored.resmem, predicted, threads)
+    distances = _beyond_cells(stored.resmem, predicted.distance, threads)
     n_rows, n_effective = len(new.y), history.n_effective(len(new.y), new.weight)
     return Drift(
         stored.objective, n_rows, n_effective, base, resmem, residuals, is_interval, distances, given.surprises
     )
+
+
+class _Predicted(NamedTuple):
+    """What a model makes of n rows.
+
+    Attributes:
+        base, resmem: [n, outputs] without and with the memory, as `metrics.reduced` leaves them.
+        distance: [n] from the nearest cell of the first memory.
+        is_beyond: [n] whether the target is outside its prediction interval or set; None if too few rows were held out
+            for one.
+    """
+
+    base: Predictions
+    resmem: Predictions
+    distance: Floats
+    is_beyond: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, stored: StoredModel, new: Labelled, threads: int) -> _Predicted:
+        parts = []
+        for part in row_blocks(len(new.y), stored.base.problem.n_outputs):
+            done, y = stored.resmem.predict(new.X[part], threads=threads, with_place=True), new.y[part]
+            base, resmem = (metrics.reduced(y, each) for each in (done.base, done.resmem))
+            parts.append(cls(base, resmem, np.asarray(done.distance), _is_beyond_interval(stored.resmem, done, y)))
+        base, resmem = metrics.joined([part.base for part in parts]), metrics.joined([part.resmem for part in parts])
+        beyond = [part.is_beyond for part in parts if part.is_beyond is not None]
+        distance = np.concatenate([part.distance for part in parts])
+        return cls(base, resmem, distance, np.concatenate(beyond) if beyond else None)
 
 
 def refuse_bound_of_classes(stored: StoredModel, most: float | None) -> None:
@@ -141,7 +171,7 @@ def refuse_beyond_reason(stored: StoredModel, given: Labelled, most: float | Non
     name, is_bounded = stored.base.schema.target.name, True
     for member in stored.resmem.members:
         base = stored.resmem.bases[member.base]
-        found = np.abs(member.remembered(given.as_new(), base)[1][:, 0])
+        found = np.abs(values_of(member.remembered(given.as_new(), base)[1])[:, 0])
         limit, why = bound(stored, member) if most is None else (most, "what --max-residual allows")
         if most is None and limit <= _ROUNDED * np.median(np.abs(base.predict(given.X))):
             limit, is_bounded = math.inf, False
@@ -164,7 +194,7 @@ def bound(stored: StoredModel, member: Member) -> tuple[float, str]:
     It is 100 times a large one of those that are remembered or, since a base may fit these too closely, held out. It
     says nothing if it is 0, or of the size of rounding: of a base that was perfect so far.
     """
-    remembered = _large(np.abs(_remembered_residuals(member)))
+    remembered = _large(np.abs(values_of(_remembered_residuals(member))))
     calibration = stored.resmem.calibration
     held_out = 0.0
     if calibration is not None and len(calibration.scores):
@@ -178,20 +208,20 @@ def _large(residuals: Floats) -> float:
     return float(np.quantile(residuals, LARGE, method="lower"))
 
 
-def _metric(objective: str, rows: Labelled, predictions: Floats) -> float | None:
+def _metric(objective: str, rows: Labelled, predictions: Predictions) -> float | None:
     losses = metrics.row_loss(rows.y, predictions, objective)
     return measured.known(metrics.as_metric(objective, float(np.average(losses, weights=rows.weight))))
 
 
-def _beyond_interval(resmem: ResMem, predicted: Prediction, y: Floats) -> float | None:
-    """Return the share of rows outside their prediction interval or set; None if too few rows were held out for one."""
+def _is_beyond_interval(resmem: ResMem, predicted: Prediction, y: Floats) -> NDArray[np.bool_] | None:
+    """Return [n] which rows are outside their prediction interval or set; None if too few were held out for one."""
     try:
         ends = resmem.interval(predicted, USUAL)
     except UsageError:
         return None
     if isinstance(ends, tuple):
-        return float(np.mean(~((ends[0] <= y) & (y <= ends[1]))))
-    return float(np.mean(~ends[np.arange(len(y)), y.astype(np.int64)]))
+        return np.asarray(~((ends[0] <= y) & (y <= ends[1])))
+    return np.asarray(~ends[np.arange(len(y)), y.astype(np.int64)])
 
 
 def _beyond_remembered(resmem: ResMem, new: Labelled) -> float | None:
@@ -204,15 +234,15 @@ def _beyond_remembered(resmem: ResMem, new: Labelled) -> float | None:
     return float(np.mean(~(_sizes(residuals) <= np.quantile(remembered, USUAL))))
 
 
-def _beyond_cells(resmem: ResMem, predicted: Prediction, threads: int) -> float | None:
+def _beyond_cells(resmem: ResMem, distance: Floats, threads: int) -> float | None:
     """Return the share of rows that are farther from the nearest cell than most cells are from each other."""
     usual = explanation.usual_distances(resmem.members[0].memory, threads=threads)
-    if len(usual) < _LEAST or predicted.distance is None:
+    if len(usual) < _LEAST:
         return None
-    return float(np.mean(explanation.percentiles(predicted.distance, usual) > 100 * USUAL))
+    return float(np.mean(explanation.percentiles(distance, usual) > 100 * USUAL))
 
 
-def _remembered_residuals(member: Member) -> Floats:
+def _remembered_residuals(member: Member) -> Residuals:
     """Return [n, outputs] of the rows that a memory was built of."""
     contents = member.memory.contents
     if contents is None:
@@ -220,9 +250,10 @@ def _remembered_residuals(member: Member) -> Floats:
     return contents.residuals
 
 
-def _sizes(residuals: Floats) -> Floats:
+def _sizes(residuals: Residuals) -> Floats:
     """Return [n] how large residuals are; of classes, how much probability the true one lacks."""
-    sizes: Floats = np.abs(residuals[:, 0]) if residuals.shape[1] == 1 else residuals.max(axis=1)
+    held = values_of(residuals)
+    sizes: Floats = np.abs(held[:, 0]) if held.shape[1] == 1 else held.max(axis=1)
     return sizes
 
 

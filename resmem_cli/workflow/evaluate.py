@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError
-from resmem_cli.model import conformal
+from resmem_cli.model import conformal, metrics
+from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.resmem import Prediction, ResMem
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
@@ -221,11 +222,11 @@ def of_rows(
         DataError, UsageError: as `evaluate`.
     """
     base, resmem, limits = stored.base, stored.resmem, limits or Limits()
-    limits.refuse_wrong(base.schema.target.task, stored.objective)
+    limits.refuse_wrong(base.schema.target.task, stored.objective, base.problem.n_outputs)
     if interval is not None:
         conformal.sufficient(resmem.calibration, interval)
     columns, drawing = Columns(by, base.schema), Drawing(stored, groups=groups)
-    rows = _Rows(seen, interval, drawing)
+    rows = _Rows(seen, interval, drawing, base.problem.n_outputs)
     report("predicting")
     for batch in labelled.in_batches(source, base.schema, also={*columns.names, *drawing.columns}):
         rows.add(batch, resmem, predict)
@@ -252,18 +253,18 @@ def of_rows(
         intervals=rows.coverage,
         slices=columns.slices(scored, which, stored.objective, drawing.word) if is_sliced else None,
         thresholds=thresholds.judged(limits, measured_on.metrics, stored.objective, can_judge=judged.are_enough),
-        notes=drawing.notes,
+        notes=(*drawing.notes, *scores.notes(scored)),
     )
 
 
 class _Rows:
     """What is kept of the labelled rows that were predicted, batch by batch."""
 
-    def __init__(self, seen: NDArray[np.uint64], interval: float | None, drawing: Drawing) -> None:
-        """Take the hashes of rows that were seen in fitting, the coverage of intervals if they are wanted, and by what
-        rows are drawn.
+    def __init__(self, seen: NDArray[np.uint64], interval: float | None, drawing: Drawing, n_outputs: int) -> None:
+        """Take the hashes of rows that were seen in fitting, the coverage of intervals if they are wanted, by what
+        rows are drawn, and how many outputs a prediction has.
         """
-        self._seen, self._interval, self._drawing = seen, interval, drawing
+        self._seen, self._interval, self._drawing, self._n_outputs = seen, interval, drawing, n_outputs
         self._held: list[tuple[NDArray[np.bool_], Floats]] = []
         self.parts: list[Scored] = []
         self.n_rows = self.n_dropped = self.n_foreign = 0
@@ -274,13 +275,18 @@ class _Rows:
         self.n_foreign += rows.n_foreign
         if len(rows.y) == 0:
             return
-        prediction = predict(rows.X)
         weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
         is_seen = np.isin(rows.hashes, self._seen)
         groups = None if rows.rows is None else self._drawing.read(rows.rows)
-        self.parts.append(Scored(rows.y, prediction.base, prediction.resmem, weight, is_seen, rows.hashes, groups))
-        if self._interval is not None:
-            self._held.append(_held(resmem.interval(prediction, self._interval), rows.y))
+        before, after = [], []
+        for part in row_blocks(len(rows.y), self._n_outputs):
+            prediction, y = predict(rows.X[part]), rows.y[part]
+            before.append(metrics.reduced(y, prediction.base))
+            after.append(metrics.reduced(y, prediction.resmem))
+            if self._interval is not None:
+                self._held.append(_held(resmem.interval(prediction, self._interval), y))
+        scored = Scored(rows.y, metrics.joined(before), metrics.joined(after), weight, is_seen, rows.hashes, groups)
+        self.parts.append(scored)
         self.n_rows += len(rows.y)
 
     @property

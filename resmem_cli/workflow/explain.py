@@ -167,7 +167,7 @@ class _Telling:
         places = [(memory, j) for memory, share in enumerate(done.shares) for j in range(share.cells.shape[1])]
         for i, number in enumerate(numbers):
             output = int(done.prediction[i].argmax())  # the number itself, or the predicted class
-            added = np.concatenate([share.contributions[i, :, output] for share in done.shares])
+            added = np.concatenate([share.of(i, output)[1] for share in done.shares])
             order, correction = np.argsort(-np.abs(added), kind="stable"), float(added.sum())
             base, prediction = float(done.base[i, output]), float(done.prediction[i, output])
             adjustment = prediction - base - correction
@@ -190,6 +190,7 @@ class _Telling:
     def _neighbor(self, done: Explanation, i: int, output: int, memory: int, j: int) -> Neighbor:
         """Return the j-th neighbour of a row in one memory."""
         share = done.shares[memory]
+        residuals, contributions = share.of(i, output)
         cell = int(share.cells[i, j])
         return Neighbor(
             memory,
@@ -197,6 +198,6 @@ class _Telling:
             float(self.counts[memory][cell]),
             float(share.distances[i, j]),
             float(share.weights[i, j]),
-            float(share.residuals[i, j, output]),
-            float(share.contributions[i, j, output]),
+            float(residuals[j]),
+            float(contributions[j]),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from resmem_cli.data.relations import Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
-from resmem_cli.model import bases, metrics
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model import bases, cost, metrics
+from resmem_cli.model.arrays import MOST_DENSE, Floats, row_blocks
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.rows import LabelledRows, Recipe
@@ -26,7 +26,8 @@ from resmem_cli.store.rows import TrainedRows, category_codes
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 
-AUTO, POISSON = "auto", "poisson"
+AUTO, POISSON, DISCRIMINANT = "auto", "poisson", "discriminant"
+_BAGGED = ("boosting", POISSON)
 _ANOTHER = "choose another --estimator"
 _LEAST_ROWS_TO_COMPARE = 50
 # What else people call the estimators.
@@ -39,6 +40,7 @@ _ALIASES = {
         ("gb", "gbm", "gbdt", "gbrt", "hgb", "histgb", "trees", "tree", "histgradientboosting"), "boosting"
     ),
     **dict.fromkeys(("lr", "ols", "ridge", "lasso", "logit", "logistic", "logreg", "regression"), "linear"),
+    **dict.fromkeys(("lda", "lineardiscriminantanalysis", "linear_discriminant"), DISCRIMINANT),
     **dict.fromkeys(("nn", "net", "network", "neural", "dnn", "perceptron"), "mlp"),
     **dict.fromkeys(("mean", "dummy", "naive", "none"), "constant"),
 }
@@ -125,9 +127,11 @@ def fit(
         times=related.times,
     )
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors)
-    _refuse_negative(names, schema, y)
+    _refuse_other_targets(names, schema, y)
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
-    recipes = [Recipe(spec, problem) for spec in _specs(tuple(estimators), options.params, problem)]
+    size = bases.size_of(problem, len(y))
+    wanted = _specs(tuple(estimators), options.params, problem)
+    recipes = [Recipe(_affordable(spec, problem, size), problem) for spec in wanted]
     recipes, losses, n_held_out = _best_first(recipes, rows, report)
     recipes = [recipes[0], *map(_bounded, recipes[1:])]
     fitted = []
@@ -145,7 +149,7 @@ def fit(
         held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
         n_held_out=n_held_out,
         n_rows=len(y),
-        notes=(*learned.notes, *related.notes),
+        notes=(*learned.notes, *related.notes, *_left_out(names, estimators, options.params, size)),
     )
     trained = TrainedRows(encoding.hash_rows(X, y), ids, category_codes(X, schema), relations.groups, relations.times)
     return stored, trained, summary
@@ -161,8 +165,12 @@ def _names(estimator: str) -> tuple[str, ...]:
     return names
 
 
-def _refuse_negative(names: Sequence[str], schema: Schema, y: Floats) -> None:
-    """Refuse a base of numbers that are never negative for others."""
+def _refuse_other_targets(names: Sequence[str], schema: Schema, y: Floats) -> None:
+    """Refuse a base of classes for numbers, and one of numbers that are never negative for others."""
+    if DISCRIMINANT in names and not schema.target.classes:
+        raise UsageError(
+            f"the estimator {DISCRIMINANT} is for classification, and '{schema.target.name}' has numbers", _ANOTHER
+        )
     if POISSON not in names:
         return
     if schema.target.classes:
@@ -191,6 +199,38 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
     return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
 
 
+def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:
+    """Fit boosted trees of a wide table as often as can be waited for, now and in every fold, if it is not said."""
+    if spec.estimator not in _BAGGED or not size.is_wide:
+        return spec
+    usual = bases.ESTIMATORS[spec.estimator].parameters(problem)["bags"]
+    return replace(spec, params={"bags": min(usual, cost.n_bags(size)), **spec.params})
+
+
+def _left_out(
+    names: Sequence[str], fitted: Iterable[str], params: Mapping[str, Any], size: cost.Size
+) -> tuple[str, ...]:
+    """Return what to say of bases that were left out, or not fitted as often as of few classes and columns."""
+    if AUTO in names and size.n_outputs > MOST_DENSE:
+        return (
+            f"{size.n_outputs:,} classes are many: {AUTO} fits a linear discriminant in closed form, and leaves out "
+            "boosting and logistic regression, which take a step for every class; --estimator names them nevertheless",
+        )
+    if not size.is_wide:
+        return ()
+    is_boosted = bool(set(_BAGGED) & set(fitted))
+    what = f"{size.n_columns:,} columns and {size.n_rows:,} rows"
+    if AUTO in names and not is_boosted and not cost.can_boost(size):
+        minutes = cost.boosting_seconds(size) / 60
+        return (
+            f"boosting was left out: with {what} each of several fits may take {minutes:.0f} minutes "
+            "(--estimator boosting,linear fits it nevertheless)",
+        )
+    if is_boosted and "bags" not in params and cost.n_bags(size) == 1:
+        return (f"boosting was fitted once instead of three times, because of {what} (--param bags=3 for three)",)
+    return ()
+
+
 def _bounded(recipe: Recipe) -> Recipe:
     """Hold a line that is not the base to beat within the numbers that it was fitted to, if it is not said otherwise.
 
@@ -217,7 +257,9 @@ def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tu
     losses = []
     for recipe in recipes:
         report(f"comparing bases: {recipe.spec.estimator}")
-        loss = metrics.row_loss(held_out.y, recipe.base_for(training).predict(held_out.X))
+        base = recipe.base_for(training)
+        parts = row_blocks(len(held_out.y), problem.n_outputs)
+        loss = np.concatenate([metrics.row_loss(held_out.y[part], base.predict(held_out.X[part])) for part in parts])
         losses.append(float(np.average(loss, weights=held_out.weight)))
     order = np.argsort(losses, kind="stable").tolist()
     return [recipes[i] for i in order], [losses[i] for i in order], len(in_held_out)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from resmem_cli.data.relations import Relations
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.fit import FittedResMem, fit_memory
@@ -297,6 +298,26 @@ def _belonging(fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled) 
     return belonging.notes(labelled_rows, base.schema, fitted.resmem, held_out, base.problem.seed)
 
 
+def _left_out(fitted: FittedResMem, base: StoredBase, options: MemoryOptions) -> tuple[str, ...]:
+    """Return sentences on what was not done as of other tables, so that the command ends."""
+    n_columns, n_largest = len(base.problem.n_categories), options.n_largest(base.problem)
+    said, of_classes = [], []
+    if n_largest is not None:
+        of_classes.append(
+            f"{base.problem.n_classes:,} classes are many: a residual holds the row's own class and the {n_largest} "
+            "most probable others, and encoders and cross-fitted residuals are not tried; --representation learned or "
+            "--residuals cross-fitted hold every class of every row, in as much memory as that takes"
+        )
+    if fitted.n_split is not None:
+        said.append(f"settings were chosen on one split of {fitted.n_split:,} rows instead of folds of all")
+    if n_columns > cost.WIDE:
+        said.append(
+            f"distances are taken between {cost.MOST_AXES} principal components of {n_columns:,} columns, and not "
+            "between columns by their sensitivity"
+        )
+    return (*of_classes, *([", and ".join(said)] if said else []))
+
+
 def _summary(
     fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled, is_seen: NDArray[np.bool_], options: MemoryOptions
 ) -> FittedMemory:
@@ -317,5 +338,9 @@ def _summary(
         too_few=fitted.too_few,
         group_column=None if relations is None else relations.group_column,
         time_column=None if relations is None else relations.time_column,
-        notes=(*labelled_rows.related.notes, *_belonging(fitted, base, labelled_rows)),
+        notes=(
+            *labelled_rows.related.notes,
+            *_left_out(fitted, base, options),
+            *_belonging(fitted, base, labelled_rows),
+        ),
     )

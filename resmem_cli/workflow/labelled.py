@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli import spelling
-from resmem_cli.data import encoding
+from resmem_cli.data import encoding, tables
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.relations import Numbered, Relations
@@ -151,7 +151,8 @@ def in_batches(
     """
     foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
     needed = schema.needed | {name for name, _ in where} | set(also)
-    for batch in source.batches(columns=None if with_relations else needed):
+    at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
+    for batch in source.batches(at_once, None if with_relations else needed):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)

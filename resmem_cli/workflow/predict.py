@@ -10,16 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resmem_cli.data import output
+from resmem_cli.data import output, tables
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import UsageError
+from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.parallel import in_order
 from resmem_cli.store import manifest, reading
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
 from resmem_cli.workflow.scoring import ScoreOptions, Scorer
+
+BATCH_ROWS = 32_768
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class PredictOptions:
         output: a file, or "-" for standard output.
         format: of the output, where its name does not tell.
         score: what is written of the predictions.
-        batch_rows: how many rows each thread has in hand.
+        batch_rows: how many rows each thread has in hand; None for `BATCH_ROWS`, or fewer of many columns.
         threads: how many may be used; 0 for one per core.
     """
 
     output: str = output.STDOUT
     format: Format | None = None
     score: ScoreOptions = field(default_factory=ScoreOptions)
-    batch_rows: int = 32_768
+    batch_rows: int | None = None
     threads: int = 0
 
 
@@ -118,11 +121,17 @@ class _Writer:
     def load(cls, model: Path, options: PredictOptions, report: Report) -> _Writer:
         report("loading the model")
         if options.score.base_only:
-            return cls(Scorer.of_base(reading.load_base(model), options.score, model), options.batch_rows)
+            return cls._of(Scorer.of_base(reading.load_base(model), options.score, model), options)
         stored = reading.load(model)
         if options.score.with_support:
             report("measuring distances among remembered rows")
-        return cls(Scorer.of(stored.base, stored.resmem, options.score, model), options.batch_rows)
+        return cls._of(Scorer.of(stored.base, stored.resmem, options.score, model), options)
+
+    @classmethod
+    def _of(cls, scorer: Scorer, options: PredictOptions) -> _Writer:
+        """Of very many classes or columns, no more rows are in hand than can be held."""
+        at_once = options.batch_rows or tables.rows_at_once(BATCH_ROWS, scorer.base.schema.width)
+        return cls(scorer, min(at_once, row_blocks(at_once, scorer.base.problem.n_outputs)[0].stop))
 
     def write(
         self, source: Input, target: str, form: Format | None, threads: int, report: Report

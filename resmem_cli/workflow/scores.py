@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.relations import numbered_groups
 from resmem_cli.model import metrics
-from resmem_cli.model.metrics import Comparison
+from resmem_cli.model.metrics import Comparison, Predictions
 from resmem_cli.workflow import measured
 
 # Fewer are no sample to judge by: intervals of so few exclude 0 much more often than in 5 % of all cases.
@@ -27,7 +27,8 @@ class Scored:
 
     Attributes:
         y: [n] numbers, or class codes.
-        first, second: [n, outputs] numbers or probabilities; without and with the memory, or of two models.
+        first, second: [n, outputs] numbers or probabilities, as `metrics.reduced` leaves them; without and with the
+            memory, or of two models.
         weight: [n] row weights.
         is_seen: [n] whether a row was seen in fitting.
         hashes: [n] of what is in a row; equal rows count as one.
@@ -36,8 +37,8 @@ class Scored:
     """
 
     y: Floats
-    first: Floats
-    second: Floats
+    first: Predictions
+    second: Predictions
     weight: Floats
     is_seen: NDArray[np.bool_]
     hashes: NDArray[np.uint64]
@@ -75,8 +76,8 @@ def joined(parts: list[Scored]) -> Scored:
     groups = [part.groups for part in parts if part.groups is not None]
     return Scored(
         np.concatenate([part.y for part in parts]),
-        np.concatenate([part.first for part in parts]),
-        np.concatenate([part.second for part in parts]),
+        metrics.joined([part.first for part in parts]),
+        metrics.joined([part.second for part in parts]),
         np.concatenate([part.weight for part in parts]),
         np.concatenate([part.is_seen for part in parts]),
         np.concatenate([part.hashes for part in parts]),
@@ -163,6 +164,14 @@ def samples(scored: Scored, seed: int, unit: str) -> tuple[Sample, Sample | None
     """Return all rows, and those that were not seen in fitting; None if no row was, and they are all rows."""
     every = scored.sample(seed, unit)
     return every, scored.take(~scored.is_seen).sample(seed, unit) if scored.is_seen.any() else None
+
+
+def notes(scored: Scored) -> tuple[str, ...]:
+    """Return what to say of metrics that are not measured."""
+    if not isinstance(scored.first, metrics.Reduced):
+        return ()
+    left_out = ", ".join(name for name, each in metrics.METRICS.items() if each.needs_every_class)
+    return (f"{left_out} is left out: it ranks all rows once for each of {scored.first.n_classes:,} classes",)
 
 
 def counted(n: int, what: str) -> str:

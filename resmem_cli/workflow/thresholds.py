@@ -9,6 +9,7 @@ from typing import Any
 
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError, UsageError
+from resmem_cli.model.arrays import MOST_DENSE
 from resmem_cli.model.metrics import METRICS, Comparison
 from resmem_cli.workflow import measured
 
@@ -35,7 +36,7 @@ class Limits:
     def __bool__(self) -> bool:
         return self.min_gain is not None or bool(self.metrics)
 
-    def refuse_wrong(self, task: Task, objective: str) -> None:
+    def refuse_wrong(self, task: Task, objective: str, n_outputs: int) -> None:
         """Refuse limits that no evaluation of a task, with the objective in its verdict, can be held against.
 
         Raises:
@@ -50,6 +51,11 @@ class Limits:
             if METRICS[metric].is_regression != is_regression:
                 own = [option(name) for name, each in METRICS.items() if each.is_regression == is_regression]
                 raise UsageError(f"{option(metric)} does not fit the model, a {task}", f"use {', '.join(own)}")
+            if METRICS[metric].needs_every_class and n_outputs > MOST_DENSE:
+                raise UsageError(
+                    f"{option(metric)}: {metric} is not measured of more than {MOST_DENSE} classes",
+                    "limit another metric",
+                )
             _refuse_unreachable(metric, limit)
         if self.min_gain is not None and self.min_gain > 100 and METRICS[objective].lower_is_better:
             raise UsageError(f"{MIN_GAIN} {self.min_gain:g}: {objective} falls by 100 % at most", "ask for less")

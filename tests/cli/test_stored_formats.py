@@ -3,8 +3,8 @@
 Format 2 (written by git f73e11c), regression: two bases, two memories with graphs; classification: a learned encoder,
 a condensed memory. Format 3 (by the commit after 6549dd8), regression: a bounded line. Format 4 (by b959337),
 regression: an encoder that makes waves of a number of two values. Format 5 (by 529d2aa), regression: weights, and two
-forgotten rows. Format 6 (by e8aa71f), boosted trees as scikit-learn has them, with categories and gaps: regression, of
-which one is of the logarithm; classification. Of format 1 are tests in store.
+forgotten rows. Format 6 (by e8aa71f), regression and classification: boosted trees as scikit-learn has them, with
+categories and gaps, one of the logarithm; weights: weights, and an earlier memory. Of format 1 are tests in store.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EVERY_MODEL = pytest.mark.parametrize(
     "name",
     [
         *("format_2/regression", "format_2/classification", "format_3/regression", "format_4/regression"),
-        *("format_5/regression", "format_6/regression", "format_6/classification"),
+        *("format_5/regression", "format_6/regression", "format_6/classification", "format_6/weights"),
     ],
 )
 

@@ -44,6 +44,7 @@ QUICK = {
     "xgboost": {"n_estimators": 8, "learning_rate": 0.3, "max_depth": 4},
     "catboost": {"n_estimators": 8, "learning_rate": 0.3, "depth": 4},
     "linear": {},
+    "discriminant": {},
     "mlp": {"hidden_layer_sizes": (16,), "max_iter": 15, "learning_rate_init": 0.01},
     "constant": {},
 }

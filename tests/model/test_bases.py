@@ -344,6 +344,27 @@ def test_auto_fits_poisson_where_no_number_is_negative():
         assert automatic(Problem((0,), n_classes, 0), np.array(y)) == expected
 
 
+def test_auto_fits_a_network_to_many_columns_and_trees_only_if_they_end():
+    for n_rows, n_classes, expected in (
+        (1_000, 0, ("boosting", "mlp", "linear")),
+        (60_000, 10, ("mlp", "linear")),
+        (60_000, 11, ("linear",)),
+    ):
+        assert automatic(Problem((0,) * 784, n_classes, 0), np.zeros(n_rows)) == expected
+
+
+def test_the_linear_model_of_many_columns_is_held_back():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 250))
+    y = X[:, 0] + rng.normal(size=600)
+    wide, free = (
+        ESTIMATORS["linear"].fit(X[:300], y[:300], None, Problem((0,) * 250, 0, 0), params)
+        for params in ({}, {"alpha": 1.0})
+    )
+    errors = [np.mean((base.predict(X[300:])[:, 0] - y[300:]) ** 2) for base in (wide, free)]
+    assert errors[0] < 0.8 * errors[1]
+
+
 def test_a_bounded_line_stays_within_the_numbers_that_it_was_fitted_to():
     X, y, problem = make_rows(200, REGRESSION)
     y[7], weight = 1e6, np.where(np.arange(200) == 7, 0.0, 1.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from resmem_cli.model import metrics
-from resmem_cli.model.metrics import compare, row_loss
+from resmem_cli.model.metrics import Reduced, are_same, compare, joined, reduced, row_loss
 from tests.model.examples import FEW
 
 WEIGHTED = pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
@@ -84,6 +84,37 @@ def test_metrics_of_classes_are_those_of_scikit_learn(n_classes, ties, weighted)
     for side, p in (("base", base), ("resmem", resmem)):
         expected = expected_of_classes(y, p, weight)
         assert {name: getattr(value, side) for name, value in found.items()} == pytest.approx(expected)
+
+
+@WEIGHTED
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "tied"])
+def test_reduced_predictions_have_the_same_metrics_but_those_that_need_every_class(ties, weighted):
+    y, base, resmem, weight = classes(5, ties=ties)
+    weight = weight if weighted else None
+    expected = compare(y, base, resmem, weight, 0)
+    found = compare(y, Reduced.of(y, base), Reduced.of(y, resmem), weight, 0)
+    assert expected.keys() - found.keys() == {"roc_auc"}
+    for name, value in found.items():
+        assert (value.base, value.resmem) == pytest.approx((expected[name].base, expected[name].resmem))
+        assert value.ci95 == pytest.approx(expected[name].ci95)
+    for objective in (None, "accuracy"):
+        np.testing.assert_array_equal(row_loss(y, Reduced.of(y, base), objective), row_loss(y, base, objective))
+
+
+def test_predictions_of_very_many_classes_are_reduced_and_joined():
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 101, 9).astype(float), rng.dirichlet(np.ones(101), 9)
+    whole = reduced(y, p)
+    assert isinstance(whole, Reduced)
+    assert reduced(y, p[:, :100]) is not whole
+    assert whole.shape == (9, 101)
+    both = joined([reduced(y[:4], p[:4]), reduced(y[4:], p[4:])])
+    assert are_same(both, whole)
+    assert not are_same(both, reduced(y, p[:, ::-1]))
+    assert are_same(whole[y > 50], reduced(y[y > 50], p[y > 50]))
+    np.testing.assert_array_equal(joined([p[:4, :3], p[4:, :3]]), p[:, :3])
+    assert are_same(p[:, :3], p[:, :3].copy())
+    assert not are_same(p[:, :3], p[:, 1:4])
 
 
 def test_several_classes_have_scikit_learns_macro_area_and_brier_score():

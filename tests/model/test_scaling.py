@@ -220,3 +220,39 @@ def test_a_row_of_weight_0_says_nothing_and_one_of_weight_3_as_much_as_three(sca
     assert not weighted.indicated.any()
     probe = np.linspace(-2.5, 2.5, 41)[:, None]
     np.testing.assert_allclose(weighted.transform(probe), repeated.transform(probe), atol=0.02)
+
+
+# Many columns
+
+
+def wide_rows(n: int, n_columns: int) -> Floats:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 3)) @ rng.normal(size=(3, n_columns))
+    X[rng.random(X.shape) < 0.01] = np.nan
+    return X
+
+
+def test_principal_components_stand_for_more_columns_than_distances_are_taken_of():
+    X = wide_rows(120, 201)
+    scaler = Scaler.fit(X, (0,) * 201, "normal")
+    reduced = scaler.reduced(X)
+    assert scaler.transform(X).shape[1] > 201  # missing values have columns of their own
+    assert reduced.transform(X).shape == (120, reduced.n_outputs)
+    assert reduced.n_outputs == 64
+    assert reduced.is_two_valued.tolist() == reduced.is_few_valued.tolist() == [False] * 64
+    assert not reduced.equals(scaler)
+
+
+def test_two_hundred_columns_stand_for_themselves():
+    X = wide_rows(20, 200)
+    scaler = Scaler.fit(X, (0,) * 200, "normal")
+    assert scaler.reduced(X) is scaler
+
+
+def test_principal_components_are_stored():
+    X = wide_rows(120, 201)
+    reduced = Scaler.fit(X, (0,) * 201, "normal").reduced(X)
+    restored = Scaler.from_arrays(reduced.to_arrays())
+    np.testing.assert_array_equal(restored.transform(X), reduced.transform(X))
+    assert restored.equals(reduced)
+    assert sum(array.nbytes for array in reduced.to_arrays().values()) < 400_000

@@ -37,6 +37,7 @@ OURS: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
     "poisson": (("--target", "p", "--features", "a,b,c", "--estimator", "poisson", *_FEW), _FEATURES),
     "several": ((*_OF_ROWS, "--estimator", "linear,constant"), ("--folds", 2, *_SETTINGS, "--memories", 2)),
     "graph": ((*_OF_ROWS, "--estimator", "constant"), _FEATURES),
+    "many classes": (("--target", "kind", "--features", "a,b,c"), _FEATURES),
     "condensed": ((*_OF_ROWS, "--estimator", "linear"), (*_FEATURES, "--max-cells", 40)),
     "earlier": ((*_OF_ROWS, "--estimator", "linear"), _FOLDS),  # with a memory before the present one
     "columns": ((*_OF_ROWS, "--predictions", "guess"), _FEATURES),
@@ -79,7 +80,7 @@ def make(folder: Path, name: str) -> Path:
     base, memory = {**OURS, **FOREIGN}[name]
     train, model = folder / "train.parquet", folder / "model"
     takes_gaps = name not in ("sklearn", "sklearn, forest", "onnx")
-    pq.write_table(rows(N_MANY if name == "graph" else N_ROWS, with_gaps=takes_gaps), train)
+    pq.write_table(rows(N_MANY if name in ("graph", "many classes") else N_ROWS, with_gaps=takes_gaps), train)
     pq.write_table(rows(N_NEW, seed=1, with_gaps=takes_gaps), folder / "new.parquet")
     _write_models(folder, {str(word) for word in base})
     common = ("--model", model, "--threads", 1, "--quiet")
@@ -113,6 +114,7 @@ def rows(n: int, seed: int = 0, *, with_gaps: bool = True) -> pa.Table:
         "logits": list(np.stack([-a, a, 0.3 - np.abs(a)], axis=1)),
         "y": value,
         "p": np.exp(value),
+        "kind": [f"kind {i % 110}" for i in range(n)],
         "size": np.array(CLASSES)[np.digitize(value, [-0.5, 0.5]) * 2 % 3],
     }
     return pa.table(columns)

@@ -19,7 +19,7 @@ from tests.store.conftest import fit
 from tests.store.test_damage import part, replace_part
 
 Array = NDArray[Any]
-BASES = ("linear", "mlp", "constant", "boosting", "poisson")
+BASES = ("linear", "discriminant", "mlp", "constant", "boosting", "poisson")
 SPACES = ("features", "sensitivity", "model", "learned:diagonal", "learned:linear", "learned:mlp", "learned:periodic")
 OTHER: Mapping[str, Callable[[Array], Array]] = {
     "shorter": lambda array: array[:-1],
@@ -103,6 +103,15 @@ def test_the_arrays_of_a_memory_belong_together(saved: Callable[..., Path], tmp_
     # Without the residuals of rows it is of format 1; without ids, of rows that have none.
     refused(whole, tmp_path, "memory.json", "rows.npz", frozenset({"residuals", "id_ends"}))
     refused(whole, tmp_path, "base.json", "rows.npz")
+
+
+def test_the_arrays_of_a_memory_of_very_many_classes_belong_together(
+    saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = saved("discriminant", n_classes=110, n_rows=330)
+    assert "residual_classes" in parts.load_arrays(part(whole, "arrays.npz", "memory.json"))
+    refused(whole, tmp_path, "memory.json", "arrays.npz")
+    refused(whole, tmp_path, "memory.json", "rows.npz", frozenset({"id_ends"}))
 
 
 @pytest.mark.parametrize(

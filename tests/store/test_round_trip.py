@@ -16,6 +16,7 @@ import pytest
 from resmem_cli.data import encoding, replacement, sources, tables
 from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.memory.index import ExactIndex, HnswIndex
+from resmem_cli.model.residuals import to_arrays
 from resmem_cli.store import manifest, ownership, parts, reading, writing
 from resmem_cli.store.rows import TrainedRows
 from tests.store.conftest import N_GRAPH_ROWS, contents, fit
@@ -47,6 +48,25 @@ def test_every_representation_comes_back(saved: Saved, name: str, n_classes: int
     loaded = reading.load(saved("mlp", n_classes=n_classes, representation=name)).resmem
     assert loaded.members[0].space.name == name
     np.testing.assert_array_equal(loaded.predict(fitted.X).resmem, fitted.resmem.predict(fitted.X).resmem)
+
+
+def test_some_classes_of_each_residual_come_back(saved: Saved) -> None:
+    options = {"n_classes": 110, "n_rows": 330}
+    fitted, directory = fit("discriminant,constant", **options), saved("discriminant,constant", **options)
+    model, _ = reading.load_for_change(directory)
+    expected, found = fitted.resmem.predict(fitted.X), reading.load(directory).resmem.predict(fitted.X)
+    np.testing.assert_array_equal(found.resmem, expected.resmem)
+    for one, other in zip(model.resmem.members, fitted.members, strict=True):
+        assert one.memory.contents is not None
+        assert other.memory.contents is not None
+        assert one.memory.is_sparse
+        for held, original in (
+            (one.memory.residuals, other.memory.residuals),
+            (one.memory.contents.residuals, other.memory.contents.residuals),
+        ):
+            assert to_arrays(held).keys() == {"residuals", "residual_classes"}
+            for name, array in to_arrays(original).items():
+                np.testing.assert_array_equal(to_arrays(held)[name], array)
 
 
 def test_parameters_come_back_as_json_has_them(saved: Saved) -> None:

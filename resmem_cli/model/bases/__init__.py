@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from resmem_cli.model.arrays import Floats
+from resmem_cli.model import cost
+from resmem_cli.model.arrays import MOST_DENSE, Floats
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
 from resmem_cli.model.registry import Registry
 
@@ -18,6 +19,7 @@ ESTIMATORS = Registry[type[Base]](
         "xgboost": ".boosters.xgboost:Xgboost",
         "catboost": ".boosters.catboost:Catboost",
         "linear": ".linear:Linear",
+        "discriminant": ".discriminant:Discriminant",
         "mlp": ".mlp:Mlp",
         "constant": ".constant:Constant",
     },
@@ -49,11 +51,22 @@ def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
     """Return the bases to fit to [n] targets where the user named none.
 
     Strong ones, and one that leaves much for the memory to explain: their corrected models err differently. Of many
-    classes the last alone: trees of every class take minutes per fit, and a memory does better without them.
+    classes the last alone: trees of every class take minutes per fit, and a memory does better without them. Of very
+    many one in closed form. Of many columns a network, too, and boosted trees only if they do not take too long.
     """
+    if problem.n_classes > MOST_DENSE:
+        return ("discriminant",)
     if problem.n_classes > _MANY_CLASSES:
         return ("linear",)
+    size = size_of(problem, len(y))
+    if size.is_wide:
+        return ("boosting", "mlp", "linear") if cost.can_boost(size) else ("mlp", "linear")
     return ("boosting", "poisson", "linear") if problem.is_regression and y.min() >= 0 else ("boosting", "linear")
+
+
+def size_of(problem: Problem, n_rows: int) -> cost.Size:
+    """Return how large a table of so many rows is."""
+    return cost.Size(n_rows, len(problem.n_categories), problem.n_outputs)
 
 
 __all__ = [
@@ -67,4 +80,5 @@ __all__ = [
     "automatic",
     "installed",
     "is_installed",
+    "size_of",
 ]

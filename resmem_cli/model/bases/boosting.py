@@ -11,6 +11,7 @@ import numpy as np
 import threadpoolctl
 
 from resmem_cli.errors import UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.forest import Forest
 from resmem_cli.model.bases.protocol import (
@@ -124,6 +125,8 @@ class Boosting(OfArrays, FromSklearn):
         return {
             "learning_rate": 0.05 if problem.n_classes > _MANY_CLASSES else 0.1,
             "max_features": 0.5 if problem.is_regression else 1.0,
+            # Of few rows most of a tree's time goes into its bins.
+            **({"max_bins": cost.WIDE_BINS} if len(problem.n_categories) > cost.WIDE else {}),
         }
 
     @classmethod
@@ -155,7 +158,8 @@ class Boosting(OfArrays, FromSklearn):
         n_bags = _n_bags(params, problem)
         split = problem.stopping_splits(X, y, n_bags) if wanted else []
         split = [each for each in split if cls.can_stop_by(each, y, weight)]
-        model.set_params(**{**(_PATIENCE if split else {}), **own, "early_stopping": bool(split)})
+        patience = {**_PATIENCE, **({"max_iter": cost.WIDE_ROUNDS} if len(problem.n_categories) > cost.WIDE else {})}
+        model.set_params(**{**(patience if split else {}), **own, "early_stopping": bool(split)})
         if not split or problem.is_refitted:  # bags of the same rows differ by the columns that are drawn
             n_distinct = n_bags if model.max_features < 1 else 1
             split = (split or [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_bags)[:n_distinct]

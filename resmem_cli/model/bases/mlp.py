@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import threadpoolctl
 
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import FLOAT, SINGLE, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_number
 from resmem_cli.model.bases.protocol import (
     FromSklearn,
@@ -131,7 +134,9 @@ class Mlp(OfArrays, FromSklearn):
         has_split = all(len(rows) for rows in split)
         if problem.related is not None and not has_split:
             network.set_params(early_stopping=False)
-        with fitting(params):
+        # Batches of 200 rows gain little from a second thread, and lose much where other programs want the cores.
+        alone = threadpoolctl.threadpool_limits(1) if len(problem.n_categories) > cost.WIDE else nullcontext()
+        with fitting(params), alone:
             features = scaler.transform(X)
             if is_ours and has_split:
                 fitted = _stopped_by(network, features, target, weight, split, is_refitted=problem.is_refitted)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.protocol import Base, Problem
 
 _SAMPLE = 2_000  # rows
-_MOST_FEATURES = 200  # of more, such as pixels, one prediction per feature takes longer than fitting the base
+_MOST_PREDICTED = 4_000_000  # probabilities, of very many classes by fewer rows
 
 
 def has_sensitivity(base: Base, problem: Problem) -> bool:
     """Whether the sensitivity to every feature is defined, and cheap enough to measure."""
-    return base.reads_features and len(problem.n_categories) <= _MOST_FEATURES
+    return base.reads_features and len(problem.n_categories) <= cost.WIDE
 
 
 def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator) -> Floats:
@@ -27,7 +28,8 @@ def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator
         n_features: d.
         rng: draws the sample of rows and the permutations.
     """
-    sample = X[rng.permutation(len(X))[:_SAMPLE]]
+    n_sampled = min(_SAMPLE, max(1, _MOST_PREDICTED // base.predict(X[:1]).shape[1]))
+    sample = X[rng.permutation(len(X))[:n_sampled]]
     predictions = base.predict(sample)
     moved = np.empty(n_features)
     for j in range(n_features):

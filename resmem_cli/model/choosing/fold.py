@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
 from resmem_cli.model.memory.index import ExactIndex, Index, build_index
+from resmem_cli.model.residuals import NOT_NEEDED, Residuals, SparseResiduals, values_of
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Position, Space
@@ -34,14 +35,19 @@ class View:
         distances, cells: [q, k] of every held-out row.
         trend: [q, outputs] of every held-out row, or None where the space has none.
         counts: [m] of the cells.
-        residuals: by temperature, [m, outputs] what each cell remembers.
+        residuals: by temperature, 1 among them, [m, outputs] what each cell remembers.
     """
 
     distances: Floats
     cells: Integers
     trend: Floats | None
     counts: Floats
-    residuals: Mapping[float, Floats]
+    residuals: Mapping[float, Residuals]
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only some classes of each residual are held."""
+        return isinstance(self.residuals[1.0], SparseResiduals)
 
     def take(self, rows: Integers) -> View:
         trend = None if self.trend is None else self.trend[rows]
@@ -69,6 +75,17 @@ class Fold:
     trained: dict[Candidate, Space]
     uncondensed: dict[Candidate, View] = field(default_factory=dict)
     rows: Integers | None = None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the memories hold only some classes of each residual."""
+        return any(view.is_sparse for view in self.views.values())
+
+    @property
+    def n_held(self) -> int:
+        """How many numbers the memories hold of each residual."""
+        sparse = [values_of(view.residuals[1.0]).shape[1] for view in self.views.values() if view.is_sparse]
+        return int(max(sparse, default=self.predictions[0].shape[1]))
 
     def take(self, rows: Integers) -> Fold:
         return Fold(
@@ -125,11 +142,9 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
     spaces = fit_spaces([(name, fitted, kind) for name, kind in keys], threads)
     of_memory, of_held_out = Encoded(memorised.X), Encoded(queries.X)
     for (name, kind), space in zip(keys, spaces, strict=True):
-        predictions = fitted.predictions(kind)
-        here = space.represent(of_memory, base, predictions)
+        points, residuals = _remembered(fitted, of_memory, space, kind, plan)
         there = space.represent(of_held_out, base, of_queries)
-        cells = Cells.group(here.points, memorised.weight)
-        residuals = {t: row_residuals(memorised.y, predictions, t, here.trend) for t in plan.temperatures}
+        cells = Cells.group(points, memorised.weight)
         if plan.share_of_cells is None:
             found.views[name, kind] = _view(cells, there, residuals, memorised.weight, plan)
         else:
@@ -141,13 +156,25 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
     return found
 
 
+def _remembered(
+    fitted: Training, encoded: Encoded, space: Space, kind: ResidualKind, plan: Plan
+) -> tuple[Singles, Mapping[float, Residuals]]:
+    """Return what is remembered of [n] training rows: their points and, by temperature, residuals."""
+    rows, base = fitted.rows, fitted.base
+    if plan.n_largest is not None:
+        return space.represent(encoded, base, NOT_NEEDED).points, fitted.sparse(plan.temperatures, plan.n_largest)
+    predictions = fitted.predictions(kind)
+    here = space.represent(encoded, base, predictions)
+    return here.points, {t: row_residuals(rows.y, predictions, t, here.trend) for t in plan.temperatures}
+
+
 def _condensed(cells: Cells, plan: Plan, threads: int) -> Cells:
     most = round((plan.share_of_cells or 0) * len(cells.of_rows))
     return condensed(cells, max(most, plan.n_neighbors), seed=plan.recipe.problem.seed, threads=threads)
 
 
 def _view(
-    cells: Cells, queries: Position, residuals: Mapping[float, Floats], weight: Floats | None, plan: Plan
+    cells: Cells, queries: Position, residuals: Mapping[float, Residuals], weight: Floats | None, plan: Plan
 ) -> View:
     """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
     k = min(plan.n_neighbors, len(cells.points))

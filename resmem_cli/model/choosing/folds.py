@@ -29,11 +29,15 @@ class FoldSizes:
         most_folded: above this many rows one split of a subsample replaces the folds.
         most_split: the rows of that subsample; a fifth is held out, the others are remembered.
         enough_to_learn: as few folds as hold out this many rows come first where encoders are trained.
+        most_judging: of very many classes, no more rows are held out in all folds,
+        most_probabilities: nor so many that they have more probabilities of classes.
     """
 
     most_folded: int = 200_000
     most_split: int = 125_000
     enough_to_learn: int = 1_000
+    most_judging: int = 10_000
+    most_probabilities: int = 30_000_000
 
 
 def growing_folds(
@@ -53,6 +57,8 @@ def growing_folds(
     recipe = plans[0].recipe
     rng = np.random.default_rng(recipe.problem.seed)
     rows, chosen = _chosen_splits(rows, recipe, n_folds, sizes, rng)
+    if plans[0].n_largest is not None:
+        chosen = _fewer_held_out(rows, recipe, chosen, sizes)
     n_first = n_last = len(chosen)
     if any(plan.learns for plan in plans):
         n_held_out = len(recipe.honest(rows.take(chosen[0][1])).y)
@@ -96,6 +102,17 @@ def _chosen_splits(
             "give rows of other groups, or later ones",
         )
     return rows, chosen[:1] if are_many else chosen
+
+
+def _fewer_held_out(rows: LabelledRows, recipe: Recipe, chosen: list[Split], sizes: FoldSizes) -> list[Split]:
+    """Hold out so few rows that the probabilities of all their classes can be held; the others are left out."""
+    most = max(1, min(sizes.most_judging, sizes.most_probabilities // recipe.problem.n_classes) // len(chosen))
+    fewer = []
+    for training, held_out in chosen:
+        honest = held_out[recipe.is_honest(rows.take(held_out))]
+        n_judging = min(most, len(honest))
+        fewer.append((training, honest[np.arange(n_judging) * len(honest) // max(n_judging, 1)]))  # evenly spaced
+    return fewer
 
 
 def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model import metrics
+from resmem_cli.model.arrays import MOST_DENSE
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.memory.index import GraphOptions
+from resmem_cli.model.residuals import N_LARGEST
 from resmem_cli.model.spaces import encoder
 from resmem_cli.model.spaces.training import ResidualKind
 
@@ -57,6 +59,7 @@ class MemoryOptions:
         graph: how the search graphs are built.
         most_cells: how many cells a memory may have; None for any number.
         threads: how many may be used; 0 for one per core.
+        most_dense: of more classes, residuals hold only some, and nothing is trained unless the user asks for it.
     """
 
     n_neighbors: int | None = None
@@ -75,6 +78,15 @@ class MemoryOptions:
     graph: GraphOptions = field(default_factory=GraphOptions)
     most_cells: int | None = None
     threads: int = 0
+    most_dense: int = MOST_DENSE
+
+    def n_largest(self, problem: Problem) -> int | None:
+        """Return how many classes a residual holds beside the row's own; None if it holds all.
+
+        Encoders and cross-fitted residuals, which the user may ask for, need the probabilities of all classes.
+        """
+        needs_all = self.space == "learned" or self.encoder is not None or self.residuals == "cross-fitted"
+        return None if problem.n_classes <= self.most_dense or needs_all else N_LARGEST
 
 
 def objective(problem: Problem, options: MemoryOptions) -> str:

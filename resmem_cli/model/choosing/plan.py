@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resmem_cli.errors import UsageError
-from resmem_cli.model import spaces
+from resmem_cli.model import cost, spaces
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.grid import Grid, grid
@@ -38,6 +38,7 @@ class Plan:
         share_of_cells: how many cells a memory may have for every row, or None for any number.
         tried: spaces and kinds of residuals that another fold has tried, which then are those to try.
         temperatures: those that will be asked for.
+        n_largest: how many classes a residual holds beside the row's own; None if it holds all.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class Plan:
     share_of_cells: float | None = None
     tried: tuple[tuple[str, ResidualKind], ...] = ()
     temperatures: tuple[float, ...] = (1.0,)
+    n_largest: int | None = None
 
     @property
     def n_learned(self) -> int:
@@ -104,6 +106,7 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
             options.graph,
             n_steps(options, len(rows.y)),
             None if options.most_cells is None else options.most_cells / len(rows.y),
+            n_largest=options.n_largest(recipe.problem),
         )
         for i, (recipe, fitted) in enumerate(list(zip(recipes, bases, strict=True))[:n_bases])
     ]
@@ -115,6 +118,8 @@ def _encoders(
     """Return per base the kinds of encoder that are trained on it."""
     if options.encoder is not None:
         return [(options.encoder,)] * n_bases
+    if options.n_largest(problem) is not None:
+        return [()] * n_bases
     effort = EFFORTS[options.effort]
     is_asked = options.space == "learned"
     kinds = effort.encoders or (EFFORTS["default"].encoders if is_asked else ())
@@ -128,6 +133,8 @@ def _encoders(
 
 def _n_periodic(rows: LabelledRows, problem: Problem) -> int:
     """Return how many numeric columns a periodic encoder would make periodic features of, by some of the rows."""
+    if len(problem.n_categories) > cost.WIDE:  # which it reads as principal components, all of them numbers
+        return len(problem.n_categories)
     step = -(-len(rows.y) // _ROWS_TO_LOOK_AT)
     scaler = Scaler.fit(rows.X[::step], problem.n_categories, "normal")
     return int(np.count_nonzero(~scaler.is_two_valued))

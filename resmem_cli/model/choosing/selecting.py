@@ -98,7 +98,7 @@ class Judge:
     def selection(self, *, refitted: bool) -> Selection:
         """Return the choice and what it gains; `refitted` says whether the folds fitted the bases anew."""
         folds = self._folds
-        before = [self._loss(fold, fold.predictions[0]) for fold in folds]
+        before = [self._loss(fold, scoring.of_base(fold, self._objective)) for fold in folds]
         on_others = [self._chosen(self._others(i)) for i in self._every_fold]
         after = [self._loss(folds[i], self._predictions(choices, i)) for i, choices in enumerate(on_others)]
         over_base = gain, standard_error = _paired_gain(folds, before, after)
@@ -140,11 +140,13 @@ class Judge:
         # Of all rows: outliers are to be covered, too.
         for i, fold in enumerate(self._with_outliers):
             choices = off if on_others is None else on_others[i]
-            predictions.append(fold.predictions[0] if on_others is None else _mean_prediction(fold, choices))
+            predictions.append(
+                scoring.of_base(fold, self._objective) if on_others is None else self._mean_prediction(fold, choices)
+            )
             if predictions[-1].shape[1] == 1:
                 each = [scoring.spreads(fold, choice.candidate, choice.settings) for choice in choices]
                 spreads.append(conformal.mean_spread(each, _weights(choices)))
-        y, every = np.concatenate([fold.y for fold in self._with_outliers]), np.concatenate(predictions)
+        y, every = np.concatenate(list(map(scoring.truth, self._with_outliers))), np.concatenate(predictions)
         positions = [fold.rows for fold in self._with_outliers if fold.rows is not None]
         rows = np.concatenate(positions) if len(positions) == len(self._with_outliers) else None
         if every.shape[1] > 1:
@@ -163,13 +165,13 @@ class Judge:
     def _uncondensed_loss(self, on_others: Sequence[Sequence[Choice]], weight: Floats) -> float:
         """Return the mean loss of what the other folds chose, had the memories not been condensed."""
         losses = [
-            self._loss(fold, _mean_prediction(replace(fold, views=fold.uncondensed), choices))
+            self._loss(fold, self._mean_prediction(replace(fold, views=fold.uncondensed), choices))
             for fold, choices in zip(self._folds, on_others, strict=True)
         ]
         return float(np.average(np.concatenate(losses), weights=weight))
 
     def _loss(self, fold: Fold, predictions: Floats) -> Floats:
-        return row_loss(fold.y, predictions, self._objective)
+        return row_loss(scoring.truth(fold), predictions, self._objective)
 
     def _best(self, candidate: Candidate, on: Sequence[int], n_neighbors: int | None = None) -> Settings:
         """Return the settings, all or of so many neighbours, that are best on some folds, or nearly so with fewer."""
@@ -182,7 +184,7 @@ class Judge:
     def _chosen(self, on: Sequence[int]) -> tuple[Choice, ...]:
         """Return the combination that is best on some of the folds."""
         best = [(candidate, self._best(candidate, on)) for candidate in self._candidates]
-        y = np.concatenate([self._folds[i].y for i in on])
+        y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
         predictions = [np.concatenate([self._of(*each)[i] for i in on]) for each in best]
 
@@ -228,11 +230,16 @@ class Judge:
         return combined(each, _weights(choices))
 
     def _of(self, candidate: Candidate, settings: Settings) -> list[Floats]:
-        """Return per fold the [q, outputs] predictions of one corrected model."""
+        """Return per fold the [q, outputs] predictions of one corrected model, as `scoring.predictions`."""
         key = candidate, settings
         if key not in self._corrected:
-            self._corrected[key] = [scoring.predictions(fold, *key) for fold in self._folds]
+            self._corrected[key] = [scoring.predictions(fold, *key, self._objective) for fold in self._folds]
         return self._corrected[key]
+
+    def _mean_prediction(self, fold: Fold, choices: Sequence[Choice]) -> Floats:
+        """Return the [q, outputs] weighted mean of several corrected predictions."""
+        each = [scoring.predictions(fold, choice.candidate, choice.settings, self._objective) for choice in choices]
+        return combined(each, _weights(choices))
 
     def _scores(self) -> tuple[Score, ...]:
         scores = []
@@ -251,7 +258,7 @@ class Judge:
         """
         folds = self._folds
         losses = [
-            [self._loss(fold, kernel.tempered(fold.predictions[0], t)) for t in self._grid.temperatures]
+            [self._loss(fold, scoring.of_base(fold, self._objective, temperature=t)) for t in self._grid.temperatures]
             for fold in folds
         ]
         means = np.array(
@@ -315,12 +322,6 @@ def _offsets(folds: Sequence[Fold]) -> Integers:
     """Return [folds] what is added to each fold's numbers of groups, so that no two folds have the same."""
     sizes = [int(fold.group.max(initial=-1)) + 1 for fold in folds]
     return np.cumsum([0, *sizes[:-1]])
-
-
-def _mean_prediction(fold: Fold, choices: Sequence[Choice]) -> Floats:
-    """Return the [q, outputs] weighted mean of several corrected predictions."""
-    each = [scoring.predictions(fold, choice.candidate, choice.settings) for choice in choices]
-    return combined(each, _weights(choices))
 
 
 def _weights(choices: Sequence[Choice]) -> Floats:

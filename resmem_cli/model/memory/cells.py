@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model.residuals import Residuals, SparseResiduals
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Cells:
         of_rows = position[inverse.ravel()]
         return cls(rows[first[order]], np.asarray(np.bincount(of_rows, weight, len(order)), dtype=np.float64), of_rows)
 
-    def mean(self, values: Floats, weight: Floats | None = None) -> Floats:
+    def mean(self, values: Residuals, weight: Floats | None = None) -> Residuals:
         """Return [m, outputs] the (weighted) mean of [n, outputs] row values in each cell."""
+        if isinstance(values, SparseResiduals):
+            return values.cell_means(self.of_rows, self.counts, weight)
         heavy = values if weight is None else values * weight[:, None]
         sums = np.column_stack([np.bincount(self.of_rows, column, len(self.counts)) for column in heavy.T])
         means: Floats = sums / np.where(self.counts > 0, self.counts, 1.0)[:, None]

@@ -12,6 +12,7 @@ from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
 from resmem_cli.model.memory.index import GraphOptions, HnswIndex, Index, build_index
+from resmem_cli.model.residuals import Residuals, SparseResiduals, joined, values_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Contents:
     """
 
     cells: Integers
-    residuals: Floats
+    residuals: Residuals
     points: Singles | None = None
 
 
@@ -34,7 +35,7 @@ class Memory:
     """What is remembered.
 
     Attributes:
-        residuals: [m, outputs] the mean residual of each cell.
+        residuals: [m, outputs] the mean residual of each cell; of very many classes sparse.
         counts: [m] how many rows, or how much weight, each cell stands for.
         index: the search over the cells' points.
         graph: how a search graph of other cells is built; None of a memory of an older resmem: as the present one.
@@ -42,7 +43,7 @@ class Memory:
         contents: the rows it was built of; None of a memory that was loaded for predicting alone.
     """
 
-    residuals: Floats
+    residuals: Residuals
     counts: Floats
     index: Index
     graph: GraphOptions | None = None
@@ -53,7 +54,7 @@ class Memory:
     def build(
         cls,
         points: Singles,
-        residuals: Floats,
+        residuals: Residuals,
         weight: Floats | None,
         *,
         n_neighbors: int,
@@ -89,7 +90,7 @@ class Memory:
         self,
         kept: NDArray[np.bool_],
         points: Singles,
-        residuals: Floats,
+        residuals: Residuals,
         weight: Floats | None,
         *,
         n_neighbors: int,
@@ -111,7 +112,7 @@ class Memory:
         """
         before = self._contents
         old = self.index.points_at(before.cells[kept]) if before.points is None else before.points[kept]
-        points, residuals = np.concatenate([old, points]), np.concatenate([before.residuals[kept], residuals])
+        points, residuals = np.concatenate([old, points]), joined(before.residuals[kept], residuals)
         cells = _cells(points, weight, self.most_cells, seed, threads)
         k, options = min(n_neighbors, len(cells.points)), self.graph or _graph_options(self.index)
         if kept.all() and isinstance(self.index, HnswIndex) and self.most_cells is None:  # the old cells are the first
@@ -128,6 +129,16 @@ class Memory:
         if self.contents is None:
             raise ValueError("this memory was loaded without the rows that it was built of")
         return self.contents
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only some classes of each residual are held."""
+        return isinstance(self.residuals, SparseResiduals)
+
+    @property
+    def n_held(self) -> int:
+        """How many numbers are held of each residual."""
+        return int(values_of(self.residuals).shape[1])
 
     @property
     def n_cells(self) -> int:

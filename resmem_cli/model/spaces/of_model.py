@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from resmem_cli.errors import UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.scaling import Encoded
@@ -24,7 +25,10 @@ class OfModel(Untrained):
 
     @classmethod
     def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
-        return () if base.represent(X[:1]) is None else (cls.name,)
+        points = base.represent(X[:1])
+        # The terms of a linear model of many columns are neither few nor what it computes on its way.
+        is_wide = points is not None and points.shape[1] >= len(problem.n_categories) > cost.WIDE
+        return () if points is None or is_wide else (cls.name,)
 
     @classmethod
     def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:

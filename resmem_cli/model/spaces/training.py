@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.bases.sensitivity import has_sensitivity, sensitivity
 from resmem_cli.model.grouping import drawn
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.parallel import side_by_side
+from resmem_cli.model.residuals import SparseResiduals, sparse_residuals
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.splitting import Split
@@ -79,6 +81,9 @@ class Training:
     starts: Mapping[tuple[str, ResidualKind], Space] = field(default_factory=dict)
     most_rows_in_folds: int = 100_000
     shared_folds: tuple[InnerFold, ...] | None = None
+    _sparse: dict[tuple[tuple[float, ...], int], Mapping[float, SparseResiduals]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def problem(self) -> Problem:
@@ -91,6 +96,19 @@ class Training:
     def predictions(self, residuals: ResidualKind = "in-sample") -> Floats:
         """Return the [n, outputs] predictions of the rows that residuals are taken from."""
         return self.out_of_fold if residuals == "cross-fitted" else self.in_sample
+
+    def sparse(self, temperatures: Sequence[float], n_largest: int) -> Mapping[float, SparseResiduals]:
+        """Return, by temperature, the [n] residuals of the base, of so many classes beside each row's own.
+
+        Predictions of all rows are never held; the spaces share what was computed once.
+        """
+        key = tuple(temperatures), n_largest
+        if key not in self._sparse:
+            rows, n_classes = self.rows, self.problem.n_classes
+            self._sparse[key] = sparse_residuals(
+                self.base, rows.X, rows.y, n_classes, temperatures, n_largest=n_largest
+            )
+        return self._sparse[key]
 
     @cached_property
     def in_sample(self) -> Floats:
@@ -129,7 +147,8 @@ class Training:
 
     @cached_property
     def scaler(self) -> Scaler:
-        return Scaler.fit(self.rows.X, self.problem.n_categories, "normal", self.rows.weight)
+        scaler = Scaler.fit(self.rows.X, self.problem.n_categories, "normal", self.rows.weight)
+        return scaler.reduced(self.rows.X)
 
     @cached_property
     def unit(self) -> Floats:
@@ -140,6 +159,8 @@ class Training:
     @cached_property
     def feature_scale(self) -> Singles:
         """[p] a factor of every scaled feature, by how much the base's predictions depend on its column."""
+        if len(self.problem.n_categories) > cost.WIDE:  # a principal component is of all columns
+            return np.ones(self.scaler.n_outputs, np.float32)
         return (self._sensitivity[self.scaler.sources] + _LEAST_SCALE).astype(np.float32)
 
     @cached_property

@@ -7,6 +7,7 @@ import pytest
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model import spaces
+from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.scaling import Encoded, Scaler
@@ -174,3 +175,41 @@ def test_only_a_learned_one_looks_at_the_kind_of_residuals(parrot):
         first, second = (spaces.fit(name, training, kind).to_arrays() for kind in ("in-sample", "cross-fitted"))
         for key, value in first.items():
             np.testing.assert_array_equal(value, second[key])
+
+
+# Of many columns
+
+
+def wide_rows(n_columns: int) -> tuple[Floats, Floats, Problem]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, n_columns))
+    return X, X[:, 0], Problem((0,) * n_columns, 0, 0, {"v": (0, n_columns)})
+
+
+def test_of_many_columns_there_is_neither_their_sensitivity_nor_the_terms_of_a_linear_model():
+    X, y, problem = wide_rows(201)
+    assert spaces.untrained_names(quick_base("linear", X, y, problem), X, problem) == ("features", "column:v")
+    assert spaces.untrained_names(quick_base("mlp", X, y, problem), X, problem) == ("features", "model", "column:v")
+    X, y, problem = wide_rows(200)
+    names = spaces.untrained_names(quick_base("linear", X, y, problem), X, problem)
+    assert names == ("features", "sensitivity", "model", "column:v")
+
+
+@pytest.mark.parametrize("name", ["features", "column:v", "learned:mlp", "learned:periodic"])
+def test_of_many_columns_the_points_have_few_and_are_restored(name):
+    X, y, problem = wide_rows(201)
+    base = quick_base("linear", X, y, problem)
+    space = fit_space(name, base, X, y, problem)
+    points = space.represent(Encoded(X), base, base.predict(X)).points
+    assert points.shape == (80, 48 if name.startswith("learned") else 64)
+    assert space.belongs(problem, points.shape[1])
+    assert not space.belongs(problem, 201)
+    restored = spaces.restore(name, space.to_arrays())
+    np.testing.assert_array_equal(restored.represent(Encoded(X), base, base.predict(X)).points, points)
+
+
+def test_a_short_vector_is_its_own_point():
+    X, y, problem = wide_rows(200)
+    base = quick_base("linear", X, y, problem)
+    points = fit_space("column:v", base, X, y, problem).represent(Encoded(X), base, base.predict(X)).points
+    np.testing.assert_array_equal(points, X.astype(np.float32))
