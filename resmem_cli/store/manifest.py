@@ -20,8 +20,8 @@ from resmem_cli.version import __version__
 # directory wrongly or not at all; then keep reading every older format, and add a directory of it to the tests.
 # A field that older versions may ignore does not raise it.
 # 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number; 6 keeps earlier
-# memories for undo, which an older resmem would not forget rows in; 7 has boosted trees as arrays, and takes distances of
-# many columns between principal components.
+# memories for undo, which an older resmem would not forget rows in; 7 has boosted trees as arrays, and takes distances
+# of many columns between principal components.
 FORMAT = 7
 
 BASE = "base.json"
