@@ -14,7 +14,7 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
-from resmem_cli.model.memory.index import ExactIndex, Index, build_index
+from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, Index, build_index
 from resmem_cli.model.residuals import NOT_NEEDED, Residuals, SparseResiduals, values_of
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Encoded
@@ -179,7 +179,7 @@ def _view(
     """Search the cells for the neighbours of the queries; `residuals` are the remembered rows', by temperature."""
     k = min(plan.n_neighbors, len(cells.points))
     index: Index
-    if len(queries.points) <= _MOST_EXACT:
+    if len(cells.points) >= EXACT_BELOW and len(queries.points) <= _MOST_EXACT:
         index = ExactIndex(cells.points, np.float32)
     else:
         graph = replace(plan.graph, ef=plan.graph.ef or max(_FOLD_EF, k))

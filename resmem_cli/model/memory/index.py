@@ -68,7 +68,8 @@ class ExactIndex:
             nearest = np.argpartition(rank, k - 1, axis=1)[:, :k] if k < len(points) else np.argsort(rank, axis=1)
             nearest.sort(axis=1)
             # The difference, not the expanded square: an equal point is at distance 0 and not at rounding error.
-            apart = np.sqrt(np.square(part[:, None, :] - points[nearest]).sum(axis=2))
+            own = queries[start : start + block, None, :].astype(np.float64)
+            apart = np.sqrt(np.square(own - self.points[nearest]).sum(axis=2))
             order = np.argsort(apart, axis=1, kind="stable")
             distances[start : start + block] = np.take_along_axis(apart, order, axis=1)
             indices[start : start + block] = np.take_along_axis(nearest, order, axis=1)
