@@ -7,6 +7,9 @@ others are predicted again and again with jitter, Parquet to Parquet, each comma
 resident memory is taken too. The floor is what the same model cannot do without (`tests/bench/floor.py`), measured just
 before and just after. With --against, another checkout of this project does the same in turns, and the table states
 ratios of the two: of the fit's seconds, of the error, of the rows per second. results/default_models.json keeps it.
+
+With --estimator and --effort other models than the default ones are measured, such as those of LightGBM, XGBoost and
+CatBoost, which one thread at a time may ask: `--estimator lightgbm --effort quick --only predict`.
 """
 
 from __future__ import annotations
@@ -43,12 +46,18 @@ def split(data: Path, name: str, seed: int, folder: Path) -> tuple[Path, Path, s
     return train, test, target
 
 
-def fit(root: Path, train: Path, test: Path, target: str, model: Path) -> dict[str, Any]:
-    """Fit a default model by a checkout; return what it took, and its error on held-out rows."""
+def fit(
+    root: Path, rows: tuple[Path, Path, str], model: Path, *, estimator: str = "auto", effort: str = "default"
+) -> dict[str, Any]:
+    """Fit a model by a checkout to what `split` returned; return what it took, and its error on held-out rows."""
+    train, test, target = rows
     base, _ = samples.measured(
-        ["fit-base", str(train), "--target", target, "--model", str(model), "--quiet"], root=root
+        ["fit-base", str(train), "--target", target, "--model", str(model), "--estimator", estimator, "--quiet"],
+        root=root,
     )
-    residual, peak = samples.measured(["fit-residual", str(train), "--model", str(model), "--quiet"], root=root)
+    residual, peak = samples.measured(
+        ["fit-residual", str(train), "--model", str(model), "--effort", effort, "--quiet"], root=root
+    )
     words = [sys.executable, "-m", "resmem_cli", "evaluate", str(test), "--model", str(model), "--json"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(words, check=True, cwd=root, env=environment, capture_output=True, text=True)
@@ -79,7 +88,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", choices=("fit", "predict"))
+    parser.add_argument(
+        "--only", choices=("fit", "predict"), help="predict takes the models of --models, if it has them"
+    )
+    parser.add_argument("--estimator", default="auto")
+    parser.add_argument("--effort", default="default")
     parser.add_argument("--models", type=Path, help="a folder to keep the models in")
     asked = parser.parse_args()
     roots = {"this": samples.ROOT, **({"other": asked.against.resolve()} if asked.against else {})}
@@ -91,15 +104,16 @@ def main() -> None:
         for which in asked.sets.split(","):
             for seed in range(asked.seeds):
                 own = {"set": which, "seed": seed}
-                train, test, target = split(asked.data, which, seed, folder)
+                rows = split(asked.data, which, seed, folder)
                 models = {tag: folder / f"{which}_{seed}_{tag}" for tag in roots}
                 for tag, root in roots.items():
-                    if asked.only != "predict":
-                        found.append({**own, "of": tag, **fit(root, train, test, target, models[tag])})
+                    if asked.only != "predict" or not models[tag].exists():
+                        fitted = fit(root, rows, models[tag], estimator=asked.estimator, effort=asked.effort)
+                        found.append({**own, "of": tag, "estimator": asked.estimator, **fitted})
                         print(json.dumps(found[-1]), flush=True)
                 if asked.only != "fit" and seed == 0:
                     source = folder / "rows.parquet"
-                    samples.write(source, pq.read_table(test).drop_columns([target]), asked.rows)
+                    samples.write(source, pq.read_table(rows[1]).drop_columns([rows[2]]), asked.rows)
                     found += scored(roots, models, source, asked.rows, own)
                 (RESULTS / "default_models.json").write_text(json.dumps(found, indent=2))
 
