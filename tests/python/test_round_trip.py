@@ -62,6 +62,8 @@ def test_the_commands_score_what_python_has_saved(name, target, files):
     skip_if_absent(name)
     if name == "poisson" and target == "size":
         pytest.skip("poisson is for numbers")
+    if name == "discriminant" and target == "y":
+        pytest.skip("discriminant is for classes")
     kind = ResMemRegressor if target == "y" else ResMemClassifier
     model = kind(name, base_params=PARAMS[name], **FAST).fit(TRAIN[FEATURES], TRAIN[target])
     model.save(files / "model")
@@ -72,7 +74,7 @@ def test_the_commands_score_what_python_has_saved(name, target, files):
         np.testing.assert_array_equal(out[["probability_large", "probability_small"]], model.predict_proba(NEW))
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "discriminant"])  # which is for classes
 def test_python_scores_what_the_commands_have_saved(name, files):
     skip_if_absent(name)
     params = [word for key, value in PARAMS[name].items() for word in ("--param", f"{key}={_word(value)}")]

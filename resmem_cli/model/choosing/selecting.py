@@ -203,7 +203,8 @@ class Judge:
         In a mean the errors of one member's correction count less than they do alone, where `_best` chose.
         """
         chosen = list(choices)
-        y, weight = (np.concatenate([getattr(self._folds[i], name) for i in on]) for name in ("y", "weight"))
+        y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
+        weight = np.concatenate([self._folds[i].weight for i in on])
 
         def priced(members: Sequence[Choice]) -> float:
             mean = np.concatenate([self._predictions(members, i) for i in on])
