@@ -103,7 +103,7 @@ def fit_memory(
             rows,
             base,
             recipe.within,
-            n_steps(options, len(rows.y)),
+            n_steps(options, len(rows.y), problem.n_outputs),
             threads,
             report,
             starts={key[1:]: space for key, space in trained.items() if key.base == i},

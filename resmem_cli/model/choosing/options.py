@@ -102,7 +102,8 @@ def objective(problem: Problem, options: MemoryOptions) -> str:
     return options.objective
 
 
-def n_steps(options: MemoryOptions, n_rows: int) -> int:
+def n_steps(options: MemoryOptions, n_rows: int, n_outputs: int) -> int:
     """Return how long an encoder is trained."""
     share = min(1.0, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
+    share *= 2 if n_outputs > encoder.MANY_OUTPUTS else 1
     return options.n_steps or round(EFFORTS[options.effort].n_steps * share)

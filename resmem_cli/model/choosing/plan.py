@@ -104,7 +104,7 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
             options.residuals,
             max(neighbors),
             options.graph,
-            n_steps(options, len(rows.y)),
+            n_steps(options, len(rows.y), recipe.problem.n_outputs),
             None if options.most_cells is None else options.most_cells / len(rows.y),
             n_largest=options.n_largest(recipe.problem),
         )

@@ -31,6 +31,7 @@ from resmem_cli.model.arrays import SINGLE, Arrays, Integers, Singles, stored
 
 Kind = Literal["diagonal", "linear", "mlp", "periodic"]
 KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
+MANY_OUTPUTS = 10  # beyond, an encoder has more to learn: it is wider, and trained twice as long
 _ENCODED_AT_ONCE = 256  # rows
 
 
@@ -47,6 +48,11 @@ class Sizes(NamedTuple):
     codes: int = 48
     waves: int = 16
     from_waves: int = 8
+
+    @classmethod
+    def for_outputs(cls, n_outputs: int) -> Self:
+        """Return the sizes of an encoder of so many classes, or of one number."""
+        return cls(hidden=(256, 256)) if n_outputs > MANY_OUTPUTS else cls()
 
 
 class Pass(NamedTuple):

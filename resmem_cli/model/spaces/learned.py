@@ -13,7 +13,7 @@ from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.kernel import residuals as residuals_of
 from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.model.spaces import learning
-from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
+from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind, Sizes
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood
 from resmem_cli.model.spaces.protocol import Position
 from resmem_cli.model.spaces.training import InnerFold, ResidualKind, Training
@@ -73,7 +73,9 @@ class Learned:
             scaler = training.scaler
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
             n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
-            first = learning.started(folds[0], Encoder.start(kind, scale, frequencies, n_trends, rng), rng)
+            sizes = Sizes.for_outputs(training.problem.n_outputs)
+            encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
+            first = learning.started(folds[0], encoder, rng)
         return cls(training.scaler, training.unit, learning.train(folds, first, n_steps, rng, training.report))
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:

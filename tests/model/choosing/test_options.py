@@ -1,0 +1,16 @@
+"""How long encoders are trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from resmem_cli.model.choosing.options import MemoryOptions, n_steps
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_outputs", "expected"),
+    [(20_000, 1, 500), (1_000_000, 10, 500), (20_000, 11, 1_000), (5_000, 1, 250), (5_000, 18, 500), (100, 1, 125)],
+)
+def test_fewer_rows_need_fewer_steps_and_many_classes_twice_as_many(n_rows, n_outputs, expected):
+    assert n_steps(MemoryOptions(), n_rows, n_outputs) == expected
+    assert n_steps(MemoryOptions(n_steps=7), n_rows, n_outputs) == 7
