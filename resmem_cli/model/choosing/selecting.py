@@ -187,12 +187,12 @@ class Judge:
         y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
         predictions = [np.concatenate([self._of(*each)[i] for i in on]) for each in best]
-
-        def price(of: Sequence[int]) -> float:
-            return 1 + serving.WORTH * serving.of_members([best[i] for i in of])
-
         shares = combine(
-            predictions, lambda mean: row_loss(y, mean, self._objective), weight, self._most_members, price
+            predictions,
+            lambda mean: row_loss(y, mean, self._objective),
+            weight,
+            self._most_members,
+            lambda of: serving.price(best[i] for i in of),
         )
         choices = [Choice(*each, float(share)) for each, share in zip(best, shares, strict=True) if share > 0]
         return self._with_fewer_neighbors(sorted(choices, key=lambda choice: -choice.weight), on)
@@ -209,9 +209,7 @@ class Judge:
         def priced(members: Sequence[Choice]) -> float:
             mean = np.concatenate([self._predictions(members, i) for i in on])
             loss = float(np.average(row_loss(y, mean, self._objective), weights=weight))
-            return loss * (
-                1 + serving.WORTH * serving.of_members([(each.candidate, each.settings) for each in members])
-            )
+            return loss * serving.price((each.candidate, each.settings) for each in members)
 
         least = priced(chosen)
         for at, choice in enumerate(choices):

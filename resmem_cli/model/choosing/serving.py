@@ -15,10 +15,15 @@ from resmem_cli.model.kernel import Settings
 
 # A member, or its further neighbours, must lower the loss by this share for every microsecond. All members together
 # take some tens of them, so that no more than half a percent of an error is given up.
-WORTH = 1e-4
+_WORTH = 1e-4
 _OF_BASE = 5.0  # of a further base
 _OF_SEARCH, _OF_NEIGHBOR = 1.0, 0.4
 _OF_ENCODER, _OF_REPRESENTATION = 4.0, 1.0
+
+
+def price(members: Iterable[tuple[Candidate, Settings]]) -> float:
+    """Return what the loss of the mean of members is multiplied by."""
+    return 1 + _WORTH * of_members(members)
 
 
 def of_members(members: Iterable[tuple[Candidate, Settings]]) -> float:
