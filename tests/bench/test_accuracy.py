@@ -12,11 +12,13 @@ import pytest
 
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
+from resmem_cli.model import metrics
 from tests.bench.accuracy import __main__ as benchmark
 from tests.bench.accuracy import data, rivals, trust
 from tests.bench.accuracy.data import DataSet
 from tests.bench.accuracy.published import SOURCES
 from tests.bench.accuracy.runs import Options, Run
+from tests.bench.accuracy.scores import scores
 from tests.bench.accuracy.tables import tables
 
 
@@ -161,6 +163,19 @@ def test_the_gain_of_the_folds_is_read_in_the_metric_that_they_made_best(
     assert trust.folds_gain_percent(record) == pytest.approx(expected)
     (point,) = trust.points([(Run("made_up", "resmem-linear", "quick", 0), record)])
     assert point.test == tested[str(folds.get("objective", metrics[0]))]["gain_percent"]
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_auc_of_rivals_is_that_of_evaluate(n_classes: int) -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, n_classes, 60).astype(np.float64)
+    predictions = rng.dirichlet(np.ones(n_classes), 60).round(1)  # with ties
+    by_evaluate = metrics.METRICS["roc_auc"].of(y, predictions)(np.ones(60))
+    assert scores(y, predictions)["roc_auc"] == pytest.approx(by_evaluate)
+
+
+def test_rows_of_one_class_have_no_auc() -> None:
+    assert set(scores(np.ones(4), np.full((4, 2), 0.5))) == {"accuracy", "log_loss"}
 
 
 def test_every_published_row_is_whole() -> None:

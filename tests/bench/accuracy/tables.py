@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from resmem_cli.model import metrics
-from tests.bench.accuracy.published import SOURCES
+from tests.bench.accuracy.published import SOURCES, Source
 from tests.bench.accuracy.runs import Found, Run
 
 # Data set → heading → seed → value.
 Values = dict[str, dict[str, dict[int, float]]]
 
-METRICS = ("rmse", "accuracy", "log_loss")
+METRICS = ("rmse", "accuracy", "log_loss", "roc_auc")
+_PUBLISHED_METRICS = ("rmse", "accuracy")  # of `Source`: RMSE of numbers, accuracy of classes
 _REFERENCE = "lightgbm"
 
 
@@ -71,15 +72,15 @@ class Table:
         return "| " + " | ".join(words) + " |"
 
 
-def tables(found: list[Found]) -> list[Table]:
+def tables(found: list[Found], sources: Sequence[Source] = SOURCES) -> list[Table]:
     """Return a table for each metric that a run has, the ratios to LightGBM where that was run, and the seconds."""
     made = []
     for metric in METRICS:
         values = _values(found, lambda run, record, name=metric: _of_metric(run, record, name))
-        published = {} if metric == "log_loss" else {name: _published(name) for name in values}
+        published = {name: _published(name, sources) for name in values} if metric in _PUBLISHED_METRICS else {}
         made.append(_table(metric, metrics.METRICS[metric].lower_is_better, _means(values), published))
     ratios = _ratios(_values(found, lambda run, record: _of_metric(run, record, "rmse")))
-    published = {name: _published(name, relative=True) for name in ratios}
+    published = {name: _published(name, sources, relative=True) for name in ratios}
     made.append(
         _table("rmse, divided by that of LightGBM's defaults on the same rows", True, _means(ratios), published)
     )
@@ -133,9 +134,9 @@ def _means(values: Values) -> dict[str, dict[str, Cell]]:
     }
 
 
-def _published(data_set: str, *, relative: bool = False) -> dict[str, Cell]:
+def _published(data_set: str, sources: Sequence[Source], *, relative: bool = False) -> dict[str, Cell]:
     cells = {}
-    for source in SOURCES:
+    for source in sources:
         own = source.cells(data_set)
         divisor = own[source.heading(source.reference)][0] if own and relative else 1.0
         for heading, (mean, deviation) in own.items():
