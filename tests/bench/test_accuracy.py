@@ -16,6 +16,7 @@ from resmem_cli.model import metrics
 from tests.bench.accuracy import __main__ as benchmark
 from tests.bench.accuracy import data, rivals, trust
 from tests.bench.accuracy.data import DataSet
+from tests.bench.accuracy.protocols import TALENT
 from tests.bench.accuracy.published import SOURCES
 from tests.bench.accuracy.runs import Options, Run
 from tests.bench.accuracy.scores import scores
@@ -58,14 +59,14 @@ class TestSplits:
     """Everybody is given the same rows, and no row is in two parts."""
 
     def test_every_row_is_in_one_part(self) -> None:
-        parts = data.positions(1_003, seed=5)
+        parts = TALENT.positions(1_003, seed=5)
         assert sorted(np.concatenate(parts).tolist()) == list(range(1_003))
 
     def test_sizes_are_the_published_ones(self) -> None:
-        assert [len(part) for part in data.positions(20_640, seed=0)] == [13_209, 3_303, 4_128]
+        assert [len(part) for part in TALENT.positions(20_640, seed=0)] == [13_209, 3_303, 4_128]
 
     def test_the_seed_alone_decides(self) -> None:
-        first, again, other = (data.positions(500, seed) for seed in (1, 1, 2))
+        first, again, other = (TALENT.positions(500, seed) for seed in (1, 1, 2))
         assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
         assert not np.array_equal(first[2], other[2])
 

@@ -1,11 +1,15 @@
 """Accuracy on real data sets, beside rivals on the same rows and beside published results.
 
     python -m tests.bench.accuracy [--data DIR] [--sets NAME,...] [--bases NAME,...] [--rivals NAME,...] [--seeds N]
+    python -m tests.bench.accuracy --protocol tabarena [--tabarena FILE] ...
 
 DIR (default: RESMEM_DATA) holds NAME.parquet and NAME.json with "task", "target" and "categorical". Every run of ours
 goes through the functions that the commands call. A run that is finished is kept and not repeated; the report, of all
 runs that are finished under the same options, is written again after each. LightGBM, XGBoost, CatBoost and matplotlib
 come with the extra 'bench'.
+
+The protocol "talent" fits on 64 % of the rows, "tabarena" on two thirds. FILE (default: RESMEM_TABARENA) is TabArena's
+published table as CSV; without it the report leaves out where ours would stand in it.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from resmem_cli.errors import ResmemError
-from tests.bench.accuracy import data, ours, report, rivals
+from tests.bench.accuracy import data, ours, report, rivals, tabarena
+from tests.bench.accuracy.protocols import PROTOCOLS, TABARENA, TALENT
 from tests.bench.accuracy.runs import OURS, Found, Options, Run, finished
+from tests.bench.accuracy.tabarena import PublishedSet
 
 RESULTS = Path(__file__).parents[1] / "results" / "accuracy"
 
@@ -33,12 +39,20 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     if not asked.data.is_dir():
         parser.error(f"there are no data sets in '{asked.data}'; name their folder with --data or RESMEM_DATA")
+    protocol = PROTOCOLS[asked.protocol]
+    if not protocol.has_validation and asked.train_on != "train":
+        parser.error(f"--protocol {protocol.name} has no validation rows to train on")
+    published = _published(parser, asked.tabarena) if protocol is TABARENA else {}
     present = data.available(asked.data)
-    sets = _names(parser, asked.sets, present, [name for name in present if name not in data.BY_NAME_ONLY])
-    bases = _names(parser, asked.bases, ours.BASES, ours.BASES)
+    usual = [name for name in present if name not in data.BY_NAME_ONLY]
+    sets = _names(parser, asked.sets, present, usual, protocol.sets)
+    bases = _names(parser, asked.bases, ours.BASES, ours.BASES, protocol.bases)
     known = tuple(rivals.RIVALS)
-    others = _installed(_names(parser, asked.rivals, known, known))
-    options = Options(asked.effort, asked.train_on, tuple(sorted(asked.memory)), asked.rows)
+    others = _installed(_names(parser, asked.rivals, known, known, protocol.rivals))
+    for name in others:
+        if rivals.RIVALS[name].needs_validation and not protocol.has_validation:
+            parser.error(f"'{name}' chooses by validation rows, and --protocol {protocol.name} has none")
+    options = Options(asked.effort, asked.train_on, tuple(sorted(asked.memory)), asked.rows, protocol)
     runs = list(_runs(sets, bases, others, options, asked.seeds))
     n_failed = 0
     if not asked.report_only:
@@ -46,9 +60,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{len(runs) - len(left)} runs are finished, {len(left)} are left", flush=True)
         for run in left:
             n_failed += not _run(run, asked, options)
-            report.write(_reported(options, asked.results), options, asked.results)
+            report.write(_reported(options, asked.results), options, asked.results, published)
     found = _reported(options, asked.results)
-    print(report.write(found, options, asked.results))
+    print(report.write(found, options, asked.results, published))
     print(report.draw(found, options, asked.results))
     return int(n_failed > 0)
 
@@ -59,9 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RESMEM_DATA", "data")))
     parser.add_argument("--results", type=Path, default=RESULTS, help="where runs and report are kept")
-    parser.add_argument("--sets", help=f"by default all but {', '.join(data.BY_NAME_ONLY)}")
-    parser.add_argument("--bases", help=f"of {', '.join(ours.BASES)}, or none; by default all")
-    parser.add_argument("--rivals", help=f"of {', '.join(rivals.RIVALS)}, or none; by default all")
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default=TALENT.name)
+    parser.add_argument("--tabarena", type=Path, default=os.environ.get("RESMEM_TABARENA") or None, metavar="FILE")
+    parser.add_argument("--sets", help=f"by default {_usual('sets', 'all but ' + ', '.join(data.BY_NAME_ONLY))}")
+    parser.add_argument("--bases", help=f"of {', '.join(ours.BASES)}, or none; by default {_usual('bases', 'all')}")
+    parser.add_argument(
+        "--rivals", help=f"of {', '.join(rivals.RIVALS)}, or none; by default {_usual('rivals', 'all')}"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--effort", choices=("quick", "default", "high"), default="default")
     parser.add_argument("--train-on", choices=("train", "train+validation"), default="train")
@@ -80,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _usual(what: str, every: str) -> str:
+    """Return what each protocol runs by default, for the help."""
+    named = {name: getattr(protocol, what) for name, protocol in PROTOCOLS.items()}
+    return "; ".join(f"{name}: {every if names is None else ', '.join(names)}" for name, names in named.items())
+
+
 def _setting(word: str) -> tuple[str, Any]:
     """Return a further option of the memory; a value that is no JSON is text."""
     name, _, value = word.partition("=")
@@ -89,11 +113,26 @@ def _setting(word: str) -> tuple[str, Any]:
         return name, value
 
 
+def _published(parser: argparse.ArgumentParser, path: Path | None) -> dict[str, PublishedSet]:
+    """Return TabArena's published results, nothing if no file is named."""
+    if path is None:
+        return {}
+    try:
+        return tabarena.read(path)
+    except (OSError, ValueError) as error:
+        parser.error(f"--tabarena (or RESMEM_TABARENA) must name TabArena's table as CSV: {error}")
+
+
 def _names(
-    parser: argparse.ArgumentParser, asked: str | None, known: Sequence[str], default: Sequence[str]
+    parser: argparse.ArgumentParser,
+    asked: str | None,
+    known: Sequence[str],
+    every: Sequence[str],
+    usual: Sequence[str] | None,
 ) -> list[str]:
+    """Return what was asked for, or what the protocol usually runs (None: every one) as far as it is there."""
     if asked is None:
-        return list(default)
+        return list(every) if usual is None else [name for name in usual if name in known]
     names = [] if asked == "none" else asked.split(",")
     for name in names:
         if name not in known:
@@ -142,14 +181,16 @@ def _run(run: Run, asked: argparse.Namespace, options: Options) -> bool:
     started = time.perf_counter()
     try:
         known = data.load(asked.data, run.data_set, options.n_rows)
-        parts = data.split(known, run.seed)
+        if run.data_set in options.protocol.log_targets:
+            known = known.with_log_target()
+        parts = data.split(known, run.seed, options.protocol)
         method = rivals if run.base is None else ours
         found = method.run(run, known, parts, options, asked.threads)
     except Exception as error:  # noqa: BLE001 (one run that fails must not end a night's work)
         why = str(error) if isinstance(error, ResmemError) else traceback.format_exc()
         print(f"{run.data_set}, {run.who}, seed {run.seed} failed: {why}", file=sys.stderr, flush=True)
         return False
-    shape = {"task": known.roles.task, "rows": [len(part) for part in data.positions(known.table.num_rows, run.seed)]}
+    shape = {"task": known.roles.task, "rows": list(options.protocol.sizes(known.table.num_rows))}
     run.write(asked.results, shape | {"threads": asked.threads} | found)
     metric = "rmse" if known.is_regression else "accuracy"
     values = found["metrics"][metric]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
+from tests.bench.accuracy.protocols import TALENT, Protocol
 
 # Large, or of another kind than the rest: run when they are named.
 BY_NAME_ONLY = ("fashion_mnist", "nyc_flights_air_time", "taxi_fare")
@@ -35,6 +36,12 @@ class DataSet:
     @property
     def is_regression(self) -> bool:
         return self.roles.task is Task.REGRESSION
+
+    def with_log_target(self) -> DataSet:
+        """Return the same rows with the natural logarithm of the target in its place."""
+        at = self.table.column_names.index(self.roles.target)
+        table = self.table.set_column(at, self.roles.target, pc.ln(self.table[self.roles.target]))
+        return replace(self, table=table)
 
 
 @dataclass(frozen=True)
@@ -98,15 +105,8 @@ def load(folder: Path, name: str, n_rows: int | None) -> DataSet:
     return DataSet(name, table, Roles(said["target"], task, categories=tuple(said["categorical"])))
 
 
-def positions(n_rows: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows train (64 %), validate (16 %) and test (20 %)."""
-    order = np.random.default_rng(seed).permutation(n_rows)
-    n_train, n_test = n_rows * 16 // 25, n_rows // 5
-    return order[:n_train], order[n_train : n_rows - n_test], order[n_rows - n_test :]
-
-
-def split(data: DataSet, seed: int) -> Split:
-    return Split(*(_taken(data.table, part) for part in positions(data.table.num_rows, seed)))
+def split(data: DataSet, seed: int, protocol: Protocol = TALENT) -> Split:
+    return Split(*(_taken(data.table, part) for part in protocol.positions(data.table.num_rows, seed)))
 
 
 def encode(data: DataSet, parts: Split, train_on: str) -> tuple[Encoded, Labelled]:

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from resmem_cli.data.replacement import replacing
-from tests.bench.accuracy import trust
-from tests.bench.accuracy.published import SOURCES
+from tests.bench.accuracy import standings, trust
+from tests.bench.accuracy.protocols import TABARENA
 from tests.bench.accuracy.runs import Found, Options
+from tests.bench.accuracy.tabarena import PublishedSet
 from tests.bench.accuracy.tables import tables
 
-_NOTE = """\
-Random splits by seed: 64 % train, 16 % validation, 20 % test, the same rows for every column that is not published
-(adult too: its official test part is not used). Mean ± standard deviation over the seeds; (n) where a cell has fewer
-seeds than others of its row; bold: the best of our own splits. "-stopped": boosted for up to 4,000 rounds and stopped
-by the validation rows; "knn": settings chosen by the validation rows."""
+_WITHOUT_TABARENA = """\
+## TabArena
+
+Its published results are not there, so where ours would stand in them is left out: name the CSV file with --tabarena
+or RESMEM_TABARENA."""
 
 
-def write(found: list[Found], options: Options, results: Path) -> str:
-    """Write report-OPTIONS.md and .json and return the Markdown."""
-    made = tables(found)
+def write(found: list[Found], options: Options, results: Path, published: Mapping[str, PublishedSet]) -> str:
+    """Write report-OPTIONS.md and .json and return the Markdown; what is published on a set is of TabArena."""
+    protocol = options.protocol
+    made = tables(found, protocol.sources)
+    standing = standings.standings(found, published)
     harms = trust.harms(found)
     points = trust.points(found)
     content = {
         "options": options.of_ours,
         "code": _codes(found),
         "tables": [table.to_json() for table in made],
+        "tabarena": [one.to_json() for one in standing],
         "harms": harms,
         "folds_against_test": trust.distances(points) | {"points": [vars(point) for point in points]},
     }
     parts = [f"# Accuracy: {options.of_ours}", _notes(found, options), *(table.markdown() for table in made)]
+    if protocol is TABARENA:
+        parts.append(standings.markdown(standing) if published else _WITHOUT_TABARENA)
     parts += [_harm_list(harms), _distances(points)]
     markdown = "\n\n".join(parts) + "\n"
     results.mkdir(parents=True, exist_ok=True)
@@ -53,14 +60,14 @@ def draw(found: list[Found], options: Options, results: Path) -> str:
 
 
 def _notes(found: list[Found], options: Options) -> str:
-    lines = [_NOTE]
+    lines = [options.protocol.note]
     if options.train_on != "train":
         lines.append("Ours, and rivals that do not stop early, are fitted on train and validation rows together.")
     if options.n_rows is not None:
         lines.append(f"Of each data set at most {options.n_rows:,} rows: not comparable with what is published.")
     if len(_codes(found)) > 1:
         lines.append(f"Our runs are of {len(_codes(found))} states of the program (--redo-changed repeats older ones).")
-    lines += [f"{source.name}: {source.origin}; {source.notes}." for source in SOURCES]
+    lines += [f"{source.name}: {source.origin}; {source.notes}." for source in options.protocol.sources]
     return "\n".join(lines)
 
 

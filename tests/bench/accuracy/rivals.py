@@ -26,11 +26,13 @@ class Rival:
         fit: from encoded rows, a seed and a number of threads to a function that predicts.
         package: what it needs installed.
         stops_early: whether it watches the validation rows, so that it can never be fitted on them.
+        needs_validation: whether it stops or chooses by the validation rows, so that there must be some.
     """
 
     fit: Callable[..., Predict]
     package: str = "scikit-learn"
     stops_early: bool = False
+    needs_validation: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -38,11 +40,13 @@ class Rival:
 
 
 RIVALS = {
-    "knn": Rival(neighbours.alone),
-    "stacked-linear-knn": Rival(neighbours.stacked_with_linear),
-    "stacked-boosting-knn": Rival(neighbours.stacked_with_boosting),
+    "knn": Rival(neighbours.alone, needs_validation=True),
+    "stacked-linear-knn": Rival(neighbours.stacked_with_linear, needs_validation=True),
+    "stacked-boosting-knn": Rival(neighbours.stacked_with_boosting, needs_validation=True),
     **{
-        name + ("-stopped" if stops else ""): Rival(partial(fit, stops_early=stops), name, stops)
+        name + ("-stopped" if stops else ""): Rival(
+            partial(fit, stops_early=stops), name, stops, needs_validation=stops
+        )
         for name, fit in (
             ("lightgbm", boosters.lightgbm),
             ("xgboost", boosters.xgboost),
@@ -50,6 +54,7 @@ RIVALS = {
         )
         for stops in (False, True)
     },
+    "lightgbm-bagged": Rival(boosters.lightgbm_bagged, "lightgbm"),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from resmem_cli.data.replacement import replacing
+from tests.bench.accuracy.protocols import TALENT, Protocol
 
 Found = tuple["Run", dict[str, Any]]
 
@@ -24,12 +25,14 @@ class Options:
         train_on: "train" or "train+validation".
         memory: further `MemoryOptions`, by name.
         n_rows: of a larger data set, how many rows are kept; None for all.
+        protocol: how the rows are divided. Where it has no validation rows, its name stands in for `train_on`.
     """
 
     effort: str = "default"
     train_on: str = "train"
     memory: tuple[tuple[str, Any], ...] = ()
     n_rows: int | None = None
+    protocol: Protocol = TALENT
 
     @property
     def of_ours(self) -> str:
@@ -40,7 +43,8 @@ class Options:
     def of_rival(self, *, stops_early: bool) -> str:
         """The same for a rival; who stops by the validation rows never trains on them."""
         rows = [] if self.n_rows is None else [f"rows={self.n_rows}"]
-        return "_".join(["train" if stops_early else self.train_on, *rows])
+        fitted_on = "train" if stops_early else self.train_on
+        return "_".join([fitted_on if self.protocol.has_validation else self.protocol.name, *rows])
 
 
 @dataclass(frozen=True)
