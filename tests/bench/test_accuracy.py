@@ -14,7 +14,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
 from resmem_cli.model import metrics
 from tests.bench.accuracy import __main__ as benchmark
-from tests.bench.accuracy import data, rivals, trust
+from tests.bench.accuracy import data, marks, rivals, trust
 from tests.bench.accuracy.data import DataSet
 from tests.bench.accuracy.protocols import TALENT
 from tests.bench.accuracy.published import SOURCES
@@ -191,3 +191,42 @@ def test_published_numbers_are_in_the_units_of_our_target() -> None:
     rmse, ratio, _ = tables([(run, {"metrics": {"rmse": {"value": 0.45}}, "seconds": {"fit": 1.0}})])
     assert rmse.cells["california"]["TALENT: tabr"].mean == pytest.approx(0.421376)
     assert ratio.cells["california"]["TabR: TabR"].mean == pytest.approx(0.3998 / 0.4495)
+
+
+class TestMarks:
+    """TALENT's marks: reached from the right side, on the sets that have one."""
+
+    @pytest.mark.parametrize(
+        ("data_set", "metric", "values", "reached"),
+        [
+            ("letter", "accuracy", (0.984, 0.986), True),  # the mean is the mark
+            ("letter", "accuracy", (0.984, 0.9859), False),
+            ("protein_casp", "rmse", (3.0, 3.05), True),
+            ("protein_casp", "rmse", (3.0, 3.1), False),
+        ],
+    )
+    def test_the_mean_with_memory_decides(
+        self, data_set: str, metric: str, values: tuple[float, ...], reached: bool
+    ) -> None:
+        found = [
+            (Run(data_set, "resmem-auto", "default_train", seed), {"metrics": {metric: {"base": 0.0, "resmem": value}}})
+            for seed, value in enumerate(values)
+        ]
+        found.append((Run(data_set, "lightgbm", "train", 0), {"metrics": {metric: {"value": 1.0}}}))
+        found.append((Run("concrete", "resmem-auto", "default_train", 0), {"metrics": {"rmse": {"resmem": 1.0}}}))
+        (mark,) = marks.marks(found)
+        assert mark.is_reached is reached
+        line = marks.markdown([mark]).splitlines()[-1]
+        assert line.startswith(f"| {data_set} | {metric} | {'<= 3.04' if metric == 'rmse' else '>= 0.985'} | auto |")
+        assert line.endswith("| yes |" if reached else "| no |")
+
+    def test_the_report_has_them(self, tmp_path: Path) -> None:
+        record = {"metrics": {"accuracy": {"base": 0.9, "resmem": 0.99, "gain_percent": 10.0}}, "rows": [64, 16, 20]}
+        seconds = {"seconds": {"fit_base": 1.0, "fit_residual": 1.0}}
+        Run("letter", "resmem-auto", "default_train", 0).write(tmp_path, record | seconds)
+        benchmark.main(["--data", str(tmp_path), "--results", str(tmp_path), "--report-only"])
+        assert (
+            "| letter | accuracy | >= 0.985 | auto | 0.99 | yes |" in (tmp_path / "report-default_train.md").read_text()
+        )
+        (mark,) = json.loads((tmp_path / "report-default_train.json").read_text())["marks"]
+        assert mark["reached"] is True

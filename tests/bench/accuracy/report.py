@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from resmem_cli.data.replacement import replacing
-from tests.bench.accuracy import standings, trust
-from tests.bench.accuracy.protocols import TABARENA
+from tests.bench.accuracy import marks, standings, trust
+from tests.bench.accuracy.protocols import TABARENA, TALENT
 from tests.bench.accuracy.runs import Found, Options
 from tests.bench.accuracy.tabarena import PublishedSet
 from tests.bench.accuracy.tables import tables
@@ -26,17 +26,21 @@ def write(found: list[Found], options: Options, results: Path, published: Mappin
     protocol = options.protocol
     made = tables(found, protocol.sources)
     standing = standings.standings(found, published)
+    # Fewer rows do not have to reach what was reached with all of them.
+    reached = marks.marks(found) if protocol is TALENT and options.n_rows is None else []
     harms = trust.harms(found)
     points = trust.points(found)
     content = {
         "options": options.of_ours,
         "code": _codes(found),
         "tables": [table.to_json() for table in made],
+        "marks": [mark.to_json() for mark in reached],
         "tabarena": [one.to_json() for one in standing],
         "harms": harms,
         "folds_against_test": trust.distances(points) | {"points": [vars(point) for point in points]},
     }
     parts = [f"# Accuracy: {options.of_ours}", _notes(found, options), *(table.markdown() for table in made)]
+    parts += [marks.markdown(reached)] if reached else []
     if protocol is TABARENA:
         parts.append(standings.markdown(standing) if published else _WITHOUT_TABARENA)
     parts += [_harm_list(harms), _distances(points)]
