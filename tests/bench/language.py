@@ -27,7 +27,7 @@ Of test rows whose context and next token are in the training part, too, `evalua
 in the tables, as in the paper; the gain in accuracy of the others is beside it.
 
 A run that results/language.json holds is not repeated: without that file the benchmark begins anew. A seed takes about
-nine minutes of one core and 7 GB of memory.
+eight minutes of one core and 7 GB of memory.
 """
 
 from __future__ import annotations
