@@ -5,6 +5,7 @@
 #   make bench           time and memory of the commands and of the search (an hour and more), and the paper's theorem
 #   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results
 #   make bench-vision    the paper's claim on images (needs fashion_mnist in RESMEM_DATA)
+#   make bench-language  the paper's claim on text, next tokens of Python's own help
 #   make docs    write the outputs that README.md and docs/ show, and the command reference, again
 #   make clean   remove everything that was made here but the results of benchmarks
 
@@ -21,7 +22,7 @@ export RESMEM_DATA
 # Every command that a test starts, and every worker, would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-accuracy bench-vision docs clean
+.PHONY: demo test check bench bench-accuracy bench-vision bench-language docs clean
 
 demo: $(READY)
 	$(BIN)/resmem fit-base sample_data/diamonds_train.csv --target price --id id --estimator linear --model $(DEMO)
@@ -55,6 +56,9 @@ bench-accuracy: $(READY)
 
 bench-vision: $(READY)
 	$(BIN)/python -m tests.bench.vision
+
+bench-language: $(READY)
+	$(BIN)/python -m tests.bench.language
 
 docs: $(READY)
 	$(BIN)/python -m tests.documents --write
