@@ -12,7 +12,7 @@ the gain was 11.8 % so, and 10.0 % when a further model had to be better by a st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,6 +29,19 @@ def combined(predictions: Sequence[Floats], weights: Floats) -> Floats:
     """Return the weighted mean of several [n, outputs] predictions; the weights sum to 1."""
     total = [weight * each for weight, each in zip(weights, predictions, strict=True) if weight > 0]
     return np.asarray(np.sum(total, axis=0))
+
+
+def mean_of_bases(predictions: Mapping[int, Floats], weights: Sequence[float]) -> Floats:
+    """Return the base's [n, outputs] predictions: the weighted mean of those of several, or without weights the first.
+
+    Args:
+        predictions: by the position of a base; those of weight 0 may be missing.
+        weights: of each base, which sum to 1; or none.
+    """
+    weighty = [i for i, weight in enumerate(weights) if weight > 0]
+    if len(weighty) < 2:
+        return predictions[weighty[0] if weighty else 0]
+    return combined([predictions[i] for i in weighty], np.array([weights[i] for i in weighty]))
 
 
 def free(_: Sequence[int]) -> float:

@@ -26,13 +26,13 @@ from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
 from resmem_cli.model.choosing.grid import grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps, objective
-from resmem_cli.model.choosing.plan import Plan, only_choice, plans
-from resmem_cli.model.choosing.selecting import select, switched_off
+from resmem_cli.model.choosing.plan import Plan, plans
+from resmem_cli.model.choosing.selecting import Combination, only_combination, select, switched_off
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.memory import Memory
 from resmem_cli.model.residuals import NOT_NEEDED, Residuals
-from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.resmem import Member, ResMem, predict_base
 from resmem_cli.model.rows import LabelledRows, Recipe, has_enough_new
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces import Space
@@ -50,7 +50,7 @@ class FittedResMem:
         selection: what the folds chose and measured; None if nothing was measured.
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by; or None.
         n_split: how many rows made the one split that the settings were chosen by, where folds would take too long.
-        base_metrics: the first base's metric on the rows to remember and on those given with `--valid`; None if there
+        base_metrics: the base's metric on the rows to remember and on those given with `--valid`; None if there
             are no such rows.
     """
 
@@ -69,6 +69,7 @@ def fit_memory(
     options: MemoryOptions,
     *,
     threads: int = 1,
+    base_weights: tuple[float, ...] = (),
     report: Callable[[str], None] = silent,
     sizes: FoldSizes | None = None,
 ) -> FittedResMem:
@@ -76,10 +77,11 @@ def fit_memory(
 
     Args:
         rows: the rows, with whether each is new to the bases.
-        bases: how each came about, and the fitted base; the first is the one to beat.
+        bases: how each came about, and the fitted base.
         problem: what they have learned.
         options: what is not left to the folds.
         threads: how many may be used.
+        base_weights: of each base in the mean that is the one to beat; without any, that is the first.
         report: is told what is being done.
         sizes: how many rows the folds have; None leaves it to what they cost.
 
@@ -93,9 +95,17 @@ def fit_memory(
     too_few = _too_few(rows, recipes[0], options)
     planned = plans(rows, [base for _, base in bases], recipes, options)
     sizes = sizes or _sizes(rows, planned, options)
-    selection, choices, trained = _choose(
-        rows, planned, options, too_few=too_few, threads=threads, report=report, sizes=sizes
+    selection, combination, trained = _choose(
+        rows,
+        planned,
+        options,
+        base_weights=base_weights,
+        too_few=too_few,
+        threads=threads,
+        report=report,
+        sizes=sizes,
     )
+    choices = combination.choices
     fitted_anew = [recipe.spec.estimator for recipe in recipes if recipe.within.fixed is None]
     most_inner = cost.most_inner(base_models.size_of(problem, len(rows.y)), fitted_anew, options.effort)
     trainings = [
@@ -120,9 +130,10 @@ def fit_memory(
         for choice, space in zip(choices, spaces, strict=True)
     ]
     calibration = None if selection is None else selection.calibration
-    resmem = ResMem(tuple(base for _, base in bases), tuple(members), calibration)
+    models = tuple(base for _, base in bases)
+    resmem = ResMem(models, tuple(members), calibration, base_weights, combination.base_share)
     n_split = min(sizes.most_split, len(rows.y)) if selection is not None and len(rows.y) > sizes.most_folded else None
-    base_metrics = _base_metrics(bases[0][1], rows, problem.n_outputs, metric)
+    base_metrics = _base_metrics(lambda X: predict_base(models, base_weights, X), rows, problem.n_outputs, metric)
     return FittedResMem(resmem, metric, selection, too_few, n_split, base_metrics)
 
 
@@ -209,16 +220,17 @@ def _choose(
     planned: Sequence[Plan],
     options: MemoryOptions,
     *,
+    base_weights: tuple[float, ...],
     too_few: int | None,
     threads: int,
     report: Callable[[str], None],
     sizes: FoldSizes,
-) -> tuple[Selection | None, tuple[Choice, ...], Mapping[Candidate, Space]]:
+) -> tuple[Selection | None, Combination, Mapping[Candidate, Space]]:
     """Return what the folds measured, what to build, and spaces that the folds have trained."""
     problem = planned[0].recipe.problem
     settings = grid(rows, problem, options)
     if options.n_folds == 0:
-        return None, (only_choice(planned, settings),), {}
+        return None, only_combination(planned, settings, base_weights), {}
     if options.n_folds == 1:
         raise UsageError("--folds 1 leaves no training rows", "set --folds to 2 or more, or to 0 to give every setting")
     if too_few is not None:
@@ -227,7 +239,7 @@ def _choose(
                 f"{too_few:,} held-out rows are too few to choose settings by",
                 f"give at least {LEAST_HELD_OUT}, or every setting and --folds 0",
             )
-        return None, (switched_off(settings, [Candidate(0, name) for name in planned[0].spaces]),), {}
+        return None, Combination((switched_off(settings, [Candidate(0, name) for name in planned[0].spaces]),)), {}
     if len(rows.y) < 2 * options.n_folds:
         raise DataError(
             f"{len(rows.y)} rows are too few for {options.n_folds} folds", "give more rows, or lower --folds"
@@ -240,17 +252,20 @@ def _choose(
         most_members=options.n_members or EFFORTS[options.effort].most_members,
         n_folds=options.n_folds,
         threads=threads,
+        base_weights=base_weights,
         report=report,
         sizes=sizes,
     )
-    return selection, selection.choices, trained
+    return selection, Combination(selection.choices, selection.base_share), trained
 
 
-def _base_metrics(base: Base, rows: LabelledRows, n_outputs: int, metric: str) -> tuple[float, float] | None:
+def _base_metrics(
+    predict: Callable[[Floats], Floats], rows: LabelledRows, n_outputs: int, metric: str
+) -> tuple[float, float] | None:
     if rows.is_valid is None:
         return None
     parts = row_blocks(len(rows.y), n_outputs)
-    losses = np.concatenate([metrics.row_loss(rows.y[part], base.predict(rows.X[part]), metric) for part in parts])
+    losses = np.concatenate([metrics.row_loss(rows.y[part], predict(rows.X[part]), metric) for part in parts])
     weight: Floats = np.ones(len(losses)) if rows.weight is None else rows.weight
     remembered, valid = (
         metrics.as_metric(metric, float(np.average(losses[part], weights=weight[part])))

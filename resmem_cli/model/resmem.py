@@ -12,7 +12,7 @@ from resmem_cli.model import conformal
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
 from resmem_cli.model.bases.protocol import predict_and_represent
-from resmem_cli.model.combination import combined
+from resmem_cli.model.combination import combined, mean_of_bases
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.explanation import Explanation, Shares, percentiles
 from resmem_cli.model.kernel import Corrections, Settings, row_residuals
@@ -50,7 +50,7 @@ class OfBases:
     """What bases make of n rows, by their position among the model's.
 
     Attributes:
-        predictions: [n, outputs] of the first base and of every other that a member corrects.
+        predictions: [n, outputs] of every base that is part of the base, or that a member corrects.
         represented: [n, p] of every base in whose representation a member takes distances.
     """
 
@@ -87,7 +87,7 @@ class Member:
         space: where distances are taken.
         memory: what is remembered.
         settings: how the memory is used.
-        weight: of this member in the prediction; the weights of all sum to 1.
+        weight: of this member in the prediction; those of all, and the base's share, sum to 1.
         residuals: which kind is remembered.
     """
 
@@ -173,18 +173,22 @@ class ResMem:
     """Bases with memories of their residuals.
 
     Attributes:
-        bases: the first is the one to beat.
-        members: the corrected bases whose weighted mean is the prediction.
+        bases: the models whose weighted mean is the base.
+        members: the corrected models whose weighted mean, with the base among them, is the prediction.
         calibration: what prediction intervals follow from; None if no rows were held out.
+        base_weights: of each of the bases, which sum to 1; without any, the first is the base.
+        base_share: what the base without memory weighs in the prediction; the members weigh the rest.
     """
 
     bases: tuple[Base, ...]
     members: tuple[Member, ...]
     calibration: Calibration | None = None
+    base_weights: tuple[float, ...] = ()
+    base_share: float = 0.0
 
     @property
     def uses_memory(self) -> bool:
-        """Whether a prediction can differ from the first base's."""
+        """Whether a prediction can differ from the base's."""
         return any(member.settings.shrinkage > 0 or member.base > 0 for member in self.members)
 
     @property
@@ -204,16 +208,16 @@ class ResMem:
             most_held: how many residuals of neighbours, or probabilities, may be held at once.
         """
         if not (self.uses_memory or with_place):
-            base = self.bases[0].predict(X)
+            base = predict_base(self.bases, self.base_weights, X)
             return Prediction(base, base)
         of_bases = self.ask_bases(X)
-        base = of_bases.predictions[0]
+        base = mean_of_bases(of_bases.predictions, self.base_weights)
         resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
         has_spread = with_place and base.shape[1] == 1
         for part in self._parts(len(X), base.shape[1], most_held):
             near = self.neighbors(X[part], of_bases.take(part), threads)
             if self.uses_memory:
-                resmem[part] = self._mean([member.predictions(own) for member, own in self._with(near)])
+                resmem[part] = self._mean(base[part], [member.predictions(own) for member, own in self._with(near)])
             distance[part] = near[0].corrections.distances[:, 0]
             if has_spread:
                 spread[part] = conformal.mean_spread([m.spread(own) for m, own in self._with(near)], self.weights)
@@ -245,9 +249,9 @@ class ResMem:
         """
         of_bases = self.ask_bases(X)
         near = self.neighbors(X, of_bases, threads)
-        base = prediction = of_bases.predictions[0]
+        base = prediction = mean_of_bases(of_bases.predictions, self.base_weights)
         if self.uses_memory:
-            prediction = self._mean([member.predictions(own) for member, own in self._with(near)])
+            prediction = self._mean(base, [member.predictions(own) for member, own in self._with(near)])
         winners = prediction.argmax(axis=1)
         shares = tuple(
             member.shares(own, member.weight if self.uses_memory else 0.0, winners) for member, own in self._with(near)
@@ -300,7 +304,7 @@ class ResMem:
         """Return what the bases that the prediction needs make of [n, d] encoded rows."""
         predictions, represented = {}, {}
         in_space = {member.base for member in self.members if isinstance(member.space, OfModel)}
-        for i in sorted({0, *(member.base for member in self.members)}):
+        for i in sorted({*_weighty(self.base_weights), *(member.base for member in self.members)}):
             if i not in in_space:
                 predictions[i] = self.bases[i].predict(X)
                 continue
@@ -317,14 +321,24 @@ class ResMem:
     def _with(self, near: Sequence[Neighbors]) -> zip[tuple[Member, Neighbors]]:
         return zip(self.members, near, strict=True)
 
-    def _mean(self, predictions: Sequence[Floats]) -> Floats:
-        return combined(predictions, self.weights)
+    def _mean(self, base: Floats, predictions: Sequence[Floats]) -> Floats:
+        return combined([*predictions, base], np.append(self.weights, self.base_share))
 
     def _parts(self, n_rows: int, n_outputs: int, most_held: int) -> list[slice]:
         """Return slices of the rows, of which all neighbours' residuals can be held."""
         of_members = (m.settings.n_neighbors * m.memory.n_held for m in self.members)
         step = min(_MOST_ROWS, max(1, most_held // (max(*of_members, n_outputs) * len(self.members))))
         return [slice(start, start + step) for start in range(0, n_rows, step)]
+
+
+def predict_base(bases: Sequence[Base], weights: Sequence[float], X: Floats) -> Floats:
+    """Return the [n, outputs] predictions of the base for [n, d] encoded rows: the weighted mean of its models."""
+    return mean_of_bases({i: bases[i].predict(X) for i in _weighty(weights)}, weights)
+
+
+def _weighty(weights: Sequence[float]) -> list[int]:
+    """Return the positions of the bases that make the base."""
+    return [i for i, weight in enumerate(weights) if weight > 0] or [0]
 
 
 _NO_ROWS = LabelledRows(np.empty((0, 0)), np.empty(0), None, np.empty(0, dtype=np.bool_))

@@ -16,6 +16,7 @@ from resmem_cli.model.splitting import Related, Split, single_splits, splits
 # As many rows that are new to the base, or a tenth of all, suffice as queries.
 _ENOUGH_NEW = 200
 _ENOUGH_ONE_IN = 10
+_MEANS_OF = ("bags", "members")  # the parameters that say of how many models a base is the mean
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,13 @@ class Recipe:
     def within(self) -> Recipe:
         """How bases come about on parts of the rows to remember."""
         return replace(self, fixed=None, fits_within=False) if self.fits_within else self
+
+    @property
+    def lighter(self) -> Recipe:
+        """How bases come about of which no more is asked than what one leaves unexplained: one model, not a mean."""
+        offered = bases.ESTIMATORS[self.spec.estimator].parameters(self.problem) if self.fixed is None else {}
+        single = {name: 1 for name in _MEANS_OF if name in offered}
+        return replace(self, spec=replace(self.spec, params={**self.spec.params, **single}))
 
 
 def has_enough_new(is_new: NDArray[np.bool_]) -> bool:

@@ -26,20 +26,29 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_MEMORIES = 1_000  # and bases
 _MOST_SEED = (1 << 32) - 1
 _LARGEST_SETTING = 1e300
+_ROUNDING = 1e-6  # of weights
 _MOST_GRAPH = 1_000_000  # links and candidates of a search graph
 _MEASURED = ("base_loss", "resmem_loss", "gain", "standard_error")
 
 
 def base_json(
-    specs: Sequence[BaseSpec], *, seed: int, n_rows: int, n_forgotten: int, schema: Mapping[str, Any]
+    specs: Sequence[BaseSpec],
+    weights: Sequence[float],
+    *,
+    seed: int,
+    n_rows: int,
+    n_forgotten: int,
+    schema: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what base.json says of bases; a schema as its `to_json` gives it."""
     forgotten = {"forgotten": n_forgotten} if n_forgotten else {}
-    return {"bases": [_spec_json(spec) for spec in specs], "seed": seed, "rows": n_rows, **forgotten, "schema": schema}
+    weights = weights or [1.0, *[0.0] * (len(specs) - 1)]
+    each = [{**_spec_json(spec), "weight": weight} for spec, weight in zip(specs, weights, strict=True)]
+    return {"bases": each, "seed": seed, "rows": n_rows, **forgotten, "schema": schema}
 
 
 def memory_json(
-    members: Sequence[Member], *, base_id: str, n_rows: int, objective: str, folds: Mapping[str, Any]
+    members: Sequence[Member], *, base_share: float, base_id: str, n_rows: int, objective: str, folds: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what memory.json says of a model's members; `folds` as `folds_json` gives it, or empty."""
     return {
@@ -47,6 +56,7 @@ def memory_json(
         "rows": n_rows,
         "objective": objective,
         "memories": [_member_json(member) for member in members],
+        "base_share": base_share,
         "folds": dict(folds),
     }
 
@@ -135,6 +145,9 @@ def check_base(content: Fields) -> None:
     each = _several(content, "bases", "base")
     for one in each:
         spec_of(one)
+        fields.number(one, "weight", least=0, most=1 + _ROUNDING)
+    if abs(sum(one["weight"] for one in each) - 1) > _ROUNDING:
+        raise ValueError("the weights of its bases do not sum to 1")
     n_rows = fields.whole(content, "rows")
     fields.whole(content, "seed", most=_MOST_SEED)
     fields.group(content, "schema")
@@ -245,6 +258,7 @@ def _check_state(content: Fields) -> None:
     fields.maybe_text(content, "objective")
     for one in _several(content, "memories", "memory"):
         _check_one(one)
+    fields.number(content, "base_share", least=0, most=1 + _ROUNDING)
     fields.group(content, "folds")
 
 
@@ -275,7 +289,7 @@ def _several(content: Fields, name: str, what: str) -> list[dict[str, Any]]:
 
 def _check_one(content: Fields) -> None:
     """Check what is said of one of the memories; whether it fits its base is for whoever loads both."""
-    fields.number(content, "weight", least=0, most=1 + 1e-6)
+    fields.number(content, "weight", least=0, most=1 + _ROUNDING)
     fields.text(content, "residuals", RESIDUAL_KINDS)
     fields.text(content, "representation")
     settings_of(content)

@@ -28,6 +28,8 @@ def present_manifest(content: Mapping[str, Any], written: int) -> dict[str, Any]
         content = _of_format_4(content)
     if written < 6:
         content = _of_format_6(content)
+    if written < 8:
+        content = _of_format_8(content)
     return dict(content)
 
 
@@ -79,3 +81,11 @@ def _of_format_6(content: Mapping[str, Any]) -> dict[str, Any]:
     """
     of_memory: dict[str, Any] = {} if "schema" in content else {"history": [], "earlier": []}
     return {**content, "made": None, **of_memory}
+
+
+def _of_format_8(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest whose base to beat was its first one, and whose members were all of the prediction."""
+    if "schema" in content:
+        return {**content, "bases": [{**each, "weight": float(i == 0)} for i, each in enumerate(content["bases"])]}
+    earlier = [{**each, "base_share": 0.0} for each in content["earlier"]]
+    return {**content, "base_share": 0.0, "earlier": earlier}

@@ -49,9 +49,10 @@ class StoredBase:
     Attributes:
         id: of their generation; a memory names the bases it belongs to by it.
         schema, problem: what they read, and what they learned.
-        specs, bases: how to fit them anew, and the fitted models; the first is the one to beat.
+        specs, bases: how to fit them anew, and the fitted models.
         n_rows: how many rows trained them.
         n_forgotten: of how many of these it is not known any more which they were.
+        weights: of each in the mean that is the base to beat; without any, that is the first.
     """
 
     id: str
@@ -61,6 +62,7 @@ class StoredBase:
     bases: tuple[Base, ...]
     n_rows: int
     n_forgotten: int = 0
+    weights: tuple[float, ...] = ()
 
 
 class StoredModel(NamedTuple):
@@ -315,7 +317,10 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     for i, base in enumerate(fitted):
         if not base.belongs(problem, schema.width):
             raise ValueError(f"base {i} does not match the schema")
-    return StoredBase(content["id"], schema, problem, specs, fitted, content["rows"], content.get("forgotten", 0))
+    weights = tuple(each["weight"] for each in content["bases"])
+    return StoredBase(
+        content["id"], schema, problem, specs, fitted, content["rows"], content.get("forgotten", 0), weights
+    )
 
 
 def _one_base(
@@ -360,7 +365,7 @@ def _model(
     if parts.CALIBRATION in paths:
         calibration = Calibration.from_arrays(parts.load_arrays(paths[parts.CALIBRATION]))
     objective = state["objective"] or metrics.objectives(stored.problem.is_regression)[0]
-    resmem = ResMem(stored.bases, tuple(loaded), calibration)
+    resmem = ResMem(stored.bases, tuple(loaded), calibration, stored.weights, state["base_share"])
     kept = frozenset(each["number"] for each in generations.kept(base, content))
     return StoredModel(stored, resmem, objective, state["folds"], state["id"], history.known(content), kept)
 

@@ -29,6 +29,7 @@ def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
     """Write a new generation of the bases and return its id; a memory that is there becomes stale."""
     content = description.base_json(
         stored.specs,
+        stored.weights,
         seed=stored.problem.seed,
         n_rows=stored.n_rows,
         n_forgotten=stored.n_forgotten,
@@ -162,7 +163,12 @@ def _placed(
 ) -> State:
     """Write the parts of a generation of memories, and return what memory.json says of it."""
     content = description.memory_json(
-        resmem.members, base_id=base_id, n_rows=len(rows.hashes), objective=objective, folds=folds
+        resmem.members,
+        base_share=resmem.base_share,
+        base_id=base_id,
+        n_rows=len(rows.hashes),
+        objective=objective,
+        folds=folds,
     )
     with parts.writing(directory) as folder:
         parts.save_arrays(folder / parts.ROWS, {**rows.to_arrays(), **_contents(resmem)})

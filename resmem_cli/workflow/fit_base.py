@@ -16,9 +16,11 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, cost, metrics
-from resmem_cli.model.arrays import MOST_DENSE, Floats, row_blocks
+from resmem_cli.model.arrays import MOST_DENSE, Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.linear import BOUNDED
+from resmem_cli.model.bases.protocol import WithVariants
+from resmem_cli.model.choosing.bases import compare
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
@@ -29,7 +31,6 @@ from resmem_cli.workflow.inputs import Input, Report, silent
 AUTO, POISSON, DISCRIMINANT = "auto", "poisson", "discriminant"
 _BAGGED = ("boosting", POISSON)
 _ANOTHER = "choose another --estimator"
-_LEAST_ROWS_TO_COMPARE = 50
 # What else people call the estimators.
 _ALIASES = {
     **dict.fromkeys(("lgbm", "lgb", "light", "lightgbmregressor", "lightgbmclassifier"), "lightgbm"),
@@ -41,7 +42,8 @@ _ALIASES = {
     ),
     **dict.fromkeys(("lr", "ols", "ridge", "lasso", "logit", "logistic", "logreg", "regression"), "linear"),
     **dict.fromkeys(("lda", "lineardiscriminantanalysis", "linear_discriminant"), DISCRIMINANT),
-    **dict.fromkeys(("nn", "net", "network", "neural", "dnn", "perceptron"), "mlp"),
+    **dict.fromkeys(("nn", "net", "networks", "neural", "dnn"), "network"),
+    **dict.fromkeys(("perceptron", "mlpregressor", "mlpclassifier"), "mlp"),
     **dict.fromkeys(("mean", "dummy", "naive", "none"), "constant"),
 }
 
@@ -132,22 +134,26 @@ def fit(
     size = bases.size_of(problem, len(y))
     wanted = _specs(tuple(estimators), options.params, problem)
     recipes = [Recipe(_affordable(spec, problem, size), problem) for spec in wanted]
-    recipes, losses, n_held_out = _best_first(recipes, rows, report)
-    recipes = [recipes[0], *map(_bounded, recipes[1:])]
+    named = set(names) - {AUTO}
+    variants: list[list[Mapping[str, Any]]] = [
+        [{}] if recipe.spec.estimator in named else _variants(recipe, y) for recipe in recipes
+    ]
+    compared = compare(recipes, variants, rows, threads=options.threads, report=report)
+    recipes = [compared.recipes[0], *map(_bounded, compared.recipes[1:])]
     fitted = []
     for recipe in recipes:
         report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
         fitted.append(recipe.base_for(rows))
     specs = tuple(recipe.spec for recipe in recipes)
-    stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y))
+    stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y), weights=compared.weights)
     ids = encoding.as_ids(table, schema) if schema.id_column is not None else None
     objective = metrics.objectives(problem.is_regression)[0]
     summary = FittedBase(
         schema=schema,
         estimators=tuple(spec.estimator for spec in specs),
         objective=objective,
-        held_out=tuple(metrics.as_metric(objective, loss) for loss in losses),
-        n_held_out=n_held_out,
+        held_out=tuple(metrics.as_metric(objective, loss) for loss in compared.losses),
+        n_held_out=compared.n_held_out,
         n_rows=len(y),
         notes=(*learned.notes, *related.notes, *_left_out(names, estimators, options.params, size)),
     )
@@ -207,6 +213,13 @@ def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:
     return replace(spec, params={"bags": min(usual, cost.n_bags(size)), **spec.params})
 
 
+def _variants(recipe: Recipe, y: Floats) -> list[Mapping[str, Any]]:
+    """Return the settings that `auto` chooses from, none of which the user has given."""
+    estimator = bases.ESTIMATORS[recipe.spec.estimator]
+    found = estimator.variants(recipe.problem, y) if issubclass(estimator, WithVariants) else ()
+    return [{}, *(each for each in found if not each.keys() & recipe.spec.params.keys())]
+
+
 def _left_out(
     names: Sequence[str], fitted: Iterable[str], params: Mapping[str, Any], size: cost.Size
 ) -> tuple[str, ...]:
@@ -239,27 +252,3 @@ def _bounded(recipe: Recipe) -> Recipe:
     offered = BOUNDED in bases.ESTIMATORS[recipe.spec.estimator].parameters(recipe.problem)
     params = {BOUNDED: True, **recipe.spec.params} if offered else recipe.spec.params
     return replace(recipe, spec=replace(recipe.spec, params=params))
-
-
-def _best_first(recipes: list[Recipe], rows: LabelledRows, report: Report) -> tuple[list[Recipe], list[float], int]:
-    """Order several recipes by their loss on a fifth of the rows that they are fitted without, and return the losses.
-
-    Of few rows a fifth says little: then the order stays.
-    """
-    if len(recipes) == 1 or len(rows.y) < _LEAST_ROWS_TO_COMPARE:
-        return recipes, [], 0
-    problem = recipes[0].problem
-    split = rows.single_splits(problem, np.random.default_rng(problem.seed))
-    if not split:  # all rows belong together
-        return recipes, [], 0
-    in_training, in_held_out = split[0]
-    training, held_out = rows.take(in_training), rows.take(in_held_out)
-    losses = []
-    for recipe in recipes:
-        report(f"comparing bases: {recipe.spec.estimator}")
-        base = recipe.base_for(training)
-        parts = row_blocks(len(held_out.y), problem.n_outputs)
-        loss = np.concatenate([metrics.row_loss(held_out.y[part], base.predict(held_out.X[part])) for part in parts])
-        losses.append(float(np.average(loss, weights=held_out.weight)))
-    order = np.argsort(losses, kind="stable").tolist()
-    return [recipes[i] for i in order], [losses[i] for i in order], len(in_held_out)

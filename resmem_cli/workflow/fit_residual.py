@@ -253,7 +253,7 @@ def fit(
         times=labelled_rows.related.times,
     )
     bases = list(zip(base.specs, base.bases, strict=True))
-    fitted = fit_memory(rows, bases, base.problem, options, threads=threads, report=report)
+    fitted = fit_memory(rows, bases, base.problem, options, threads=threads, base_weights=base.weights, report=report)
     kept = MemoryRows(
         labelled_rows.hashes, labelled_rows.ids, labelled_rows.weight, category_codes(labelled_rows.X, base.schema)
     )

@@ -17,7 +17,7 @@ from resmem_cli.data.predictions import Layout, Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.errors import UsageError
 from resmem_cli.model import conformal, explanation
-from resmem_cli.model.resmem import ResMem
+from resmem_cli.model.resmem import ResMem, predict_base
 from resmem_cli.store import using
 from resmem_cli.store.reading import StoredBase
 
@@ -75,7 +75,7 @@ class Scorer:
 
     @classmethod
     def of_base(cls, base: StoredBase, options: ScoreOptions, directory: Path | None = None) -> Scorer:
-        """Return the scorer of the first base alone.
+        """Return the scorer of the base alone.
 
         Raises:
             UsageError: something is asked for that only a memory can tell.
@@ -122,7 +122,7 @@ class Scorer:
     def predict(self, X: Floats, threads: int = 1) -> Scored:
         """Return the predictions of [n, d] encoded rows, with intervals and support if they are asked for."""
         if self.resmem is None:
-            base = self.base.bases[0].predict(X)
+            base = predict_base(self.base.bases, self.base.weights, X)
             return Scored(base, base)
         coverage, usual = self.options.interval, self.usual_distances
         predicted = self.resmem.predict(X, threads=threads, with_place=coverage is not None or usual is not None)

@@ -21,6 +21,7 @@ ESTIMATORS = Registry[type[Base]](
         "linear": ".linear:Linear",
         "discriminant": ".discriminant:Discriminant",
         "mlp": ".mlp:Mlp",
+        "network": ".network:Networks",
         "constant": ".constant:Constant",
     },
 )
@@ -61,7 +62,8 @@ def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
     size = size_of(problem, len(y))
     if size.is_wide:
         return ("boosting", "mlp", "linear") if cost.can_boost(size) else ("mlp", "linear")
-    return ("boosting", "poisson", "linear") if problem.is_regression and y.min() >= 0 else ("boosting", "linear")
+    is_never_negative = problem.is_regression and y.min() >= 0
+    return ("boosting", *(("poisson",) if is_never_negative else ()), "network", "linear")
 
 
 def size_of(problem: Problem, n_rows: int) -> cost.Size:

@@ -27,9 +27,13 @@ from resmem_cli.model.bases.sklearn_forest import forest_of
 from resmem_cli.model.splitting import Split
 
 # Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
-_EARLY_STOPPING_FROM_ROWS = 1_000
+EARLY_STOPPING_FROM_ROWS = 1_000
 _PATIENCE = {"max_iter": 500, "n_iter_no_change": 20}
 _ROWS_PER_THREAD = 25_000
+# Other trees than those of 31 leaves.
+_SMALL = {"max_leaf_nodes": 8, "min_samples_leaf": 5, "max_features": 0.5}
+_LARGE = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "learning_rate": 0.05, "max_iter": 1_000}
+_SMALL_OF_FEW = {"max_leaf_nodes": 8, "min_samples_leaf": 3, "max_iter": 400}
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
 _MOST_BAGS = 10
@@ -130,6 +134,15 @@ class Boosting(OfArrays, FromSklearn):
         }
 
     @classmethod
+    def variants(cls, problem: Problem, y: Floats) -> tuple[Mapping[str, Any], ...]:
+        """Small trees for noise, or few rows; large ones for rows that say much."""
+        if len(problem.n_categories) > cost.WIDE or problem.n_classes > 2:
+            return ()
+        if len(y) < EARLY_STOPPING_FROM_ROWS:
+            return (_SMALL_OF_FEW, {**_SMALL_OF_FEW, "max_leaf_nodes": 15})
+        return (_SMALL, _LARGE)
+
+    @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
         return {"bags": _default_bags(problem), **super().parameters(problem)}
 
@@ -153,7 +166,7 @@ class Boosting(OfArrays, FromSklearn):
         categories = [i for i, count in enumerate(problem.n_categories) if count > 0]
         model = cls.unfitted(problem, own).set_params(categorical_features=categories or None)
         asked = own.get("early_stopping", "auto")
-        wanted = len(y) >= _EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
+        wanted = len(y) >= EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
         n_bags = _n_bags(params, problem)
         split = problem.stopping_splits(X, y, n_bags) if wanted else []

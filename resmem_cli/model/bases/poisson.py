@@ -12,14 +12,17 @@ from typing import Any, Self
 
 import numpy as np
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, stored_number
-from resmem_cli.model.bases.boosting import Bag, Boosting
+from resmem_cli.model.bases.boosting import EARLY_STOPPING_FROM_ROWS, Bag, Boosting
 from resmem_cli.model.bases.protocol import Problem
 from resmem_cli.model.splitting import Split
 
 # A step is in proportion to how many times the mean of a leaf exceeds what is predicted there, not to the logarithm of
 # that: where few numbers are very much larger than the rest it can go far beyond them, and further trees do not return.
 _TOO_FAR = 3.0
+_LOSSES = ("poisson", "gamma")
+_SMALLER = {"max_leaf_nodes": 15, "min_samples_leaf": 5}
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,22 @@ class Poisson(Boosting):
         return {**super().defaults(problem), **({"loss": "poisson"} if problem.is_regression else {})}
 
     @classmethod
+    def variants(cls, problem: Problem, y: Floats) -> tuple[Mapping[str, Any], ...]:
+        """By the gamma deviance: errors in proportion to the number."""
+        trees = super().variants(problem, y)
+        if len(y) < EARLY_STOPPING_FROM_ROWS or not trees:
+            return trees
+        return ({"loss": _LOSSES[1]}, {"loss": _LOSSES[1], **_SMALLER}) if y.min() > 0 else ()
+
+    @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {name: value for name, value in super().parameters(problem).items() if name not in ("loss", "quantile")}
+        return {name: value for name, value in super().parameters(problem).items() if name != "quantile"}
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        loss = params.get("loss", _LOSSES[0])
+        if loss not in _LOSSES:
+            raise UsageError(f"loss is {loss!r}, not {' or '.join(_LOSSES)}", "correct the --param")
         if problem.is_regression and y.min() >= 0 and _some_count(y, weight):
             fitted = super().fit(X, y, weight, problem, params)
             largest = float(y.max())
@@ -51,7 +65,8 @@ class Poisson(Boosting):
             near = [bag for bag in fitted.bags if _largest(bag, X) <= _TOO_FAR * largest]
             if near:
                 return cls(tuple(near), fitted.n_classes, largest)
-        return cls(Boosting.fit(X, y, weight, problem, params).bags, problem.n_classes)
+        plain = {name: value for name, value in params.items() if name != "loss"}
+        return cls(Boosting.fit(X, y, weight, problem, plain).bags, problem.n_classes)
 
     @classmethod
     def can_stop_by(cls, split: Split, y: Floats, weight: Floats | None) -> bool:

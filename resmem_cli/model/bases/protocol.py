@@ -163,6 +163,16 @@ def predict_and_represent(base: Base, X: Floats) -> tuple[Floats, Singles | None
     return base.predict(X), base.represent(X)
 
 
+@runtime_checkable
+class WithVariants(Protocol):
+    """A base whose best settings differ between data sets so much that a few are compared."""
+
+    @classmethod
+    def variants(cls, problem: Problem, y: Floats) -> tuple[Mapping[str, Any], ...]:
+        """Return parameters to compare with the defaults, for [n] targets."""
+        ...
+
+
 class Importable(Base, Protocol):
     """A base that can also come from elsewhere, as a file of its library's own format.
 

@@ -11,6 +11,7 @@ import numpy as np
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.plan import Plan
+from resmem_cli.model.combination import mean_of_bases
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
@@ -65,6 +66,7 @@ class Fold:
         trained: the fold's trained spaces, per candidate that has one.
         uncondensed: the views of the memories before they were condensed; empty if they were not.
         rows: [q] where the rows stand among all that the folds were made of, if that is known.
+        base_weights: of each base in the mean that is the one to beat; without any, that is the first.
     """
 
     y: Floats
@@ -75,6 +77,12 @@ class Fold:
     trained: dict[Candidate, Space]
     uncondensed: dict[Candidate, View] = field(default_factory=dict)
     rows: Integers | None = None
+    base_weights: tuple[float, ...] = ()
+
+    @property
+    def base(self) -> Floats:
+        """[q, outputs] predictions of the base to beat."""
+        return mean_of_bases(dict(enumerate(self.predictions)), self.base_weights)
 
     @property
     def is_sparse(self) -> bool:
@@ -97,6 +105,7 @@ class Fold:
             self.trained,
             {candidate: view.take(rows) for candidate, view in self.uncondensed.items()},
             None if self.rows is None else self.rows[rows],
+            self.base_weights,
         )
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from resmem_cli.errors import UsageError
 from resmem_cli.model import cost, spaces
 from resmem_cli.model.bases import Base, Problem
-from resmem_cli.model.choosing.candidates import Candidate, Choice
-from resmem_cli.model.choosing.grid import Grid, grid
+from resmem_cli.model.choosing.grid import grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.rows import LabelledRows, Recipe
@@ -22,6 +21,8 @@ from resmem_cli.model.spaces.training import RESIDUAL_KINDS, ResidualKind, Train
 _LEAST_ROWS_TO_LEARN = 500
 _MOST_PERIODIC = 100  # numeric columns: the periodic features of more, such as pixels, would be most of the work
 _ROWS_TO_LOOK_AT = 20_000
+# Bases of which encoders find less to learn, and that take long to be fitted again and again.
+_ENCODERS_THEMSELVES = ("network",)
 
 
 @dataclass(frozen=True)
@@ -75,28 +76,15 @@ class Plan:
         return ("cross-fitted",) if spaces.kind_of(name).needs_training else RESIDUAL_KINDS
 
 
-def only_choice(plans: Sequence[Plan], grid: Grid) -> Choice:
-    """Return the one thing that is left to do where nothing is measured: on the first base, what the user fixed."""
-    names = plans[0].spaces
-    if len(names) > 1 or len(grid.settings(names[0])) > 1:
-        raise UsageError(
-            "--folds 0 chooses no settings",
-            "give a number for each setting, --representation and, for a learned one, --encoder; or set --folds to "
-            "2 or more",
-        )
-    return Choice(Candidate(0, names[0], plans[0].residuals or "in-sample"), grid.settings(names[0])[0])
-
-
 def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], options: MemoryOptions) -> list[Plan]:
-    """Return what the folds do with each base; with the first alone where its memory is switched off or alone asked."""
+    """Return what the folds do with each base."""
     if options.residuals == "cross-fitted" and recipes[0].within.fixed is not None:
         raise UsageError(
             "enough rows are new to the base, so it is not refitted: their residuals need no cross-fitting",
             "leave --residuals out",
         )
     neighbors = grid(rows, recipes[0].problem, options).neighbors
-    n_bases = 1 if options.shrinkage == 0 or options.n_folds == 0 else len(recipes)
-    kinds = _encoders(options, rows, recipes[0].problem, n_bases)
+    kinds = _encoders(options, rows, recipes[0].problem, [recipe.spec.estimator for recipe in recipes])
     return [
         Plan(
             recipe,
@@ -108,14 +96,15 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
             None if options.most_cells is None else options.most_cells / len(rows.y),
             n_largest=options.n_largest(recipe.problem),
         )
-        for i, (recipe, fitted) in enumerate(list(zip(recipes, bases, strict=True))[:n_bases])
+        for i, (recipe, fitted) in enumerate(zip(recipes, bases, strict=True))
     ]
 
 
 def _encoders(
-    options: MemoryOptions, rows: LabelledRows, problem: Problem, n_bases: int
+    options: MemoryOptions, rows: LabelledRows, problem: Problem, estimators: Sequence[str]
 ) -> list[tuple[encoder.Kind, ...]]:
-    """Return per base the kinds of encoder that are trained on it."""
+    """Return per base, of these estimators, the kinds of encoder that are trained on it."""
+    n_bases = len(estimators)
     if options.encoder is not None:
         return [(options.encoder,)] * n_bases
     if options.n_largest(problem) is not None:
@@ -127,7 +116,9 @@ def _encoders(
         "periodic" in kinds and not 0 < _n_periodic(rows, problem) <= _MOST_PERIODIC
     ):  # of none it would be the same as mlp
         kinds = tuple(kind for kind in kinds if kind != "periodic")
-    has_some = [is_asked or not effort.at_ends or i in (0, n_bases - 1) for i in range(n_bases)]
+    able = [i for i in range(n_bases) if estimators[i] not in _ENCODERS_THEMSELVES] or [*range(n_bases)]
+    at_ends = (able[0], able[-1])
+    has_some = [is_asked or (i in at_ends if effort.at_ends else i in able) for i in range(n_bases)]
     return [kinds if each else () for each in has_some]
 
 

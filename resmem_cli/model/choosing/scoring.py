@@ -46,9 +46,9 @@ def truth(fold: Fold) -> Floats:
     return np.zeros(len(fold.y)) if fold.is_sparse else fold.y
 
 
-def of_base(fold: Fold, objective: str, base: int = 0, temperature: float = 1.0) -> Floats:
-    """Return the [q, outputs] predictions of a base; of very many classes [q, 2] what `collapsed` makes of them."""
-    predictions = fold.predictions[base]
+def of_base(fold: Fold, objective: str, temperature: float = 1.0) -> Floats:
+    """Return the [q, outputs] predictions of the base; of very many classes [q, 2] what `collapsed` makes of them."""
+    predictions = fold.base
     if not fold.is_sparse:
         return tempered(predictions, temperature)
     codes, with_others = fold.y.astype(np.int64), objective == _RANKS

@@ -13,11 +13,12 @@ is 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model import conformal, kernel
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.choosing import scoring, serving
@@ -49,10 +50,13 @@ def select(
     most_members: int,
     n_folds: int,
     threads: int,
+    base_weights: tuple[float, ...] = (),
     report: Callable[[str], None] = lambda _: None,
     sizes: FoldSizes = FoldSizes(),  # noqa: B008 - it is immutable
 ) -> tuple[Selection, Mapping[Candidate, Space]]:
-    """Choose from the grid by folds, in each of which every base's plan is run; the first base is the one to beat.
+    """Choose from the grid by folds, in each of which every base's plan is run; their mean is the one to beat.
+
+    Without `base_weights` that is the first base alone.
 
     Returns:
         The selection, and the trained spaces of one of the folds.
@@ -63,17 +67,53 @@ def select(
     refitted = plans[0].recipe.fixed is None
     for folds in growing_folds(rows, plans, n_folds, threads=threads, report=report, sizes=sizes):
         report(f"scoring settings on {len(folds)} groups of rows")
-        selection = Judge(folds, grid, objective, most_members).selection(refitted=refitted)
+        weighed = [replace(fold, base_weights=base_weights) for fold in folds]
+        selection = Judge(weighed, grid, objective, most_members).selection(refitted=refitted)
         if selection.is_clear:
             break
     return selection, folds[0].trained
 
 
 def switched_off(grid: Grid, candidates: Sequence[Candidate]) -> Choice:
-    """Return the choice that leaves the first base as it is, in the space that costs least."""
+    """Return the choice that leaves the base as it is, in the space that costs least."""
     cheap = [candidate for candidate in candidates if candidate.base == 0 and candidate.space == "features"]
     candidate = cheap[0] if cheap else candidates[0]
     return Choice(candidate, replace(grid.settings(candidate.space)[0], shrinkage=0.0, temperature=1.0))
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Corrected models and, beside them, the base without memory: their weights sum to 1."""
+
+    choices: tuple[Choice, ...]
+    base_share: float = 0.0
+
+    @property
+    def weights(self) -> Floats:
+        """[choices + 1] the base's is the last."""
+        return np.array([*(choice.weight for choice in self.choices), self.base_share])
+
+
+def only_combination(plans: Sequence[Plan], grid: Grid, base_weights: Sequence[float]) -> Combination:
+    """Return what is left where nothing is measured: the settings that the user fixed, on every model of the base.
+
+    Raises:
+        UsageError: something is left to choose.
+    """
+    names = plans[0].spaces
+    if len(names) > 1 or len(grid.settings(names[0])) > 1:
+        raise UsageError(
+            "--folds 0 chooses no settings",
+            "give a number for each setting, --representation and, for a learned one, --encoder; or set --folds to "
+            "2 or more",
+        )
+    settings = grid.settings(names[0])[0]
+    choices = tuple(
+        Choice(Candidate(i, names[0], plan.residuals or "in-sample"), settings, weight)
+        for i, (plan, weight) in enumerate(zip(plans, base_weights or (1.0,), strict=False))
+        if weight > 0
+    )
+    return Combination(choices)
 
 
 class Judge:
@@ -93,14 +133,15 @@ class Judge:
             )
             for candidate in self._candidates
         }
+        self._base = [scoring.of_base(fold, objective) for fold in self._folds]
         self._corrected: dict[tuple[Candidate, Settings], list[Floats]] = {}
 
     def selection(self, *, refitted: bool) -> Selection:
         """Return the choice and what it gains; `refitted` says whether the folds fitted the bases anew."""
         folds = self._folds
-        before = [self._loss(fold, scoring.of_base(fold, self._objective)) for fold in folds]
+        before = [self._loss(fold, base) for fold, base in zip(folds, self._base, strict=True)]
         on_others = [self._chosen(self._others(i)) for i in self._every_fold]
-        after = [self._loss(folds[i], self._predictions(choices, i)) for i, choices in enumerate(on_others)]
+        after = [self._loss(folds[i], self._predictions(chosen, i)) for i, chosen in enumerate(on_others)]
         over_base = gain, standard_error = _paired_gain(folds, before, after)
         over_temperature = _paired_gain(folds, self._tempered_losses(), after)
         both = (over_base, over_temperature)
@@ -108,10 +149,14 @@ class Judge:
         is_worse = any(each <= -error for each, error in both)
         is_better = all(each >= _CLEAR * error for each, error in both)
         forced = self._grid.is_forced
-        uses_memory = helps or forced
+        chosen = self._chosen(self._every_fold)
+        uses_memory = (helps or forced) and bool(chosen.choices)
+        if not uses_memory:
+            chosen = Combination((switched_off(self._grid, self._candidates),))
         weight = np.concatenate([fold.weight for fold in folds])
         return Selection(
-            choices=self._chosen(self._every_fold) if uses_memory else (switched_off(self._grid, self._candidates),),
+            choices=chosen.choices,
+            base_share=chosen.base_share,
             scores=self._scores(),
             objective=self._objective,
             base_loss=float(np.average(np.concatenate(before), weights=weight)),
@@ -133,19 +178,18 @@ class Judge:
         """Return the other folds; of a single one, itself."""
         return [i for i in self._every_fold if i != fold] or [fold]
 
-    def _calibration(self, on_others: Sequence[Sequence[Choice]] | None) -> Calibration:
-        """Calibrate by what the other folds chose, or by the first base with the spread of the neighbours."""
+    def _calibration(self, on_others: Sequence[Combination] | None) -> Calibration:
+        """Calibrate by what the other folds chose, or by the base with the spread of the neighbours."""
         off = (switched_off(self._grid, self._candidates),)
         predictions, spreads = [], []
         # Of all rows: outliers are to be covered, too.
         for i, fold in enumerate(self._with_outliers):
-            choices = off if on_others is None else on_others[i]
-            predictions.append(
-                scoring.of_base(fold, self._objective) if on_others is None else self._mean_prediction(fold, choices)
-            )
+            chosen = Combination((), 1.0) if on_others is None else on_others[i]
+            predictions.append(self._mean_prediction(fold, chosen))
             if predictions[-1].shape[1] == 1:
+                choices = chosen.choices or off
                 each = [scoring.spreads(fold, choice.candidate, choice.settings) for choice in choices]
-                spreads.append(conformal.mean_spread(each, _weights(choices)))
+                spreads.append(conformal.mean_spread(each, np.array([choice.weight for choice in choices])))
         y, every = np.concatenate(list(map(scoring.truth, self._with_outliers))), np.concatenate(predictions)
         positions = [fold.rows for fold in self._with_outliers if fold.rows is not None]
         rows = np.concatenate(positions) if len(positions) == len(self._with_outliers) else None
@@ -154,19 +198,19 @@ class Judge:
         return conformal.of_numbers(np.abs(y - every[:, 0]), np.concatenate(spreads), rows)
 
     def _held_out(self) -> HeldOut | None:
-        """Return the held-out rows with the first base's residuals; None of very many classes, or unknown rows."""
+        """Return the held-out rows with the base's residuals; None of very many classes, or unknown rows."""
         folds = self._with_outliers
         positions = [fold.rows for fold in folds if fold.rows is not None]
-        if len(positions) < len(folds) or folds[0].predictions[0].shape[1] > _MOST_CLASSES:
+        if len(positions) < len(folds) or folds[0].base.shape[1] > _MOST_CLASSES:
             return None
-        residuals = [kernel.residuals(fold.y, fold.predictions[0]) for fold in folds]
+        residuals = [kernel.residuals(fold.y, fold.base) for fold in folds]
         return HeldOut(np.concatenate(positions), np.concatenate(residuals))
 
-    def _uncondensed_loss(self, on_others: Sequence[Sequence[Choice]], weight: Floats) -> float:
+    def _uncondensed_loss(self, on_others: Sequence[Combination], weight: Floats) -> float:
         """Return the mean loss of what the other folds chose, had the memories not been condensed."""
         losses = [
-            self._loss(fold, self._mean_prediction(replace(fold, views=fold.uncondensed), choices))
-            for fold, choices in zip(self._folds, on_others, strict=True)
+            self._loss(fold, self._mean_prediction(replace(fold, views=fold.uncondensed), chosen))
+            for fold, chosen in zip(self._folds, on_others, strict=True)
         ]
         return float(np.average(np.concatenate(losses), weights=weight))
 
@@ -181,38 +225,45 @@ class Judge:
             losses = np.where(counts == n_neighbors, losses, np.inf)
         return settings[_frugal(losses, counts)]
 
-    def _chosen(self, on: Sequence[int]) -> tuple[Choice, ...]:
+    def _chosen(self, on: Sequence[int]) -> Combination:
         """Return the combination that is best on some of the folds."""
         best = [(candidate, self._best(candidate, on)) for candidate in self._candidates]
         y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
         predictions = [np.concatenate([self._of(*each)[i] for i in on]) for each in best]
+        predictions.append(np.concatenate([self._base[i] for i in on]))
         shares = combine(
             predictions,
             lambda mean: row_loss(y, mean, self._objective),
             weight,
-            self._most_members,
-            lambda of: serving.price(best[i] for i in of),
+            self._most_members + 1,
+            lambda of: self._price(best[i] for i in of if i < len(best)),
         )
-        choices = [Choice(*each, float(share)) for each, share in zip(best, shares, strict=True) if share > 0]
-        return self._with_fewer_neighbors(sorted(choices, key=lambda choice: -choice.weight), on)
+        of_best, base_share = shares[:-1], float(shares[-1])
+        choices = [Choice(*each, float(share)) for each, share in zip(best, of_best, strict=True) if share > 0]
+        choices = sorted(choices, key=lambda choice: -choice.weight)
+        return self._with_fewer_neighbors(Combination(tuple(choices), base_share), on)
 
-    def _with_fewer_neighbors(self, choices: Sequence[Choice], on: Sequence[int]) -> tuple[Choice, ...]:
+    def _price(self, members: Iterable[tuple[Candidate, Settings]]) -> float:
+        return serving.price(members, self._folds[0].base_weights)
+
+    def _with_fewer_neighbors(self, combination: Combination, on: Sequence[int]) -> Combination:
         """Return the members of a combination with as few neighbours as what further ones gain for the mean pays for.
 
         In a mean the errors of one member's correction count less than they do alone, where `_best` chose.
         """
-        chosen = list(choices)
+        chosen = list(combination.choices)
         y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
 
         def priced(members: Sequence[Choice]) -> float:
-            mean = np.concatenate([self._predictions(members, i) for i in on])
+            mixed = replace(combination, choices=tuple(members))
+            mean = np.concatenate([self._predictions(mixed, i) for i in on])
             loss = float(np.average(row_loss(y, mean, self._objective), weights=weight))
-            return loss * serving.price((each.candidate, each.settings) for each in members)
+            return loss * self._price((each.candidate, each.settings) for each in members)
 
         least = priced(chosen)
-        for at, choice in enumerate(choices):
+        for at, choice in enumerate(combination.choices):
             for n_neighbors in sorted(
                 {k for k in self._grid.neighbors if k < choice.settings.n_neighbors}, reverse=True
             ):
@@ -222,11 +273,11 @@ class Judge:
                 if not loss < least:
                     break
                 chosen, least = other, loss
-        return tuple(chosen)
+        return replace(combination, choices=tuple(chosen))
 
-    def _predictions(self, choices: Sequence[Choice], fold: int) -> Floats:
-        each = [self._of(choice.candidate, choice.settings)[fold] for choice in choices]
-        return combined(each, _weights(choices))
+    def _predictions(self, chosen: Combination, fold: int) -> Floats:
+        each = [self._of(choice.candidate, choice.settings)[fold] for choice in chosen.choices]
+        return combined([*each, self._base[fold]], chosen.weights)
 
     def _of(self, candidate: Candidate, settings: Settings) -> list[Floats]:
         """Return per fold the [q, outputs] predictions of one corrected model, as `scoring.predictions`."""
@@ -235,10 +286,11 @@ class Judge:
             self._corrected[key] = [scoring.predictions(fold, *key, self._objective) for fold in self._folds]
         return self._corrected[key]
 
-    def _mean_prediction(self, fold: Fold, choices: Sequence[Choice]) -> Floats:
-        """Return the [q, outputs] weighted mean of several corrected predictions."""
-        each = [scoring.predictions(fold, choice.candidate, choice.settings, self._objective) for choice in choices]
-        return combined(each, _weights(choices))
+    def _mean_prediction(self, fold: Fold, chosen: Combination) -> Floats:
+        """Return the [q, outputs] weighted mean of several corrected predictions and the base's."""
+        pairs = [(choice.candidate, choice.settings) for choice in chosen.choices]
+        each = [scoring.predictions(fold, *pair, self._objective) for pair in pairs]
+        return combined([*each, scoring.of_base(fold, self._objective)], chosen.weights)
 
     def _scores(self) -> tuple[Score, ...]:
         scores = []
@@ -295,7 +347,7 @@ def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
     Squared errors have no bound: one row to which a linear base extrapolates can outweigh all others, and the memory
     that happens to help it would be chosen. Only the base's errors are looked at, so that no harm is hidden.
     """
-    losses = [row_loss(fold.y, fold.predictions[0]) for fold in folds]
+    losses = [row_loss(fold.y, fold.base) for fold in folds]
     ranked = np.sort(np.concatenate(losses))
     bound = ranked[-1 - len(ranked) // _OUTLIER_ONE_IN]
     return [fold.take(np.flatnonzero(loss <= bound)) for fold, loss in zip(folds, losses, strict=True)]
@@ -321,7 +373,3 @@ def _offsets(folds: Sequence[Fold]) -> Integers:
     """Return [folds] what is added to each fold's numbers of groups, so that no two folds have the same."""
     sizes = [int(fold.group.max(initial=-1)) + 1 for fold in folds]
     return np.cumsum([0, *sizes[:-1]])
-
-
-def _weights(choices: Sequence[Choice]) -> Floats:
-    return np.array([choice.weight for choice in choices])

@@ -18,7 +18,7 @@ class HeldOut(NamedTuple):
 
     Attributes:
         rows: [q] their positions among all.
-        residuals: [q, outputs] of the first base, which was fitted without them.
+        residuals: [q, outputs] of the base, whose models were fitted without them.
     """
 
     rows: Integers
@@ -31,9 +31,10 @@ class Selection:
 
     Attributes:
         choices: what to build; one with a shrinkage of 0 if the memory does not help.
+        base_share: what the base without memory weighs beside them.
         scores: every candidate with its best settings, best first.
         objective: the metric that was chosen by, one of the metrics' objectives.
-        base_loss, resmem_loss: mean held-out `row_loss` of the first base, and of the memory with settings chosen on
+        base_loss, resmem_loss: mean held-out `row_loss` of the base, and of the memory with settings chosen on
             the other folds.
         gain: their difference; positive is better.
         standard_error: of the gain, the larger of that over folds and that over rows.
@@ -45,10 +46,11 @@ class Selection:
         forced: whether the user chose a shrinkage above 0, so that the gain did not decide.
         uncondensed_loss: as `resmem_loss`, of the memories before they were condensed; None if they were not.
         calibration: what prediction intervals follow from, of the same rows and choices.
-        held_out: the held-out rows, and what the first base leaves unexplained of them.
+        held_out: the held-out rows, and what the base leaves unexplained of them.
     """
 
     choices: tuple[Choice, ...]
+    base_share: float
     scores: tuple[Score, ...]
     objective: str
     base_loss: float

@@ -7,7 +7,7 @@ neighbours; encoders take what their matrix products do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from resmem_cli.model import spaces
 from resmem_cli.model.choosing.candidates import Candidate
@@ -21,14 +21,19 @@ _OF_SEARCH, _OF_NEIGHBOR = 1.0, 0.4
 _OF_ENCODER, _OF_REPRESENTATION = 4.0, 1.0
 
 
-def price(members: Iterable[tuple[Candidate, Settings]]) -> float:
-    """Return what the loss of the mean of members is multiplied by."""
-    return 1 + _WORTH * of_members(members)
+def price(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
+    """Return what the loss of the mean of members is multiplied by, beside a base of these weights."""
+    return 1 + _WORTH * of_members(members, base_weights)
 
 
-def of_members(members: Iterable[tuple[Candidate, Settings]]) -> float:
-    """Return the microseconds that members add to the first base."""
-    bases, total = {0}, 0.0
+def price_of_bases(n_bases: int) -> float:
+    """Return what the loss of the mean of so many bases is multiplied by."""
+    return 1 + _WORTH * _OF_BASE * n_bases
+
+
+def of_members(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
+    """Return the microseconds that members add to the base."""
+    bases, total = {i for i, weight in enumerate(base_weights) if weight > 0} or {0}, 0.0
     for candidate, settings in members:
         trains = spaces.kind_of(candidate.space).needs_training
         total += _OF_SEARCH + _OF_NEIGHBOR * settings.n_neighbors + (_OF_ENCODER if trains else _OF_REPRESENTATION)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.spaces.encoder import Encoder
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
@@ -17,8 +18,7 @@ _MEMORIES = 2_048
 _RATE_OF_SCALES = 0.015  # s, τ and γ
 _RATE_OF_NET = 0.002
 _SCALES = ("scale", "log_tau", "log_gamma")
-_DECAY = 1.0  # of the matrices, in every step times its rate (decoupled, Loshchilov and Hutter 2019)
-_MOMENTUM, _SECOND_MOMENTUM, _TINY = 0.9, 0.999, 1e-8
+_DECAY = 1.0
 # The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
 # Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
@@ -52,29 +52,15 @@ def train(
 ) -> Neighbourhood:
     """Train an encoder, its τ and γ from their start on several folds."""
     weights = start.to_arrays()
-    first = {name: np.zeros_like(value) for name, value in weights.items()}
-    second = {name: np.zeros_like(value) for name, value in weights.items()}
+    adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, _DECAY)
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
         fold = _drawn(folds[int(rng.integers(len(folds)))], rng)
         _, gradient = start.with_arrays(weights).loss_and_gradient(fold)
-        decay = (1 + np.cos(np.pi * step / n_steps)) / 2
-        for name, slope in gradient.items():
-            first[name] = _MOMENTUM * first[name] + (1 - _MOMENTUM) * slope
-            second[name] = _SECOND_MOMENTUM * second[name] + (1 - _SECOND_MOMENTUM) * np.square(slope)
-            mean = first[name] / (1 - _MOMENTUM**step)
-            spread = np.sqrt(second[name] / (1 - _SECOND_MOMENTUM**step))
-            rate = decay * (_RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET)
-            kept = 1 - rate * _DECAY if _is_matrix(name) else 1.0
-            weights[name] = (kept * weights[name] - rate * mean / (spread + _TINY)).astype(np.float32)
+        adam.step(weights, gradient, (1 + np.cos(np.pi * step / n_steps)) / 2)
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
     return start.with_arrays(weights)
-
-
-def _is_matrix(name: str) -> bool:
-    """Whether weights are a matrix of the network, and neither scales nor biases nor what starts at 0."""
-    return name in ("out", "wave") or name.startswith("layer_")
 
 
 def _drawn(fold: EncoderFold, rng: np.random.Generator) -> EncoderFold:
