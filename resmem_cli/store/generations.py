@@ -24,7 +24,7 @@ _UNNAMING = ("was", "made", "history", "earlier", "number")
 # What memory.json says of one generation of the memories, the present one or an earlier one.
 State = dict[str, Any]
 _SPARE = "rows_0.npz"  # a name of ours that no part has
-_OF_STATE = ("id", "base", "rows", "objective", "memories", "folds", "parts", "made")
+_OF_STATE = ("id", "base", "rows", "objective", "memories", "base_share", "folds", "parts", "made")
 
 
 @dataclass(frozen=True)

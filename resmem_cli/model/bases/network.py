@@ -49,7 +49,7 @@ class Networks(OfArrays):
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {"members": "auto", "max_steps": 4_000, "learning_rate": 1e-3, "weight_decay": 0.1}
+        return {"members": "auto", "max_steps": 2_500, "learning_rate": 2e-3, "weight_decay": 0.5}
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
@@ -156,7 +156,7 @@ class _Params(NamedTuple):
     def n_members(self, n_rows: int) -> int:
         if isinstance(self.members, int):
             return self.members
-        return 8 if n_rows < _FEW_ROWS else 3
+        return 5 if n_rows < _FEW_ROWS else 3
 
 
 class _Rows(NamedTuple):

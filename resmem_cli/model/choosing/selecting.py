@@ -38,6 +38,7 @@ from resmem_cli.model.spaces import Space
 _OUTLIER_ONE_IN = 1_000  # held-out rows
 _UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours
 _CLEAR = 2.0  # standard errors
+_NOTHING = 0.01  # of the loss: where a gain is less with such certainty, further folds are not worth their time
 _MOST_CLASSES = 50  # of which the residuals of all held-out rows are kept
 
 
@@ -148,6 +149,8 @@ class Judge:
         helps = all(each > error for each, error in both)
         is_worse = any(each <= -error for each, error in both)
         is_better = all(each >= _CLEAR * error for each, error in both)
+        base_loss = float(np.average(np.concatenate(before), weights=np.concatenate([fold.weight for fold in folds])))
+        is_idle = not helps and gain + _CLEAR * standard_error < _NOTHING * base_loss
         forced = self._grid.is_forced
         chosen = self._chosen(self._every_fold)
         uses_memory = (helps or forced) and bool(chosen.choices)
@@ -159,12 +162,12 @@ class Judge:
             base_share=chosen.base_share,
             scores=self._scores(),
             objective=self._objective,
-            base_loss=float(np.average(np.concatenate(before), weights=weight)),
+            base_loss=base_loss,
             resmem_loss=float(np.average(np.concatenate(after), weights=weight)),
             gain=gain,
             standard_error=standard_error,
             helps=helps,
-            is_clear=is_worse or is_better or forced,
+            is_clear=is_worse or is_better or is_idle or forced,
             n_folds=len(folds),
             refitted=refitted,
             n_queries=len(weight),

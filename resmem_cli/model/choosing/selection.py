@@ -39,7 +39,8 @@ class Selection:
         gain: their difference; positive is better.
         standard_error: of the gain, the larger of that over folds and that over rows.
         helps: whether the gain exceeds its standard error, also over the base with a temperature alone.
-        is_clear: whether one of these is less than minus a standard error, or both exceed two; or the user chose.
+        is_clear: whether one of these is less than minus a standard error, or both exceed two, or there is next to
+            nothing to gain; or the user chose.
         n_folds: how many folds (or groups of one split's held-out rows).
         refitted: whether each fold fitted the base anew; otherwise rows new to the base were the queries.
         n_queries: how many held-out rows the figures rest on; for rmse, all but a thousandth.
