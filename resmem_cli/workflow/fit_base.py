@@ -92,17 +92,17 @@ def fit_base(
     """
     ownership.refuse_foreign(model)
     _names(options.estimator)  # a wrong one is told before anything is read
-    with locking.alone(model, wait=wait, create=True), thread_limit.limited(options.threads):
+    with locking.alone(model, wait=wait, create=True), thread_limit.limited(options.threads) as threads:
         report("reading")
         parts = source.read_all()
-        stored, rows, fitted = fit(parts, roles, options, report)
+        stored, rows, fitted = fit(parts, roles, options, threads=threads, report=report)
         report("writing")
         writing.save_base(model, stored, rows)
     return fitted
 
 
 def fit(
-    parts: Sequence[Rows], roles: Roles, options: BaseOptions, report: Report = silent
+    parts: Sequence[Rows], roles: Roles, options: BaseOptions, *, threads: int = 1, report: Report = silent
 ) -> tuple[StoredBase, TrainedRows, FittedBase]:
     """Learn the schema of labelled rows and fit bases, the best first.
 
@@ -138,7 +138,7 @@ def fit(
     variants: list[list[Mapping[str, Any]]] = [
         [{}] if recipe.spec.estimator in named else _variants(recipe, y) for recipe in recipes
     ]
-    compared = compare(recipes, variants, rows, threads=options.threads, report=report)
+    compared = compare(recipes, variants, rows, threads=threads, report=report)
     recipes = [compared.recipes[0], *map(_bounded, compared.recipes[1:])]
     fitted = []
     for recipe in recipes:

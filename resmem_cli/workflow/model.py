@@ -89,7 +89,7 @@ class Model:
             if isinstance(base, FromObject):
                 stored, trained, summary = adopt_base.adopt([rows], roles, base, seed=seed)
             else:
-                stored, trained, summary = fit_base.fit([rows], roles, base)
+                stored, trained, summary = fit_base.fit([rows], roles, base, threads=threads)
             given = labelled.read(InMemory(rows), stored.schema, with_relations=True)
             resmem, kept, fitted = fit_residual.fit(given, None, stored, trained, options, threads=threads)
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)

@@ -39,6 +39,7 @@ IMPORTABLE = Registry[type[Importable]](
 COLUMNS = "columns"
 KINDS = Registry[type[Base]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
 _MANY_CLASSES = 10
+_ROWS_OF_NETWORK = 300  # fewer rows say too little to a network
 
 
 def installed(package: str) -> str:
@@ -63,7 +64,8 @@ def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
     if size.is_wide:
         return ("boosting", "mlp", "linear") if cost.can_boost(size) else ("mlp", "linear")
     is_never_negative = problem.is_regression and y.min() >= 0
-    return ("boosting", *(("poisson",) if is_never_negative else ()), "network", "linear")
+    network = ("network",) if len(y) >= _ROWS_OF_NETWORK else ()
+    return ("boosting", *(("poisson",) if is_never_negative else ()), *network, "linear")
 
 
 def size_of(problem: Problem, n_rows: int) -> cost.Size:
