@@ -46,7 +46,7 @@ def fit_base(
         typer.Option(
             metavar="NAME,...|auto",
             autocompletion=_estimators,
-            help="Base models to fit (see --list-estimators). Of several, the best on held-out rows is the base.",
+            help="Base models to fit (see --list-estimators). Of several, the weighted mean is the base.",
         ),
     ] = "auto",
     list_estimators: Annotated[

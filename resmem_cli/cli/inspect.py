@@ -51,7 +51,7 @@ def _lines(model: dict[str, Any]) -> list[str]:
     lines = [
         f"{model['task']} of '{model['target']}'{classes} from {model['features']['count']} features ({kinds}){roles}",
         "bases: "
-        + ", ".join(_base(base) for base in model["bases"])
+        + ", ".join(_base(base, is_alone=len(model["bases"]) == 1) for base in model["bases"])
         + f"; fitted on {model['base_rows']:,} rows{_when(model['made'])}",
     ]
     if model["memory"] is None:
@@ -63,9 +63,15 @@ def _lines(model: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _base(base: dict[str, Any]) -> str:
+def _base(base: dict[str, Any], *, is_alone: bool) -> str:
+    weight = "" if is_alone else f" {100 * base['weight']:.3g} %"
     params = ", ".join(f"{name}={value}" for name, value in base["params"].items())
-    return str(base["estimator"]) + (f" ({params})" if params else "") + ("" if base["can_refit"] else ", imported")
+    return (
+        str(base["estimator"])
+        + weight
+        + (f" ({params})" if params else "")
+        + ("" if base["can_refit"] else ", imported")
+    )
 
 
 def _own_roles(model: dict[str, Any]) -> str:
@@ -84,6 +90,8 @@ def _memory_lines(memory: dict[str, Any], roles: str) -> list[str]:
         kept = " and ".join(f"{each['rows']:,} rows{_when(each['made'])}" for each in memory["kept"][:3])
         more = f" and {len(memory['kept']) - 3} more" if len(memory["kept"]) > 3 else ""
         lines.append(f"  kept for undo: {kept}{more}")
+    if memory["base_share"] > 0:
+        lines.append(f"  weight {100 * memory['base_share']:.3g} %: the base without memory")
     for member in memory["memories"]:
         search = member["search"]
         how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {member['recall']:.3f}"

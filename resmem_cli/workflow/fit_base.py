@@ -64,9 +64,11 @@ class FittedBase:
 
     Attributes:
         schema: of the rows.
-        estimators: their names, the base to beat first.
+        estimators: their names, the best first.
         objective, held_out: of several bases, the metric that orders them, and its value for each on rows that it had
             not seen, `n_held_out` of them.
+        weights: of each in their mean, which is the base to beat; empty where nothing was compared.
+        held_out_mean: the metric of that mean on the same rows; None where nothing was compared.
         n_rows: how many rows each was fitted on.
         notes: sentences on what was found in the data.
     """
@@ -78,6 +80,8 @@ class FittedBase:
     n_held_out: int
     n_rows: int
     notes: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    held_out_mean: float | None = None
 
 
 def fit_base(
@@ -154,6 +158,8 @@ def fit(
         objective=objective,
         held_out=tuple(metrics.as_metric(objective, loss) for loss in compared.losses),
         n_held_out=compared.n_held_out,
+        weights=compared.weights,
+        held_out_mean=None if compared.mean_loss is None else metrics.as_metric(objective, compared.mean_loss),
         n_rows=len(y),
         notes=(*learned.notes, *related.notes, *_left_out(names, estimators, options.params, size)),
     )

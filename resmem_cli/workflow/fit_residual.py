@@ -71,6 +71,8 @@ class FittedMemory:
     time_column: str | None = None
     notes: tuple[str, ...] = ()
     is_kept: bool = False
+    base_weights: tuple[float, ...] = ()
+    base_share: float = 0.0
 
     @property
     def too_few_note(self) -> str | None:
@@ -127,6 +129,7 @@ class FittedMemory:
             "rows": self.n_rows,
             "bases": list(self.estimators),
             "uses_memory": self.uses_memory,
+            "base_share": self.base_share,
             "memories": [
                 {
                     "base": self.estimators[member.base],
@@ -335,6 +338,8 @@ def _summary(
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
         base_metrics=fitted.base_metrics,
+        base_weights=base.weights,
+        base_share=fitted.resmem.base_share,
         too_few=fitted.too_few,
         group_column=None if relations is None else relations.group_column,
         time_column=None if relations is None else relations.time_column,

@@ -55,7 +55,9 @@ class _Inspected:
             "group": schema.group_column,
             "time": schema.time_column,
             "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
-            "bases": [{name: each[name] for name in ("estimator", "params", "can_refit")} for each in base["bases"]],
+            "bases": [
+                {name: each[name] for name in ("estimator", "params", "can_refit", "weight")} for each in base["bases"]
+            ],
             "base_rows": base["rows"],
             "made": base["made"],
             "seed": base["seed"],
@@ -73,6 +75,7 @@ class _Inspected:
             "changes": history.known(content)[-1]["number"],
             "kept": [{"made": each["made"], "rows": each["rows"], "bytes": _size(each)} for each in self.kept],
             "objective": objective,
+            "base_share": content["base_share"],
             "memories": [
                 {
                     "base": self.base["bases"][each["base"]]["estimator"] if not self.is_stale else None,
