@@ -32,7 +32,7 @@ _PATIENCE = {"max_iter": 500, "n_iter_no_change": 20}
 _ROWS_PER_THREAD = 25_000
 # Other trees than those of 31 leaves.
 _SMALL = {"max_leaf_nodes": 8, "min_samples_leaf": 5, "max_features": 0.5}
-_LARGE = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "learning_rate": 0.05, "max_iter": 1_000}
+_LARGE = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "max_iter": 1_000}
 _SMALL_OF_FEW = {"max_leaf_nodes": 8, "min_samples_leaf": 3, "max_iter": 400}
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
@@ -139,7 +139,7 @@ class Boosting(OfArrays, FromSklearn):
         if len(problem.n_categories) > cost.WIDE or problem.n_classes > 2:
             return ()
         if len(y) < EARLY_STOPPING_FROM_ROWS:
-            return (_SMALL_OF_FEW, {**_SMALL_OF_FEW, "max_leaf_nodes": 15})
+            return (_SMALL_OF_FEW,)
         return (_SMALL, _LARGE)
 
     @classmethod

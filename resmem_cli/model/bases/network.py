@@ -26,7 +26,6 @@ _MEAN_EVERY, _KEPT_OF_MEAN = 5, 0.975  # the weights that predict are a mean ove
 _SECOND_MOMENTUM = 0.98
 _CHECKED_EVERY, _PATIENCE, _MOST_CHECKING = 50, 10, 2_000  # steps, checks, rows
 _STEPS_UNCHECKED = 500  # where no row can be held out to stop by
-_FEW_ROWS = 3_000
 _MOST_MEMBERS = 32
 _PREFIX = "network_"
 
@@ -49,7 +48,7 @@ class Networks(OfArrays):
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {"members": "auto", "max_steps": 2_500, "learning_rate": 2e-3, "weight_decay": 0.5}
+        return {"members": 3, "max_steps": 2_500, "learning_rate": 2e-3, "weight_decay": 0.5}
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
@@ -58,7 +57,7 @@ class Networks(OfArrays):
         mean, spread = mean_and_spread(y, weight) if problem.is_regression else (0.0, 1.0)
         scale = np.array([mean, spread or 1.0])
         rows = _Rows(scaler.transform(X), (y - scale[0]) / scale[1], weight, problem.n_classes)
-        n_members = given.n_members(len(y))
+        n_members = given.members
         splits = problem.stopping_splits(X, y, n_members)
         if not all(len(kept) and len(held) for kept, held in splits):
             splits = [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_members
@@ -130,15 +129,14 @@ class Networks(OfArrays):
 class _Params(NamedTuple):
     """What the user may set."""
 
-    members: int | str
+    members: int
     max_steps: int
     learning_rate: float
     weight_decay: float
 
     def checked(self) -> _Params:
         """Return them; UsageError if one has a value that it cannot have."""
-        is_whole = type(self.members) is int and 1 <= self.members <= _MOST_MEMBERS
-        if not (is_whole or self.members == "auto"):
+        if type(self.members) is not int or not 1 <= self.members <= _MOST_MEMBERS:
             raise UsageError(
                 f"members is {self.members!r}, not a whole number of 1 to {_MOST_MEMBERS}", "correct the --param"
             )
@@ -152,11 +150,6 @@ class _Params(NamedTuple):
             if not is_number or value < 0 or (value == 0 and least == "above"):
                 raise UsageError(f"{name} is {value!r}, not a number {least} 0", "correct the --param")
         return self
-
-    def n_members(self, n_rows: int) -> int:
-        if isinstance(self.members, int):
-            return self.members
-        return 5 if n_rows < _FEW_ROWS else 3
 
 
 class _Rows(NamedTuple):

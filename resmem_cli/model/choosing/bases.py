@@ -5,14 +5,14 @@ Nothing that a memory gains is measured here: its folds fit every base anew, wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from resmem_cli.model import metrics
-from resmem_cli.model.arrays import Floats, Integers, row_blocks
+from resmem_cli.model.arrays import Floats, row_blocks
 from resmem_cli.model.choosing import serving
 from resmem_cli.model.combination import combine, combined
 from resmem_cli.model.grouping import drawn
@@ -22,8 +22,9 @@ from resmem_cli.model.spaces.training import silent
 from resmem_cli.model.splitting import Split
 
 _LEAST_ROWS = 50  # a fifth of fewer says too little
-_FEW_ROWS, _N_FOLDS = 3_000, 5  # one draw of few rows is luck: all of them are held out in turn
+_FEW_ROWS, _N_FOLDS = 3_000, 3  # one draw of few rows is luck: all of them are held out in turn
 _MOST_ROWS = 50_000
+_LONG = "network"  # takes so long that few rows, too, are worth a worker
 
 
 @dataclass(frozen=True)
@@ -73,36 +74,45 @@ def compare(
         splits = list(rows.splits(problem, _N_FOLDS, rng))
     if not splits:  # all rows belong together
         return Compared(tuple(own[0] for own in tried))
-    every = [(base, recipe) for base, own in enumerate(tried) for recipe in own]
-    jobs = [(rows, recipe, split) for _, recipe in every for split in splits]
-    is_long = any(recipe.spec.estimator == "network" for recipe in recipes)
-    running = side_by_side(_predictions, jobs, n_rows=len(rows.y), threads=threads, is_long=is_long)
-    weight = np.concatenate([_weights(rows, held_out) for _, held_out in splits])
-    y = np.concatenate([rows.y[held_out] for _, held_out in splits])
+    held_out = np.concatenate([held for _, held in splits])
+    judge = _Judge(rows.y[held_out], np.ones(len(held_out)) if rows.weight is None else rows.weight[held_out])
+    is_long = any(recipe.spec.estimator == _LONG for recipe in recipes)
 
-    def loss_of(predictions: Floats) -> Floats:
-        parts = row_blocks(len(y), problem.n_outputs)
-        return np.concatenate([metrics.row_loss(y[part], predictions[part]) for part in parts])
+    def predictions(of: Sequence[Recipe]) -> Iterator[Floats]:
+        jobs = [(rows, recipe, split) for recipe in of for split in splits]
+        running = side_by_side(_predictions, jobs, n_rows=len(rows.y), threads=threads, is_long=is_long)
+        for recipe in of:
+            report(f"comparing bases: {recipe.spec.estimator}")
+            yield np.concatenate([next(running) for _ in splits])
 
-    best: dict[int, tuple[float, Recipe, Floats]] = {}
-    for base, recipe in every:
-        report(f"comparing bases: {recipe.spec.estimator}")
-        predictions = np.concatenate([next(running) for _ in splits])
-        loss = float(np.average(loss_of(predictions), weights=weight))
-        if base not in best or loss < best[base][0]:
-            best[base] = loss, recipe, predictions
-    losses, chosen, predicted = zip(*sorted(best.values(), key=lambda each: each[0]), strict=True)
-    weights = combine(predicted, loss_of, weight, len(predicted), lambda of: serving.price_of_bases(len(of)))
-    mean_loss = float(np.average(loss_of(combined(predicted, weights)), weights=weight))
-    return Compared(chosen, losses, tuple(weights.tolist()), mean_loss, len(y))
+    # Of how many models a base is the mean matters less to the choice of its settings than these.
+    lighter = [recipe.lighter for own in tried for recipe in own if len(own) > 1]
+    losses = iter([judge.loss(each) for each in predictions(lighter)])
+    chosen = [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
+    found = [(judge.loss(each), recipe, each) for recipe, each in zip(chosen, predictions(chosen), strict=True)]
+    by_loss, ordered, predicted = zip(*sorted(found, key=lambda each: each[0]), strict=True)
+    weights = combine(predicted, judge.losses, judge.weight, len(predicted), lambda of: serving.price_of_bases(len(of)))
+    return Compared(ordered, by_loss, tuple(weights.tolist()), judge.loss(combined(predicted, weights)), len(held_out))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The [q] targets and weights of held-out rows."""
+
+    y: Floats
+    weight: Floats
+
+    def losses(self, predictions: Floats) -> Floats:
+        """Return the [q] losses of [q, outputs] predictions."""
+        parts = row_blocks(len(self.y), predictions.shape[1])
+        return np.concatenate([metrics.row_loss(self.y[part], predictions[part]) for part in parts])
+
+    def loss(self, predictions: Floats) -> float:
+        return float(np.average(self.losses(predictions), weights=self.weight))
 
 
 def _with(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     return replace(recipe, spec=replace(recipe.spec, params={**params, **recipe.spec.params}))
-
-
-def _weights(rows: LabelledRows, held_out: Integers) -> Floats:
-    return np.ones(len(held_out)) if rows.weight is None else rows.weight[held_out]
 
 
 def _predictions(rows: LabelledRows, recipe: Recipe, split: Split) -> Floats:
