@@ -23,7 +23,9 @@ from resmem_cli.model.splitting import Split
 
 _LEAST_ROWS = 50  # a fifth of fewer says too little
 _FEW_ROWS, _N_FOLDS = 3_000, 3  # one draw of few rows is luck: all of them are held out in turn
+_SOME_ROWS = 20_000  # two of five parts of fewer are held out
 _MOST_ROWS = 50_000
+_OUTLIER_ONE_IN = 1_000
 _LONG = "network"  # takes so long that few rows, too, are worth a worker
 
 
@@ -69,7 +71,8 @@ def compare(
     problem = recipes[0].problem
     rng = np.random.default_rng(problem.seed)
     rows = rows.take(drawn(rows.related(problem).groups, _MOST_ROWS, rng))
-    splits = rows.single_splits(problem, rng)[:1]
+    n_splits = 2 if len(rows.y) < _SOME_ROWS and rows.times is None else 1
+    splits = rows.single_splits(problem, rng)[:n_splits]
     if len(rows.y) < _FEW_ROWS:
         splits = list(rows.splits(problem, _N_FOLDS, rng))
     if not splits:  # all rows belong together
@@ -86,13 +89,23 @@ def compare(
             yield np.concatenate([next(running) for _ in splits])
 
     # Of how many models a base is the mean matters less to the choice of its settings than these.
-    lighter = [recipe.lighter for own in tried for recipe in own if len(own) > 1]
-    losses = iter([judge.loss(each) for each in predictions(lighter)])
+    open_to = [own for own in tried if len(own) > 1]
+    lighter = list(predictions([recipe.lighter for own in open_to for recipe in own]))
+    losses = iter([judge.without_outliers(lighter).loss(each) for each in lighter])
     chosen = [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
-    found = [(judge.loss(each), recipe, each) for recipe, each in zip(chosen, predictions(chosen), strict=True)]
-    by_loss, ordered, predicted = zip(*sorted(found, key=lambda each: each[0]), strict=True)
-    weights = combine(predicted, judge.losses, judge.weight, len(predicted), lambda of: serving.price_of_bases(len(of)))
-    return Compared(ordered, by_loss, tuple(weights.tolist()), judge.loss(combined(predicted, weights)), len(held_out))
+    predicted = list(predictions(chosen))
+    judge = judge.without_outliers(predicted)
+    by_loss = [judge.loss(each) for each in predicted]
+    order = np.argsort(by_loss, kind="stable").tolist()
+    ordered = [predicted[i] for i in order]
+    weights = combine(ordered, judge.losses, judge.weight, len(ordered), lambda of: serving.price_of_bases(len(of)))
+    return Compared(
+        tuple(chosen[i] for i in order),
+        tuple(by_loss[i] for i in order),
+        tuple(weights.tolist()),
+        judge.loss(combined(ordered, weights)),
+        int(np.count_nonzero(judge.weight)),
+    )
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,17 @@ class _Judge:
         """Return the [q] losses of [q, outputs] predictions."""
         parts = row_blocks(len(self.y), predictions.shape[1])
         return np.concatenate([metrics.row_loss(self.y[part], predictions[part]) for part in parts])
+
+    def without_outliers(self, predictions: Sequence[Floats]) -> _Judge:
+        """Return the judge to whom the thousandth of the rows that the mean of a regression gets most wrong is nothing.
+
+        One row far out can outweigh all others, and says little of new ones; the folds of a memory leave it out, too.
+        """
+        if not predictions or predictions[0].shape[1] > 1:
+            return self
+        losses = self.losses(np.asarray(np.mean(predictions, axis=0)))
+        bound = np.sort(losses)[-1 - len(losses) // _OUTLIER_ONE_IN]
+        return replace(self, weight=np.where(losses <= bound, self.weight, 0.0))
 
     def loss(self, predictions: Floats) -> float:
         return float(np.average(self.losses(predictions), weights=self.weight))
