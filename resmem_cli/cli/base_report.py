@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Those that can be fitted, for completion and help, which must not load them.
 ESTIMATORS = {
-    "auto": "boosting,linear; also poisson if no target is negative; with more than 10 classes linear alone, "
-    "with more than 100 discriminant alone",
+    "auto": "boosting,network,linear; also poisson if no target is negative; with more than 10 classes linear "
+    "alone, with more than 100 discriminant alone",
     "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping (--param bags=1 for 1)",
     "poisson": "boosting with Poisson loss and log link, for targets that are never negative",
     "lightgbm": "LightGBM with early stopping",
@@ -23,6 +23,7 @@ ESTIMATORS = {
     "linear": "ridge or logistic regression",
     "discriminant": "linear discriminant analysis, for very many classes",
     "mlp": "a neural network with early stopping",
+    "network": "small networks with periodic features of the numbers, their mean",
     "constant": "the mean or the class frequencies",
 }
 IMPORTED = {

@@ -28,7 +28,7 @@ def notes(rows: Labelled, schema: Schema, resmem: ResMem, held_out: HeldOut, see
         rows: those that were given to fit-residual.
         schema: which columns say what, as far as it is known.
         resmem: the model; distances are taken as its heaviest member takes them.
-        held_out: which of the rows the folds held out, and the residuals of the first base.
+        held_out: which of the rows the folds held out, and the residuals of the base.
         seed: of the samples.
     """
     at, residuals, rng = held_out.rows, held_out.residuals, np.random.default_rng(seed)

@@ -46,7 +46,7 @@ class FittedMemory:
         n_repeated_ids: how many rows share their id with another one.
         is_switched_off: whether the user, and not the folds, set the shrinkage to 0.
         can_refit: whether the bases can be fitted to other rows.
-        base_metrics: the first base's metric on the rows to remember, and on further rows that it was not trained on;
+        base_metrics: the base's metric on the rows to remember, and on further rows that it was not trained on;
             None if there are no further ones.
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by.
         group_column, time_column: by which the rows were kept together and put in order, if they were.

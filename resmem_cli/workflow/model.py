@@ -167,7 +167,7 @@ class Model:
 
     @property
     def uses_memory(self) -> bool:
-        """Whether a prediction can differ from the first base's."""
+        """Whether a prediction can differ from the base's."""
         return self._stored.resmem.uses_memory
 
     def score(self, batches: Iterable[Any], options: ScoreOptions | None = None) -> Iterator[Any]:
@@ -187,7 +187,7 @@ class Model:
             yield from table.combine_chunks().to_batches()
 
     def predict(self, X: Any, *, threads: int = 0, base_only: bool = False) -> Floats:
-        """Return [n, 1] predicted numbers, or [n, classes] probabilities; of the first base alone if that is asked.
+        """Return [n, 1] predicted numbers, or [n, classes] probabilities; of the base alone if that is asked.
 
         Raises:
             DataError: the rows do not fit the schema.

@@ -32,7 +32,7 @@ class ScoreOptions:
         with_probabilities: whether every class gets a column.
         with_support: whether a column says how far each row is from what is remembered.
         interval: the coverage of prediction intervals, or of prediction sets of classes; None for none.
-        base_only: whether to predict with the first base alone.
+        base_only: whether to predict with the base alone.
     """
 
     keep: str | Sequence[str] = "all"
@@ -49,7 +49,7 @@ class Scorer:
 
     Attributes:
         base: the bases with their schema.
-        resmem: the model; None to predict with the first base alone.
+        resmem: the model; None to predict with the base alone.
         options: what to write.
         usual_distances: that support is measured against, if it is asked for.
         directory: that the model was loaded from, so that damage shows by name; None of a model in memory.
