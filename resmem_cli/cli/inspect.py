@@ -95,6 +95,8 @@ def _memory_lines(memory: dict[str, Any], roles: str) -> list[str]:
             f"bandwidth {member['bandwidth']} ({member['bandwidth_kind']}), shrinkage {member['shrinkage']:g}, "
             f"temperature {member['temperature']:g}, search {how}"
         )
+    if memory["base_share"]:
+        lines.append(f"  weight {100 * memory['base_share']:.3g} %: the base without memory")
     measured = memory["measured"]
     if measured is not None:
         verdict = "helps" if measured["helps"] else "does not help"

@@ -36,6 +36,8 @@ def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
     for member in fitted.members:
         console.say(_sentence(member, fitted, wanted_recall) + f" -> {model}/memory.json", quiet=False)
+    if fitted.base_share:
+        console.say(f"weight {100 * fitted.base_share:.3g} %: the base without memory", quiet=False)
 
 
 def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
@@ -60,7 +62,7 @@ def _sentence(member: Member, fitted: FittedMemory, wanted_recall: float) -> str
     search = ", exact search" if recall is None else f", recall {recall:.3f}"
     if recall is not None and recall < wanted_recall:
         search += f" (below --recall {wanted_recall:g}: raise --M or --ef-construction)"
-    weight = f"weight {100 * member.weight:.3g} %: " if len(fitted.members) > 1 else ""
+    weight = f"weight {100 * member.weight:.3g} %: " if member.weight < 1 else ""
     base = f"base {fitted.estimators[member.base]}, " if len(fitted.estimators) > 1 else ""
     crossed = ", cross-fitted residuals" if member.residuals == "cross-fitted" else ""
     return (

@@ -52,6 +52,7 @@ class FittedMemory:
         group_column, time_column: by which the rows were kept together and put in order, if they were.
         notes: sentences on what was found in the rows.
         is_kept: whether rows of the memory before, which this one does not have, are kept for undo.
+        base_share: what the base without memory weighs in the prediction.
     """
 
     selection: Selection | None
@@ -71,6 +72,7 @@ class FittedMemory:
     time_column: str | None = None
     notes: tuple[str, ...] = ()
     is_kept: bool = False
+    base_share: float = 0.0
 
     @property
     def too_few_note(self) -> str | None:
@@ -139,6 +141,7 @@ class FittedMemory:
                 }
                 for member in self.members
             ],
+            "base_share": self.base_share,
             "measured": self.measured,
         }
 
@@ -343,4 +346,5 @@ def _summary(
             *_left_out(fitted, base, options),
             *_belonging(fitted, base, labelled_rows),
         ),
+        base_share=fitted.resmem.base_share,
     )

@@ -55,7 +55,7 @@ class _Inspected:
             "group": schema.group_column,
             "time": schema.time_column,
             "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
-            "bases": [{name: each[name] for name in ("estimator", "params", "can_refit")} for each in base["bases"]],
+            "bases": [{name: each[name] for name in ("estimator", "params", "can_refit", "weight")} for each in base["bases"]],
             "base_rows": base["rows"],
             "made": base["made"],
             "seed": base["seed"],
@@ -85,6 +85,7 @@ class _Inspected:
                 }
                 for each in content["memories"]
             ],
+            "base_share": content["base_share"],
             "measured": measured.measured(folds, objective) if folds else None,
             "bytes": _size(content),
         }

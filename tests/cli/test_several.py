@@ -31,7 +31,7 @@ def _train(tmp_path: Path) -> None:
 class TestBases:
     def test_it_says_how_they_compare_and_which_is_first(self, run: Run) -> None:
         ended = run(*TRAIN, "--estimator", "constant,linear")
-        assert re.fullmatch(r"rmse on 48 held-out rows: linear [\d.]+, constant [\d.]+", ended.lines[0])
+        assert re.fullmatch(r"rmse on 240 held-out rows: linear [\d.]+, constant [\d.]+", ended.lines[0])
         assert ended.lines[1:] == [
             "fitted linear and constant on 240 rows and 9 features (6 numeric, 3 categorical): regression of 'price' "
             "-> m/base.json"
@@ -53,14 +53,14 @@ class TestBases:
         write_csv(table("chess", "train"), Path("chess.csv"))
         words = ("--target", "depth", "--id", "id", "--estimator", "linear,constant", "--model", "m")
         said = run("fit-base", "chess.csv", *words).lines[0]
-        assert re.fullmatch(r"log_loss on 48 held-out rows: (linear|constant) [\d.]+, (linear|constant) [\d.]+", said)
+        assert re.fullmatch(r"log_loss on 240 held-out rows: (linear|constant) [\d.]+, (linear|constant) [\d.]+", said)
 
     @pytest.mark.parametrize(
         ("asked", "fitted"),
         [
-            ("auto", {"boosting", "poisson", "linear"}),
-            ("auto,constant", {"boosting", "poisson", "linear", "constant"}),
-            ("poisson,auto", {"boosting", "poisson", "linear"}),
+            ("auto", {"boosting", "poisson", "network", "linear"}),
+            ("auto,constant", {"boosting", "poisson", "network", "linear", "constant"}),
+            ("poisson,auto", {"boosting", "poisson", "network", "linear"}),
             ("linear,linear", {"linear"}),
             (" constant , linear ", {"constant", "linear"}),
         ],
@@ -124,7 +124,7 @@ class TestMemories:
         words = ("--folds", 2, "--memories", most, "--json", "--quiet")
         found = json.loads(run("fit-residual", "train.csv", "--model", "m", *words).out)
         assert 1 <= len(found["memories"]) <= most
-        assert sum(memory["weight"] for memory in found["memories"]) == pytest.approx(1)
+        assert sum(memory["weight"] for memory in found["memories"]) + found["base_share"] == pytest.approx(1)
 
     def test_the_candidates_are_those_of_every_base(self, run: Run) -> None:
         run(*TRAIN, "--estimator", "linear,constant", "--quiet")

@@ -98,6 +98,69 @@ def preferred(by_fold: Floats, settings: Sequence[Settings]) -> int:
     return min(close, key=lambda i: (settings[i].n_neighbors, means[i]))
 
 
+def combination_on(
+    done: list[Fold],
+    some: list[int],
+    grid: Grid,
+    by_setting: dict[Candidate, Floats],
+    objective: str,
+    *,
+    most: int = 1,
+) -> tuple[list[Settings], Floats]:
+    """Of some folds, the best settings of every candidate, and the shares of these and, last, of the base."""
+    candidates = list(by_setting)
+    settings = {candidate: grid.settings(candidate.space) for candidate in candidates}
+    best = [
+        settings[candidate][preferred(by_setting[candidate][some], settings[candidate])] for candidate in candidates
+    ]
+    labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
+    predictions = [
+        np.concatenate([scoring.predictions(done[i], candidate, settings) for i in some])
+        for candidate, settings in zip(candidates, best, strict=True)
+    ]
+    predictions.append(np.concatenate([done[i].predictions[0] for i in some]))
+
+    def loss_of(p: Floats) -> Floats:
+        return row_loss(labels, p, objective)
+
+    def price(used: Sequence[int]) -> float:
+        return 1 + 1e-4 * serving.of_members([(candidates[i], best[i]) for i in used if i < len(best)])
+
+    shares = combine(predictions, loss_of, own, most, price, uncounted=len(best))
+    used = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
+
+    def priced() -> float:
+        mean = sum(shares[i] * predictions[i] for i in used)
+        return float(np.average(loss_of(mean), weights=own)) * price(used)
+
+    for i in used:
+        if i == len(best):
+            continue
+        every, losses = settings[candidates[i]], by_setting[candidates[i]][some]
+        for fewer in [k for k in sorted(grid.neighbors, reverse=True) if k < best[i].n_neighbors]:
+            before = priced(), best[i], predictions[i]
+            with_fewer = [j for j, each in enumerate(every) if each.n_neighbors == fewer]
+            best[i] = every[with_fewer[preferred(losses[:, with_fewer], [every[j] for j in with_fewer])]]
+            predictions[i] = np.concatenate([scoring.predictions(done[j], candidates[i], best[i]) for j in some])
+            if not priced() < before[0]:
+                _, best[i], predictions[i] = before
+                break
+    return best, shares
+
+
+def loss_of_others(
+    done: list[Fold], i: int, grid: Grid, by_setting: dict[Candidate, Floats], objective: str, *, most: int = 1
+) -> Floats:
+    """The losses of a fold's rows by the combination that the other folds choose."""
+    best, shares = combination_on(done, [j for j in range(5) if j != i], grid, by_setting, objective, most=most)
+    each = [
+        scoring.predictions(done[i], candidate, settings)
+        for candidate, settings in zip(by_setting, best, strict=True)
+    ]
+    mean = sum(share * one for share, one in zip(shares, [*each, done[i].predictions[0]], strict=True))
+    return row_loss(done[i].y, mean, objective)
+
+
 def noise(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Problem]:
     rng = np.random.default_rng(seed)
     y = rng.normal(size=n) if n_classes == 0 else rng.integers(0, n_classes, n).astype(np.float64)
@@ -155,10 +218,7 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     grid = grid_for(REGRESSION)
     done = folds_for(rows_of(X, y, weight=weight), plan_for(problem, grid))
     by_setting = np.array([grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
-    after = []
-    for i, fold in enumerate(done):
-        best = preferred(np.delete(by_setting, i, axis=0), grid.settings("features"))
-        after.append(setting_loss(fold, FEATURES, grid.settings("features")[best]))
+    after = [loss_of_others(done, i, grid, {FEATURES: by_setting}, "rmse") for i in range(5)]
     gains = [row_loss(fold.y, fold.predictions[0]) - loss for fold, loss in zip(done, after, strict=True)]
     own = np.concatenate([fold.weight for fold in done])
     gain = np.average(np.concatenate(gains), weights=own)
@@ -293,10 +353,9 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
         ]
         by_temperature = np.array([[loss.mean() for loss in losses] for losses in tempered])
         alone, after = [], []
-        for i, fold in enumerate(done):
+        for i in range(5):
             alone.append(tempered[i][np.delete(by_temperature, i, axis=0).mean(axis=0).argmin()])
-            best = preferred(np.delete(by_setting, i, axis=0), grid.settings("features"))
-            after.append(setting_loss(fold, FEATURES, grid.settings("features")[best]))
+            after.append(loss_of_others(done, i, grid, {FEATURES: by_setting}, "log_loss"))
         beyond = [a - b for a, b in zip(alone, after, strict=True)]
         over_folds = np.std([one.mean() for one in beyond], ddof=1) / 5**0.5
         standard_error = max(over_folds, np.concatenate(beyond).std() / 200**0.5)
@@ -500,49 +559,9 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
         for candidate in candidates
     }
 
-    def best_on(some: list[int]) -> tuple[list[Settings], Floats]:
-        settings = {candidate: grid.settings(candidate.space) for candidate in candidates}
-        best = [
-            settings[candidate][preferred(by_setting[candidate][some], settings[candidate])] for candidate in candidates
-        ]
-        labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
-        predictions = [
-            np.concatenate([scoring.predictions(done[i], candidate, settings) for i in some])
-            for candidate, settings in zip(candidates, best, strict=True)
-        ]
-
-        def loss_of(p: Floats) -> Floats:
-            return row_loss(labels, p, objective)
-
-        def price(used: Sequence[int]) -> float:
-            return 1 + 1e-4 * serving.of_members([(candidates[i], best[i]) for i in used])
-
-        shares = combine(predictions, loss_of, own, 3, price)
-        used = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
-
-        def priced() -> float:
-            mean = sum(shares[i] * predictions[i] for i in used)
-            return float(np.average(loss_of(mean), weights=own)) * price(used)
-
-        for i in used:
-            if best[i].n_neighbors == 16:  # the other number is 4
-                before = priced(), best[i], predictions[i]
-                every, losses = settings[candidates[i]], by_setting[candidates[i]][some]
-                with_four = [j for j, each in enumerate(every) if each.n_neighbors == 4]
-                best[i] = every[with_four[preferred(losses[:, with_four], [every[j] for j in with_four])]]
-                predictions[i] = np.concatenate([scoring.predictions(done[j], candidates[i], best[i]) for j in some])
-                if not priced() < before[0]:
-                    _, best[i], predictions[i] = before
-        return best, shares
-
     before, after = [], []
     for i, fold in enumerate(done):
-        best, shares = best_on([j for j in range(5) if j != i])
-        each = [
-            scoring.predictions(fold, candidate, settings) for candidate, settings in zip(candidates, best, strict=True)
-        ]
-        mean = sum(share * one for share, one in zip(shares, each, strict=True))
-        after.append(row_loss(fold.y, mean, objective))
+        after.append(loss_of_others(done, i, grid, by_setting, objective, most=3))
         before.append(row_loss(fold.y, fold.predictions[0], objective))
     own = np.concatenate([fold.weight for fold in done])
 
@@ -554,10 +573,11 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
     assert chosen.base_loss == pytest.approx(np.average(np.concatenate(before), weights=own))
     assert chosen.resmem_loss == pytest.approx(np.average(np.concatenate(after), weights=own))
     assert chosen.gain == pytest.approx(chosen.base_loss - chosen.resmem_loss)
-    best, shares = best_on(list(range(5)))
-    expected = [Choice(*each) for each in zip(candidates, best, shares.tolist(), strict=True) if each[-1] > 0]
+    best, shares = combination_on(done, [*range(5)], grid, by_setting, objective, most=3)
+    expected = [Choice(*each) for each in zip(candidates, best, shares.tolist(), strict=False) if each[-1] > 0]
     if chosen.helps:
         assert chosen.choices == tuple(sorted(expected, key=lambda choice: -choice.weight))
+        assert chosen.base_share == shares[-1]
     if is_default and n_classes != MULTICLASS:
         assert chosen.helps
 
@@ -569,7 +589,7 @@ def test_members_share_the_prediction_largest_share_first_and_are_no_more_than_a
         spaces = ("features", "sensitivity", "model")
         chosen = chosen_for("boosting,linear", X, y, problem, grid_for(REGRESSION), spaces=spaces, most=most)
         weights = [choice.weight for choice in chosen.choices]
-        assert sum(weights) == pytest.approx(1)
+        assert sum(weights) + chosen.base_share == pytest.approx(1)
         assert weights == sorted(weights, reverse=True)
         assert len({choice.candidate for choice in chosen.choices}) == len(weights) <= most
         numbers.append(len(weights))
@@ -729,7 +749,8 @@ def test_one_fold_says_nothing_of_its_error_and_the_best_is_used() -> None:
 def test_held_out_rows_that_are_all_equal_claim_no_gain():
     """They are one group, of which nothing is known of others, however much they gain."""
     X, y, problem = make_rows(60, REGRESSION)
-    X[40:] = X[40]
+    X[40:], X[40:, 0] = X[40], 2.0
+    y = np.where(X[:, 0] > 0, 5.0, -5.0)  # those near them know it
     rows = LabelledRows(X, y, None, np.ones(60, dtype=bool), np.arange(60) >= 40)
     plan = plan_for(problem, SMALL, name="constant", fixed=quick_base("constant", X, y, problem))
     (fold,) = folds_for(rows, plan, n_folds=1)
