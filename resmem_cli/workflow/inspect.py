@@ -55,7 +55,9 @@ class _Inspected:
             "group": schema.group_column,
             "time": schema.time_column,
             "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
-            "bases": [{name: each[name] for name in ("estimator", "params", "can_refit", "weight")} for each in base["bases"]],
+            "bases": [
+                {name: each[name] for name in ("estimator", "params", "can_refit", "weight")} for each in base["bases"]
+            ],
             "base_rows": base["rows"],
             "made": base["made"],
             "seed": base["seed"],

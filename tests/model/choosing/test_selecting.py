@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model import kernel, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
@@ -154,8 +155,7 @@ def loss_of_others(
     """The losses of a fold's rows by the combination that the other folds choose."""
     best, shares = combination_on(done, [j for j in range(5) if j != i], grid, by_setting, objective, most=most)
     each = [
-        scoring.predictions(done[i], candidate, settings)
-        for candidate, settings in zip(by_setting, best, strict=True)
+        scoring.predictions(done[i], candidate, settings) for candidate, settings in zip(by_setting, best, strict=True)
     ]
     mean = sum(share * one for share, one in zip(shares, [*each, done[i].predictions[0]], strict=True))
     return row_loss(done[i].y, mean, objective)
@@ -764,3 +764,77 @@ def test_settings_without_a_finite_loss_are_never_chosen():
     losses = np.array([[np.nan, 3.0, np.inf, 2.0], [1.0, 3.0, np.inf, 2.0]])
     assert selecting._frugal(losses, np.array([1, 2, 3, 4])) == 3
     assert selecting._frugal(np.full((2, 3), np.nan), np.array([1, 2, 3])) == 0
+
+
+# The base among what is chosen from
+
+
+def known_to_the_base(base_weights: tuple[float, ...] = ()) -> list[Fold]:
+    """Folds whose base, or mean of bases, errs by next to nothing, so that every correction is one for the worse."""
+    X, y, problem = make_rows(200, REGRESSION)
+    grid = grid_for(REGRESSION)
+    rng = np.random.default_rng(0)
+    done = folds_for(rows_of(X, y), *(plan_for(problem, grid, name=name) for name in ("linear", "constant")))
+    weighed = [replace(fold, base_weights=base_weights) for fold in done]
+    return [replace(fold, y=fold.base[:, 0] + 1e-3 * rng.normal(size=len(fold.y))) for fold in weighed]
+
+
+@pytest.mark.parametrize("base_weights", [(), (0.5, 0.5)], ids=["first", "mean"])
+def test_where_every_corrected_model_is_worse_the_base_has_all_and_the_memory_is_off(base_weights):
+    judge = Judge(known_to_the_base(base_weights), grid_for(REGRESSION), "rmse", 4)
+    chosen = judge._chosen(range(5))
+    assert (chosen.choices, chosen.base_share) == ((), 1.0)
+    selection = judge.selection(refitted=True)
+    assert not selection.helps
+    assert selection.is_clear
+    assert (selection.gain, selection.base_share) == (0.0, 0.0)
+    assert [(choice.settings.shrinkage, choice.weight) for choice in selection.choices] == [(0.0, 1.0)]
+    assert selection.resmem_loss == selection.base_loss < 1e-5
+
+
+def test_the_base_to_beat_is_the_mean_of_the_bases():
+    X, y, problem = make_rows(200, REGRESSION)
+    grid, weights = grid_for(REGRESSION), (0.5, 0.5)
+    done = folds_for(rows_of(X, y), *(plan_for(problem, grid, name=name) for name in ("linear", "constant")))
+    chosen = Judge([replace(fold, base_weights=weights) for fold in done], grid, "mae", 1).selection(refitted=True)
+    means = [0.5 * fold.predictions[0] + 0.5 * fold.predictions[1] for fold in done]
+    losses = np.concatenate([np.abs(fold.y - mean[:, 0]) for fold, mean in zip(done, means, strict=True)])
+    assert chosen.base_loss == pytest.approx(losses.mean())
+    held_out = chosen.held_out
+    assert held_out is not None
+    expected = np.concatenate([fold.y - mean[:, 0] for fold, mean in zip(done, means, strict=True)])
+    np.testing.assert_allclose(held_out.residuals[:, 0], expected, rtol=1e-12)
+
+
+def test_forced_to_be_used_the_memory_leaves_the_base_no_share_even_where_every_correction_is_worse():
+    grid = replace(grid_for(REGRESSION), shrinkages=(1.0,))
+    selection = Judge(known_to_the_base(), grid, "rmse", 2).selection(refitted=True)
+    assert selection.base_share == 0
+    assert {choice.settings.shrinkage for choice in selection.choices} == {1.0}
+    assert not selection.helps
+    assert selection.is_clear
+
+
+def test_next_to_nothing_to_gain_is_clear():
+    """A memory that gains a thousandth of the loss, give or take a thousandth, is not worth further folds."""
+    rng = np.random.default_rng(0)
+    done = folds_for(rows_of(*make_rows(400, REGRESSION)[:2]), plan_for(make_rows(1, 0)[2], SMALL, name="constant"))
+    known = [replace(fold, y=1.0 + rng.normal(size=len(fold.y)), rows=None) for fold in done]
+    tiny = replace(grid_for(REGRESSION), shrinkages=(1e-4, 2e-4))
+    selection = Judge(known, tiny, "mae", 1).selection(refitted=True)
+    assert abs(selection.gain) < 0.001 * selection.base_loss
+    assert selection.helps or selection.is_clear
+
+
+def test_where_nothing_is_measured_the_settings_are_put_on_every_base_that_weighs_something():
+    problem = make_rows(10, REGRESSION)[2]
+    one = replace(grid_for(REGRESSION), neighbors=(4,), bandwidths=(0.5,), shrinkages=(1.0,))
+    plans = [plan_for(problem, one, name=name) for name in ("linear", "constant", "boosting")]
+    found = selecting.only_combination(plans, one, (0.75, 0.0, 0.25))
+    assert [(choice.candidate.base, choice.weight) for choice in found.choices] == [(0, 0.75), (2, 0.25)]
+    assert {choice.settings for choice in found.choices} == set(one.settings("features"))
+    assert found.base_share == 0
+    (alone,) = selecting.only_combination(plans, one, ()).choices
+    assert (alone.candidate.base, alone.weight) == (0, 1.0)
+    with pytest.raises(UsageError, match="--folds 0 chooses no settings"):
+        selecting.only_combination(plans, grid_for(REGRESSION), ())
