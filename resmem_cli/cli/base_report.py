@@ -16,7 +16,7 @@ ESTIMATORS = {
     "auto": "boosting,network,linear; also poisson if no target is negative; with more than 10 classes linear "
     "alone, with more than 100 discriminant alone",
     "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping (--param bags=1 for 1)",
-    "poisson": "boosting with Poisson loss and log link, for targets that are never negative",
+    "poisson": "boosting with Poisson loss (or --param loss=gamma) and log link, for targets that are never negative",
     "lightgbm": "LightGBM with early stopping",
     "xgboost": "XGBoost with early stopping",
     "catboost": "CatBoost with early stopping",

@@ -125,7 +125,9 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
         how += f"; no group of '{fitted.group_column}' in both"
     if fitted.time_column is not None:
         how += f"; by earlier rows, '{fitted.time_column}'"
-    base = f"base ({fitted.estimators[0]})" if len(fitted.estimators) > 1 else "base"
+    *others, last = fitted.of_base
+    of_base = f"mean of {', '.join(others)} and {last}" if others else last
+    base = f"base ({of_base})" if len(fitted.estimators) > 1 else "base"
     console.say(
         f"{figures['metric']} on {selection.n_queries:,} held-out rows ({how}): "
         f"{base} {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "

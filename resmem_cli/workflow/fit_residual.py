@@ -53,6 +53,7 @@ class FittedMemory:
         notes: sentences on what was found in the rows.
         is_kept: whether rows of the memory before, which this one does not have, are kept for undo.
         base_share: what the base without memory weighs in the prediction.
+        base_weights: of each of the bases in the mean that is the base; without any, that is the first.
     """
 
     selection: Selection | None
@@ -73,6 +74,7 @@ class FittedMemory:
     notes: tuple[str, ...] = ()
     is_kept: bool = False
     base_share: float = 0.0
+    base_weights: tuple[float, ...] = ()
 
     @property
     def too_few_note(self) -> str | None:
@@ -97,6 +99,12 @@ class FittedMemory:
             return False
         own, other = self.base_metrics
         return (1 - own) < _OVERFITTED * (1 - other) if self.objective == "accuracy" else own < _OVERFITTED * other
+
+    @property
+    def of_base(self) -> tuple[str, ...]:
+        """The estimators of the bases that have a weight in the base."""
+        weights = self.base_weights or (1.0,)
+        return tuple(name for name, weight in zip(self.estimators, weights, strict=False) if weight > 0)
 
     @property
     def uses_memory(self) -> bool:
@@ -347,4 +355,5 @@ def _summary(
             *_belonging(fitted, base, labelled_rows),
         ),
         base_share=fitted.resmem.base_share,
+        base_weights=base.weights,
     )

@@ -210,6 +210,7 @@ class TestShareOfTheBase:
     def test_it_is_told(self, run: Run) -> None:
         found = json.loads(self.fitted.out)
         assert ([each["weight"] for each in found["memories"]], found["base_share"]) == ([0.7], 0.3)
+        assert "): base (mean of linear and boosting) " in self.fitted.lines[0]
         assert self.fitted.lines[-1] == "weight 30 %: the base without memory"
         assert self.fitted.lines[-2].startswith("weight 70 %: memorised 240 rows")
         assert "  weight 30 %: the base without memory" in run("inspect", "--model", "m").out
