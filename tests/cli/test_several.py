@@ -69,7 +69,8 @@ class TestBases:
     def test_names_are_separated_by_commas_and_auto_stands_for_those_that_suit(
         self, run: Run, asked: str, fitted: set[str]
     ) -> None:
-        found = json.loads(run(*TRAIN, "--estimator", asked, "--json", "--quiet").out)
+        steps = ("--param", "max_steps=50") if "auto" in asked else ()  # of the network
+        found = json.loads(run(*TRAIN, "--estimator", asked, *steps, "--json", "--quiet").out)
         assert set(found["estimators"]) == fitted
         assert len(found["estimators"]) == len(fitted)
 
