@@ -437,7 +437,7 @@ class ResMemRegressor(RegressorMixin, _ResMem):  # type: ignore[misc]
     """A regression model with a memory of its residuals (ResMem, Yang et al. 2023).
 
     Args:
-        base: what is fitted first: "auto", a name ("boosting", "linear", "mlp", "lightgbm", …), a list of names; or a
+        base: what is fitted first: "auto", a name ("boosting", "linear", "network", …), a list of names; or a
             fitted estimator or pipeline of scikit-learn's, or a fitted booster of LightGBM, XGBoost or CatBoost, which
             is taken as it is: then give `fit` rows that it was not trained on.
         base_params: parameters of the bases by name.

@@ -42,7 +42,7 @@ def figures_aside(text: str) -> str:
     """
     chosen = re.sub(r"\((absolute|relative)\)", "(#)", text)
     chosen = re.sub(r"representation \S+,( cross-fitted residuals,)?", "representation #,", chosen)
-    chosen = re.sub(r"\bbase (\w+,|\(\w+\))", "base #", chosen)
+    chosen = re.sub(r"\bbase (\w+,|\((mean of )?\w+(, \w+)*( and \w+)?\))", "base #", chosen)
     return re.sub(r"[\s─]+", " ", re.sub(r"[+-]?\d[\d,.]*", "#", chosen))
 
 

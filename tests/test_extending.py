@@ -64,7 +64,12 @@ def test_a_base_and_a_space_and_a_metric_are_added_by_one_line_each(toys, rows, 
     assert measured["max_error"]["resmem"] < measured["max_error"]["base"]
     run("inspect", "--json", *model[:2])
     inspected = json.loads(capfd.readouterr().out)
-    assert inspected["bases"][0] == {"estimator": "median", "params": {"level": 0.4}, "can_refit": True}
+    assert inspected["bases"][0] == {
+        "estimator": "median",
+        "params": {"level": 0.4},
+        "can_refit": True,
+        "weight": 1.0,
+    }
     assert inspected["memory"]["memories"][0]["representation"] == "signs"
 
 

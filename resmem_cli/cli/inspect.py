@@ -90,8 +90,6 @@ def _memory_lines(memory: dict[str, Any], roles: str) -> list[str]:
         kept = " and ".join(f"{each['rows']:,} rows{_when(each['made'])}" for each in memory["kept"][:3])
         more = f" and {len(memory['kept']) - 3} more" if len(memory["kept"]) > 3 else ""
         lines.append(f"  kept for undo: {kept}{more}")
-    if memory["base_share"] > 0:
-        lines.append(f"  weight {100 * memory['base_share']:.3g} %: the base without memory")
     for member in memory["memories"]:
         search = member["search"]
         how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {member['recall']:.3f}"
@@ -103,6 +101,8 @@ def _memory_lines(memory: dict[str, Any], roles: str) -> list[str]:
             f"bandwidth {member['bandwidth']} ({member['bandwidth_kind']}), shrinkage {member['shrinkage']:g}, "
             f"temperature {member['temperature']:g}, search {how}"
         )
+    if memory["base_share"]:
+        lines.append(f"  weight {100 * memory['base_share']:.3g} %: the base without memory")
     measured = memory["measured"]
     if measured is not None:
         verdict = "helps" if measured["helps"] else "does not help"

@@ -34,10 +34,10 @@ def describe(fitted: FittedMemory, wanted_recall: float, model: str) -> None:
     if not fitted.uses_memory:
         why = " (--shrinkage 0)" if fitted.is_switched_off else ""
         console.say(f"the memory is off{why}: predictions are the base's", quiet=False)
-    if fitted.uses_memory and fitted.base_share > 0:
-        console.say(f"weight {100 * fitted.base_share:.3g} %: the base without memory", quiet=False)
     for member in fitted.members:
         console.say(_sentence(member, fitted, wanted_recall) + f" -> {model}/memory.json", quiet=False)
+    if fitted.base_share:
+        console.say(f"weight {100 * fitted.base_share:.3g} %: the base without memory", quiet=False)
 
 
 def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
@@ -62,8 +62,7 @@ def _sentence(member: Member, fitted: FittedMemory, wanted_recall: float) -> str
     search = ", exact search" if recall is None else f", recall {recall:.3f}"
     if recall is not None and recall < wanted_recall:
         search += f" (below --recall {wanted_recall:g}: raise --M or --ef-construction)"
-    is_alone = len(fitted.members) == 1 and fitted.base_share == 0
-    weight = "" if is_alone else f"weight {100 * member.weight:.3g} %: "
+    weight = f"weight {100 * member.weight:.3g} %: " if member.weight < 1 else ""
     base = f"base {fitted.estimators[member.base]}, " if len(fitted.estimators) > 1 else ""
     crossed = ", cross-fitted residuals" if member.residuals == "cross-fitted" else ""
     return (
@@ -126,8 +125,9 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
         how += f"; no group of '{fitted.group_column}' in both"
     if fitted.time_column is not None:
         how += f"; by earlier rows, '{fitted.time_column}'"
-    mixed = [name for name, weight in zip(fitted.estimators, fitted.base_weights, strict=False) if weight > 0]
-    base = f"base ({', '.join(mixed or fitted.estimators[:1])})" if len(fitted.estimators) > 1 else "base"
+    *others, last = fitted.of_base
+    of_base = f"mean of {', '.join(others)} and {last}" if others else last
+    base = f"base ({of_base})" if len(fitted.estimators) > 1 else "base"
     console.say(
         f"{figures['metric']} on {selection.n_queries:,} held-out rows ({how}): "
         f"{base} {figures['base']:.5g}, with memory {figures['resmem']:.5g}, "

@@ -49,7 +49,15 @@ def free(_: Sequence[int]) -> float:
     return 1.0
 
 
-def combine(predictions: Sequence[Floats], loss: Loss, row_weight: Floats, most: int, price: Price = free) -> Floats:
+def combine(
+    predictions: Sequence[Floats],
+    loss: Loss,
+    row_weight: Floats,
+    most: int,
+    price: Price = free,
+    *,
+    uncounted: int | None = None,
+) -> Floats:
     """Return the [m] weights, of which at most `most` are above 0, whose mean has the least loss times price.
 
     Args:
@@ -58,12 +66,13 @@ def combine(predictions: Sequence[Floats], loss: Loss, row_weight: Floats, most:
         row_weight: [n].
         most: how many may share the mean.
         price: what the loss of the mean of some of them, by position, is multiplied by.
+        uncounted: the position of one that may share the mean beside the `most`.
     """
     times, total = np.zeros(len(predictions)), np.zeros_like(predictions[0])
     least, weights = np.inf, np.zeros(len(predictions))
     for n in range(1, max(_PICKS, most) + 1):
-        is_full = np.count_nonzero(times) >= most
-        open_to = [i for i in range(len(predictions)) if times[i] > 0 or not is_full]
+        is_full = sum(i != uncounted for i in np.flatnonzero(times)) >= most
+        open_to = [i for i in range(len(predictions)) if times[i] > 0 or i == uncounted or not is_full]
         losses = [
             float(np.average(loss((total + predictions[i]) / n), weights=row_weight))
             * price(sorted({i, *np.flatnonzero(times).tolist()}))

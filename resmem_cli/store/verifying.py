@@ -84,8 +84,8 @@ def _check_memory(
     model, rows = reading.with_rows(directory, base, content, state)
     for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
         _check_cells(member, cells, f"memory {i} of '{directory}'")
-    if abs(sum(model.resmem.weights) - 1) > 1e-6:
-        raise ModelError(f"the weights of the memories of '{directory}' do not sum to 1", _AGAIN)
+    if abs(sum(model.resmem.weights) + model.resmem.base_share - 1) > 1e-6:
+        raise ModelError(f"the weights of the memories and the base of '{directory}' do not sum to 1", _AGAIN)
     if model.objective not in metrics.objectives(model.base.problem.is_regression):
         raise ModelError(f"the memories of '{directory}' have the unknown objective '{model.objective}'", _AGAIN)
     using.refuse_unusable(directory, model.base, model.resmem)

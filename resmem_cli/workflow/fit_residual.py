@@ -52,6 +52,8 @@ class FittedMemory:
         group_column, time_column: by which the rows were kept together and put in order, if they were.
         notes: sentences on what was found in the rows.
         is_kept: whether rows of the memory before, which this one does not have, are kept for undo.
+        base_share: what the base without memory weighs in the prediction.
+        base_weights: of each of the bases in the mean that is the base; without any, that is the first.
     """
 
     selection: Selection | None
@@ -71,8 +73,8 @@ class FittedMemory:
     time_column: str | None = None
     notes: tuple[str, ...] = ()
     is_kept: bool = False
-    base_weights: tuple[float, ...] = ()
     base_share: float = 0.0
+    base_weights: tuple[float, ...] = ()
 
     @property
     def too_few_note(self) -> str | None:
@@ -97,6 +99,12 @@ class FittedMemory:
             return False
         own, other = self.base_metrics
         return (1 - own) < _OVERFITTED * (1 - other) if self.objective == "accuracy" else own < _OVERFITTED * other
+
+    @property
+    def of_base(self) -> tuple[str, ...]:
+        """The estimators of the bases that have a weight in the base."""
+        weights = self.base_weights or (1.0,)
+        return tuple(name for name, weight in zip(self.estimators, weights, strict=False) if weight > 0)
 
     @property
     def uses_memory(self) -> bool:
@@ -129,7 +137,6 @@ class FittedMemory:
             "rows": self.n_rows,
             "bases": list(self.estimators),
             "uses_memory": self.uses_memory,
-            "base_share": self.base_share,
             "memories": [
                 {
                     "base": self.estimators[member.base],
@@ -142,6 +149,7 @@ class FittedMemory:
                 }
                 for member in self.members
             ],
+            "base_share": self.base_share,
             "measured": self.measured,
         }
 
@@ -338,8 +346,6 @@ def _summary(
         is_switched_off=options.shrinkage == 0,
         can_refit=all(spec.can_refit for spec in base.specs),
         base_metrics=fitted.base_metrics,
-        base_weights=base.weights,
-        base_share=fitted.resmem.base_share,
         too_few=fitted.too_few,
         group_column=None if relations is None else relations.group_column,
         time_column=None if relations is None else relations.time_column,
@@ -348,4 +354,6 @@ def _summary(
             *_left_out(fitted, base, options),
             *_belonging(fitted, base, labelled_rows),
         ),
+        base_share=fitted.resmem.base_share,
+        base_weights=base.weights,
     )

@@ -75,7 +75,6 @@ class _Inspected:
             "changes": history.known(content)[-1]["number"],
             "kept": [{"made": each["made"], "rows": each["rows"], "bytes": _size(each)} for each in self.kept],
             "objective": objective,
-            "base_share": content["base_share"],
             "memories": [
                 {
                     "base": self.base["bases"][each["base"]]["estimator"] if not self.is_stale else None,
@@ -88,6 +87,7 @@ class _Inspected:
                 }
                 for each in content["memories"]
             ],
+            "base_share": content["base_share"],
             "measured": measured.measured(folds, objective) if folds else None,
             "bytes": _size(content),
         }

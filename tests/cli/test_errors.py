@@ -602,7 +602,7 @@ class TestUsage:
         model()
         sentence = (
             "there is no estimator 'forest'; choose from: auto, boosting, poisson, lightgbm, xgboost, catboost, "
-            "linear, discriminant, mlp, constant; several are separated by commas"
+            "linear, discriminant, mlp, network, constant; several are separated by commas"
         )
         fails(USAGE, sentence, "fit-base", "train.csv", *TRAIN, "--estimator", estimators)
 

@@ -180,7 +180,7 @@ class TestResidual:
     def test_json_for_machines(self, run: Run, model: Model) -> None:
         words = ("--memories", 1, "--json", "--quiet")
         found = json.loads(run("fit-residual", "train.csv", "--model", model(), *words).out)
-        assert set(found) == {"rows", "bases", "uses_memory", "memories", "measured"}
+        assert set(found) == {"rows", "bases", "uses_memory", "memories", "base_share", "measured"}
         assert (found["rows"], found["bases"], found["uses_memory"]) == (240, ["linear"], True)
         (memory,) = found["memories"]
         assert set(memory) == {

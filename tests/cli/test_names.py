@@ -113,7 +113,8 @@ class TestColumns:
     [
         ("lgbm", "lightgbm"), ("LGB", "lightgbm"), ("ligthgbm", "lightgbm"), ("xgb", "xgboost"), ("XGBoost", "xgboost"),
         ("cat", "catboost"), ("catbost", "catboost"), ("rf", "boosting"), ("hgb", "boosting"), ("ridge", "linear"),
-        ("logistic", "linear"), ("lienar", "linear"), ("nn", "mlp"), ("mean", "constant"), ("linear,xgb", "xgboost"),
+        ("logistic", "linear"), ("lienar", "linear"), ("nn", "network"), ("mean", "constant"),
+        ("perceptron", "mlp"), ("linear,xgb", "xgboost"),
     ],
 )  # fmt: skip
 def test_an_estimator(model: Model, run: Run, written: str, meant: str) -> None:

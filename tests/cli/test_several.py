@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from resmem_cli.model.choosing import selecting
 from resmem_cli.store import reading
 from tests.cli.conftest import Run, table, write_csv
 from tests.workflow.conftest import shared
@@ -31,7 +32,7 @@ def _train(tmp_path: Path) -> None:
 class TestBases:
     def test_it_says_how_they_compare_and_which_is_first(self, run: Run) -> None:
         ended = run(*TRAIN, "--estimator", "constant,linear")
-        assert re.fullmatch(r"rmse on 48 held-out rows: linear [\d.]+, constant [\d.]+", ended.lines[0])
+        assert re.fullmatch(r"rmse on 240 held-out rows: linear [\d.]+, constant [\d.]+", ended.lines[0])
         assert ended.lines[1:] == [
             "fitted linear and constant on 240 rows and 9 features (6 numeric, 3 categorical): regression of 'price' "
             "-> m/base.json"
@@ -53,14 +54,14 @@ class TestBases:
         write_csv(table("chess", "train"), Path("chess.csv"))
         words = ("--target", "depth", "--id", "id", "--estimator", "linear,constant", "--model", "m")
         said = run("fit-base", "chess.csv", *words).lines[0]
-        assert re.fullmatch(r"log_loss on 48 held-out rows: (linear|constant) [\d.]+, (linear|constant) [\d.]+", said)
+        assert re.fullmatch(r"log_loss on 240 held-out rows: (linear|constant) [\d.]+, (linear|constant) [\d.]+", said)
 
     @pytest.mark.parametrize(
         ("asked", "fitted"),
         [
-            ("auto", {"boosting", "poisson", "linear"}),
-            ("auto,constant", {"boosting", "poisson", "linear", "constant"}),
-            ("poisson,auto", {"boosting", "poisson", "linear"}),
+            ("auto", {"boosting", "poisson", "network", "linear"}),
+            ("auto,constant", {"boosting", "poisson", "network", "linear", "constant"}),
+            ("poisson,auto", {"boosting", "poisson", "network", "linear"}),
             ("linear,linear", {"linear"}),
             (" constant , linear ", {"constant", "linear"}),
         ],
@@ -68,7 +69,8 @@ class TestBases:
     def test_names_are_separated_by_commas_and_auto_stands_for_those_that_suit(
         self, run: Run, asked: str, fitted: set[str]
     ) -> None:
-        found = json.loads(run(*TRAIN, "--estimator", asked, "--json", "--quiet").out)
+        steps = ("--param", "max_steps=50") if "auto" in asked else ()  # of the network
+        found = json.loads(run(*TRAIN, "--estimator", asked, *steps, "--json", "--quiet").out)
         assert set(found["estimators"]) == fitted
         assert len(found["estimators"]) == len(fitted)
 
@@ -124,7 +126,7 @@ class TestMemories:
         words = ("--folds", 2, "--memories", most, "--json", "--quiet")
         found = json.loads(run("fit-residual", "train.csv", "--model", "m", *words).out)
         assert 1 <= len(found["memories"]) <= most
-        assert sum(memory["weight"] for memory in found["memories"]) == pytest.approx(1)
+        assert sum(memory["weight"] for memory in found["memories"]) + found["base_share"] == pytest.approx(1)
 
     def test_the_candidates_are_those_of_every_base(self, run: Run) -> None:
         run(*TRAIN, "--estimator", "linear,constant", "--quiet")
@@ -185,6 +187,66 @@ class TestMemories:
         assert found["metrics"]["rmse"]["base"] == pytest.approx(np.sqrt(np.square(error).mean()))
         assert found["uses_memory"] is True
         assert len(base.bases) == 2
+
+
+class TestShareOfTheBase:
+    """The base is the mean of its models, and has a share in the prediction beside the memories."""
+
+    @pytest.fixture(autouse=True)
+    def _shared(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def combine(predictions: list[np.ndarray], *_: object, uncounted: int) -> np.ndarray:
+            shares = np.zeros(len(predictions))
+            shares[0], shares[uncounted] = 0.7, 0.3
+            return shares
+
+        run(*TRAIN, "--estimator", "linear,boosting", "--quiet")
+        with monkeypatch.context() as patched:
+            patched.setattr(selecting, "combine", combine)
+            words = ("--folds", 5, "--neighbors", 6, "--bandwidth", 0.5, "--representation", "sensitivity", "--json")
+            self.fitted = run("fit-residual", "train.csv", "--model", "m", *words)
+
+    def share(self) -> float:
+        return float(json.loads(Path("m/memory.json").read_text())["base_share"])
+
+    def test_it_is_told(self, run: Run) -> None:
+        found = json.loads(self.fitted.out)
+        assert ([each["weight"] for each in found["memories"]], found["base_share"]) == ([0.7], 0.3)
+        assert "): base (mean of linear and boosting) " in self.fitted.lines[0]
+        assert self.fitted.lines[-1] == "weight 30 %: the base without memory"
+        assert self.fitted.lines[-2].startswith("weight 70 %: memorised 240 rows")
+        assert "  weight 30 %: the base without memory" in run("inspect", "--model", "m").out
+        inspected = json.loads(run("inspect", "--model", "m", "--json").out)
+        assert inspected["memory"]["base_share"] == 0.3
+        assert sum(base["weight"] for base in inspected["bases"]) == pytest.approx(1)
+        assert run("verify", "--model", "m").code == 0
+
+    def test_the_base_alone_is_that_beside_the_prediction_and_that_of_evaluate(self, run: Run) -> None:
+        stored = reading.load_base(Path("m"))
+        assert len(stored.bases) == 2
+        for name, options in (("both.csv", ()), ("alone.csv", ("--base-only",))):
+            assert run("predict", "train.csv", "--model", "m", "--output", name, "--quiet", *options).code == 0
+        both, alone = (pyarrow.csv.read_csv(name) for name in ("both.csv", "alone.csv"))
+        np.testing.assert_allclose(alone["prediction"], both["prediction_base"], rtol=1e-12)
+        found = json.loads(run("evaluate", "train.csv", "--model", "m", "--json").out)
+        for column, which in (("prediction_base", "base"), ("prediction", "resmem")):
+            error = both[column].to_numpy() - both["price"].to_numpy()
+            assert found["metrics"]["rmse"][which] == pytest.approx(np.sqrt(np.square(error).mean()))
+
+    def test_it_stays_when_rows_are_forgotten_remembered_and_brought_back(self, run: Run) -> None:
+        weights = reading.load_base(Path("m")).weights
+        first = table("diamonds", "train").slice(0, 1)
+        write_csv(first, Path("again.csv"))
+        identity = str(first["id"][0].as_py())
+        for words in (
+            ("forget", "--ids", identity),
+            ("remember", "again.csv"),
+            ("undo",),
+        ):
+            assert run(*words, "--model", "m", "--quiet").code == 0
+            assert self.share() == 0.3
+            loaded = reading.load(Path("m"))
+            assert (loaded.base.weights, loaded.resmem.base_share) == (weights, 0.3)
+            assert run("verify", "--model", "m").code == 0
 
 
 class TestMetric:

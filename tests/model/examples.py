@@ -46,6 +46,7 @@ QUICK = {
     "linear": {},
     "discriminant": {},
     "mlp": {"hidden_layer_sizes": (16,), "max_iter": 15, "learning_rate_init": 0.01},
+    "network": {"members": 2, "max_steps": 60, "learning_rate": 0.02},
     "constant": {},
 }
 

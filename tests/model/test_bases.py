@@ -328,17 +328,48 @@ def test_poisson_predicts_nothing_beyond_the_targets_and_is_represented_by_logar
     np.testing.assert_allclose(summed, of_bags, rtol=1e-4)
 
 
-def test_poisson_has_no_loss_to_choose():
+def test_poisson_has_one_of_two_losses():
     problem = make_rows(10, REGRESSION)[2]
     ours, plain = (ESTIMATORS[name].parameters(problem) for name in ("poisson", "boosting"))
-    assert set(plain) - set(ours) == {"loss", "quantile"}
+    assert set(plain) - set(ours) == {"quantile"}
+    assert ours["loss"] == "poisson"
+
+
+def test_by_the_gamma_deviance_trees_are_those_of_scikit_learn_and_never_negative():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = np.exp(X[:, 0]) * rng.gamma(4, 1 / 4, 400)
+    fit = (X, y, None, Problem((0,) * 3, 0, 0), {"loss": "gamma", "max_iter": 20})
+    base, models = ESTIMATORS["poisson"].fit(*fit), ESTIMATORS["poisson"].fit_estimators(*fit)
+    assert {model.loss for model in models} == {"gamma"}
+    assert {bag.is_logarithmic for bag in base.bags} == {True}
+    mean = np.mean([model.predict(X) for model in models], axis=0)
+    np.testing.assert_allclose(base.predict(X)[:, 0], mean, rtol=0.05)
+    assert (base.predict(X) >= 0).all()
+    by_poisson = ESTIMATORS["poisson"].fit(X, y, None, Problem((0,) * 3, 0, 0), {"max_iter": 20})
+    assert np.abs(by_poisson.predict(X) - base.predict(X)).max() > 1e-3
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss", 3, None])
+def test_poisson_refuses_another_loss(loss):
+    X, y, problem = make_rows(60, REGRESSION)
+    with pytest.raises(UsageError, match=r"loss is .*, not poisson or gamma") as refused:
+        ESTIMATORS["poisson"].fit(X, np.abs(y), None, problem, {"loss": loss})
+    assert refused.value.hint == "correct the --param"
+
+
+def test_the_gamma_deviance_of_negative_numbers_is_left_aside_as_the_poisson_loss_is():
+    X, y, problem = make_rows(60, REGRESSION)
+    plain = ESTIMATORS["boosting"].fit(X, y - 9, None, problem, {})
+    by_gamma = ESTIMATORS["poisson"].fit(X, y - 9, None, problem, {"loss": "gamma"})
+    np.testing.assert_array_equal(by_gamma.predict(X), plain.predict(X))
 
 
 def test_auto_fits_poisson_where_no_number_is_negative():
     for n_classes, y, expected in (
-        (0, [0.0, 3.0], ("boosting", "poisson", "linear")),
-        (0, [-1.0, 3.0], ("boosting", "linear")),
-        (2, [0.0, 1.0], ("boosting", "linear")),
+        (0, [0.0, 3.0], ("boosting", "poisson", "network", "linear")),
+        (0, [-1.0, 3.0], ("boosting", "network", "linear")),
+        (2, [0.0, 1.0], ("boosting", "network", "linear")),
         (11, [0.0, 10.0], ("linear",)),
     ):
         assert automatic(Problem((0,), n_classes, 0), np.array(y)) == expected

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.combination import combine, combined
+from resmem_cli.model.combination import combine, combined, mean_of_bases
 from tests.model.examples import FEW
 
 N = 100
@@ -145,3 +145,34 @@ def test_a_model_that_gains_less_than_its_price_is_left_out():
     assert combine(predictions, squared, EQUAL, 2, lambda used: 1 + 0.2 * (1 in used)).tolist() == [1, 0]
     opposite = [column(1.0), column(-1.0)]
     assert combine(opposite, squared, EQUAL, 2, lambda used: 1 + 0.2 * (1 in used)).tolist() == [0.5, 0.5]
+
+
+# One beside them
+
+
+def test_one_beside_those_that_are_counted_may_share_the_mean():
+    """The errors of the first two cancel out."""
+    predictions = [column(1.0, -1.0), column(-1.0, 1.0), column(0.5, 0.5)]
+    assert combine(predictions, squared, EQUAL, 1).tolist() == [0, 0, 1]
+    assert np.count_nonzero(combine(predictions, squared, EQUAL, 1, uncounted=1)) > 1
+    assert combine([*predictions[:2], column(3.0)], squared, EQUAL, 2, uncounted=2).tolist() == [0.5, 0.5, 0]
+
+
+@FEW
+@given(predictions=candidates, most=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
+def test_beside_one_no_more_are_counted_than_asked(predictions, most, seed):
+    weight = np.random.default_rng(seed).uniform(0.1, 3, 12)
+    weights = combine(list(predictions), squared, weight, most, uncounted=len(predictions) - 1)
+    assert weights.sum() == pytest.approx(1)
+    assert np.count_nonzero(weights[:-1]) <= most
+
+
+# The mean of bases
+
+
+def test_the_base_is_the_weighted_mean_of_those_that_have_a_weight():
+    first, second, third = np.random.default_rng(0).normal(size=(3, 5, 2))
+    found = mean_of_bases({0: first, 2: third}, (0.25, 0.0, 0.75))
+    np.testing.assert_allclose(found, 0.25 * first + 0.75 * third, rtol=1e-12)
+    assert mean_of_bases({0: first, 1: second}, ()) is first
+    assert mean_of_bases({1: second}, (0.0, 1.0)) is second

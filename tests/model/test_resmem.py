@@ -23,7 +23,7 @@ from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import ExactIndex, HnswIndex
 from resmem_cli.model.memory.memory import Contents
-from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.resmem import Member, ResMem, predict_base
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.model.spaces.fitting import fit_spaces
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
@@ -522,3 +522,73 @@ def test_of_any_other_base_both_are_asked_for():
     predictions, points = predict_and_represent(base, X)
     np.testing.assert_array_equal(predictions, base.predict(X))
     np.testing.assert_array_equal(points, base.represent(X))
+
+
+# A base that is a mean, and its share
+
+
+WEIGHTS, SHARE = (0.25, 0.0, 0.75), 0.4
+
+
+def of_three_bases(n_classes: int, *settings: tuple[int, Settings, float], base_share: float) -> tuple[ResMem, Floats]:
+    """A model of three bases that weigh WEIGHTS, with members (base, settings, weight); and its rows."""
+    X, y, problem = make_rows(80, n_classes)
+    trainings = [training_of(rows_of(X, y), problem, estimator=name) for name in ("linear", "boosting", "constant")]
+    members = [
+        member_of(trainings[base], Candidate(base, "features"), setting, weight=weight)
+        for base, setting, weight in settings
+    ]
+    bases = tuple(training.base for training in trainings)
+    return ResMem(bases, tuple(members), base_weights=WEIGHTS, base_share=base_share), X
+
+
+@EVERY_TASK
+def test_the_prediction_is_the_mean_of_the_members_and_of_the_base_which_is_the_mean_of_its_models(n_classes):
+    setting = Settings(n_neighbors=5, bandwidth=0.5, shrinkage=0.8)
+    model, X = of_three_bases(n_classes, (1, setting, 0.45), (2, setting, 0.15), base_share=SHARE)
+    base = 0.25 * model.bases[0].predict(X) + 0.75 * model.bases[2].predict(X)
+    alone = [ResMem(model.bases, (replace(member, weight=1.0),)).predict(X).resmem for member in model.members]
+    prediction = model.predict(X)
+    np.testing.assert_allclose(prediction.base, base, rtol=1e-12)
+    np.testing.assert_allclose(prediction.resmem, 0.45 * alone[0] + 0.15 * alone[1] + SHARE * base, rtol=1e-9)
+    np.testing.assert_array_equal(predict_base(model.bases, WEIGHTS, X), prediction.base)
+    assert model.uses_memory
+
+
+@EVERY_TASK
+def test_a_memory_that_is_off_leaves_exactly_the_mean_of_the_bases(n_classes):
+    off = Settings(n_neighbors=5, bandwidth=0.5, shrinkage=0.0)
+    model, X = of_three_bases(n_classes, (0, off, 1.0), base_share=0.0)
+    expected = predict_base(model.bases, WEIGHTS, X)
+    assert not model.uses_memory
+    for with_place in (False, True):
+        prediction = model.predict(X, with_place=with_place)
+        np.testing.assert_array_equal(prediction.base, expected)
+        np.testing.assert_array_equal(prediction.resmem, expected)
+
+
+@EVERY_TASK
+def test_what_the_neighbours_add_is_told_as_it_is_weighed(n_classes):
+    """Of numbers the mean of the corrected bases, with the base among them, and the contributions make the whole."""
+    setting = Settings(n_neighbors=5, bandwidth=0.5, shrinkage=0.8)
+    model, X = of_three_bases(n_classes, (0, setting, 0.6), base_share=SHARE)
+    found, prediction = model.explain(X, np.array([1.0])), model.predict(X)
+    np.testing.assert_allclose(found.base, prediction.base, rtol=1e-12)
+    np.testing.assert_allclose(found.prediction, prediction.resmem, rtol=1e-9)
+    if n_classes == REGRESSION:
+        added = found.shares[0].contributions.sum(axis=1)
+        expected = 0.6 * model.bases[0].predict(X) + SHARE * found.base + added
+        np.testing.assert_allclose(found.prediction, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("what", ["remember", "forget"])
+def test_rows_come_and_go_and_the_weights_stay(what):
+    setting = Settings(n_neighbors=5, bandwidth=0.5)
+    model, X = of_three_bases(REGRESSION, (0, setting, 0.6), base_share=SHARE)
+    if what == "remember":
+        others = X[:3] + np.array([0.5, 0.5, 0, 0.5])
+        changed = model.remember(rows_of(others, np.zeros(3)), np.full(80, -1), None, seed=0)
+    else:
+        changed = model.forget(np.arange(80) < 3, None, seed=0)
+    assert (changed.base_weights, changed.base_share) == (WEIGHTS, SHARE)
+    assert changed.members[0].memory.n_cells != model.members[0].memory.n_cells

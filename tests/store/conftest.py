@@ -34,6 +34,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "boosting": {"max_iter": 5},
     "poisson": {"max_iter": 5},
     "mlp": {"hidden_layer_sizes": (6, 4), "max_iter": 20},
+    "network": {"members": 2, "max_steps": 10},
 }
 
 
@@ -46,10 +47,11 @@ class Fitted:
     base: StoredBase
     members: tuple[Member, ...]
     rows: MemoryRows
+    base_share: float = 0.0
 
     @property
     def resmem(self) -> ResMem:
-        return ResMem(self.base.bases, self.members)
+        return ResMem(self.base.bases, self.members, base_weights=self.base.weights, base_share=self.base_share)
 
     def save_memory(self, directory: Path, base_id: str, objective: str | None = None) -> str:
         objective = objective or metrics.objectives(self.base.problem.is_regression)[0]

@@ -19,7 +19,7 @@ from tests.store.conftest import fit
 from tests.store.test_damage import part, replace_part
 
 Array = NDArray[Any]
-BASES = ("linear", "discriminant", "mlp", "constant", "boosting", "poisson")
+BASES = ("linear", "discriminant", "mlp", "network", "constant", "boosting", "poisson")
 SPACES = ("features", "sensitivity", "model", "learned:diagonal", "learned:linear", "learned:mlp", "learned:periodic")
 OTHER: Mapping[str, Callable[[Array], Array]] = {
     "shorter": lambda array: array[:-1],

@@ -17,11 +17,11 @@ from resmem_cli.data import encoding, replacement, sources, tables
 from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.memory.index import ExactIndex, HnswIndex
 from resmem_cli.model.residuals import to_arrays
-from resmem_cli.store import manifest, ownership, parts, reading, writing
+from resmem_cli.store import manifest, ownership, parts, reading, verifying, writing
 from resmem_cli.store.rows import TrainedRows
-from tests.store.conftest import N_GRAPH_ROWS, contents, fit
+from tests.store.conftest import N_GRAPH_ROWS, Fitted, contents, fit
 
-ESTIMATORS = ("boosting", "linear", "mlp", "constant")
+ESTIMATORS = ("boosting", "linear", "mlp", "network", "constant")
 Saved = Callable[..., Path]
 
 
@@ -312,7 +312,7 @@ def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) 
     directory = saved("boosting")
     base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
     for content in (base, memory):
-        assert content["format"] == manifest.FORMAT == 7
+        assert content["format"] == manifest.FORMAT == 8
         assert content["resmem"]
         assert set(content["libraries"]) == {"numpy", "scikit-learn", "hnswlib", "pyarrow", "skops"}
         for name, part in content["parts"].items():
@@ -391,6 +391,58 @@ def test_one_memory_on_the_second_of_two_bases_comes_back(tmp_path: Path) -> Non
     found, expected = loaded.predict(fitted.X), fitted.resmem.predict(fitted.X)
     np.testing.assert_array_equal(found.resmem, expected.resmem)
     np.testing.assert_array_equal(found.base, fitted.base.bases[0].predict(fitted.X))
+
+
+# A base that is a mean, and its share
+
+
+def of_a_mean(*, base_share: float = 0.25) -> Fitted:
+    """A model of two bases that weigh 3/4 and 1/4 in the base, whose two memories leave it a share."""
+    fitted = fit("linear,constant")
+    members = tuple(replace(member, weight=member.weight * (1 - base_share)) for member in fitted.members)
+    return replace(fitted, base=replace(fitted.base, weights=(0.75, 0.25)), members=members, base_share=base_share)
+
+
+def test_the_weights_of_bases_and_the_share_of_the_base_come_back(tmp_path: Path) -> None:
+    fitted = of_a_mean()
+    directory = fitted.save(tmp_path / "m")
+    base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
+    assert ([each["weight"] for each in base["bases"]], memory["base_share"]) == ([0.75, 0.25], 0.25)
+    loaded = reading.load(directory)
+    assert loaded.base.weights == loaded.resmem.base_weights == (0.75, 0.25)
+    assert loaded.resmem.base_share == 0.25
+    found, expected = loaded.resmem.predict(fitted.X), fitted.resmem.predict(fitted.X)
+    np.testing.assert_array_equal(found.resmem, expected.resmem)
+    np.testing.assert_array_equal(found.base, expected.base)
+    mean = 0.75 * fitted.base.bases[0].predict(fitted.X) + 0.25 * fitted.base.bases[1].predict(fitted.X)
+    np.testing.assert_allclose(found.base, mean, rtol=1e-12)
+    verifying.verify(directory)
+
+
+def test_of_bases_without_weights_the_first_is_the_base(saved: Saved) -> None:
+    directory = saved("linear,constant")
+    base = json.loads((directory / "base.json").read_text())
+    assert [each["weight"] for each in base["bases"]] == [1.0, 0.0]
+    assert json.loads((directory / "memory.json").read_text())["base_share"] == 0.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_that_makes_more_or_less_than_the_whole_is_not_verified(tmp_path: Path, share: float) -> None:
+    directory = of_a_mean().save(tmp_path / "m")
+    content = json.loads((directory / "memory.json").read_text())
+    (directory / "memory.json").write_text(json.dumps({**content, "base_share": share}))
+    with pytest.raises(ModelError, match=r"the weights of the memories and the base of '.*' do not sum to 1"):
+        verifying.verify(directory)
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.25), (1.0, 0.25), (0.0, 0.0), (1.5, -0.5)])
+def test_bases_whose_weights_do_not_sum_to_1_are_refused(tmp_path: Path, weights: tuple[float, float]) -> None:
+    directory = of_a_mean().save(tmp_path / "m")
+    content = json.loads((directory / "base.json").read_text())
+    content["bases"] = [{**each, "weight": weight} for each, weight in zip(content["bases"], weights, strict=True)]
+    (directory / "base.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError):
+        reading.load_base(directory)
 
 
 # Older formats

@@ -37,8 +37,10 @@ TWO = replace(FIXED, space=None, n_folds=2, n_members=2)
 def shared() -> Iterator[None]:
     """Let the first and the last of the candidates share the prediction, by 70 and 30 %, whatever the folds say."""
 
-    def combine(predictions: list[np.ndarray], *_: object) -> np.ndarray:
-        return np.array([0.7, *[0.0] * (len(predictions) - 2), 0.3])
+    def combine(predictions: list[np.ndarray], *_: object, uncounted: int) -> np.ndarray:
+        shares = np.zeros(len(predictions))
+        shares[[0, uncounted - 1]] = 0.7, 0.3  # after the candidates comes the base
+        return shares
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(selecting, "combine", combine)

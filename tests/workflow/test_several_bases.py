@@ -15,6 +15,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import ESTIMATORS, BaseSpec
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.plan import plans
+from resmem_cli.model.grouping import drawn
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import reading
 from resmem_cli.workflow.inputs import Input
@@ -46,7 +47,7 @@ def straight(n_rows: int, seed: int = 0) -> pa.Table:
         (MemoryOptions(encoder="linear"), [("linear",)] * 3),
         (MemoryOptions(effort="high"), [("linear", "mlp", "periodic")] * 3),
         (MemoryOptions(effort="quick"), [()] * 3),
-        (MemoryOptions(shrinkage=0.0), [()]),
+        (MemoryOptions(shrinkage=0.0), [()] * 3),
     ],
     ids=["default", "learned", "learned, quick", "one encoder", "high", "quick", "switched off"],
 )
@@ -97,7 +98,7 @@ class TestBases:
         assert [type(base) for base in stored.bases] == [ESTIMATORS[name] for name in done.estimators]
 
     @pytest.mark.parametrize("is_regression", [True, False])
-    def test_what_is_said_of_them_is_their_metric_on_a_fifth_that_they_were_not_fitted_on(
+    def test_what_is_said_of_them_is_their_metric_on_rows_that_they_were_not_fitted_on(
         self, pipeline: Pipeline, is_regression: bool
     ) -> None:
         rows = mixed(203)
@@ -111,17 +112,25 @@ class TestBases:
         X, _ = encoding.encode(table, stored.schema)
         y, weight = encoding.encode_target(table, stored.schema), encoding.encode_weight(table, stored.schema)
         every = LabelledRows(X, y, weight, np.zeros(203, dtype=bool))
-        known, asked = next(every.splits(stored.problem, 5, np.random.default_rng(5)))
-        training = every.take(known)
-        assert (done.estimators, done.n_held_out) == (("linear", "constant"), len(asked))
+        rng = np.random.default_rng(5)
+        every = every.take(drawn(every.related(stored.problem).groups, 50_000, rng))
+        every.single_splits(stored.problem, rng)  # of more rows
+        folds = list(every.splits(stored.problem, 5, rng))
+        asked = np.concatenate([held_out for _, held_out in folds])
+        assert (done.estimators, done.n_held_out) == (("linear", "constant"), 203)
         assert done.objective == ("rmse" if is_regression else "log_loss")
         for name, found in zip(done.estimators, done.held_out, strict=True):
-            predictions = Recipe(BaseSpec(name), stored.problem).base_for(training).predict(X[asked])
+            recipe = Recipe(BaseSpec(name), stored.problem)
+            predictions = np.concatenate(
+                [recipe.base_for(every.take(known)).predict(every.X[held]) for known, held in folds]
+            )
             if is_regression:
-                expected = np.sqrt(np.average(np.square(predictions[:, 0] - y[asked]), weights=weight[asked]))
+                expected = np.sqrt(
+                    np.average(np.square(predictions[:, 0] - every.y[asked]), weights=every.weight[asked])
+                )
             else:
-                of_class = predictions[np.arange(len(asked)), y[asked].astype(int)]
-                expected = np.average(-np.log(of_class), weights=weight[asked])
+                of_class = predictions[np.arange(len(asked)), every.y[asked].astype(int)]
+                expected = np.average(-np.log(of_class), weights=every.weight[asked])
             assert found == pytest.approx(expected)
 
     def test_all_are_fitted_on_all_rows(self, pipeline: Pipeline) -> None:
@@ -138,7 +147,7 @@ class TestBases:
         done = pipeline.fit_base(train, "constant,linear", Roles("y"))
         assert (done.estimators, done.held_out, done.n_held_out) == (("constant", "linear"), (), 0)
         done = pipeline.fit_base(pipeline.file("more.parquet", straight(50)), "constant,linear", Roles("y"))
-        assert (done.estimators, done.n_held_out) == (("linear", "constant"), 10)
+        assert (done.estimators, done.n_held_out) == (("linear", "constant"), 50)
 
     def test_one_alone_is_compared_with_nothing(self, pipeline: Pipeline) -> None:
         done = pipeline.fit_base(pipeline.file("train.parquet", straight(100)), "linear", Roles("y"))
@@ -146,9 +155,9 @@ class TestBases:
 
     def test_auto_is_a_strong_base_and_one_that_leaves_much_to_remember(self, pipeline: Pipeline) -> None:
         done = pipeline.fit_base(pipeline.file("t.parquet", straight(60)), "auto", Roles("y"), params=QUICK)
-        assert set(done.estimators) == {"boosting", "linear"}
+        assert set(done.estimators) == {"boosting", "network", "linear"}
 
-    @pytest.mark.parametrize(("n_classes", "fitted"), [(10, {"boosting", "linear"}), (11, {"linear"})])
+    @pytest.mark.parametrize(("n_classes", "fitted"), [(10, {"boosting", "network", "linear"}), (11, {"linear"})])
     def test_of_many_classes_auto_is_the_one_that_leaves_much_to_remember(
         self, pipeline: Pipeline, n_classes: int, fitted: set[str]
     ) -> None:
@@ -202,16 +211,16 @@ class TestMemories:
         ]
         assert done.members[0].space.name == "features"
         assert done.uses_memory
-        both = pipeline.predict(new)
-        mean = np.zeros(80)
-        for base, member in zip(done.estimators, done.members, strict=True):
+        both, weights = pipeline.predict(new), reading.load_base(pipeline.model).weights
+        mean, of_bases = np.zeros(80), np.zeros(80)
+        for base, member, weight in zip(done.estimators, done.members, weights, strict=True):
             params = QUICK if base == "boosting" else {}
             options = replace(FIXED, space=member.space.name)
             pipeline.fit(train, base, Roles("y"), options, params=params)
             mean += member.weight * pipeline.predict(new)["prediction"].to_numpy()
-            if base == done.estimators[0]:
-                assert pipeline.predict(new)["prediction_base"] == both["prediction_base"]
+            of_bases += weight * pipeline.predict(new)["prediction_base"].to_numpy()
         np.testing.assert_allclose(both["prediction"], mean, rtol=1e-9)
+        np.testing.assert_allclose(both["prediction_base"], of_bases, rtol=1e-9)
 
     def test_what_two_memories_gain_is_over_the_first_base(self, pipeline: Pipeline) -> None:
         train, new = pipeline.file("train.parquet", mixed(300)), pipeline.file("new.parquet", mixed(80, seed=1))
@@ -245,22 +254,29 @@ class TestMemories:
             again = other.fit(
                 other.file("r.parquet", repeated), "linear,constant", Roles("y", features=("kind",)), memory
             )
-        assert done.estimators == again.estimators == ("linear", "constant")
+        assert done.estimators == again.estimators
+        assert set(done.estimators) == {"linear", "constant"}
         assert len(done.members) == 2
         new = pipeline.file("new.parquet", mixed(40, seed=4))
         found, expected = pipeline.predict(new), other.predict(new)
         for name in ("prediction", "prediction_base"):
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
 
-    @pytest.mark.parametrize("options", [MemoryOptions(shrinkage=0.0, threads=1), FIXED], ids=["off", "no_folds"])
-    def test_where_nothing_of_the_others_can_be_used_the_first_alone_is_looked_at(
-        self, pipeline: Pipeline, options: MemoryOptions
-    ) -> None:
+    def test_of_a_memory_that_the_user_switched_off_one_is_kept_on_the_first_base(self, pipeline: Pipeline) -> None:
         train = pipeline.file("train.parquet", mixed(120))
-        done = pipeline.fit(train, "linear,constant", Roles("y"), options)
-        assert [done.estimators[member.base] for member in done.members] == [done.estimators[0]]
-        if done.selection is not None:
-            assert {score.candidate.base for score in done.selection.scores} == {0}
+        done = pipeline.fit(train, "linear,constant", Roles("y"), MemoryOptions(shrinkage=0.0, threads=1))
+        assert [(member.base, member.settings.shrinkage) for member in done.members] == [(0, 0.0)]
+        assert (done.base_share, done.uses_memory) == (0.0, False)
+
+    @pytest.mark.parametrize("other", ["constant", "boosting"])
+    def test_without_folds_every_base_that_has_a_weight_is_corrected(self, pipeline: Pipeline, other: str) -> None:
+        train = pipeline.file("train.parquet", mixed(120))
+        done = pipeline.fit(train, f"linear,{other}", Roles("y"), FIXED)
+        weights = reading.load_base(pipeline.model).weights
+        expected = [(i, weight) for i, weight in enumerate(weights) if weight > 0]
+        assert [(member.base, member.weight) for member in done.members] == expected
+        assert len(expected) == (1 if other == "constant" else 2)
+        assert done.base_share == 0
 
     def test_a_memory_that_is_off_predicts_exactly_as_the_first_base(self, pipeline: Pipeline) -> None:
         rng = np.random.default_rng(11)

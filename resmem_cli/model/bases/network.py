@@ -11,8 +11,8 @@ import threadpoolctl
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.adam import Adam
-from resmem_cli.model.arrays import FLOAT, SINGLE, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_number
-from resmem_cli.model.bases.protocol import OfArrays, Problem, softmax
+from resmem_cli.model.arrays import FLOAT, SINGLE, Arrays, Floats, Integers, Singles, stored
+from resmem_cli.model.bases.protocol import OfArrays, Problem, softmax, spread_classes, stored_classes
 from resmem_cli.model.network import Network, in_blocks
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.splitting import Split
@@ -38,12 +38,14 @@ class Networks(OfArrays):
         scaler: the features they read.
         weights: of all of them, one more axis in front: those of `Network`, "out" [m, h, outputs], "bias" [m, outputs].
         target_scale: [mean, spread] of the regression target in training.
+        classes: [m] codes of the classes that training had; empty for regression.
         n_classes: 0 for regression.
     """
 
     scaler: Scaler
     weights: Arrays
     target_scale: Floats
+    classes: Floats
     n_classes: int
 
     @classmethod
@@ -56,20 +58,23 @@ class Networks(OfArrays):
         scaler = Scaler.fit(X, problem.n_categories, "normal", weight)
         mean, spread = mean_and_spread(y, weight) if problem.is_regression else (0.0, 1.0)
         scale = np.array([mean, spread or 1.0])
-        rows = _Rows(scaler.transform(X), (y - scale[0]) / scale[1], weight, problem.n_classes)
+        counts = np.ones(len(y), dtype=np.bool_) if weight is None else weight > 0
+        classes = np.unique(y[counts]) if problem.n_classes else np.empty(0)
+        target = np.searchsorted(classes, y).clip(max=len(classes) - 1) if problem.n_classes else y - scale[0]
+        rows = _Rows(scaler.transform(X), target / scale[1], weight, len(classes))
         n_members = given.members
-        splits = problem.stopping_splits(X, y, n_members)
+        every = [(np.flatnonzero(counts), np.empty(0, dtype=np.int64))] * n_members
+        splits = [(kept[counts[kept]], held[counts[held]]) for kept, held in problem.stopping_splits(X, y, n_members)]
         if not all(len(kept) and len(held) for kept, held in splits):
-            splits = [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_members
+            splits = every
         rngs = [np.random.default_rng([problem.seed, i]) for i in range(n_members)]
         # Products of small matrices gain little from a second thread, and lose much where others want the cores.
         with threadpoolctl.threadpool_limits(1):
             start = _start(scaler, rows, rngs)
             weights, steps = _trained(start, rows, splits, given, seed=problem.seed)
             if problem.is_refitted:
-                every = [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_members
                 weights, _ = _trained(start, rows, every, given, seed=problem.seed, steps=steps)
-        return cls(scaler, weights, scale, problem.n_classes)
+        return cls(scaler, weights, scale, classes, problem.n_classes)
 
     def predict(self, X: Floats) -> Floats:
         return self.predict_and_represent(X)[0]
@@ -92,7 +97,9 @@ class Networks(OfArrays):
         for each in outputs:  # one after the other, in one order
             total += softmax(each.astype(np.float64)) if self.n_classes else each
         mean: Floats = total / len(members)
-        return (mean if self.n_classes else mean * self.target_scale[1] + self.target_scale[0]), represented
+        if self.n_classes:
+            return spread_classes(mean, self.classes, self.n_classes), represented
+        return mean * self.target_scale[1] + self.target_scale[0], represented
 
     @property
     def _members(self) -> list[_Member]:
@@ -104,20 +111,22 @@ class Networks(OfArrays):
             **self.scaler.to_arrays(),
             **{_PREFIX + name: value for name, value in self.weights.items()},
             "target_scale": self.target_scale,
+            "classes": self.classes,
             "n_classes": np.array([self.n_classes]),
         }
 
     @classmethod
     def restore(cls, arrays: Arrays, estimator: Any) -> Self:
-        scaler, n_classes = Scaler.from_arrays(arrays), stored_number(arrays, "n_classes", WHOLE)
+        scaler, (n_classes, classes) = Scaler.from_arrays(arrays), stored_classes(arrays)
+        n_outputs = len(classes) or 1
         weights = {name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)}
-        n_members = len(stored(weights, "bias", SINGLE, None, n_classes or 1))
+        n_members = len(stored(weights, "bias", SINGLE, None, n_outputs))
         if not 1 <= n_members <= _MOST_MEMBERS or any(len(each) != n_members for each in weights.values()):
             raise ValueError(f"it holds {n_members} networks, or a part of one is missing")
-        restored = cls(scaler, weights, stored(arrays, "target_scale", FLOAT, 2), n_classes)
+        restored = cls(scaler, weights, stored(arrays, "target_scale", FLOAT, 2), classes, n_classes)
         for member in restored._members:
             width = member.network.refuse_damaged()
-            stored(member.weights, "out", SINGLE, width, n_classes or 1)
+            stored(member.weights, "out", SINGLE, width, n_outputs)
             if member.network.n_layers == 0 or member.network.n_inputs != scaler.n_outputs:
                 raise ValueError("its networks do not read its features")
         return restored

@@ -51,7 +51,8 @@ class Poisson(Boosting):
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        return {name: value for name, value in super().parameters(problem).items() if name != "quantile"}
+        left_out = ("quantile",) if problem.is_regression else ("quantile", "loss")
+        return {name: value for name, value in super().parameters(problem).items() if name not in left_out}
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:

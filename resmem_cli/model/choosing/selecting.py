@@ -229,21 +229,23 @@ class Judge:
         return settings[_frugal(losses, counts)]
 
     def _chosen(self, on: Sequence[int]) -> Combination:
-        """Return the combination that is best on some of the folds."""
+        """Return the combination that is best on some of the folds; without the base's share if the user forced it."""
         best = [(candidate, self._best(candidate, on)) for candidate in self._candidates]
         y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
         predictions = [np.concatenate([self._of(*each)[i] for i in on]) for each in best]
-        predictions.append(np.concatenate([self._base[i] for i in on]))
+        if not self._grid.is_forced:
+            predictions.append(np.concatenate([self._base[i] for i in on]))
         shares = combine(
             predictions,
             lambda mean: row_loss(y, mean, self._objective),
             weight,
-            self._most_members + 1,
+            self._most_members,
             lambda of: self._price(best[i] for i in of if i < len(best)),
+            uncounted=len(best),
         )
-        of_best, base_share = shares[:-1], float(shares[-1])
-        choices = [Choice(*each, float(share)) for each, share in zip(best, of_best, strict=True) if share > 0]
+        base_share = float(shares[len(best) :].sum())
+        choices = [Choice(*each, float(share)) for each, share in zip(best, shares, strict=False) if share > 0]
         choices = sorted(choices, key=lambda choice: -choice.weight)
         return self._with_fewer_neighbors(Combination(tuple(choices), base_share), on)
 

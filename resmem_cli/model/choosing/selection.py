@@ -31,7 +31,6 @@ class Selection:
 
     Attributes:
         choices: what to build; one with a shrinkage of 0 if the memory does not help.
-        base_share: what the base without memory weighs beside them.
         scores: every candidate with its best settings, best first.
         objective: the metric that was chosen by, one of the metrics' objectives.
         base_loss, resmem_loss: mean held-out `row_loss` of the base, and of the memory with settings chosen on
@@ -48,10 +47,10 @@ class Selection:
         uncondensed_loss: as `resmem_loss`, of the memories before they were condensed; None if they were not.
         calibration: what prediction intervals follow from, of the same rows and choices.
         held_out: the held-out rows, and what the base leaves unexplained of them.
+        base_share: what the base without memory weighs beside the choices.
     """
 
     choices: tuple[Choice, ...]
-    base_share: float
     scores: tuple[Score, ...]
     objective: str
     base_loss: float
@@ -67,3 +66,4 @@ class Selection:
     uncondensed_loss: float | None = None
     calibration: Calibration | None = field(default=None, compare=False)
     held_out: HeldOut | None = field(default=None, compare=False, repr=False)
+    base_share: float = 0.0

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model import kernel, metrics
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
@@ -98,6 +99,68 @@ def preferred(by_fold: Floats, settings: Sequence[Settings]) -> int:
     return min(close, key=lambda i: (settings[i].n_neighbors, means[i]))
 
 
+def combination_on(
+    done: list[Fold],
+    some: list[int],
+    grid: Grid,
+    by_setting: dict[Candidate, Floats],
+    objective: str,
+    *,
+    most: int = 1,
+) -> tuple[list[Settings], Floats]:
+    """Of some folds, the best settings of every candidate, and the shares of these and, last, of the base."""
+    candidates = list(by_setting)
+    settings = {candidate: grid.settings(candidate.space) for candidate in candidates}
+    best = [
+        settings[candidate][preferred(by_setting[candidate][some], settings[candidate])] for candidate in candidates
+    ]
+    labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
+    predictions = [
+        np.concatenate([scoring.predictions(done[i], candidate, settings) for i in some])
+        for candidate, settings in zip(candidates, best, strict=True)
+    ]
+    predictions.append(np.concatenate([done[i].predictions[0] for i in some]))
+
+    def loss_of(p: Floats) -> Floats:
+        return row_loss(labels, p, objective)
+
+    def price(used: Sequence[int]) -> float:
+        return 1 + 1e-4 * serving.of_members([(candidates[i], best[i]) for i in used if i < len(best)])
+
+    shares = combine(predictions, loss_of, own, most, price, uncounted=len(best))
+    used = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
+
+    def priced() -> float:
+        mean = sum(shares[i] * predictions[i] for i in used)
+        return float(np.average(loss_of(mean), weights=own)) * price(used)
+
+    for i in used:
+        if i == len(best):
+            continue
+        every, losses = settings[candidates[i]], by_setting[candidates[i]][some]
+        for fewer in [k for k in sorted(grid.neighbors, reverse=True) if k < best[i].n_neighbors]:
+            before = priced(), best[i], predictions[i]
+            with_fewer = [j for j, each in enumerate(every) if each.n_neighbors == fewer]
+            best[i] = every[with_fewer[preferred(losses[:, with_fewer], [every[j] for j in with_fewer])]]
+            predictions[i] = np.concatenate([scoring.predictions(done[j], candidates[i], best[i]) for j in some])
+            if not priced() < before[0]:
+                _, best[i], predictions[i] = before
+                break
+    return best, shares
+
+
+def loss_of_others(
+    done: list[Fold], i: int, grid: Grid, by_setting: dict[Candidate, Floats], objective: str, *, most: int = 1
+) -> Floats:
+    """The losses of a fold's rows by the combination that the other folds choose."""
+    best, shares = combination_on(done, [j for j in range(5) if j != i], grid, by_setting, objective, most=most)
+    each = [
+        scoring.predictions(done[i], candidate, settings) for candidate, settings in zip(by_setting, best, strict=True)
+    ]
+    mean = sum(share * one for share, one in zip(shares, [*each, done[i].predictions[0]], strict=True))
+    return row_loss(done[i].y, mean, objective)
+
+
 def noise(n: int, n_classes: int, seed: int) -> tuple[Floats, Floats, Problem]:
     rng = np.random.default_rng(seed)
     y = rng.normal(size=n) if n_classes == 0 else rng.integers(0, n_classes, n).astype(np.float64)
@@ -155,10 +218,7 @@ def test_the_gain_is_of_settings_chosen_on_the_other_folds_and_its_error_over_fo
     grid = grid_for(REGRESSION)
     done = folds_for(rows_of(X, y, weight=weight), plan_for(problem, grid))
     by_setting = np.array([grid_losses(fold, FEATURES, grid, "rmse") for fold in done])
-    after = []
-    for i, fold in enumerate(done):
-        best = preferred(np.delete(by_setting, i, axis=0), grid.settings("features"))
-        after.append(setting_loss(fold, FEATURES, grid.settings("features")[best]))
+    after = [loss_of_others(done, i, grid, {FEATURES: by_setting}, "rmse") for i in range(5)]
     gains = [row_loss(fold.y, fold.predictions[0]) - loss for fold, loss in zip(done, after, strict=True)]
     own = np.concatenate([fold.weight for fold in done])
     gain = np.average(np.concatenate(gains), weights=own)
@@ -293,10 +353,9 @@ def test_a_gain_counts_only_beyond_that_of_a_temperature_chosen_as_honestly_and_
         ]
         by_temperature = np.array([[loss.mean() for loss in losses] for losses in tempered])
         alone, after = [], []
-        for i, fold in enumerate(done):
+        for i in range(5):
             alone.append(tempered[i][np.delete(by_temperature, i, axis=0).mean(axis=0).argmin()])
-            best = preferred(np.delete(by_setting, i, axis=0), grid.settings("features"))
-            after.append(setting_loss(fold, FEATURES, grid.settings("features")[best]))
+            after.append(loss_of_others(done, i, grid, {FEATURES: by_setting}, "log_loss"))
         beyond = [a - b for a, b in zip(alone, after, strict=True)]
         over_folds = np.std([one.mean() for one in beyond], ddof=1) / 5**0.5
         standard_error = max(over_folds, np.concatenate(beyond).std() / 200**0.5)
@@ -500,49 +559,9 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
         for candidate in candidates
     }
 
-    def best_on(some: list[int]) -> tuple[list[Settings], Floats]:
-        settings = {candidate: grid.settings(candidate.space) for candidate in candidates}
-        best = [
-            settings[candidate][preferred(by_setting[candidate][some], settings[candidate])] for candidate in candidates
-        ]
-        labels, own = (np.concatenate([getattr(done[i], name) for i in some]) for name in ("y", "weight"))
-        predictions = [
-            np.concatenate([scoring.predictions(done[i], candidate, settings) for i in some])
-            for candidate, settings in zip(candidates, best, strict=True)
-        ]
-
-        def loss_of(p: Floats) -> Floats:
-            return row_loss(labels, p, objective)
-
-        def price(used: Sequence[int]) -> float:
-            return 1 + 1e-4 * serving.of_members([(candidates[i], best[i]) for i in used])
-
-        shares = combine(predictions, loss_of, own, 3, price)
-        used = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
-
-        def priced() -> float:
-            mean = sum(shares[i] * predictions[i] for i in used)
-            return float(np.average(loss_of(mean), weights=own)) * price(used)
-
-        for i in used:
-            if best[i].n_neighbors == 16:  # the other number is 4
-                before = priced(), best[i], predictions[i]
-                every, losses = settings[candidates[i]], by_setting[candidates[i]][some]
-                with_four = [j for j, each in enumerate(every) if each.n_neighbors == 4]
-                best[i] = every[with_four[preferred(losses[:, with_four], [every[j] for j in with_four])]]
-                predictions[i] = np.concatenate([scoring.predictions(done[j], candidates[i], best[i]) for j in some])
-                if not priced() < before[0]:
-                    _, best[i], predictions[i] = before
-        return best, shares
-
     before, after = [], []
     for i, fold in enumerate(done):
-        best, shares = best_on([j for j in range(5) if j != i])
-        each = [
-            scoring.predictions(fold, candidate, settings) for candidate, settings in zip(candidates, best, strict=True)
-        ]
-        mean = sum(share * one for share, one in zip(shares, each, strict=True))
-        after.append(row_loss(fold.y, mean, objective))
+        after.append(loss_of_others(done, i, grid, by_setting, objective, most=3))
         before.append(row_loss(fold.y, fold.predictions[0], objective))
     own = np.concatenate([fold.weight for fold in done])
 
@@ -554,10 +573,11 @@ def test_the_gain_is_of_a_combination_that_was_chosen_on_the_other_folds(n_class
     assert chosen.base_loss == pytest.approx(np.average(np.concatenate(before), weights=own))
     assert chosen.resmem_loss == pytest.approx(np.average(np.concatenate(after), weights=own))
     assert chosen.gain == pytest.approx(chosen.base_loss - chosen.resmem_loss)
-    best, shares = best_on(list(range(5)))
-    expected = [Choice(*each) for each in zip(candidates, best, shares.tolist(), strict=True) if each[-1] > 0]
+    best, shares = combination_on(done, [*range(5)], grid, by_setting, objective, most=3)
+    expected = [Choice(*each) for each in zip(candidates, best, shares.tolist(), strict=False) if each[-1] > 0]
     if chosen.helps:
         assert chosen.choices == tuple(sorted(expected, key=lambda choice: -choice.weight))
+        assert chosen.base_share == shares[-1]
     if is_default and n_classes != MULTICLASS:
         assert chosen.helps
 
@@ -569,7 +589,7 @@ def test_members_share_the_prediction_largest_share_first_and_are_no_more_than_a
         spaces = ("features", "sensitivity", "model")
         chosen = chosen_for("boosting,linear", X, y, problem, grid_for(REGRESSION), spaces=spaces, most=most)
         weights = [choice.weight for choice in chosen.choices]
-        assert sum(weights) == pytest.approx(1)
+        assert sum(weights) + chosen.base_share == pytest.approx(1)
         assert weights == sorted(weights, reverse=True)
         assert len({choice.candidate for choice in chosen.choices}) == len(weights) <= most
         numbers.append(len(weights))
@@ -729,7 +749,8 @@ def test_one_fold_says_nothing_of_its_error_and_the_best_is_used() -> None:
 def test_held_out_rows_that_are_all_equal_claim_no_gain():
     """They are one group, of which nothing is known of others, however much they gain."""
     X, y, problem = make_rows(60, REGRESSION)
-    X[40:] = X[40]
+    X[40:], X[40:, 0] = X[40], 2.0
+    y = np.where(X[:, 0] > 0, 5.0, -5.0)  # those near them know it
     rows = LabelledRows(X, y, None, np.ones(60, dtype=bool), np.arange(60) >= 40)
     plan = plan_for(problem, SMALL, name="constant", fixed=quick_base("constant", X, y, problem))
     (fold,) = folds_for(rows, plan, n_folds=1)
@@ -743,3 +764,77 @@ def test_settings_without_a_finite_loss_are_never_chosen():
     losses = np.array([[np.nan, 3.0, np.inf, 2.0], [1.0, 3.0, np.inf, 2.0]])
     assert selecting._frugal(losses, np.array([1, 2, 3, 4])) == 3
     assert selecting._frugal(np.full((2, 3), np.nan), np.array([1, 2, 3])) == 0
+
+
+# The base among what is chosen from
+
+
+def known_to_the_base(base_weights: tuple[float, ...] = ()) -> list[Fold]:
+    """Folds whose base, or mean of bases, errs by next to nothing, so that every correction is one for the worse."""
+    X, y, problem = make_rows(200, REGRESSION)
+    grid = grid_for(REGRESSION)
+    rng = np.random.default_rng(0)
+    done = folds_for(rows_of(X, y), *(plan_for(problem, grid, name=name) for name in ("linear", "constant")))
+    weighed = [replace(fold, base_weights=base_weights) for fold in done]
+    return [replace(fold, y=fold.base[:, 0] + 1e-3 * rng.normal(size=len(fold.y))) for fold in weighed]
+
+
+@pytest.mark.parametrize("base_weights", [(), (0.5, 0.5)], ids=["first", "mean"])
+def test_where_every_corrected_model_is_worse_the_base_has_all_and_the_memory_is_off(base_weights):
+    judge = Judge(known_to_the_base(base_weights), grid_for(REGRESSION), "rmse", 4)
+    chosen = judge._chosen(range(5))
+    assert (chosen.choices, chosen.base_share) == ((), 1.0)
+    selection = judge.selection(refitted=True)
+    assert not selection.helps
+    assert selection.is_clear
+    assert (selection.gain, selection.base_share) == (0.0, 0.0)
+    assert [(choice.settings.shrinkage, choice.weight) for choice in selection.choices] == [(0.0, 1.0)]
+    assert selection.resmem_loss == selection.base_loss < 1e-5
+
+
+def test_the_base_to_beat_is_the_mean_of_the_bases():
+    X, y, problem = make_rows(200, REGRESSION)
+    grid, weights = grid_for(REGRESSION), (0.5, 0.5)
+    done = folds_for(rows_of(X, y), *(plan_for(problem, grid, name=name) for name in ("linear", "constant")))
+    chosen = Judge([replace(fold, base_weights=weights) for fold in done], grid, "mae", 1).selection(refitted=True)
+    means = [0.5 * fold.predictions[0] + 0.5 * fold.predictions[1] for fold in done]
+    losses = np.concatenate([np.abs(fold.y - mean[:, 0]) for fold, mean in zip(done, means, strict=True)])
+    assert chosen.base_loss == pytest.approx(losses.mean())
+    held_out = chosen.held_out
+    assert held_out is not None
+    expected = np.concatenate([fold.y - mean[:, 0] for fold, mean in zip(done, means, strict=True)])
+    np.testing.assert_allclose(held_out.residuals[:, 0], expected, rtol=1e-12)
+
+
+def test_forced_to_be_used_the_memory_leaves_the_base_no_share_even_where_every_correction_is_worse():
+    grid = replace(grid_for(REGRESSION), shrinkages=(1.0,))
+    selection = Judge(known_to_the_base(), grid, "rmse", 2).selection(refitted=True)
+    assert selection.base_share == 0
+    assert {choice.settings.shrinkage for choice in selection.choices} == {1.0}
+    assert not selection.helps
+    assert selection.is_clear
+
+
+def test_next_to_nothing_to_gain_is_clear():
+    """A memory that gains a thousandth of the loss, give or take a thousandth, is not worth further folds."""
+    rng = np.random.default_rng(0)
+    done = folds_for(rows_of(*make_rows(400, REGRESSION)[:2]), plan_for(make_rows(1, 0)[2], SMALL, name="constant"))
+    known = [replace(fold, y=1.0 + rng.normal(size=len(fold.y)), rows=None) for fold in done]
+    tiny = replace(grid_for(REGRESSION), shrinkages=(1e-4, 2e-4))
+    selection = Judge(known, tiny, "mae", 1).selection(refitted=True)
+    assert abs(selection.gain) < 0.001 * selection.base_loss
+    assert selection.helps or selection.is_clear
+
+
+def test_where_nothing_is_measured_the_settings_are_put_on_every_base_that_weighs_something():
+    problem = make_rows(10, REGRESSION)[2]
+    one = replace(grid_for(REGRESSION), neighbors=(4,), bandwidths=(0.5,), shrinkages=(1.0,))
+    plans = [plan_for(problem, one, name=name) for name in ("linear", "constant", "boosting")]
+    found = selecting.only_combination(plans, one, (0.75, 0.0, 0.25))
+    assert [(choice.candidate.base, choice.weight) for choice in found.choices] == [(0, 0.75), (2, 0.25)]
+    assert {choice.settings for choice in found.choices} == set(one.settings("features"))
+    assert found.base_share == 0
+    (alone,) = selecting.only_combination(plans, one, ()).choices
+    assert (alone.candidate.base, alone.weight) == (0, 1.0)
+    with pytest.raises(UsageError, match="--folds 0 chooses no settings"):
+        selecting.only_combination(plans, grid_for(REGRESSION), ())
