@@ -38,7 +38,7 @@ class Compared:
         losses: of each; empty if nothing was compared.
         weights: of each in their mean; empty if nothing was compared.
         mean_loss: of that mean; None if nothing was compared.
-        n_held_out: rows that they were compared on.
+        n_held_out: rows that they were compared on; the thousandth of numbers with the largest errors does not count.
     """
 
     recipes: tuple[Recipe, ...]
@@ -104,7 +104,7 @@ def compare(
         tuple(by_loss[i] for i in order),
         tuple(weights.tolist()),
         judge.loss(combined(ordered, weights)),
-        int(np.count_nonzero(judge.weight)),
+        len(held_out),
     )
 
 

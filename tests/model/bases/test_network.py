@@ -48,13 +48,6 @@ def test_a_prediction_is_the_mean_of_its_members_and_each_is_seeded_alone():
     assert np.abs(other - Networks.fit(X, y, None, problem, FEW).predict(X)).max() > 1e-3
 
 
-def test_of_few_rows_more_networks_are_the_mean():
-    X, y, problem = make_rows(40, REGRESSION)
-    assert len(Networks.fit(X, y, None, problem, {"max_steps": 5}).weights["bias"]) == 5
-    X, y, problem = make_rows(3_000, REGRESSION)
-    assert len(Networks.fit(X, y, None, problem, {"max_steps": 5}).weights["bias"]) == 3
-
-
 @pytest.mark.parametrize("n_classes", [REGRESSION, BINARY])
 def test_a_row_of_weight_3_draws_about_as_the_row_three_times(n_classes):
     X, y, problem = make_rows(300, n_classes)

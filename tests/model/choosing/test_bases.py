@@ -68,7 +68,7 @@ def test_bases_say_which_settings_suit_how_many_rows():
     few, many, positive = np.zeros(999), np.linspace(-1, 1, 1_000), np.linspace(1, 2, 1_000)
     for base in (Boosting, Poisson):
         assert issubclass(base, WithVariants)
-        assert {each["max_leaf_nodes"] for each in base.variants(problem, few)} == {8, 15}
+        assert {each["max_leaf_nodes"] for each in base.variants(problem, few)} == {8}
     assert [each["max_leaf_nodes"] for each in Boosting.variants(problem, many)] == [8, 63]
     assert {each["loss"] for each in Poisson.variants(problem, positive)} == {"gamma"}
     assert Poisson.variants(problem, positive - 1) == ()
@@ -95,8 +95,8 @@ def test_bases_come_by_their_held_out_loss_and_their_mean_is_no_worse_than_the_b
     assert found.mean_loss <= found.losses[0]
 
 
-@pytest.mark.parametrize(("n_rows", "n_held_out"), [(200, 200), (3_000, 600)])
-def test_all_of_few_rows_are_held_out_in_turn_and_a_fifth_of_more(n_rows, n_held_out):
+@pytest.mark.parametrize(("n_rows", "n_held_out"), [(200, 200), (3_000, 1_200), (20_000, 4_000)])
+def test_all_of_few_rows_are_held_out_in_turn_and_a_fifth_or_two_of_more(n_rows, n_held_out):
     X, y, problem = make_rows(n_rows, REGRESSION)
     rows = rows_of(X, y)
     recipes = [quick_recipe(name, problem) for name in ("constant", "linear")]
@@ -104,16 +104,20 @@ def test_all_of_few_rows_are_held_out_in_turn_and_a_fifth_of_more(n_rows, n_held
     assert found.n_held_out == n_held_out
     rng = np.random.default_rng(problem.seed)
     bases.drawn(rows.related(problem).groups, 50_000, rng)
-    splits = rows.single_splits(problem, rng)[:1]
+    splits = rows.single_splits(problem, rng)[: 2 if n_rows < 20_000 else 1]
     if n_rows < 3_000:
-        splits = list(rows.splits(problem, 5, rng))
-        assert len(splits) == 5
+        splits = list(rows.splits(problem, 3, rng))
+        assert len(splits) == 3
     predicted, truth = [], []
     for training, held_out in splits:
         fitted = [recipe.base_for(rows.take(training)) for recipe in found.recipes]
         predicted.append([base.predict(rows.X[held_out]) for base in fitted])
         truth.append(rows.y[held_out])
     each, y = [np.concatenate(of_base) for of_base in zip(*predicted, strict=True)], np.concatenate(truth)
+    of_mean = row_loss(y, np.mean(each, axis=0))
+    usual = of_mean <= np.sort(of_mean)[-1 - len(y) // 1_000]  # the thousandth with the largest errors does not count
+    assert np.count_nonzero(~usual) == len(y) // 1_000
+    each, y = [one[usual] for one in each], y[usual]
     np.testing.assert_allclose(found.losses, [row_loss(y, one).mean() for one in each])
     assert found.mean_loss == pytest.approx(row_loss(y, combined(each, np.array(found.weights))).mean())
 
@@ -153,6 +157,6 @@ def test_groups_are_on_one_side(monkeypatch):
     predictions = bases._predictions
     monkeypatch.setattr(bases, "_predictions", lambda *job: seen.append(job[2]) or predictions(*job))
     compare([quick_recipe(name, problem) for name in ("constant", "linear")], [[{}], [{}]], rows)
-    assert len(seen) == 10
+    assert len(seen) == 6
     for training, held_out in seen:
         assert not set(rows.groups[training]) & set(rows.groups[held_out])
