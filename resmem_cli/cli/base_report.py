@@ -22,8 +22,8 @@ ESTIMATORS = {
     "catboost": "CatBoost with early stopping",
     "linear": "ridge or logistic regression",
     "discriminant": "linear discriminant analysis, for very many classes",
-    "network": "small neural networks with periodic features, the mean of 3 with early stopping",
     "mlp": "scikit-learn's neural network with early stopping",
+    "network": "small neural networks with periodic features, the mean of 3 with early stopping",
     "constant": "the mean or the class frequencies",
 }
 IMPORTED = {

@@ -65,6 +65,8 @@ class TestBase:
             "rows": 240,
             "estimators": ["linear"],
             "held_out": {},
+            "weights": {},
+            "held_out_mean": None,
             "task": "regression",
             "classes": [],
             "features": dict.fromkeys(["carat", "depth", "table", "x", "y", "z"], "number")

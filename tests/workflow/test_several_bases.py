@@ -22,6 +22,7 @@ from resmem_cli.workflow.inputs import Input
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
 
 QUICK = {"max_iter": 15}  # of boosting and mlp
+QUICK_AUTO = {**QUICK, "max_steps": 20}  # and of network
 
 
 def steps(n_rows: int, seed: int = 0) -> pa.Table:
@@ -115,7 +116,7 @@ class TestBases:
         rng = np.random.default_rng(5)
         every = every.take(drawn(every.related(stored.problem).groups, 50_000, rng))
         every.single_splits(stored.problem, rng)  # of more rows
-        folds = list(every.splits(stored.problem, 5, rng))
+        folds = list(every.splits(stored.problem, 3, rng))
         asked = np.concatenate([held_out for _, held_out in folds])
         assert (done.estimators, done.n_held_out) == (("linear", "constant"), 203)
         assert done.objective == ("rmse" if is_regression else "log_loss")
@@ -154,17 +155,17 @@ class TestBases:
         assert (done.estimators, done.held_out, done.n_held_out) == (("linear",), (), 0)
 
     def test_auto_is_a_strong_base_and_one_that_leaves_much_to_remember(self, pipeline: Pipeline) -> None:
-        done = pipeline.fit_base(pipeline.file("t.parquet", straight(60)), "auto", Roles("y"), params=QUICK)
+        done = pipeline.fit_base(pipeline.file("t.parquet", straight(300)), "auto", Roles("y"), params=QUICK_AUTO)
         assert set(done.estimators) == {"boosting", "network", "linear"}
 
     @pytest.mark.parametrize(("n_classes", "fitted"), [(10, {"boosting", "network", "linear"}), (11, {"linear"})])
     def test_of_many_classes_auto_is_the_one_that_leaves_much_to_remember(
         self, pipeline: Pipeline, n_classes: int, fitted: set[str]
     ) -> None:
-        rows = straight(120)
-        rows = rows.set_column(2, "y", pa.array([f"class {i % n_classes}" for i in range(120)]))
+        rows = straight(300)
+        rows = rows.set_column(2, "y", pa.array([f"class {i % n_classes}" for i in range(300)]))
         done = pipeline.fit_base(
-            pipeline.file("t.parquet", rows), "auto", Roles("y"), params=QUICK if n_classes == 10 else {}
+            pipeline.file("t.parquet", rows), "auto", Roles("y"), params=QUICK_AUTO if n_classes == 10 else {}
         )
         assert set(done.estimators) == fitted
 
