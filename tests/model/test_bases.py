@@ -358,6 +358,19 @@ def test_poisson_refuses_another_loss(loss):
     assert refused.value.hint == "correct the --param"
 
 
+def test_the_gamma_deviance_gives_way_to_poissons_where_its_predictions_fall_to_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = np.exp(3 * X[:, 0])  # over eight orders of magnitude
+    problem, params = Problem((0,) * 3, 0, 0), {"bags": 1}
+    assert ESTIMATORS["boosting"].fit(X, y, None, problem, {**params, "loss": "gamma"}).predict(X).min() < 1e-9
+    by_gamma, by_poisson = (
+        ESTIMATORS["poisson"].fit(X, y, None, problem, {**params, "loss": loss}).predict(X)
+        for loss in ("gamma", "poisson")
+    )
+    np.testing.assert_array_equal(by_gamma, by_poisson)
+
+
 def test_the_gamma_deviance_of_negative_numbers_is_left_aside_as_the_poisson_loss_is():
     X, y, problem = make_rows(60, REGRESSION)
     plain = ESTIMATORS["boosting"].fit(X, y - 9, None, problem, {})

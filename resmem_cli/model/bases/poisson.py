@@ -62,10 +62,12 @@ class Poisson(Boosting):
         if problem.is_regression and y.min() >= 0 and _some_count(y, weight):
             fitted = super().fit(X, y, weight, problem, params)
             largest = float(y.max())
-            # A comparison that NaN does not pass either.
-            near = [bag for bag in fitted.bags if _largest(bag, X) <= _TOO_FAR * largest]
+            smallest = float(y.min()) if loss == _LOSSES[1] else 0.0
+            near = [bag for bag in fitted.bags if _is_near(bag, X, smallest, largest)]
             if near:
                 return cls(tuple(near), fitted.n_classes, largest)
+            if loss == _LOSSES[1]:
+                return cls.fit(X, y, weight, problem, {**params, "loss": _LOSSES[0]})
         plain = {name: value for name, value in params.items() if name != "loss"}
         return cls(Boosting.fit(X, y, weight, problem, plain).bags, problem.n_classes)
 
@@ -88,9 +90,10 @@ class Poisson(Boosting):
         return cls(boosting.bags, boosting.n_classes, largest)
 
 
-def _largest(bag: Bag, X: Floats) -> float:
-    """Return the largest number that is predicted for [n, d] rows."""
-    return float(bag.predictions(bag.totals(X, [bag.n_iterations])[-1].T).max())
+def _is_near(bag: Bag, X: Floats, smallest: float, largest: float) -> bool:
+    """Whether what is predicted for [n, d] rows stays near the targets, at least by a factor; NaN does not."""
+    predictions = bag.predictions(bag.totals(X, [bag.n_iterations])[-1].T)
+    return bool(predictions.min() * _TOO_FAR >= smallest and predictions.max() <= _TOO_FAR * largest)
 
 
 def _some_count(y: Floats, weight: Floats | None) -> bool:
