@@ -31,6 +31,11 @@ def combined(predictions: Sequence[Floats], weights: Floats) -> Floats:
     return np.asarray(np.sum(total, axis=0))
 
 
+def in_base(weights: Sequence[float]) -> list[int]:
+    """Return the positions of the bases that make the base: those with a weight, or without any weights the first."""
+    return [i for i, weight in enumerate(weights) if weight > 0] or [0]
+
+
 def mean_of_bases(predictions: Mapping[int, Floats], weights: Sequence[float]) -> Floats:
     """Return the base's [n, outputs] predictions: the weighted mean of those of several, or without weights the first.
 
@@ -38,10 +43,10 @@ def mean_of_bases(predictions: Mapping[int, Floats], weights: Sequence[float]) -
         predictions: by the position of a base; those of weight 0 may be missing.
         weights: of each base, which sum to 1; or none.
     """
-    weighty = [i for i, weight in enumerate(weights) if weight > 0]
-    if len(weighty) < 2:
-        return predictions[weighty[0] if weighty else 0]
-    return combined([predictions[i] for i in weighty], np.array([weights[i] for i in weighty]))
+    first, *others = own = in_base(weights)
+    if not others:
+        return predictions[first]
+    return combined([predictions[i] for i in own], np.array([weights[i] for i in own]))
 
 
 def free(_: Sequence[int]) -> float:

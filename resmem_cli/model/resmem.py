@@ -12,7 +12,7 @@ from resmem_cli.model import conformal
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Base
 from resmem_cli.model.bases.protocol import predict_and_represent
-from resmem_cli.model.combination import combined, mean_of_bases
+from resmem_cli.model.combination import combined, in_base, mean_of_bases
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.explanation import Explanation, Shares, percentiles
 from resmem_cli.model.kernel import Corrections, Settings, row_residuals
@@ -304,7 +304,7 @@ class ResMem:
         """Return what the bases that the prediction needs make of [n, d] encoded rows."""
         predictions, represented = {}, {}
         in_space = {member.base for member in self.members if isinstance(member.space, OfModel)}
-        for i in sorted({*_weighty(self.base_weights), *(member.base for member in self.members)}):
+        for i in sorted({*in_base(self.base_weights), *(member.base for member in self.members)}):
             if i not in in_space:
                 predictions[i] = self.bases[i].predict(X)
                 continue
@@ -333,12 +333,7 @@ class ResMem:
 
 def predict_base(bases: Sequence[Base], weights: Sequence[float], X: Floats) -> Floats:
     """Return the [n, outputs] predictions of the base for [n, d] encoded rows: the weighted mean of its models."""
-    return mean_of_bases({i: bases[i].predict(X) for i in _weighty(weights)}, weights)
-
-
-def _weighty(weights: Sequence[float]) -> list[int]:
-    """Return the positions of the bases that make the base."""
-    return [i for i, weight in enumerate(weights) if weight > 0] or [0]
+    return mean_of_bases({i: bases[i].predict(X) for i in in_base(weights)}, weights)
 
 
 _NO_ROWS = LabelledRows(np.empty((0, 0)), np.empty(0), None, np.empty(0, dtype=np.bool_))

@@ -15,6 +15,7 @@ from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import cost
 from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
+from resmem_cli.model.combination import in_base
 from resmem_cli.model.fit import FittedResMem, fit_memory
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows
@@ -103,8 +104,7 @@ class FittedMemory:
     @property
     def of_base(self) -> tuple[str, ...]:
         """The estimators of the bases that have a weight in the base."""
-        weights = self.base_weights or (1.0,)
-        return tuple(name for name, weight in zip(self.estimators, weights, strict=False) if weight > 0)
+        return tuple(self.estimators[i] for i in in_base(self.base_weights))
 
     @property
     def uses_memory(self) -> bool:

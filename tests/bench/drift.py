@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
+from tests.bench.settings import same
 
 RESULTS = Path(__file__).parent / "results"
 # Rows of a week, and the weeks that are there from the start. Of the flights every third is taken.
@@ -53,17 +55,8 @@ def run(name: str, table: pa.Table, roles: Roles, threads: int) -> list[dict[str
         if not fitted.uses_memory and fitted.selection is not None:
             # The folds know the early rows only; what is asked here is what a memory of later ones would do.
             best = fitted.selection.scores[0]
-            forced = MemoryOptions(
-                best.settings.n_neighbors,
-                best.settings.bandwidth,
-                best.settings.is_relative,
-                max(best.settings.shrinkage, 0.5),
-                best.settings.temperature,
-                space=best.candidate.space,
-                n_folds=0,
-                threads=threads,
-            )
-            fit_residual(Input((early,)), frozen, forced)
+            forced = replace(best.settings, shrinkage=max(best.settings.shrinkage, 0.5))
+            fit_residual(Input((early,)), frozen, same(forced, best.candidate.space, threads))
         print(
             f"{name}: the folds of the early rows would{'' if fitted.uses_memory else ' not'} use a memory", flush=True
         )

@@ -52,12 +52,13 @@ from numpy.typing import NDArray
 
 from resmem_cli.data.inference import Roles
 from resmem_cli.model.choosing.options import MemoryOptions
-from resmem_cli.model.kernel import TINY, Settings, tempered
+from resmem_cli.model.kernel import TINY, tempered
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.workflow.adopt_base import FromColumns, adopt_base
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_residual import FittedMemory, fit_residual
 from resmem_cli.workflow.inputs import Input
+from tests.bench.settings import same
 
 RESULTS = Path(__file__).parent / "results"
 WIDTHS = (16, 32, 64, 128)
@@ -301,21 +302,7 @@ def remembered(own: Input, model: Path, choosing: Input, threads: int) -> Fitted
     hasty = GraphOptions(M=4, ef_construction=16, ef=16)
     options = MemoryOptions(space="column:hidden", graph=hasty, threads=threads)
     (member,) = fit_residual(own, model, options, valid=choosing).members
-    return fit_residual(own, model, _same(member.settings, threads))
-
-
-def _same(settings: Settings, threads: int) -> MemoryOptions:
-    """Return the options that use these settings again, with nothing left to choose."""
-    return MemoryOptions(
-        n_neighbors=settings.n_neighbors,
-        bandwidth=settings.bandwidth,
-        is_relative=settings.is_relative,
-        shrinkage=settings.shrinkage,
-        temperature=settings.temperature,
-        space="column:hidden",
-        n_folds=0,
-        threads=threads,
-    )
+    return fit_residual(own, model, same(member.settings, "column:hidden", threads))
 
 
 def _written(table: pa.Table, path: Path) -> Input:

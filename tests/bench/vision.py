@@ -35,12 +35,12 @@ import pyarrow.parquet as pq
 
 from resmem_cli.data.inference import Roles
 from resmem_cli.model.choosing.options import MemoryOptions
-from resmem_cli.model.kernel import Settings
 from resmem_cli.store import reading
 from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
+from tests.bench.settings import same
 
 RESULTS = Path(__file__).parent / "results"
 WIDTHS = (8, 16, 32, 64, 128, 256)
@@ -68,7 +68,7 @@ def one_run(images: pa.Table, width: int, seed: int, n_rows: int, threads: int) 
         fitted = fit_residual(everything, model, MemoryOptions(space="model", threads=threads))
         (member,) = fitted.members  # one base and one representation
         with_all = evaluate(test, model, threads=threads)
-        fit_residual(own, model, _same(member.settings, threads))
+        fit_residual(own, model, same(member.settings, "model", threads))
         with_own = evaluate(test, model, threads=threads)
     accuracy, log_loss = with_own.metrics["accuracy"], with_own.metrics["log_loss"]
     return {
@@ -86,20 +86,6 @@ def one_run(images: pa.Table, width: int, seed: int, n_rows: int, threads: int) 
         "settings": repr(member.settings),
         "seconds": round(time.monotonic() - began),
     }
-
-
-def _same(settings: Settings, threads: int) -> MemoryOptions:
-    """Return the options that use these settings again, with nothing left to choose."""
-    return MemoryOptions(
-        n_neighbors=settings.n_neighbors,
-        bandwidth=settings.bandwidth,
-        is_relative=settings.is_relative,
-        shrinkage=settings.shrinkage,
-        temperature=settings.temperature,
-        space="model",
-        n_folds=0,
-        threads=threads,
-    )
 
 
 def table_of(runs: list[dict[str, Any]]) -> str:

@@ -28,7 +28,7 @@ from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
 from resmem_cli.model.choosing.grid import Grid
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.choosing.selection import HeldOut, Selection
-from resmem_cli.model.combination import combine, combined
+from resmem_cli.model.combination import combine, combined, in_base
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.metrics import row_loss
@@ -108,11 +108,10 @@ def only_combination(plans: Sequence[Plan], grid: Grid, base_weights: Sequence[f
             "give a number for each setting, --representation and, for a learned one, --encoder; or set --folds to "
             "2 or more",
         )
-    settings = grid.settings(names[0])[0]
+    settings, weights = grid.settings(names[0])[0], base_weights or (1.0,)
     choices = tuple(
-        Choice(Candidate(i, names[0], plan.residuals or "in-sample"), settings, weight)
-        for i, (plan, weight) in enumerate(zip(plans, base_weights or (1.0,), strict=False))
-        if weight > 0
+        Choice(Candidate(i, names[0], plans[i].residuals or "in-sample"), settings, weights[i])
+        for i in in_base(weights)
     )
     return Combination(choices)
 

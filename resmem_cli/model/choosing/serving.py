@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from resmem_cli.model import spaces
 from resmem_cli.model.choosing.candidates import Candidate
+from resmem_cli.model.combination import in_base
 from resmem_cli.model.kernel import Settings
 
 # A member, or its further neighbours, must lower the loss by this share for every microsecond. All members together
@@ -33,7 +34,7 @@ def price_of_bases(n_bases: int) -> float:
 
 def of_members(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
     """Return the microseconds that members add to the base."""
-    bases, total = {i for i, weight in enumerate(base_weights) if weight > 0} or {0}, 0.0
+    bases, total = set(in_base(base_weights)), 0.0
     for candidate, settings in members:
         trains = spaces.kind_of(candidate.space).needs_training
         total += _OF_SEARCH + _OF_NEIGHBOR * settings.n_neighbors + (_OF_ENCODER if trains else _OF_REPRESENTATION)
