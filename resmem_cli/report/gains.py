@@ -16,6 +16,7 @@ from resmem_cli.workflow.slices import Slice, Slices
 
 _DRAWN, _LISTED = 6, 20  # slices of a kind
 _HEADER = ("rows", "base", "with memory", "gain", "95 % interval")
+_OFF = "The folds found no gain beyond its standard error, so the memory is off and nothing was promised."
 _BY_CHANCE = "The probability that any is named by chance is at most 5 %."
 _UNIT = "gain in percent of the base's value"
 
@@ -41,8 +42,8 @@ def by_metric(found: Diagnosis) -> Section:
     figure = Figure(
         "metrics",
         "Gain on every metric",
-        "Right of 0 the memory is better than the base alone. Lines are 95 % intervals of the gain (bootstrap over the "
-        "same rows).",
+        "Right of 0 the memory is better than the base alone. Lines are 95 % intervals of the gain (paired bootstrap). "
+        "A disc is certainly better, a diamond certainly worse, a ring neither.",
         Whiskers.of(bars, _UNIT),
         Table.of(("metric", "base", "with memory", "gain", "95 % interval"), rows),
         is_open=True,
@@ -116,7 +117,7 @@ def by_folds(found: Diagnosis) -> Section:
     figure = Figure(
         "promise",
         f"Gain in {stored.objective}: folds and these rows",
-        _kept_word(promise, ends, compared.ci95),
+        _kept_word(promise, ends, compared.ci95) if came.uses_memory else _OFF,
         Whiskers.of(bars, _UNIT),
         Table.of(("measured on", *_HEADER), rows),
     )
@@ -158,10 +159,12 @@ def _gains_figure(found: Diagnosis, gains: Sequence[NamedGain], identity: str, *
 
 def _slices_figure(slices: Slices, overall: float) -> Figure:
     chosen = _chosen(slices)
-    more = len(slices.slices) - _LISTED * 2
-    listed = sorted(slices.slices, key=lambda each: each.of.contribution)
-    listed = listed if more <= 0 else listed[:_LISTED] + listed[-_LISTED:]
-    note = f"The table has the {_LISTED} slices that add least and the {_LISTED} that add most. " if more > 0 else ""
+    others = [each for each in slices.slices if each not in chosen]
+    others.sort(key=lambda each: each.of.contribution)
+    more = len(others) - 2 * _LISTED
+    listed = others if more <= 0 else others[:_LISTED] + others[-_LISTED:]
+    note = f"Of the other slices those are listed that add least and most to the gain, without {more:,} between them. "
+    note = note if more > 0 else ""
     left_out = (
         f"Left out, with one value or too many: {words.listed(list(slices.left_out))}. " if slices.left_out else ""
     )
@@ -172,7 +175,7 @@ def _slices_figure(slices: Slices, overall: float) -> Figure:
         Whiskers.of(
             [_bar(_name(each), each.of) for each in chosen], f"gain in {slices.metric}, percent", _lines(overall)
         ),
-        Table.of(("slice", *_HEADER), [_slice_row(_name(each), each.of) for each in listed]),
+        Table.of(("slice", *_HEADER), [_slice_row(_name(each), each.of) for each in [*chosen, *listed]]),
         more=f"{note}{left_out}All intervals hold together with 95 % (Bonferroni).",
     )
 

@@ -68,6 +68,7 @@ def page(found: Diagnosis, *, source: str = "", command: str = "") -> Page:
     """
     refuse_without_library()
     import jinja2
+    import markupsafe
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("resmem_cli.report", _TEMPLATES),
@@ -76,6 +77,7 @@ def page(found: Diagnosis, *, source: str = "", command: str = "") -> Page:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["breakable"] = lambda text: markupsafe.escape(text).replace("_", markupsafe.Markup("_<wbr>"))
     target = words.short(found.stored.base.schema.target.name, 60)
     title = f"resmem report: {target}"
     text = environment.get_template("page.html").render(

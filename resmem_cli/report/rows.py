@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from resmem_cli.report import words
 from resmem_cli.report.parts import Card, Group, Section, Table
 from resmem_cli.workflow.diagnose import Diagnosis
@@ -39,21 +37,18 @@ def _card(found: Diagnosis, example: Example) -> Card:
     has_several = len(found.stored.resmem.members) > 1
     rows = [
         (
-            _remembered(each.rows, each.count),
-            *((str(each.memory + 1),) if has_several else ()),
-            words.number(each.distance),
-            words.number(each.residual),
-            _signed(each.contribution),
+            _remembered(each.rows, each.count) + (f" (memory {each.memory + 1})" if has_several else ""),
+            words.brief(each.contribution),
+            words.brief(each.residual),
+            words.brief(each.distance).lstrip("+"),
         )
         for each in why.neighbors
     ]
-    empty = ("",) * (3 if has_several else 2)
     if why.n_others:
-        rows.append((words.count(why.n_others, "other"), *empty, _signed(why.others)))
+        rows.append((words.count(why.n_others, "other"), words.brief(why.others), "", ""))
     if why.adjustment:
-        rows.append(("other bases, temperature, bounds", *empty, _signed(why.adjustment)))
-    memory = ("memory",) if has_several else ()
-    header = ("remembered row", *memory, "distance", "residual", "contribution")
+        rows.append(("other bases, temperature, bounds", words.brief(why.adjustment), "", ""))
+    header = ("remembered row", "contribution", "residual", "distance")
     features = tuple((words.short(name, 40), words.short(value, 40)) for name, value in example.features)
     return Card(f"Row {named}", _sentence(example), features, Table.of(header, rows))
 
@@ -78,7 +73,3 @@ def _sentence(example: Example) -> str:
 def _remembered(rows: tuple[str, ...], count: float) -> str:
     named = ", ".join(words.short(each, 30) for each in rows[:_NAMED])
     return named + (f" and others, {count:g} in all" if len(rows) > _NAMED or count > len(rows) else "")
-
-
-def _signed(value: float) -> str:
-    return ("+" if value > 0 and math.isfinite(value) else "") + words.number(value)

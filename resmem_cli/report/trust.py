@@ -80,14 +80,16 @@ def _bins(found: Diagnosis, header: tuple[str, ...], unit: float) -> Table:
 
 def _coverage(found: Diagnosis, *, is_regression: bool) -> Figure:
     what, size = ("intervals", "mean width") if is_regression else ("sets of classes", "mean number of classes")
+    always = "" if is_regression else " A set always holds the most probable class, so that low levels cover more."
     points = tuple((100 * each.level, 100 * each.coverage) for each in found.coverages)
     off = max(found.coverages, key=lambda each: abs(each.coverage - each.level))
-    rows = [(words.share(each.level), words.share(each.coverage), words.number(each.size)) for each in found.coverages]
+    rows = [(words.level(each.level), words.share(each.coverage), words.number(each.size)) for each in found.coverages]
     return Figure(
         "coverage",
         f"Coverage of prediction {what}",
-        f"Prediction {what} of a level should hold the truth that often: on the dashed diagonal. Farthest from "
-        f"it is the level {words.share(off.level)}, which covers {words.share(off.coverage)} of the rows.",
+        f"Prediction {what} of a level should hold the truth that often: on the dashed diagonal; below it they promise "
+        f"too much. Farthest from it is the level {words.level(off.level)}, which covers {words.share(off.coverage)} "
+        f"of the rows.{always}",
         Curves.of([Series("with memory", points)], "level, percent", "rows covered, percent"),
         Table.of(("level", "covered", size), rows, n_text=0),
         is_open=True,

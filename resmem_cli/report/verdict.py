@@ -38,9 +38,9 @@ def of(found: Diagnosis) -> Verdict:
     compared = sample.metrics[name]
     kind, word, headline = _headline(found)
     tiles = (
+        ("gain", words.percent(compared.gain_percent), f"95 % interval {words.interval(compared.ci95)}"),
         ("base alone", words.number(compared.base), name),
         ("with memory", words.number(compared.resmem), name),
-        ("gain", words.percent(compared.gain_percent), f"95 % interval {words.interval(compared.ci95)}"),
     )
     return Verdict(kind, word, headline, words.short(evaluation.verdict, 1_000), tiles, _notes(found))
 

@@ -18,7 +18,8 @@ METRICS = {
     "brier": "mean squared error of the probabilities; lower is better",
 }
 DASH = "\N{EN DASH}"
-_NO_EXPONENT = 1e15
+_NO_EXPONENT, _LEAST_SHARE = 1e15, 5e-4
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def number(value: float | None) -> str:
@@ -30,16 +31,31 @@ def number(value: float | None) -> str:
     return _minus(f"{value:,.5g}")
 
 
+def brief(value: float) -> str:
+    """Return a signed number with three significant digits."""
+    return _minus(f"{value:+,.0f}" if 1e3 <= abs(value) < _NO_EXPONENT else f"{value:+.3g}")
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """Return "+39.8 %", or a dash where it is not known."""
-    return DASH if value is None or not math.isfinite(value) else _minus(f"{value:+,.{digits}f} %")
+    if value is None or not math.isfinite(value):
+        return DASH
+    return _minus(f"{value:+,.{digits}f}{_SPACE}%") if value else f"0{_SPACE}%"
 
 
 def share(value: float | None) -> str:
-    """Return a share as "1.6 %", or a dash where it is not known."""
+    """Return a share that was measured as "1.6 %", or a dash where it is not known."""
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{100 * value:.0f} %" if value in (0, 1) else f"{100 * value:.1f} %"
+    if 0 < value < _LEAST_SHARE:
+        return f"under{_SPACE}0.1{_SPACE}%"
+    digits = 0 if value in (0, 1) else 1
+    return f"{100 * value:.{digits}f}{_SPACE}%"
+
+
+def level(value: float) -> str:
+    """Return a level of intervals, such as 0.9, as "90 %"."""
+    return f"{100 * value:g}{_SPACE}%"
 
 
 def interval(ends: tuple[float, float], digits: int = 1) -> str:
@@ -48,8 +64,8 @@ def interval(ends: tuple[float, float], digits: int = 1) -> str:
     if low == high == DASH:
         return DASH
     if low == DASH:
-        return f"up to {high} %"
-    return f"from {low} %" if high == DASH else f"{low} to {high} %"
+        return f"up to{_SPACE}{high}{_SPACE}%"
+    return f"from{_SPACE}{low}{_SPACE}%" if high == DASH else f"{low}{_SPACE}to {high}{_SPACE}%"
 
 
 def count(n: int, what: str) -> str:
