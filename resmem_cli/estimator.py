@@ -214,20 +214,9 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         values the gain is given, too, or is "auto"; `coverage` is that of prediction intervals that are to be checked;
         `seed` is that of the bootstrap.
         """
-        check_is_fitted(self)
-        check_consistent_length(X, y, groups)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         with _as_value_errors():
-            return self.model_.evaluate(
-                self._table(X),
-                column_or_1d(y),
-                weight,
-                groups=None if groups is None else column_or_1d(groups),
-                by=by,
-                coverage=coverage,
-                seed=seed,
-                threads=self.threads,
-            )
+            rows = self._labelled(X, y, sample_weight, groups)
+            return self.model_.evaluate(**rows, by=by, coverage=coverage, seed=seed, threads=self.threads)
 
     def report(
         self,
@@ -256,21 +245,10 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         """
         from resmem_cli.report.page import page, refuse_without_library
 
-        check_is_fitted(self)
-        check_consistent_length(X, y, groups)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         with _as_value_errors():
             refuse_without_library()
-            found = self.model_.diagnose(
-                self._table(X),
-                column_or_1d(y),
-                weight,
-                groups=None if groups is None else column_or_1d(groups),
-                by=by,
-                seed=seed,
-                threads=self.threads,
-            )
-            return page(found)
+            rows = self._labelled(X, y, sample_weight, groups)
+            return page(self.model_.diagnose(**rows, by=by, seed=seed, threads=self.threads))
 
     def remember(
         self,
@@ -427,6 +405,18 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         if self._task is Task.CLASSIFICATION:
             check_classification_targets(y)
         return X, (given, y)
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> dict[str, Any]:
+        """Return labelled rows by the names that the model's methods have for them, checked."""
+        check_is_fitted(self)
+        check_consistent_length(X, y, groups)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        return {
+            "X": self._table(X),
+            "y": column_or_1d(y),
+            "sample_weight": weight,
+            "groups": None if groups is None else column_or_1d(groups),
+        }
 
     def _table(self, X: Any) -> Any:
         """Return features to predict as a frame with the model's columns."""
