@@ -56,7 +56,7 @@ def made() -> dict[str, Page]:
     return {name: model.report(X[200:], (classes if name == "classes" else y)[200:]) for name, model in fitted.items()}
 
 
-@pytest.mark.parametrize(("size", "scheme"), itertools.product((PHONE, DESK), ("light", "dark")))
+@pytest.mark.parametrize(("size", "scheme"), [*itertools.product((PHONE, DESK), ("light", "dark"))])
 @pytest.mark.parametrize("name", ["numbers", "classes", "off"])
 def test_a_page_is_sound_on_a_phone_and_on_a_desk(
     browser: Any, made: dict[str, Page], tmp_path: Path, *, name: str, size: dict[str, int], scheme: str
