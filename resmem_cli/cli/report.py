@@ -46,7 +46,7 @@ def report(
             "a page is HTML, which a terminal does not show", "name a file with --output, or redirect it with | or >"
         )
     refuse_overwriting(source, output, model)
-    names = [Path(word).name or word for word in inputs]
+    names = ["standard input" if word == STDIN else Path(word).name or word for word in inputs]
     with opened(output) as stream, console.progress(quiet, output=output) as progress:
         found = diagnose(
             source, model, seed=seed, by=options.names(by) or by or [AUTO], threads=threads, report=progress

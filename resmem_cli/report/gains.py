@@ -145,7 +145,7 @@ def _lines(overall: float) -> list[tuple[float, str]]:
 
 
 def _gains_figure(found: Diagnosis, gains: Sequence[NamedGain], identity: str, *, title: str, sentence: str) -> Figure:
-    bars = [_bar(each.name, each.of) for each in gains]
+    bars = [_bar(each.name, each.of) for each in gains[: 2 * _DRAWN]]
     rows = [_slice_row(each.name, each.of) for each in gains]
     few = "A point without a line has fewer than 30 rows, or most of the loss in a few of them."
     return Figure(
@@ -170,12 +170,12 @@ def _slices_figure(slices: Slices, overall: float) -> Figure:
     )
     return Figure(
         "by-slice",
-        "Gain by slice of the features",
+        f"Gain by slice of the {'features' if slices.is_auto else 'columns'}",
         _found_in(slices),
         Whiskers.of(
-            [_bar(_name(each), each.of) for each in chosen], f"gain in {slices.metric}, percent", _lines(overall)
+            [_bar(slice_name(each), each.of) for each in chosen], f"gain in {slices.metric}, percent", _lines(overall)
         ),
-        Table.of(("slice", *_HEADER), [_slice_row(_name(each), each.of) for each in [*chosen, *listed]]),
+        Table.of(("slice", *_HEADER), [_slice_row(slice_name(each), each.of) for each in [*chosen, *listed]]),
         more=f"{note}{left_out}All intervals hold together with 95 % (Bonferroni).",
     )
 
@@ -193,23 +193,34 @@ def _chosen(slices: Slices) -> list[Slice]:
 
 def _found_in(slices: Slices) -> str:
     """Return a sentence on what stands out."""
-    looked = f"Of {words.count(len(slices.slices), 'slice')} of {words.count(len(slices.columns), 'feature')}, "
-    counts = [
-        (sum(each.of.finding is finding for each in slices.slices), what)
+    of = f"{words.count(len(slices.columns), 'feature' if slices.is_auto else 'column')}"
+    looked = f"Of {words.count(len(slices.slices), 'slice')} of {of}"
+    counts = {finding: sum(each.of.finding is finding for each in slices.slices) for finding in Finding}
+    parts = [
+        f"{what} in {counts[finding]:,}"
         for finding, what in (
-            (Finding.HARMS, "where the memory harms"),
-            (Finding.WORSE, "where it clearly gains less than in the other rows"),
-            (Finding.BETTER, "where it clearly gains more"),
+            (Finding.HARMS, "harms"),
+            (Finding.WORSE, "gains clearly less than in the other rows"),
+            (Finding.BETTER, "gains clearly more"),
         )
+        if counts[finding]
     ]
-    parts = [f"{n:,} {what}" for n, what in counts if n]
     if not parts:
-        return f"{looked}none is clearly harmed or differs from the other rows; these add least and most to the gain."
-    harmless = "" if counts[0][0] else " In none of them does the memory clearly harm."
-    return f"{looked}there are {', and '.join(parts)}.{harmless} {_BY_CHANCE}"
+        return f"{looked}, none is clearly harmed or differs from the other rows; these add least and most to the gain."
+    harmless = "" if counts[Finding.HARMS] else " It clearly harms in none."
+    return f"{looked} the memory {', '.join(parts)}.{harmless} {_BY_CHANCE}"
 
 
-def _name(found: Slice) -> str:
+def harmed(found: Diagnosis) -> str:
+    """Return a sentence on the slices that the memory harms for certain; empty without any."""
+    slices = found.evaluation.slices
+    standing_out = [] if slices is None else slices.standing_out
+    names = [slice_name(each) for each in standing_out if each.of.finding is Finding.HARMS]
+    return f"The memory harms where {words.listed(names, _DRAWN)}." if names else ""
+
+
+def slice_name(found: Slice) -> str:
+    """Return "cut = Ideal", or "carat 0.5 to 0.7"."""
     return f"{words.short(found.column, 60)}{' = ' if found.bins == 'value' else ' '}{words.short(found.value, 60)}"
 
 

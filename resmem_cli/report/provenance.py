@@ -15,6 +15,7 @@ from resmem_cli.workflow.diagnose import Diagnosis
 
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow")
 _MOST = 20  # bases, or memories
+_LONGEST = 4_000  # of a command, which may name very many files
 _NOT_STORED = "not stored in a directory"
 
 
@@ -48,7 +49,13 @@ def of(found: Diagnosis, command: str) -> Section:
             f"resmem {__version__} (format {manifest.FORMAT}), Python {platform.python_version()}, {versions}",
         ),
     )
-    return Section("model", "The model, and this page again", groups=_tables(stored), facts=facts, command=command)
+    return Section(
+        "model",
+        "The model, and this page again",
+        groups=_tables(stored),
+        facts=facts,
+        command=words.short(command, _LONGEST),
+    )
 
 
 def _tables(stored: StoredModel) -> tuple[Group, ...]:

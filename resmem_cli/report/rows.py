@@ -37,7 +37,8 @@ def _card(found: Diagnosis, example: Example) -> Card:
     has_several = len(found.stored.resmem.members) > 1
     rows = [
         (
-            _remembered(each.rows, each.count) + (f" (memory {each.memory + 1})" if has_several else ""),
+            _remembered(each.rows, each.count)
+            + (f" (memory\N{NO-BREAK SPACE}{each.memory + 1})" if has_several else ""),
             words.brief(each.contribution),
             words.brief(each.residual),
             words.brief(each.distance).lstrip("+"),
@@ -48,7 +49,7 @@ def _card(found: Diagnosis, example: Example) -> Card:
         rows.append((words.count(why.n_others, "other"), words.brief(why.others), "", ""))
     if why.adjustment:
         rows.append(("other bases, temperature, bounds", words.brief(why.adjustment), "", ""))
-    header = ("remembered row", "contribution", "residual", "distance")
+    header = ("neighbour", "contribution", "residual", "distance")
     features = tuple((words.short(name, 40), words.short(value, 40)) for name, value in example.features)
     return Card(f"Row {named}", _sentence(example), features, Table.of(header, rows))
 

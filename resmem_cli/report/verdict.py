@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from resmem_cli.report import words
+from resmem_cli.report import gains, words
 from resmem_cli.workflow import scores
 from resmem_cli.workflow.diagnose import Diagnosis
 
@@ -65,7 +65,7 @@ def _headline(found: Diagnosis) -> tuple[str, str, str]:
 
 def _notes(found: Diagnosis) -> tuple[str, ...]:
     evaluation = found.evaluation
-    notes = []
+    notes = [each for each in [gains.harmed(found)] if each]
     if evaluation.n_seen:
         of_all = f"{evaluation.n_seen:,} of the {words.count(evaluation.n_rows, 'row')} equal training rows"
         about = (
@@ -80,4 +80,4 @@ def _notes(found: Diagnosis) -> tuple[str, ...]:
         notes.append(f"{words.count(evaluation.n_unknown_class, 'row')} of a class not in the training data left out.")
     if math.isnan(evaluation.every.metrics[evaluation.objective].gain_percent):
         notes.append("The gain in percent is not known, because the base's value is 0 or below.")
-    return (*notes, *(f"{note[:1].upper()}{note[1:]}." for note in evaluation.notes))
+    return (*notes, *(f"{words.short(note, 400)}." for note in evaluation.notes))

@@ -118,6 +118,23 @@ def test_rows_that_were_seen_are_set_aside(model: Model, run: Run, csv: Callable
     assert sum(int(row[1]) for row in pages.rows(page, "Gain against the distance of the nearest remembered row")) == 80
 
 
+def test_slices_that_are_harmed_are_named_at_the_top(model: Model, run: Run) -> None:
+    """Targets are near the base's predictions where the cut is Premium, and near the model's elsewhere."""
+    model()
+    rows = pa.concat_tables([table("diamonds", "train"), table("diamonds", "test")])
+    pq.write_table(rows, "rows.parquet")
+    assert run("predict", "rows.parquet", "--model", "m", "--output", "predicted.parquet", "--quiet").code == 0
+    predicted = pq.read_table("predicted.parquet")
+    is_premium = np.array(rows["cut"].to_pylist()) == "Premium"
+    near = np.where(is_premium, predicted["prediction_base"].to_numpy(), predicted["prediction"].to_numpy())
+    price = pa.array(near + 50 * np.random.default_rng(0).normal(size=len(rows)))
+    pq.write_table(rows.set_column(rows.column_names.index("price"), "price", price), "rows.parquet")
+    page = made(run, "rows.parquet")
+    assert page.all("header")[0].all("li")[0].text == "The memory harms where cut = Premium."
+    assert "harms in 1" in page.all("section")[1].text
+    assert made(run, "rows.parquet", "--by", "cut").all("header")[0].all("li")[0].text.endswith("cut = Premium.")
+
+
 def test_where_all_rows_were_seen_the_page_says_so(model: Model, run: Run) -> None:
     model()
     page = made(run, "train.csv")
