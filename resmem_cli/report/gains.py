@@ -173,7 +173,9 @@ def _slices_figure(slices: Slices, overall: float) -> Figure:
         f"Gain by slice of the {'features' if slices.is_auto else 'columns'}",
         _found_in(slices),
         Whiskers.of(
-            [_bar(slice_name(each), each.of) for each in chosen], f"gain in {slices.metric}, percent", _lines(overall)
+            [_bar(slice_name(each, words.IN_PICTURE), each.of) for each in chosen],
+            f"gain in {slices.metric}, percent",
+            _lines(overall),
         ),
         Table.of(("slice", *_HEADER), [_slice_row(slice_name(each), each.of) for each in [*chosen, *listed]]),
         more=f"{note}{left_out}All intervals hold together with 95 % (Bonferroni).",
@@ -219,9 +221,10 @@ def harmed(found: Diagnosis) -> str:
     return f"The memory harms where {words.listed(names, _DRAWN)}." if names else ""
 
 
-def slice_name(found: Slice) -> str:
-    """Return "cut = Ideal", or "carat 0.5 to 0.7"."""
-    return f"{words.short(found.column, 60)}{' = ' if found.bins == 'value' else ' '}{words.short(found.value, 60)}"
+def slice_name(found: Slice, most: int = words.IN_TABLE) -> str:
+    """Return "cut = Ideal", or "carat 0.5 to 0.7", the value whole where the name can be shortened instead."""
+    sign, value = " = " if found.bins == "value" else " ", words.short(found.value, most // 2)
+    return f"{words.short(found.column, most - len(sign) - len(value))}{sign}{value}"
 
 
 def _bar(name: str, gain: SliceGain) -> Bar:
