@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from resmem_cli.model.metrics import Comparison
-from resmem_cli.model.slices import Finding, SliceGain
-from resmem_cli.report import words
+from resmem_cli.report import by_slice, gain_table, words
 from resmem_cli.report.charts import Bar, Whiskers
 from resmem_cli.report.parts import Figure, Section, Table
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.diagnose import Diagnosis, NamedGain
-from resmem_cli.workflow.slices import Slice, Slices
 
-_DRAWN, _LISTED = 6, 20  # slices of a kind
-_HEADER = ("rows", "base", "with memory", "gain", "95 % interval")
+_DRAWN = 12  # classes
 _OFF = "The folds found no gain beyond its standard error, so the memory is off and nothing was promised."
-_BY_CHANCE = "The probability that any is named by chance is at most 5 %."
 _UNIT = "gain in percent of the base's value"
 
 
@@ -52,14 +48,14 @@ def by_metric(found: Diagnosis) -> Section:
     return Section("base-and-memory", "Base against memory", figures=(figure,))
 
 
-def by_slice(found: Diagnosis) -> Section:
+def by_part(found: Diagnosis) -> Section:
     """Return where the memory wins and loses: in slices of the features and, of classes, by the true class."""
     slices, figures, paragraphs = found.evaluation.slices, [], []
     judged = [each for each in slices.slices if each.of.is_judged] if slices is not None else []
     if slices is None or not judged:
         paragraphs.append("No slice of the features has enough rows that were not seen in fitting to say anything.")
     else:
-        figures.append(_slices_figure(slices, _overall(found)))
+        figures.append(by_slice.figure(slices, _overall(found)))
     if found.by_class:
         title, sentence = "Gain by true class", "Rows put together by their true class, the most frequent first."
         figures.append(_gains_figure(found, found.by_class, "class", title=title, sentence=sentence))
@@ -102,26 +98,30 @@ def by_folds(found: Diagnosis) -> Section:
             text=words.percent(compared.gain_percent),
         ),
     ]
-    n_rows = promised["rows"]
     rows = [
-        (
-            "folds",
-            words.DASH if n_rows is None else f"{n_rows:,}",
-            words.number(promised["base"]),
-            words.number(promised["resmem"]),
-            words.percent(percent, 2),
-            words.interval(ends, 2),
-        ),
-        _row("these rows", found.n_rows, compared, compared.ci95),
+        _promised_row(promised, ends),
+        gain_table.row("these rows", found.n_rows, compared, compared.ci95),
     ]
     figure = Figure(
         "promise",
         f"Gain in {stored.objective}: folds and these rows",
         _kept_word(promise, ends, compared.ci95) if came.uses_memory else _OFF,
         Whiskers.of(bars, _UNIT),
-        Table.of(("measured on", *_HEADER), rows),
+        Table.of(("measured on", *gain_table.HEADER), rows),
     )
     return Section("folds", title, figures=(figure,))
+
+
+def _promised_row(promised: Mapping[str, Any], ends: tuple[float, float]) -> tuple[str, ...]:
+    n_rows = promised["rows"]
+    return (
+        "folds",
+        words.DASH if n_rows is None else f"{n_rows:,}",
+        words.number(promised["base"]),
+        words.number(promised["resmem"]),
+        words.percent(promised["gain_percent"], 2),
+        words.interval(ends, 2),
+    )
 
 
 def _kept_word(promise: float, ends: tuple[float, float], came: tuple[float, float]) -> str:
@@ -140,108 +140,14 @@ def _overall(found: Diagnosis) -> float:
     return sample.metrics[evaluation.objective].gain_percent
 
 
-def _lines(overall: float) -> list[tuple[float, str]]:
-    return [(0.0, "")] + ([(overall, "all rows")] if math.isfinite(overall) and overall != 0 else [])
-
-
 def _gains_figure(found: Diagnosis, gains: Sequence[NamedGain], identity: str, *, title: str, sentence: str) -> Figure:
-    bars = [_bar(each.name, each.of) for each in gains[: 2 * _DRAWN]]
-    rows = [_slice_row(each.name, each.of) for each in gains]
+    bars = [gain_table.bar(each.name, each.of) for each in gains[:_DRAWN]]
+    rows = [gain_table.slice_row(each.name, each.of) for each in gains]
     few = "A point without a line has fewer than 30 rows, or most of the loss in a few of them."
     return Figure(
         identity,
         title,
         f"{sentence} All lines hold together with 95 %. {few}",
-        Whiskers.of(bars, f"gain in {found.evaluation.objective}, percent", _lines(_overall(found))),
-        Table.of((identity, *_HEADER), rows),
-    )
-
-
-def _slices_figure(slices: Slices, overall: float) -> Figure:
-    chosen = _chosen(slices)
-    others = [each for each in slices.slices if each not in chosen]
-    others.sort(key=lambda each: each.of.contribution)
-    more = len(others) - 2 * _LISTED
-    listed = others if more <= 0 else others[:_LISTED] + others[-_LISTED:]
-    note = f"Of the other slices those are listed that add least and most to the gain, without {more:,} between them. "
-    note = note if more > 0 else ""
-    left_out = (
-        f"Left out, with one value or too many: {words.listed(list(slices.left_out))}. " if slices.left_out else ""
-    )
-    return Figure(
-        "by-slice",
-        f"Gain by slice of the {'features' if slices.is_auto else 'columns'}",
-        _found_in(slices),
-        Whiskers.of(
-            [_bar(slice_name(each, words.IN_PICTURE), each.of) for each in chosen],
-            f"gain in {slices.metric}, percent",
-            _lines(overall),
-        ),
-        Table.of(("slice", *_HEADER), [_slice_row(slice_name(each), each.of) for each in [*chosen, *listed]]),
-        more=f"{note}{left_out}All intervals hold together with 95 % (Bonferroni).",
-    )
-
-
-def _chosen(slices: Slices) -> list[Slice]:
-    """Return the slices to draw: those that stand out or, without any, those that add least and most."""
-    found = slices.standing_out
-    if found:
-        worse = [each for each in found if each.of.finding is not Finding.BETTER]
-        better = [each for each in found if each.of.finding is Finding.BETTER]
-        return [*worse[:_DRAWN], *better[-_DRAWN:]]
-    judged = sorted((each for each in slices.slices if each.of.is_judged), key=lambda each: each.of.contribution)
-    return judged if len(judged) <= _DRAWN else [*judged[: _DRAWN // 2], *judged[-_DRAWN // 2 :]]
-
-
-def _found_in(slices: Slices) -> str:
-    """Return a sentence on what stands out."""
-    of = f"{words.count(len(slices.columns), 'feature' if slices.is_auto else 'column')}"
-    looked = f"Of {words.count(len(slices.slices), 'slice')} of {of}"
-    counts = {finding: sum(each.of.finding is finding for each in slices.slices) for finding in Finding}
-    parts = [
-        f"{what} in {counts[finding]:,}"
-        for finding, what in (
-            (Finding.HARMS, "harms"),
-            (Finding.WORSE, "gains clearly less than in the other rows"),
-            (Finding.BETTER, "gains clearly more"),
-        )
-        if counts[finding]
-    ]
-    if not parts:
-        return f"{looked}, none is clearly harmed or differs from the other rows; these add least and most to the gain."
-    harmless = "" if counts[Finding.HARMS] else " It clearly harms in none."
-    return f"{looked} the memory {', '.join(parts)}.{harmless} {_BY_CHANCE}"
-
-
-def harmed(found: Diagnosis) -> str:
-    """Return a sentence on the slices that the memory harms for certain; empty without any."""
-    slices = found.evaluation.slices
-    standing_out = [] if slices is None else slices.standing_out
-    names = [slice_name(each) for each in standing_out if each.of.finding is Finding.HARMS]
-    return f"The memory harms where {words.listed(names, _DRAWN)}." if names else ""
-
-
-def slice_name(found: Slice, most: int = words.IN_TABLE) -> str:
-    """Return "cut = Ideal", or "carat 0.5 to 0.7", the value whole where the name can be shortened instead."""
-    sign, value = " = " if found.bins == "value" else " ", words.short(found.value, most // 2)
-    return f"{words.short(found.column, most - len(sign) - len(value))}{sign}{value}"
-
-
-def _bar(name: str, gain: SliceGain) -> Bar:
-    low, high = gain.interval
-    return Bar(words.short(name, words.IN_PICTURE), gain.gain_percent, low, high, words.percent(gain.gain_percent))
-
-
-def _slice_row(name: str, gain: SliceGain) -> tuple[str, ...]:
-    return _row(name, gain.n_rows, gain, gain.interval)
-
-
-def _row(name: str, n_rows: int, of: SliceGain | Comparison, ends: tuple[float, float]) -> tuple[str, ...]:
-    return (
-        words.short(name),
-        f"{n_rows:,}",
-        words.number(of.base),
-        words.number(of.resmem),
-        words.percent(of.gain_percent, 2),
-        words.interval(ends, 2),
+        Whiskers.of(bars, f"gain in {found.evaluation.objective}, percent", gain_table.lines(_overall(found))),
+        Table.of((identity, *gain_table.HEADER), rows),
     )

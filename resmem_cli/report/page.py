@@ -95,7 +95,7 @@ def page(found: Diagnosis, *, source: str = "", command: str = "") -> Page:
 
 def _sections(found: Diagnosis, command: str) -> list[Section]:
     """Return what a manager asks for first, and an engineer then; what a memory that is off cannot say is left out."""
-    of_memory = [gains.by_slice(found), gains.by_distance(found)] if found.evaluation.uses_memory else []
+    of_memory = [gains.by_part(found), gains.by_distance(found)] if found.evaluation.uses_memory else []
     moved = [rows.examples(found)] if found.evaluation.uses_memory else []
     return [
         gains.by_metric(found),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from resmem_cli.report import gains, words
+from resmem_cli.report import by_slice, words
 from resmem_cli.workflow import scores
 from resmem_cli.workflow.diagnose import Diagnosis
 
@@ -65,7 +65,7 @@ def _headline(found: Diagnosis) -> tuple[str, str, str]:
 
 def _notes(found: Diagnosis) -> tuple[str, ...]:
     evaluation = found.evaluation
-    notes = [each for each in [gains.harmed(found)] if each]
+    notes = [each for each in [by_slice.harmed(evaluation.slices)] if each]
     if evaluation.n_seen:
         of_all = f"{evaluation.n_seen:,} of the {words.count(evaluation.n_rows, 'row')} equal training rows"
         about = (

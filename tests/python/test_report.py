@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from resmem_cli import ResMemClassifier, ResMemRegressor, load
@@ -16,18 +15,7 @@ from resmem_cli.cli.main import main
 from resmem_cli.errors import OutputError
 from resmem_cli.report.page import page
 from tests.report import pages
-
-QUICK = {"base": "linear", "effort": "quick", "n_folds": 2, "threads": 1}
-
-
-def frame(n: int, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    X = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "kind": rng.choice(["red", "green"], n)})
-    return X.assign(y=X["a"] + np.sin(3 * X["b"]) + (X["kind"] == "red"))
-
-
-TRAIN, NEW = frame(200, 0), frame(120, 1)
-FEATURES = ["a", "b", "kind"]
+from tests.report.samples import FEATURES, GIVEN, NEW, QUICK, TRAIN
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +60,7 @@ def test_a_notebook_shows_it_in_a_frame_of_its_own(model: ResMemRegressor) -> No
 def test_weights_and_groups_count() -> None:
     classes = np.where(TRAIN["y"] > 0.5, "large", "small")
     weight, groups = np.linspace(1, 2, len(TRAIN)), np.arange(len(TRAIN)) // 4
-    given = {"n_neighbors": 8, "bandwidth": 0.3, "shrinkage": 1.0, "temperature": 1.0}
-    model = ResMemClassifier(**QUICK, **given).fit(TRAIN[FEATURES], classes, weight, groups=groups)
+    model = ResMemClassifier(**QUICK, **GIVEN).fit(TRAIN[FEATURES], classes, weight, groups=groups)
     truth = np.where(NEW["y"] > 0.5, "large", "small")
     new_weight, new_groups = np.linspace(1, 3, len(NEW)), np.arange(len(NEW)) // 4
     read = pages.check(model.report(NEW[FEATURES], truth, new_weight, groups=new_groups).html)
