@@ -13,7 +13,7 @@ from resmem_cli.workflow import measured
 from resmem_cli.workflow.diagnose import Diagnosis, NamedGain
 
 _DRAWN = 12  # classes
-_OFF = "The folds found no gain beyond its standard error, so the memory is off and nothing was promised."
+_OFF = "The memory is off: nothing was promised, and nothing came."
 _UNIT = "gain in percent of the base's value"
 
 

@@ -95,12 +95,16 @@ def diagnose(
         report("loading the model")
         stored, names = reading.load_with_rows(model)
         seen = reading.seen_hashes(model, with_memory=True)
+        with using.used(model):
+            usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
 
         def predict(X: Floats) -> Prediction:
             with using.used(model):
                 return stored.resmem.predict(X, threads=count, with_place=True)
 
-        return of_rows(source, stored, names, seen, predict, seed=seed, by=by, threads=count, report=report)
+        return of_rows(
+            source, stored, names, seen, predict, usual=usual, seed=seed, by=by, threads=count, report=report
+        )
 
 
 def of_rows(
@@ -110,6 +114,7 @@ def of_rows(
     seen: NDArray[np.uint64],
     predict: Callable[[Floats], Prediction],
     *,
+    usual: Floats,
     seed: int,
     by: Sequence[str],
     threads: int,
@@ -118,10 +123,12 @@ def of_rows(
 ) -> Diagnosis:
     """Diagnose a model that is loaded; `names` are those of its remembered rows, else as `evaluate.of_rows`.
 
+    `usual` is what `explanation.usual_distances` gives for the first member's memory.
+
     Raises:
         DataError, UsageError: as `evaluate`.
     """
-    watch = _Watch(stored, threads)
+    watch = _Watch(stored, usual)
     measured = evaluate.of_rows(
         source, stored, seen, predict, seed=seed, interval=None, by=by, groups=groups, watch=watch, report=report
     )
@@ -132,10 +139,9 @@ def of_rows(
 class _Watch:
     """What is kept of the rows beside what an evaluation keeps: a byte a row, and counts."""
 
-    def __init__(self, stored: StoredModel, threads: int) -> None:
-        self._stored, resmem = stored, stored.resmem
-        self._usual = explanation.usual_distances(resmem.members[0].memory, threads=threads)
-        self._levels = _levels(resmem.calibration)
+    def __init__(self, stored: StoredModel, usual: Floats) -> None:
+        self._stored, self._usual = stored, usual
+        self._levels = _levels(stored.resmem.calibration)
         # [unseen or seen rows, level] how many targets the intervals hold, and the sum of their sizes.
         self._held, self._sizes = np.zeros((2, 2, len(self._levels)))
         self._n_rows = np.zeros(2)
@@ -162,9 +168,10 @@ class _Watch:
 
     def diagnosis(self, measured: Measured, names: RowNames, threads: int) -> Diagnosis:
         """Return what was measured, once all rows have passed."""
-        evaluation, scored, which, _ = measured
-        rows, support = scored.take(which), np.concatenate(self._support)[which]
+        evaluation, scored, which = measured
         is_of_all = bool(which.all())
+        rows = scored if is_of_all else scored.take(which)
+        support = np.concatenate(self._support)[which]
         shown = slice(0, 2 if is_of_all else 1)
         n_rows = self._n_rows[shown].sum()
         held, sizes = (each[shown].sum(axis=0) / n_rows for each in (self._held, self._sizes))

@@ -221,13 +221,11 @@ class Measured(NamedTuple):
         evaluation: what the rows say.
         scored: all rows that were scored.
         which: [n] those that the verdict is about or, if these are too few, all.
-        unit: what one of their groups is called.
     """
 
     evaluation: Evaluation
     scored: Scored
     which: NDArray[np.bool_]
-    unit: str
 
 
 def of_rows(
@@ -289,7 +287,7 @@ def of_rows(
         notes=(*drawing.notes, *scores.notes(scored)),
     )
     shown = which if judged.are_enough else np.ones(len(scored.y), dtype=np.bool_)
-    return Measured(evaluation, scored, shown, drawing.word)
+    return Measured(evaluation, scored, shown)
 
 
 class _Rows:

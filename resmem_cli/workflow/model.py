@@ -275,9 +275,10 @@ class Model:
         stored, seen, rows, name = self._evaluated(X, y, sample_weight, groups)
         by, names = [by] if isinstance(by, str) else by, self._row_names()
         with self._alone_if_needed(), thread_limit.limited(threads) as count:
+            usual = usual_distances(stored.resmem.members[0].memory, threads=count)
             predict = partial(stored.resmem.predict, threads=count, with_place=True)
             return diagnose.of_rows(
-                InMemory(rows), stored, names, seen, predict, seed=seed, by=by, threads=count, groups=name
+                InMemory(rows), stored, names, seen, predict, usual=usual, seed=seed, by=by, threads=count, groups=name
             )
 
     def _evaluated(

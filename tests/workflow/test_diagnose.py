@@ -12,6 +12,7 @@ import pytest
 from resmem_cli import ResMemClassifier, ResMemRegressor
 from resmem_cli.data import frames
 from resmem_cli.data.rows import Rows
+from resmem_cli.model.explanation import usual_distances
 from resmem_cli.store.rows import RowNames
 from resmem_cli.workflow import diagnose
 from resmem_cli.workflow.diagnose import Diagnosis
@@ -51,6 +52,7 @@ def diagnosed(model: Model, rows: pd.DataFrame, size: int, seen: np.ndarray | No
         names,
         np.empty(0, np.uint64) if seen is None else seen,
         lambda X: stored.resmem.predict(X, with_place=True),
+        usual=usual_distances(stored.resmem.members[0].memory),
         seed=0,
         by=["auto"],
         threads=1,
