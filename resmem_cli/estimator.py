@@ -39,6 +39,7 @@ from resmem_cli.workflow.model import Model
 
 if TYPE_CHECKING:
     from resmem_cli.model.choosing.selection import Selection
+    from resmem_cli.report.page import Page
     from resmem_cli.workflow.change import Changed
     from resmem_cli.workflow.evaluate import Evaluation
     from resmem_cli.workflow.explain import Explained
@@ -213,20 +214,41 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         values the gain is given, too, or is "auto"; `coverage` is that of prediction intervals that are to be checked;
         `seed` is that of the bootstrap.
         """
-        check_is_fitted(self)
-        check_consistent_length(X, y, groups)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         with _as_value_errors():
-            return self.model_.evaluate(
-                self._table(X),
-                column_or_1d(y),
-                weight,
-                groups=None if groups is None else column_or_1d(groups),
-                by=by,
-                coverage=coverage,
-                seed=seed,
-                threads=self.threads,
-            )
+            rows = self._labelled(X, y, sample_weight, groups)
+            return self.model_.evaluate(**rows, by=by, coverage=coverage, seed=seed, threads=self.threads)
+
+    def report(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        by: str | Sequence[str] = "auto",
+        seed: int = 0,
+    ) -> Page:
+        """Return what `evaluate` measures of labelled rows as a page, as `resmem report` writes it.
+
+        A notebook shows the page; its `save` writes it to a file. Needs Jinja2, which the extra "report" installs.
+
+        Args:
+            X: as `fit`.
+            y: [n] targets.
+            sample_weight: [n] weights of 0 or more, if the model was fitted with weights.
+            groups: [n], drawn whole for the intervals; give them if `fit` had some.
+            by: names of columns of X by whose values the gain is given, or "auto" for all features.
+            seed: of the bootstrap.
+
+        Raises:
+            ValueError: the rows are not what they should be, or Jinja2 is not installed.
+        """
+        from resmem_cli.report.page import page, refuse_without_library
+
+        with _as_value_errors():
+            refuse_without_library()
+            rows = self._labelled(X, y, sample_weight, groups)
+            return page(self.model_.diagnose(**rows, by=by, seed=seed, threads=self.threads))
 
     def remember(
         self,
@@ -383,6 +405,18 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         if self._task is Task.CLASSIFICATION:
             check_classification_targets(y)
         return X, (given, y)
+
+    def _labelled(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> dict[str, Any]:
+        """Return labelled rows by the names that the model's methods have for them, checked."""
+        check_is_fitted(self)
+        check_consistent_length(X, y, groups)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        return {
+            "X": self._table(X),
+            "y": column_or_1d(y),
+            "sample_weight": weight,
+            "groups": None if groups is None else column_or_1d(groups),
+        }
 
     def _table(self, X: Any) -> Any:
         """Return features to predict as a frame with the model's columns."""

@@ -16,6 +16,7 @@ from resmem_cli.cli.fit_residual import fit_residual
 from resmem_cli.cli.history import history, undo
 from resmem_cli.cli.inspect import inspect, verify
 from resmem_cli.cli.predict import predict
+from resmem_cli.cli.report import report
 from resmem_cli.version import __version__
 
 app = typer.Typer(
@@ -66,6 +67,7 @@ app.command("fit-base")(fit_base)
 app.command("fit-residual")(fit_residual)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.command("report")(report)
 app.command("compare")(compare)
 app.command("explain")(explain)
 app.command("remember")(remember)

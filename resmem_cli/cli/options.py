@@ -92,14 +92,15 @@ def refuse_terminal(output: str, output_format: Format | None) -> None:
     Raises:
         UsageError: the output is a terminal, and the format is binary.
     """
-    if output_format in (Format.PARQUET, Format.ARROW) and _is_terminal(output):
+    if output_format in (Format.PARQUET, Format.ARROW) and is_terminal(output):
         raise UsageError(
             f"{output_format} is a binary format, which a terminal cannot show",
             "name a file with --output, or redirect it with | or >",
         )
 
 
-def _is_terminal(output: str) -> bool:
+def is_terminal(output: str) -> bool:
+    """Whether an output is a terminal, by whatever name."""
     if output == STDIN:
         return sys.stdout.isatty()
     try:

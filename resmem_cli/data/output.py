@@ -67,7 +67,7 @@ def writer(output: str, forced: Format | None = None, *, may_change: bool = Fals
         BrokenPipeError: the reader of standard output has gone.
     """
     form, compression = output_format(output, forced)
-    with _opened(output) as raw:
+    with opened(output) as raw:
         stream = _LeftOpen(raw)
         sink: Any = pa.PythonFile(stream, mode="w")
         try:
@@ -83,7 +83,13 @@ def writer(output: str, forced: Format | None = None, *, may_change: bool = Fals
 
 
 @contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
+def opened(output: str) -> Iterator[BinaryIO]:
+    """Open an output for bytes; on an error no file is left, and one that was there before stays as it was.
+
+    Raises:
+        OutputError: it cannot be written.
+        BrokenPipeError: the reader of standard output has gone.
+    """
     if output == STDOUT:
         with naming("standard output", option="--output"):
             yield sys.stdout.buffer

@@ -36,13 +36,13 @@ class Slicing:
         column: its name.
         bins: what a slice is: a "value", a "quantile" bin, or a "day", "week", "month", "quarter" or "year".
         names: of the slices, each of which has rows.
-        codes: [n] positions among the names.
+        codes: [n] positions among the names; short, because those of all columns are held together.
     """
 
     column: str
     bins: str
     names: tuple[str, ...]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int16]
 
 
 # What is kept of a batch: numbers, days since 1970, or coded text.
@@ -104,7 +104,7 @@ class ColumnValues:
         else:
             bins, names, codes = _of_texts(values.filter(pa.array(which)), self.name)
         used, codes = np.unique(codes, return_inverse=True)
-        return Slicing(self.name, bins, tuple(names[i] for i in used), codes)
+        return Slicing(self.name, bins, tuple(names[i] for i in used), codes.astype(np.int16))
 
     def _joined(self) -> _Part:
         """Return all values as one kind, that of the column as a whole."""

@@ -59,19 +59,22 @@ class Reduced:
     Attributes:
         own: [n] the probability of the row's own class.
         winners: [n] the most probable class, of equally probable ones the first.
+        largest: [n] the probability of that class.
         squares: [n] the sum of the squares of all.
         n_classes: how many there are.
     """
 
     own: Floats
     winners: NDArray[np.int64]
+    largest: Floats
     squares: Floats
     n_classes: int
 
     @classmethod
     def of(cls, y: Floats, probabilities: Floats) -> Reduced:
         squares = np.einsum("nc,nc->n", probabilities, probabilities)
-        return cls(_own(y, probabilities), probabilities.argmax(axis=1), squares, probabilities.shape[1])
+        winners, largest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        return cls(_own(y, probabilities), winners, largest, squares, probabilities.shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,7 +82,7 @@ class Reduced:
 
     def __getitem__(self, which: NDArray[np.bool_]) -> Reduced:
         """Return some of the rows."""
-        return Reduced(self.own[which], self.winners[which], self.squares[which], self.n_classes)
+        return Reduced(self.own[which], self.winners[which], self.largest[which], self.squares[which], self.n_classes)
 
 
 Predictions = Floats | Reduced
@@ -95,10 +98,10 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
     whole = [part for part in parts if isinstance(part, Reduced)]
     if not whole:
         return np.concatenate([part for part in parts if not isinstance(part, Reduced)])
-    own, winners, squares = (
-        np.concatenate([getattr(part, name) for part in whole]) for name in ("own", "winners", "squares")
+    own, winners, largest, squares = (
+        np.concatenate([getattr(part, name) for part in whole]) for name in ("own", "winners", "largest", "squares")
     )
-    return Reduced(own, winners, squares, whole[0].n_classes)
+    return Reduced(own, winners, largest, squares, whole[0].n_classes)
 
 
 def are_same(one: Predictions, other: Predictions) -> bool:

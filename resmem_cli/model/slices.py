@@ -76,7 +76,7 @@ def gains(
     weight: Floats | None,
     *,
     objective: str,
-    slicings: Sequence[NDArray[np.int64]],
+    slicings: Sequence[NDArray[np.integer]],
     groups: NDArray[np.int64] | None = None,
 ) -> list[list[SliceGain]]:
     """Return the gain in every slice of every slicing.
@@ -98,7 +98,7 @@ def gains(
     d = own * (before if metrics.METRICS[objective].lower_is_better else 1 - before)
     e = own * (before - after)
     units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    parts = [_sums(codes, units, own, d, e) for codes in slicings]
+    parts = [_sums(codes.astype(np.int64), units, own, d, e) for codes in slicings]
     n_judged = max(sum(int((part.n_units >= LEAST_ROWS).sum()) for part in parts), 1)
     return [_gains(part, objective, n_judged) for part in parts]
 

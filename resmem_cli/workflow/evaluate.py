@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,7 +196,36 @@ def evaluate(
             with using.used(model):
                 return stored.resmem.predict(X, threads=count, with_place=interval is not None)
 
-        return of_rows(source, stored, seen, predict, seed=seed, interval=interval, by=by, limits=limits, report=report)
+        return of_rows(
+            source, stored, seen, predict, seed=seed, interval=interval, by=by, limits=limits, report=report
+        ).evaluation
+
+
+class Watch(Protocol):
+    """Is shown every batch that is evaluated, so that more is measured in the same pass over the rows.
+
+    Attributes:
+        columns: of which the values are to be kept of every batch, if they are there.
+    """
+
+    columns: frozenset[str]
+
+    def add(self, rows: Labelled, part: slice, prediction: Prediction, is_seen: NDArray[np.bool_]) -> None:
+        """Take a `part` of a batch, its prediction, and [part] which of its rows were seen in fitting."""
+
+
+class Measured(NamedTuple):
+    """What was measured, and of what.
+
+    Attributes:
+        evaluation: what the rows say.
+        scored: all rows that were scored.
+        which: [n] those that the verdict is about or, if these are too few, all.
+    """
+
+    evaluation: Evaluation
+    scored: Scored
+    which: NDArray[np.bool_]
 
 
 def of_rows(
@@ -210,13 +239,14 @@ def of_rows(
     by: Sequence[str],
     groups: str | None = None,
     limits: Limits | None = None,
+    watch: Watch | None = None,
     report: Report = silent,
-) -> Evaluation:
+) -> Measured:
     """Evaluate a model that is loaded.
 
     `seen` are hashes of the rows that were seen in fitting. `predict` returns the predictions of [n, d] encoded rows,
     with their places if there is an `interval`. `groups` is a column of groups, whatever the model was fitted with. The
-    other arguments are those of `evaluate`.
+    `watch` sees every batch. The other arguments are those of `evaluate`.
 
     Raises:
         DataError, UsageError: as `evaluate`.
@@ -226,9 +256,10 @@ def of_rows(
     if interval is not None:
         conformal.sufficient(resmem.calibration, interval)
     columns, drawing = Columns(by, base.schema), Drawing(stored, groups=groups)
-    rows = _Rows(seen, interval, drawing, base.problem.n_outputs)
+    rows = _Rows(seen, interval, drawing, base.problem.n_outputs, watch)
     report("predicting")
-    for batch in labelled.in_batches(source, base.schema, also={*columns.names, *drawing.columns}):
+    watched = frozenset[str]() if watch is None else watch.columns
+    for batch in labelled.in_batches(source, base.schema, also={*columns.names, *drawing.columns, *watched}):
         rows.add(batch, resmem, predict)
         if batch.rows is not None:
             columns.add(batch.rows)
@@ -240,7 +271,7 @@ def of_rows(
     judged = every if unseen is None else unseen
     is_sliced = by and (unseen is None or unseen.are_enough)
     measured_on = judged if judged.are_enough else every
-    return Evaluation(
+    evaluation = Evaluation(
         every=every,
         unseen=unseen,
         n_seen=int(scored.is_seen.sum()),
@@ -255,16 +286,26 @@ def of_rows(
         thresholds=thresholds.judged(limits, measured_on.metrics, stored.objective, can_judge=judged.are_enough),
         notes=(*drawing.notes, *scores.notes(scored)),
     )
+    shown = which if judged.are_enough else np.ones(len(scored.y), dtype=np.bool_)
+    return Measured(evaluation, scored, shown)
 
 
 class _Rows:
     """What is kept of the labelled rows that were predicted, batch by batch."""
 
-    def __init__(self, seen: NDArray[np.uint64], interval: float | None, drawing: Drawing, n_outputs: int) -> None:
+    def __init__(
+        self,
+        seen: NDArray[np.uint64],
+        interval: float | None,
+        drawing: Drawing,
+        n_outputs: int,
+        watch: Watch | None,
+    ) -> None:
         """Take the hashes of rows that were seen in fitting, the coverage of intervals if they are wanted, by what
-        rows are drawn, and how many outputs a prediction has.
+        rows are drawn, how many outputs a prediction has, and who else looks at them.
         """
         self._seen, self._interval, self._drawing, self._n_outputs = seen, interval, drawing, n_outputs
+        self._watch = watch
         self._held: list[tuple[NDArray[np.bool_], Floats]] = []
         self.parts: list[Scored] = []
         self.n_rows = self.n_dropped = self.n_foreign = 0
@@ -284,7 +325,9 @@ class _Rows:
             before.append(metrics.reduced(y, prediction.base))
             after.append(metrics.reduced(y, prediction.resmem))
             if self._interval is not None:
-                self._held.append(_held(resmem.interval(prediction, self._interval), y))
+                self._held.append(held(resmem.interval(prediction, self._interval), y))
+            if self._watch is not None:
+                self._watch.add(rows, part, prediction, is_seen[part])
         scored = Scored(rows.y, metrics.joined(before), metrics.joined(after), weight, is_seen, rows.hashes, groups)
         self.parts.append(scored)
         self.n_rows += len(rows.y)
@@ -298,7 +341,7 @@ class _Rows:
         return Coverage(self._interval, float(inside.mean()), float(size.mean()))
 
 
-def _held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[NDArray[np.bool_], Floats]:
+def held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[NDArray[np.bool_], Floats]:
     """Return [n] whether each interval or set holds the truth, and [n] their widths or sizes."""
     if isinstance(ends, tuple):
         lower, upper = ends

@@ -146,9 +146,32 @@ def explain_rows(
         threads: how many.
     """
     X, _ = encoding.encode(rows, stored.base.schema)
+    return explain_encoded(
+        X, ids_of(rows, stored.base.schema), stored, names, usual, numbers=numbers, top=top, threads=threads
+    )
+
+
+def explain_encoded(
+    X: Floats,
+    ids: Sequence[str] | None,
+    stored: StoredModel,
+    names: RowNames,
+    usual: Floats,
+    *,
+    numbers: Sequence[int],
+    top: int,
+    threads: int,
+) -> list[Explained]:
+    """Return why each of [n, d] encoded rows, which may have [n] ids, is predicted as it is; else as `explain_rows`."""
     done = stored.resmem.explain(X, usual, threads=threads)
     telling = _Telling(stored.base.schema, names, [member.memory.counts for member in stored.resmem.members], top)
-    return list(telling.of(rows, numbers, done))
+    return list(telling.of(ids, numbers, done))
+
+
+def ids_of(rows: Rows, schema: Schema) -> list[str] | None:
+    """Return the ids of rows as text; None if the model or the rows have none."""
+    has_ids = schema.id_column is not None and schema.id_column in rows.table.column_names
+    return encoding.as_ids(rows, schema) if has_ids else None
 
 
 @dataclass(frozen=True)
@@ -160,10 +183,8 @@ class _Telling:
     counts: Sequence[Floats]
     top: int
 
-    def of(self, rows: Rows, numbers: Sequence[int], done: Explanation) -> Iterator[Explained]:
-        """Yield what was computed of some rows, which have these numbers in the input."""
-        has_ids = self.schema.id_column is not None and self.schema.id_column in rows.table.column_names
-        ids = encoding.as_ids(rows, self.schema) if has_ids else None
+    def of(self, ids: Sequence[str] | None, numbers: Sequence[int], done: Explanation) -> Iterator[Explained]:
+        """Yield what was computed of some rows, which have these ids and numbers in the input."""
         places = [(memory, j) for memory, share in enumerate(done.shares) for j in range(share.cells.shape[1])]
         for i, number in enumerate(numbers):
             output = int(done.prediction[i].argmax())  # the number itself, or the predicted class

@@ -28,7 +28,7 @@ class Labelled:
 
     `n_dropped` have none, `n_foreign` a class that training did not have. `surprises` are those of the whole input.
     `relations` say which belong together and when they are from, and `rows` are their values in columns beside what is
-    encoded, if that was asked for.
+    encoded, if that was asked for. `numbers` are [n] those of the rows of a batch in their input, from 1.
     """
 
     X: Floats
@@ -40,6 +40,7 @@ class Labelled:
     surprises: Surprises = field(default_factory=Surprises)
     relations: Relations | None = None
     rows: Rows | None = None
+    numbers: NDArray[np.int64] | None = None
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
@@ -72,7 +73,16 @@ class Labelled:
         weight = None if self.weight is None else self.weight[positions]
         ids = None if self.ids is None else [self.ids[i] for i in positions]
         relations = None if self.relations is None else self.relations.take(positions)
-        return replace(self, X=self.X[positions], y=self.y[positions], weight=weight, ids=ids, relations=relations)
+        numbers = None if self.numbers is None else self.numbers[positions]
+        return replace(
+            self,
+            X=self.X[positions],
+            y=self.y[positions],
+            weight=weight,
+            ids=ids,
+            relations=relations,
+            numbers=numbers,
+        )
 
     def joined(self, other: Labelled) -> Labelled:
         """Return these rows and then the others.
@@ -163,7 +173,7 @@ def in_batches(
         ids = None
         if with_ids:
             ids = [name for name, kept in zip(encoding.as_ids(batch, schema), keep, strict=True) if kept]
-        weight = None if found.weight is None else found.weight[keep]
+        weight, numbers = None if found.weight is None else found.weight[keep], n_rows + 1 + np.flatnonzero(keep)
         n_rows, n_matching, n_labelled = n_rows + len(batch), n_matching + int(matches.sum()), n_labelled + len(X)
         n_foreign = int(is_foreign.sum())
         relations = None
@@ -171,7 +181,7 @@ def in_batches(
             relations = Relations.of(batch, schema, with_others=True).take(np.flatnonzero(keep))
         kept = _columns(batch, also).take(np.flatnonzero(keep)) if also else None
         n_dropped = len(batch) - len(X) - n_foreign
-        yield Labelled(X, found.y[keep], weight, ids, n_dropped, n_foreign, surprises, relations, kept)
+        yield Labelled(X, found.y[keep], weight, ids, n_dropped, n_foreign, surprises, relations, kept, numbers)
     if n_matching == 0:
         raise _nowhere(n_rows, where)
     if n_labelled == 0:

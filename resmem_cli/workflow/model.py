@@ -29,6 +29,7 @@ from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
 from resmem_cli.workflow import (
     adopt_base,
     change,
+    diagnose,
     drift,
     evaluate,
     explain,
@@ -41,6 +42,7 @@ from resmem_cli.workflow import (
 from resmem_cli.workflow import history as take_back
 from resmem_cli.workflow.adopt_base import FromObject
 from resmem_cli.workflow.change import Changed, Guard
+from resmem_cli.workflow.diagnose import Diagnosis
 from resmem_cli.workflow.evaluate import Evaluation
 from resmem_cli.workflow.explain import Explained
 from resmem_cli.workflow.fit_base import BaseOptions
@@ -246,18 +248,54 @@ class Model:
             UsageError: intervals cannot be made; or weights are given and the model was fitted without, or the other
                 way round.
         """
-        stored, remembered, trained = self._complete()
-        seen = np.union1d(remembered.hashes, trained.hashes)
-        rows, name = self.labelled_rows(X, y, sample_weight, with_ids=False), None
-        if groups is not None:
-            name = frames.free("groups", rows.table.column_names)
-            rows = frames.to_rows(rows.table, more={name: groups})
+        stored, seen, rows, name = self._evaluated(X, y, sample_weight, groups)
         by = [by] if isinstance(by, str) else by
         with self._alone_if_needed(), thread_limit.limited(threads) as count:
             predict = partial(stored.resmem.predict, threads=count, with_place=coverage is not None)
             return evaluate.of_rows(
                 InMemory(rows), stored, seen, predict, seed=seed, interval=coverage, by=by, groups=name
+            ).evaluation
+
+    def diagnose(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        by: str | Sequence[str] = "auto",
+        seed: int = 0,
+        threads: int = 0,
+    ) -> Diagnosis:
+        """Return what `resmem report` draws: an evaluation and what explains it; the arguments are those of `evaluate`.
+
+        Raises:
+            DataError, UsageError: as `evaluate`.
+        """
+        stored, seen, rows, name = self._evaluated(X, y, sample_weight, groups)
+        by, names = [by] if isinstance(by, str) else by, self._row_names()
+        with self._alone_if_needed(), thread_limit.limited(threads) as count:
+            usual = usual_distances(stored.resmem.members[0].memory, threads=count)
+            predict = partial(stored.resmem.predict, threads=count, with_place=True)
+            return diagnose.of_rows(
+                InMemory(rows), stored, names, seen, predict, usual=usual, seed=seed, by=by, threads=count, groups=name
             )
+
+    def _evaluated(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[StoredModel, NDArray[np.uint64], Rows, str | None]:
+        """Return the model, the hashes of rows that it has seen, labelled rows, and their column of groups, if any."""
+        stored, remembered, trained = self._complete()
+        rows, name = self.labelled_rows(X, y, sample_weight, with_ids=False), None
+        if groups is not None:
+            name = frames.free("groups", rows.table.column_names)
+            rows = frames.to_rows(rows.table, more={name: groups})
+        return stored, np.union1d(remembered.hashes, trained.hashes), rows, name
+
+    def _row_names(self) -> RowNames:
+        stored, rows, _ = self._complete()
+        members = stored.resmem.members
+        return RowNames(tuple(m.memory.contents.cells for m in members if m.memory.contents), rows.ids)
 
     def explain(self, X: Any, *, top: int = 10, threads: int = 0) -> list[Explained]:
         """Return why each row is predicted as it is: the remembered rows that moved it most.
@@ -265,11 +303,9 @@ class Model:
         Raises:
             DataError: the rows do not fit the schema.
         """
-        stored, rows, _ = self._complete()
-        resmem = stored.resmem
-        names = RowNames(tuple(m.memory.contents.cells for m in resmem.members if m.memory.contents), rows.ids)
+        stored, names = self._complete()[0], self._row_names()
         with self._alone_if_needed(), thread_limit.limited(threads) as count:
-            usual = usual_distances(resmem.members[0].memory, threads=count)
+            usual = usual_distances(stored.resmem.members[0].memory, threads=count)
             every, explained = self._rows_of(X), list[Explained]()
             for start in range(0, len(every), explain.ROWS_AT_ONCE):
                 positions = np.arange(start, min(start + explain.ROWS_AT_ONCE, len(every)))

@@ -149,7 +149,8 @@ class Columns:
                 slicings.append(values.slicing(which))
         if self._is_auto:  # a column that is constant in these rows has nothing to tell
             slicings = [slicing for slicing in slicings if len(slicing.names) > 1]
-        rows, codes = scored.take(which), [slicing.codes for slicing in slicings]
+        rows = scored if which.all() else scored.take(which)
+        codes = [slicing.codes for slicing in slicings]
         gains = slices.gains(
             rows.y,
             rows.first,

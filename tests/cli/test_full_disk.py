@@ -102,7 +102,7 @@ def test_undo_that_cannot_write_changes_nothing_and_says_so(run: Run, disk: Path
         assert run("undo", "--model", path).code == 0
 
 
-@pytest.mark.parametrize("words", [("predict",), ("explain",), ("evaluate",)])
+@pytest.mark.parametrize("words", [("predict",), ("explain",), ("evaluate",), ("report",)])
 def test_on_a_full_disk_no_half_of_an_output_is_left(run: Run, disk: Path, words: tuple[str, ...]) -> None:
     fill(disk, 0)
     ended = run(words[0], "test.csv", *words[1:], "--model", disk / "m", "--output", disk / "out.csv", "--quiet")

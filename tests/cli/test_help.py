@@ -18,6 +18,7 @@ COMMANDS = (
     "fit-residual",
     "predict",
     "evaluate",
+    "report",
     "compare",
     "explain",
     "remember",

@@ -12,7 +12,7 @@ import pytest
 
 from resmem_cli.model.bases import ESTIMATORS
 
-HEAVY = {"sklearn", "pandas", "pyarrow", "scipy", "hnswlib", "numpy", "skops", "joblib"}
+HEAVY = {"sklearn", "pandas", "pyarrow", "scipy", "hnswlib", "numpy", "skops", "joblib", "jinja2"}
 
 
 def started(*words: str, **variables: str) -> tuple[int, str, set[str]]:
@@ -42,6 +42,7 @@ def started(*words: str, **variables: str) -> tuple[int, str, set[str]]:
         (("fit-residual", "-h"), 0, "--neighbors"),
         (("predict", "--help"), 0, "--probabilities"),
         (("evaluate", "--help"), 0, "--seed"),
+        (("report", "--help"), 0, "--output"),
         (("explain", "--help"), 0, "--top"),
         (("remember", "--help"), 0, "--wait"),
         (("forget", "--help"), 0, "--where"),
