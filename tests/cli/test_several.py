@@ -59,9 +59,9 @@ class TestBases:
     @pytest.mark.parametrize(
         ("asked", "fitted"),
         [
-            ("auto", {"boosting", "poisson", "linear"}),
-            ("auto,constant", {"boosting", "poisson", "linear", "constant"}),
-            ("network,auto", {"boosting", "poisson", "network", "linear"}),
+            ("auto", {"boosting", "poisson", "catboost", "linear"}),
+            ("auto,constant", {"boosting", "poisson", "catboost", "linear", "constant"}),
+            ("network,auto", {"boosting", "poisson", "catboost", "network", "linear"}),
             ("linear,linear", {"linear"}),
             (" constant , linear ", {"constant", "linear"}),
         ],

@@ -22,7 +22,7 @@ from resmem_cli.workflow.inputs import Input
 from tests.workflow.conftest import FIXED, TWO, Pipeline, mixed, shared
 
 QUICK = {"max_iter": 15}  # of boosting and mlp
-QUICK_AUTO = {**QUICK, "max_steps": 20}  # and of network
+QUICK_AUTO = {**QUICK, "max_steps": 20, "n_estimators": 15}  # and of network and catboost
 
 
 def steps(n_rows: int, seed: int = 0) -> pa.Table:
@@ -156,9 +156,11 @@ class TestBases:
 
     def test_auto_is_a_strong_base_and_one_that_leaves_much_to_remember(self, pipeline: Pipeline) -> None:
         done = pipeline.fit_base(pipeline.file("t.parquet", straight(300)), "auto", Roles("y"), params=QUICK_AUTO)
-        assert set(done.estimators) == {"boosting", "network", "linear"}
+        assert set(done.estimators) == {"boosting", "catboost", "network", "linear"}
 
-    @pytest.mark.parametrize(("n_classes", "fitted"), [(10, {"boosting", "network", "linear"}), (11, {"linear"})])
+    @pytest.mark.parametrize(
+        ("n_classes", "fitted"), [(10, {"boosting", "catboost", "network", "linear"}), (11, {"linear"})]
+    )
     def test_of_many_classes_auto_is_the_one_that_leaves_much_to_remember(
         self, pipeline: Pipeline, n_classes: int, fitted: set[str]
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 
 from resmem_cli.model import cost
@@ -49,12 +50,13 @@ def installed(package: str) -> str:
     return f"no: pip install 'resmem-cli[{EXTRAS.get(package, package)}]'"
 
 
-def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
-    """Return the bases to fit to [n] targets where the user named none.
+def automatic(problem: Problem, y: Floats, *, is_there: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
+    """Return the bases to fit to [n] targets where the user named none, by which libraries are there.
 
     Strong ones, and one that leaves much for the memory to explain: their corrected models err differently. Of many
     classes the last alone: trees of every class take minutes per fit, and a memory does better without them. Of very
     many one in closed form. Of many columns a network, too, and boosted trees only if they do not take too long.
+    CatBoost, whose symmetric trees err differently from the others, takes part where it is installed.
     """
     if problem.n_classes > MOST_DENSE:
         return ("discriminant",)
@@ -64,8 +66,8 @@ def automatic(problem: Problem, y: Floats) -> tuple[str, ...]:
     if size.is_wide:
         return ("boosting", "mlp", "linear") if cost.can_boost(size) else ("mlp", "linear")
     is_never_negative = problem.is_regression and y.min() >= 0
-    network = ("network",) if len(y) >= _ROWS_OF_NETWORK else ()
-    return ("boosting", *(("poisson",) if is_never_negative else ()), *network, "linear")
+    found = {"poisson": is_never_negative, "catboost": is_there("catboost"), "network": len(y) >= _ROWS_OF_NETWORK}
+    return ("boosting", *(name for name, takes_part in found.items() if takes_part), "linear")
 
 
 def size_of(problem: Problem, n_rows: int) -> cost.Size:

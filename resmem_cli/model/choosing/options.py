@@ -21,7 +21,7 @@ class Effort:
 
     Attributes:
         encoders: the kinds that are trained on a base.
-        n_steps: how many steps each is trained, at `_ROWS_OF_STEPS` rows or more.
+        n_steps: how many steps each is trained, at `_ROWS_OF_STEPS` rows.
         most_members: how many corrected models may share the prediction.
         at_ends: whether, unless the user asks for encoders, they are trained on the first and on the last base only:
             those on bases between are no gain for the mean.
@@ -38,7 +38,8 @@ EFFORTS: Mapping[str, Effort] = {
     "default": Effort(("mlp", "periodic"), 500, 6, at_ends=True),
     "high": Effort(("linear", "mlp", "periodic"), 1_000, 6),
 }
-_ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS = 20_000, 0.25  # fewer rows need fewer steps, as the root of their share
+# Steps grow as the root of the rows, within these shares of an effort's.
+_ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS, _MOST_SHARE_OF_STEPS = 20_000, 0.25, 1.5
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,6 @@ def objective(problem: Problem, options: MemoryOptions) -> str:
 
 def n_steps(options: MemoryOptions, n_rows: int, n_outputs: int) -> int:
     """Return how long an encoder is trained."""
-    share = min(1.0, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
+    share = min(_MOST_SHARE_OF_STEPS, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
     share *= 2 if n_outputs > encoder.MANY_OUTPUTS else 1
     return options.n_steps or round(EFFORTS[options.effort].n_steps * share)

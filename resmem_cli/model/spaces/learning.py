@@ -14,9 +14,11 @@ from resmem_cli.model.spaces.encoder import Encoder
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 _QUERIES = 512  # of one step
-_MEMORIES = 2_048
+# Where the memory of a step is much sparser than the one that predicts, an encoder does not learn what tells the
+# nearest apart: a quarter of a fold's rows, as long as a step does not take too long.
+_LEAST_MEMORIES, _MOST_MEMORIES, _ONE_MEMORY_IN = 2_048, 4_096, 4
 _RATE_OF_SCALES = 0.015  # s, τ and γ
-_RATE_OF_NET = 0.002
+_RATE_OF_NET = 0.004
 _SCALES = ("scale", "log_tau", "log_gamma")
 _DECAY = 1.0
 # The starting τ weights the memory as if about this many of them counted.
@@ -63,9 +65,14 @@ def train(
     return start.with_arrays(weights)
 
 
+def n_memories(n_rows: int) -> int:
+    """Return how many of a fold's rows are the memory of one step."""
+    return min(max(_LEAST_MEMORIES, n_rows // _ONE_MEMORY_IN), _MOST_MEMORIES, n_rows)
+
+
 def _drawn(fold: EncoderFold, rng: np.random.Generator) -> EncoderFold:
     queries = rng.choice(len(fold.queries), _QUERIES, p=fold.weight)
-    memory = rng.permutation(len(fold.memory))[:_MEMORIES]
+    memory = rng.permutation(len(fold.memory))[: n_memories(len(fold.memory))]
     return replace(
         fold,
         memory=fold.memory[memory],

@@ -9,8 +9,13 @@ from resmem_cli.model.choosing.options import MemoryOptions, n_steps
 
 @pytest.mark.parametrize(
     ("n_rows", "n_outputs", "expected"),
-    [(20_000, 1, 500), (1_000_000, 10, 500), (20_000, 11, 1_000), (5_000, 1, 250), (5_000, 18, 500), (100, 1, 125)],
+    [
+        *((20_000, 1, 500), (30_000, 1, 612), (1_000_000, 10, 750), (20_000, 11, 1_000)),
+        *((5_000, 1, 250), (5_000, 18, 500), (100, 1, 125)),
+    ],
 )
-def test_fewer_rows_need_fewer_steps_and_many_classes_twice_as_many(n_rows, n_outputs, expected):
+def test_steps_grow_as_the_root_of_the_rows_within_bounds_and_many_classes_need_twice_as_many(
+    n_rows, n_outputs, expected
+):
     assert n_steps(MemoryOptions(), n_rows, n_outputs) == expected
     assert n_steps(MemoryOptions(n_steps=7), n_rows, n_outputs) == 7

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
-from resmem_cli.model.spaces.learning import started, starting_frequencies, train
+from resmem_cli.model.spaces.learning import n_memories, started, starting_frequencies, train
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
@@ -63,11 +63,15 @@ def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
     start = start_of(kind, fold, rng)
     n_steps = 40
     trained = train([fold], start, n_steps, rng).to_arrays()
-    rates = 0.002 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
+    rates = 0.004 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
     matrices = [name for name, value in start.to_arrays().items() if value.ndim > 1 and "bias" not in name]
     for name, value in start.to_arrays().items():
         kept = np.prod(1 - rates) if name in matrices and name not in ("trend", "frequency") else 1.0
         np.testing.assert_allclose(trained[name], kept * value, rtol=1e-5, err_msg=name)
+
+
+def test_a_step_remembers_a_quarter_of_many_rows_and_no_fewer_than_2048():
+    assert [n_memories(n) for n in (10, 2_000, 5_000, 12_000, 100_000)] == [10, 2_000, 2_048, 3_000, 4_096]
 
 
 @EVERY_KIND
