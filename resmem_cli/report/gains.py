@@ -19,8 +19,7 @@ _UNIT = "gain in percent of the base's value"
 
 def by_metric(found: Diagnosis) -> Section:
     """Return base against memory on every metric."""
-    evaluation = found.evaluation
-    compared = evaluation.judged.metrics if evaluation.judged.are_enough else evaluation.metrics
+    compared = found.evaluation.shown.metrics
     bars = [
         Bar(name, each.gain_percent, each.ci95[0], each.ci95[1], text=words.percent(each.gain_percent))
         for name, each in compared.items()
@@ -83,7 +82,7 @@ def by_folds(found: Diagnosis) -> Section:
             "folds", title, ("The settings were given, and no folds measured a gain: nothing was promised.",)
         )
     promised, came = measured.measured(stored.folds, stored.objective), found.evaluation
-    compared = (came.judged if came.judged.are_enough else came.every).metrics[stored.objective]
+    compared = came.shown.metrics[stored.objective]
     percent, error = promised["gain_percent"], promised["standard_error_percent"]
     known = percent is not None and error is not None
     ends = (percent - 1.96 * error, percent + 1.96 * error) if known else (math.nan, math.nan)
@@ -135,9 +134,7 @@ def _kept_word(promise: float, ends: tuple[float, float], came: tuple[float, flo
 
 
 def _overall(found: Diagnosis) -> float:
-    evaluation = found.evaluation
-    sample = evaluation.judged if evaluation.judged.are_enough else evaluation.every
-    return sample.metrics[evaluation.objective].gain_percent
+    return found.evaluation.shown.metrics[found.evaluation.objective].gain_percent
 
 
 def _gains_figure(found: Diagnosis, gains: Sequence[NamedGain], identity: str, *, title: str, sentence: str) -> Figure:

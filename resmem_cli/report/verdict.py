@@ -34,8 +34,7 @@ class Verdict:
 def of(found: Diagnosis) -> Verdict:
     """Return the verdict on a model."""
     evaluation, name = found.evaluation, found.evaluation.objective
-    sample = evaluation.judged if evaluation.judged.are_enough else evaluation.every
-    compared = sample.metrics[name]
+    compared = evaluation.shown.metrics[name]
     kind, word, headline = _headline(found)
     tiles = (
         ("gain", words.percent(compared.gain_percent), f"95 % interval {words.interval(compared.ci95)}"),

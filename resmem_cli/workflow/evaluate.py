@@ -98,6 +98,11 @@ class Evaluation(Judged):
         )
 
     @property
+    def shown(self) -> Sample:
+        """The rows that figures are to be shown of: those of the verdict or, if these are too few, all."""
+        return self.judged if self.judged.are_enough else self.every
+
+    @property
     def verdict(self) -> str:
         """One sentence: whether the memory helps, by the rows that were not seen in fitting if these are enough."""
         if not self.uses_memory:
