@@ -45,7 +45,8 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
     Returns:
         [n, d] 64-bit floats: numbers as they are, booleans as 0 and 1, categories as codes from 0, timestamps as
         their parts, vectors as their numbers; NaN where missing, or where a category is unknown and has no rest to
-        fall into. After the features comes what is given of a base's predictions. And what was missing or unknown.
+        fall into. After the features come the codes of levels, and what is given of a base's predictions.
+        And what was missing or unknown.
 
     Raises:
         DataError: a column is missing, or a value is of the wrong kind; the message names file, row and column.
@@ -61,6 +62,10 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
         if n_missing:
             surprises.missing[column.name] = n_missing
         at += column.width
+    for column in schema.columns:
+        if column.levels:
+            encoded[:, at] = _encode_levels(rows, column, surprises)
+            at += 1
     if schema.given is not None:
         encoded[:, at:] = _encode_given(rows, schema.given)
     surprises.unknown = +surprises.unknown
@@ -170,6 +175,14 @@ def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     if column.has_rest:
         codes[unknown] = len(column.categories)
     return codes[:, None]
+
+
+def _encode_levels(rows: Rows, column: Column, surprises: Surprises) -> Floats:
+    """Return [n] which of its levels each row has, NaN where that is none of them; only such values are unknown."""
+    text = kinds.as_category(rows, column.name)
+    codes = _codes(text, column.levels, is_number=_is_fraction(rows, column.name))
+    surprises.unknown[column.name] = int((np.isnan(codes) & to_booleans(pc.is_valid(text))).sum())
+    return codes
 
 
 def _encode_given(rows: Rows, given: Given) -> Floats:

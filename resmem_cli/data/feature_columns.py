@@ -8,21 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from resmem_cli.data import kinds, labels, text_kinds
+from resmem_cli.data import categories, kinds
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Column
-from resmem_cli.data.text_kinds import Mixture
 from resmem_cli.errors import DataError
 
 if TYPE_CHECKING:  # which has its features chosen here
     from resmem_cli.data.inference import Roles
 
-# Histogram boosting holds 255 codes a column; one is left for all the others.
-MAX_CATEGORIES = 254
 _MOST_REPORTED = 5  # columns in one error
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name in Parquet
 
@@ -56,9 +51,9 @@ class ColumnErrors:
 
 
 def choose(
-    rows: Rows, candidates: Sequence[str], roles: Roles, *, from_text: bool
+    rows: Rows, candidates: Sequence[str], roles: Roles, *, from_text: bool, with_levels: bool
 ) -> tuple[tuple[Column, ...], list[str]]:
-    """Return the features, and why other columns are none.
+    """Return the features, and why other columns are none; `categories.learn` says what `with_levels` does.
 
     Raises:
         DataError: columns cannot be what they are to be, or none is left.
@@ -69,7 +64,7 @@ def choose(
             if _is_missing(rows, name, roles) and name not in roles.features:
                 empty.append(name)
                 continue
-            column, its_notes = _column(rows, name, roles, from_text=from_text)
+            column, its_notes = _column(rows, name, roles, from_text=from_text, with_levels=with_levels)
             columns += [column] if column else []
             notes += its_notes
     errors.raise_if_any()
@@ -87,7 +82,9 @@ def choose(
     return tuple(columns), notes
 
 
-def _column(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
+def _column(
+    rows: Rows, name: str, roles: Roles, *, from_text: bool, with_levels: bool
+) -> tuple[Column | None, list[str]]:
     """Return the column as a feature, or None, and notes on it."""
     values, forced, wanted = rows.column(name), name in roles.categories, name in roles.features
     kind = Kind.CATEGORY if forced else kinds.kind_of(values.type)
@@ -106,7 +103,7 @@ def _column(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Co
         return _vector(rows, name, wanted=wanted)
     if kind is not Kind.CATEGORY:
         return Column(name, kind, str(values.type)), []
-    return _category(rows, name, roles, from_text=from_text)
+    return categories.learn(rows, name, roles, from_text=from_text, with_levels=with_levels)
 
 
 def _is_index(name: str) -> bool:
@@ -135,50 +132,3 @@ def _is_missing(rows: Rows, name: str, roles: Roles) -> bool:
     if kind is Kind.CATEGORY:
         values = kinds.as_category(rows, name)
     return bool(values.null_count == len(values))
-
-
-def _category(rows: Rows, name: str, roles: Roles, *, from_text: bool) -> tuple[Column | None, list[str]]:
-    rarest, is_requested = roles.rarest_category, name in roles.categories or name in roles.features
-    text, notes = labels.one_form(kinds.as_category(rows, name), f"the column '{name}'", "category")
-    counts = pc.value_counts(text.drop_null())
-    ranked = sorted((-item["counts"], item["values"]) for item in counts.to_pylist())
-    frequent = [value for count, value in ranked if -count >= rarest][:MAX_CATEGORIES]
-    mixture = None if name in roles.categories else text_kinds.mixture(text)
-    if not frequent or (len(ranked) > max(MAX_CATEGORIES, len(rows) // 2) and not is_requested):
-        return None, [_unused(name, len(rows), len(ranked), mixture, None if frequent else rarest)]
-    if from_text and name not in roles.categories:
-        notes += _notes_on_text(name, text, mixture)
-    arrow_type = str(rows.column(name).type)
-    column = Column(name, Kind.CATEGORY, arrow_type, tuple(sorted(frequent)), len(frequent) < len(ranked))
-    return column, notes
-
-
-def _unused(name: str, n_rows: int, n_distinct: int, mixture: Mixture | None, rarest: int | None) -> str:
-    """Return why a column of text is no feature; `rarest` where no value is in as many rows."""
-    if mixture is not None:
-        return (
-            f"the column '{name}' holds {mixture} and is not used as a feature (leave '{mixture.other}' empty to get "
-            f"{mixture.what}, or --category '{name}' to use it as it is)"
-        )
-    if rarest is not None:
-        return f"the column '{name}' has no value in {rarest} rows or more and is not used as a feature"
-    return (
-        f"the column '{name}' has {n_distinct:,} distinct values in {n_rows:,} rows and is not used as a "
-        f"feature (--category '{name}' to use it)"
-    )
-
-
-def _notes_on_text(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[str]:
-    """Return the notes on text that is used as categorical and looks like something else."""
-    if mixture is not None:
-        return [
-            f"the column '{name}' holds {mixture} and is used as categorical (leave '{mixture.other}' empty to get "
-            f"{mixture.what}; --category '{name}' to do so without this note)"
-        ]
-    zero = text_kinds.leading_zero(kinds.without_missing_words(kinds.trimmed(text)))
-    if zero is None:
-        return []
-    return [
-        f"the column '{name}' has numbers with leading zeros ('{zero}') and is used as categorical "
-        "(write them without these zeros to get numbers)"
-    ]

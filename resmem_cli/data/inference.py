@@ -22,6 +22,8 @@ from resmem_cli.errors import DataError, UsageError, did_you_mean
 MIN_CATEGORY_ROWS = 3
 # An integer target with at most this many distinct values, each seen often enough, is a class.
 MAX_INTEGER_CLASSES = 20
+# Of more classes, the mean of each per category would be too many columns.
+MOST_ENCODED_CLASSES = 10
 _MIN_INTEGER_CLASS_ROWS = 5
 
 
@@ -32,6 +34,7 @@ class Roles:
     Attributes:
         given: columns that hold what a base elsewhere has predicted.
         rarest_category: in how many rows a category must be to have a code of its own.
+        with_levels: whether all the values of a category that has many are told apart, for target encoding.
         group_column: the rows of each of its values belong together; it is no feature.
         time_column: when each row is from; it stays a feature if it is not dropped.
     """
@@ -47,6 +50,7 @@ class Roles:
     rarest_category: int = MIN_CATEGORY_ROWS
     group_column: str | None = None
     time_column: str | None = None
+    with_levels: bool = True
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -86,7 +90,13 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         rows = rows.take(np.flatnonzero(keep))
     from_text = any(part.is_text for part in parts)
     target, rows, target_notes = _target(rows, roles, text, from_text=from_text)
-    columns, feature_notes = feature_columns.choose(rows, candidates, roles, from_text=from_text)
+    columns, feature_notes = feature_columns.choose(
+        rows,
+        candidates,
+        roles,
+        from_text=from_text,
+        with_levels=roles.with_levels and len(target.classes) <= MOST_ENCODED_CLASSES,
+    )
     schema = Schema(
         columns,
         target,

@@ -45,6 +45,9 @@ class Column:
         categories: for a category, the values that have a code of their own, in the order of the codes.
         has_rest: for a category, whether one more code stands for all other values together.
         length: for a vector, how many numbers it holds.
+        levels: for a category of many values, all that are told apart, the frequent ones among them; in the encoded
+            matrix each has a code of its own in one more column, after those of all features. Sorted at first;
+            one that is forgotten becomes the empty text.
     """
 
     name: str
@@ -53,10 +56,11 @@ class Column:
     categories: tuple[str, ...] = ()
     has_rest: bool = False
     length: int = 1
+    levels: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
-        """How many columns of the encoded matrix it takes."""
+        """How many columns of the encoded matrix it takes, beside that of its levels."""
         return len(TIMESTAMP_PARTS) if self.kind is Kind.TIMESTAMP else self.length
 
 
@@ -107,7 +111,7 @@ class Schema:
         columns: the features.
         target: what is predicted.
         id_column, weight_column: columns with other roles, if there are any.
-        given: where the base's predictions are columns too; in the encoded matrix they follow the features.
+        given: where the base's predictions are columns too; in the encoded matrix they follow all else.
         group_column: rows of one value of it are on one side of every split; None if rows have no groups.
         time_column: later rows are judged by earlier ones, by the times in it; None if rows have no times.
     """
@@ -136,7 +140,16 @@ class Schema:
     @property
     def width(self) -> int:
         """How many columns the encoded matrix has."""
-        return len(self.n_categories) + (self.given.width if self.given else 0)
+        return len(self.n_categories) + len(self.n_levels) + (self.given.width if self.given else 0)
+
+    @property
+    def n_levels(self) -> dict[int, int]:
+        """By the encoded column of each category of many values: how many levels it has.
+
+        Their codes are in the encoded columns after those of the features, in this order.
+        """
+        pairs = zip(self.columns, self.starts, strict=True)
+        return {at: len(column.levels) for column, at in pairs if column.levels}
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -198,6 +211,7 @@ class Schema:
                     "categories": list(column.categories),
                     "has_rest": column.has_rest,
                     "length": column.length,
+                    "levels": list(column.levels),
                 }
                 for column in self.columns
             ],
@@ -245,7 +259,7 @@ _COLUMN_FIELDS = frozenset(field.name for field in dataclasses.fields(Column))
 
 
 def _column(stored: fields.Fields) -> Column:
-    stored = {"length": 1, **stored}  # which format 1 did not have
+    stored = {"length": 1, "levels": [], **stored}  # which formats 1 and 8 did not have
     column = Column(
         fields.text(stored, "name"),
         Kind(fields.text(stored, "kind", tuple(Kind))),
@@ -253,12 +267,15 @@ def _column(stored: fields.Fields) -> Column:
         fields.texts(stored, "categories"),
         fields.flag(stored, "has_rest"),
         fields.whole(stored, "length", least=1, most=_MOST_WIDTH),
+        fields.texts(stored, "levels"),
     )
     unknown = stored.keys() - _COLUMN_FIELDS
     if unknown:
         raise ValueError(f"the column '{column.name}' has fields that are not known: {sorted(unknown)}")
-    if column.kind is not Kind.CATEGORY and (column.categories or column.has_rest):
+    if column.kind is not Kind.CATEGORY and (column.categories or column.has_rest or column.levels):
         raise ValueError(f"the column '{column.name}' is no category and has some")
+    if column.levels and not column.has_rest:
+        raise ValueError(f"the column '{column.name}' has more levels than categories, and no rest")
     if column.kind is Kind.CATEGORY and not (column.categories or column.has_rest):
         raise ValueError(f"the column '{column.name}' has no categories")
     if column.kind is not Kind.VECTOR and column.length != 1:

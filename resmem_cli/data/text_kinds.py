@@ -74,6 +74,11 @@ def infer_instants(rows: Rows, name: str) -> pa.ChunkedArray:
     return column
 
 
+def are_numbers(text: Any) -> bool:
+    """Whether every text of a column is a number."""
+    return bool(pc.all(pc.match_substring_regex(trimmed(text), _NUMBER_PATTERN), skip_nulls=False).as_py())
+
+
 def leading_zero(text: Any) -> str | None:
     """Return the first text of a column of digits that begins with a zero, such as "00501"; None if there is none."""
     zeros = pc.match_substring_regex(text, _LEADING_ZERO_PATTERN)

@@ -87,10 +87,10 @@ class Recipe:
         """Return the base whose predictions of rows outside `training` are honest."""
         if self.fixed is not None:
             return self.fixed
-        estimator, problem = bases.ESTIMATORS[self.spec.estimator], self.problem
+        problem = self.problem
         if training.groups is not None or training.times is not None:
             problem = replace(problem, related=training.related(problem))
-        return estimator.fit(training.X, training.y, training.weight, problem, self.spec.params)
+        return bases.fit(self.spec, training.X, training.y, training.weight, problem)
 
     def is_honest(self, rows: LabelledRows) -> NDArray[np.bool_]:
         """Return [n] which rows may be held out to judge by: those that the base of their training rows has not seen.
@@ -114,7 +114,7 @@ class Recipe:
     @property
     def lighter(self) -> Recipe:
         """How bases come about of which no more is asked than what one leaves unexplained: one model, not a mean."""
-        offered = bases.ESTIMATORS[self.spec.estimator].parameters(self.problem) if self.fixed is None else {}
+        offered = bases.parameters(self.spec.estimator, self.problem) if self.fixed is None else {}
         single = {name: 1 for name in _MEANS_OF if name in offered}
         return replace(self, spec=replace(self.spec, params={**self.spec.params, **single}))
 

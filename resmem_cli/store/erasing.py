@@ -18,6 +18,7 @@ from resmem_cli.store import description, generations, manifest, parts
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
 
+_LISTS = ("categories", "levels")  # of a column, whose texts may be erased
 # In the place of a category that is erased: no value is the empty text, which every format reads as missing.
 _ERASED = ""
 
@@ -86,7 +87,7 @@ def _erased(
     gone: Sequence[MemoryRows],
     left: Sequence[MemoryRows],
 ) -> list[tuple[int, int]]:
-    """Return the categories that only forgotten rows have: which categorical column, and which code.
+    """Return the categories and levels that only forgotten rows have: which column of `category_codes`, and which code.
 
     None if it is not known which categories every row has, or an imported model has them in its own file.
     """
@@ -98,7 +99,7 @@ def _erased(
 
 
 def _only_in(*rows: MemoryRows | TrainedRows, others: Sequence[MemoryRows | TrainedRows]) -> list[tuple[int, int]]:
-    """Return the categories that only `rows` have: which categorical column, and which code."""
+    """Return the categories and levels that only `rows` have: which column of `category_codes`, and which code."""
     erased, kept = ([part.codes for part in group if part.codes is not None] for group in (rows, others))
     n_columns = erased[0].shape[1] if erased else 0
     categories = []
@@ -110,8 +111,9 @@ def _only_in(*rows: MemoryRows | TrainedRows, others: Sequence[MemoryRows | Trai
 
 def _without(schema: Mapping[str, Any], erased: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return a stored schema without the texts of some categories, whose codes stay: the bases know nothing else."""
-    columns = [{**column, "categories": [*column["categories"]]} for column in schema["columns"]]
-    with_categories = [column for column in columns if column["kind"] == Kind.CATEGORY.value]
+    columns = [{**each, **{name: [*each[name]] for name in _LISTS if name in each}} for each in schema["columns"]]
+    categories = [column["categories"] for column in columns if column["kind"] == Kind.CATEGORY.value]
+    lists = [*categories, *(column["levels"] for column in columns if column.get("levels"))]
     for column, code in erased:
-        with_categories[column]["categories"][code] = _ERASED
+        lists[column][code] = _ERASED
     return {**schema, "columns": columns}

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import bases, metrics, residuals
@@ -35,7 +34,7 @@ from resmem_cli.store import (
     parts,
 )
 from resmem_cli.store.history import Entry
-from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
+from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows, category_places
 
 _RETRIES = 5
 
@@ -311,7 +310,7 @@ def _read_memory(directory: Path) -> dict[str, Any]:
 def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     schema = Schema.from_json(content["schema"])
     paths = parts.checked(directory, content["id"], content["parts"])
-    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors)
+    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors, schema.n_levels)
     pairs = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
     specs, fitted = zip(*pairs, strict=True)
     for i, base in enumerate(fitted):
@@ -339,7 +338,7 @@ def _one_base(
         data = files.read(path)
         estimator = estimators.from_bytes(data, str(path)) if stored_as == estimators.SKOPS else data
     try:
-        return spec, kind.restore(arrays, estimator)
+        return spec, bases.restore(spec.estimator, arrays, estimator)
     except UsageError as error:
         if kind.package is not None and not bases.is_installed(kind.package):
             raise
@@ -395,7 +394,7 @@ def _remembered(
 
 
 def _check_codes(codes: NDArray[Any], schema: Schema) -> None:
-    counts = [len(column.categories) for column in schema.columns if column.kind is Kind.CATEGORY]
+    counts = [count for _, count in category_places(schema)]
     if codes.shape[1] != len(counts) or (codes > np.array(counts)).any():
         raise ValueError("the categories of the rows are not those of the schema")
 

@@ -97,16 +97,22 @@ class TrainedRows:
         )
 
 
-def category_codes(X: Floats, schema: Schema) -> NDArray[Any] | None:
-    """Return [n, columns] which of its categories each row has in the columns that have such, from 1.
-
-    It is 0 where none is known. None if there are no such columns.
-    """
+def category_places(schema: Schema) -> list[tuple[int, int]]:
+    """Return the encoded columns that hold categories, then those of levels, and how many of them have a text."""
     places = [
         (at, len(column.categories))
         for column, at in zip(schema.columns, schema.starts, strict=True)
         if column.kind is Kind.CATEGORY
     ]
+    return [*places, *enumerate(schema.n_levels.values(), start=len(schema.n_categories))]
+
+
+def category_codes(X: Floats, schema: Schema) -> NDArray[Any] | None:
+    """Return [n, columns] which of its categories each row has in the columns that have such, and then which levels.
+
+    They are counted from 1. It is 0 where none is known. None if there are no such columns.
+    """
+    places = category_places(schema)
     if not places:
         return None
     codes = np.column_stack([np.where(X[:, at] < n, X[:, at] + 1, 0) for at, n in places])

@@ -73,7 +73,7 @@ def _refuse_other_params(directory: Path, stored: StoredBase) -> None:
     """Refuse parameters that the bases, which the folds may have to fit again, do not have."""
     for spec in stored.specs:
         kind = bases.ESTIMATORS.get(spec.estimator)
-        known = () if kind is None or not spec.can_refit else kind.parameters(stored.problem)
+        known = () if kind is None or not spec.can_refit else bases.parameters(spec.estimator, stored.problem)
         unknown = set(spec.params) - set(known)
         if unknown or (kind is None and spec.can_refit):
             what = f"the unknown parameter '{min(unknown)}'" if unknown else "an estimator that cannot be fitted again"
@@ -88,15 +88,16 @@ def made_rows(stored: StoredBase) -> Floats:
     features[2, counts > 0] = counts[counts > 0] - 1
     for start, stop in stored.problem.vectors.values():  # which are never missing
         features[3, start:stop] = 0
-    given = stored.schema.width - len(counts)
-    return np.hstack([features, np.full((len(features), given), 1 / max(given, 2))])
+    levels = np.array([[0, 0, count - 1, np.nan] for count in stored.problem.levels.values()]).reshape(-1, 4).T
+    given = stored.schema.width - len(counts) - levels.shape[1]
+    return np.hstack([features, levels, np.full((len(features), given), 1 / max(given, 2))])
 
 
 def _usual(stored: StoredBase) -> Floats:
     """Return [d] the middle of every number, as far as one of the bases knows it."""
     usual = np.zeros(len(stored.problem.n_categories))
     scalers = (getattr(base, "scaler", None) for base in stored.bases)
-    scaler = next((scaler for scaler in scalers if scaler is not None), None)
+    scaler = next((each for each in scalers if each is not None), None)
     if scaler is not None:
         usual[np.array(scaler.n_categories) == 0] = scaler.knots[:, scaler.knots.shape[1] // 2]
     return usual

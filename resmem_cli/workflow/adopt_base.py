@@ -229,7 +229,7 @@ def _from_file(parts: Sequence[Rows], roles: Roles, origin: FromFile, report: Re
     kind = importing.recognise(data, origin.path.name)
     name = f"'{origin.path}'"
     # Categories are the imported model's business: none is pooled with others before it has seen them.
-    learned = inference.learn(parts, replace(roles, rarest_category=1))
+    learned = inference.learn(parts, replace(roles, rarest_category=1, with_levels=False))
     fields = _fields(learned.schema)
     try:
         if kind == importing.PICKLE and not origin.trust_pickle:
@@ -252,7 +252,7 @@ def _from_file(parts: Sequence[Rows], roles: Roles, origin: FromFile, report: Re
 
 
 def _from_object(parts: Sequence[Rows], roles: Roles, origin: FromObject) -> _Adopted:
-    learned = inference.learn(parts, replace(roles, rarest_category=1))
+    learned = inference.learn(parts, replace(roles, rarest_category=1, with_levels=False))
     base = bases.IMPORTABLE[origin.kind].imported(origin.model, _fields(learned.schema), {})
     return learned.schema, learned.rows, (*learned.notes, *base.notes), base, origin.kind
 

@@ -484,3 +484,28 @@ class TestMeasuredOnRowsThatAreGone:
         assert not mentions(model, GONE[0])
         assert _measured(model) == [False]
         assert run("verify", "--model", model).code == 0
+
+
+def test_a_level_that_only_forgotten_rows_had_is_erased(run: Run, fitted: Callable[..., Path]) -> None:
+    shops = [row | {"cut": f"shop {i % 300}"} for i, row in enumerate(rows_of("train.csv") * 3)]
+    rows = [row | {"id": f"r{i}", "carat": f"{1 + i / 1000}"} for i, row in enumerate(shops)]
+    model = fitted("m2", write("shops.csv", rows))
+    assert levels(model, "cut").count("") == 0
+    assert len(levels(model, "cut")) == 300
+    rare = next(each for each in levels(model, "cut") if each not in categories(model, "cut"))
+    words = ("predict", write("others.csv", [r for r in rows if r["cut"] != rare]), "--model", model, "--base-only")
+    before = run(*words, "--keep", "none", "--quiet").out
+    held_by = [row["id"] for row in rows if row["cut"] == rare]
+    run("forget", "--ids", ",".join(held_by[1:]), "--model", model, "--quiet")
+    assert rare in levels(model, "cut")  # one row has it still
+    run("forget", "--ids", held_by[0], "--model", model, "--quiet")
+    assert rare not in levels(model, "cut")
+    assert levels(model, "cut").count("") == 1
+    assert not mentions(model, f'"{rare}"')
+    assert run(*words, "--keep", "none", "--quiet").out == before
+    assert run("verify", "--model", model).code == 0
+
+
+def levels(model: Path, column: str) -> list[str]:
+    columns = json.loads((model / manifest.BASE).read_text())["schema"]["columns"]
+    return next(each["levels"] for each in columns if each["name"] == column)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resmem_cli.data import feature_columns, sources, tables
+from resmem_cli.data import categories, sources, tables
 from resmem_cli.data.inference import Learned, Roles, learn
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows
@@ -437,26 +437,17 @@ def many_names() -> Rows:
     return text(name=MANY, x=numbers, y=[f"{number}.5" for number in numbers])
 
 
-def test_text_of_many_distinct_values_is_left_out_with_a_note():
-    found = learned(many_names())
-    assert found.schema.names == ("x",)
-    assert found.notes == (
-        "the column 'name' has 601 distinct values in 1,201 rows and is not used as a feature "
-        "(--category 'name' to use it)",
-    )
-
-
 @pytest.mark.parametrize("roles", [{"categories": ["name"]}, {"features": ["name"]}])
 def test_text_of_many_distinct_values_is_kept_if_it_is_asked_for(roles):
     found = learned(many_names(), **roles)
     column = found.schema.columns[0]
     assert (column.name, column.kind, column.has_rest) == ("name", Kind.CATEGORY, True)
-    assert len(column.categories) == feature_columns.MAX_CATEGORIES
+    assert len(column.categories) == categories.MAX_CATEGORIES
     assert found.notes == ()
 
 
 def test_as_many_categories_as_a_column_can_hold_need_no_rest():
-    n = feature_columns.MAX_CATEGORIES
+    n = categories.MAX_CATEGORIES
     found = learned(typed(c=[f"c{i % n:03}" for i in range(3 * n)], y=[i / 2 for i in range(3 * n)]))
     assert found.schema.columns[0].categories == tuple(f"c{i:03}" for i in range(n))
     assert not found.schema.columns[0].has_rest

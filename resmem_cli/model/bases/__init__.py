@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
+from typing import Any
 
 from resmem_cli.model import cost
-from resmem_cli.model.arrays import MOST_DENSE, Floats
-from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseSpec, Importable, Problem, is_installed
+from resmem_cli.model.arrays import MOST_DENSE, Arrays, Floats
+from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseKind, BaseSpec, Importable, Problem, is_installed
+from resmem_cli.model.bases.with_levels import TARGET_ENCODING, WithLevels, has_levels
 from resmem_cli.model.registry import Registry
 
 # Those that can be fitted, by the name that the user gives.
-ESTIMATORS = Registry[type[Base]](
+ESTIMATORS = Registry[type[BaseKind]](
     __name__,
     {
         "boosting": ".boosting:Boosting",
@@ -38,7 +40,7 @@ IMPORTABLE = Registry[type[Importable]](
     },
 )
 COLUMNS = "columns"
-KINDS = Registry[type[Base]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
+KINDS = Registry[type[BaseKind]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
 _MANY_CLASSES = 10
 _ROWS_OF_NETWORK = 300  # fewer rows say too little to a network
 
@@ -70,6 +72,31 @@ def automatic(problem: Problem, y: Floats, *, is_there: Callable[[str], bool] = 
     return ("boosting", *(name for name, takes_part in found.items() if takes_part), "linear")
 
 
+def parameters(estimator: str, problem: Problem) -> Mapping[str, Any]:
+    """Return the names and defaults of what can be set of an estimator, for a problem."""
+    offered = ESTIMATORS[estimator].parameters(problem)
+    return {**offered, TARGET_ENCODING: False} if can_encode(estimator, problem) else offered
+
+
+def can_encode(estimator: str, problem: Problem) -> bool:
+    """Whether categories of many values can be told to an estimator as means of the target."""
+    return bool(problem.levels) and ESTIMATORS[estimator].reads_features
+
+
+def fit(spec: BaseSpec, X: Floats, y: Floats, weight: Floats | None, problem: Problem) -> Base:
+    """Fit a base to encoded rows; the arguments and errors are those of `BaseKind.fit`."""
+    kind = ESTIMATORS[spec.estimator]
+    if problem.levels:
+        return WithLevels.fit(kind, X, y, weight, problem=problem, params=spec.params)
+    return kind.fit(X, y, weight, problem, spec.params)
+
+
+def restore(estimator: str, arrays: Arrays, stored: Any) -> Base:
+    """Return the base that was stored; the arguments and errors are those of `BaseKind.restore`."""
+    kind = KINDS[estimator]
+    return WithLevels.restore_as(kind, arrays, stored) if has_levels(arrays) else kind.restore(arrays, stored)
+
+
 def size_of(problem: Problem, n_rows: int) -> cost.Size:
     """Return how large a table of so many rows is."""
     return cost.Size(n_rows, len(problem.n_categories), problem.n_outputs)
@@ -80,11 +107,16 @@ __all__ = [
     "ESTIMATORS",
     "IMPORTABLE",
     "KINDS",
+    "TARGET_ENCODING",
     "Base",
     "BaseSpec",
     "Problem",
     "automatic",
+    "can_encode",
+    "fit",
     "installed",
     "is_installed",
+    "parameters",
+    "restore",
     "size_of",
 ]

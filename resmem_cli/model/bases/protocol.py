@@ -33,16 +33,19 @@ class Problem:
         n_classes: how many classes the target has, 0 for regression.
         seed: what every random step starts from.
         vectors: by name, the first encoded column and the one after the last of every column that held vectors.
+        levels: by the encoded column of a category of many values, how many are told apart beyond those that have a
+            code there: each value has a code of its own in one more column. These follow the d columns, in this order.
         related: of the rows that a base is fitted to: which belong together, and when they are from; None where those
             of equal features belong together. `Recipe.base_for` sets it for the rows at hand.
 
-    Columns beyond the d are no features: what a base elsewhere has predicted.
+    Columns beyond these are no features: what a base elsewhere has predicted.
     """
 
     n_categories: tuple[int, ...]
     n_classes: int
     seed: int
     vectors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    levels: Mapping[int, int] = field(default_factory=dict)
     related: Related | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -56,7 +59,7 @@ class Problem:
 
     def groups(self, X: Floats) -> Integers:
         """Return [n] which of [n, columns] encoded rows have equal features, numbered as `equal_rows` does."""
-        return equal_rows(X[:, : len(self.n_categories)])
+        return equal_rows(X[:, : len(self.n_categories) + len(self.levels)])
 
     def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1) -> list[Split]:
         """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""
@@ -89,35 +92,19 @@ class BaseSpec:
 
 
 class Base(Protocol):
-    """A fitted base model.
+    """A fitted base model; what `BaseKind` says of its kind it says of itself, too."""
 
-    Attributes:
-        package: the library that it needs beyond the core, which an extra of the same name installs; None if none.
-        stored_as: the suffix of the file that `estimator` is stored in; None if arrays suffice. "skops" is an
-            estimator of scikit-learn's, any other suffix the bytes of the library's own format.
-        reads_features: whether the prediction depends on the features, so that moving one may move it.
-        is_thread_safe: whether several threads may ask one model at the same time; libraries with threads and caches of
-            their own give wrong numbers then.
-    """
+    @property
+    def is_thread_safe(self) -> bool: ...
 
-    is_thread_safe: ClassVar[bool]
-    package: ClassVar[str | None]
-    stored_as: ClassVar[str | None]
-    reads_features: ClassVar[bool]
+    @property
+    def package(self) -> str | None: ...
 
-    @classmethod
-    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
-        """The names and defaults of the parameters that `fit` takes."""
-        ...
+    @property
+    def stored_as(self) -> str | None: ...
 
-    @classmethod
-    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
-        """Fit on [n, d] encoded rows and their [n] targets (class codes from 0 for classification).
-
-        Raises:
-            UsageError: a parameter has a value that the estimator refuses.
-        """
-        ...
+    @property
+    def reads_features(self) -> bool: ...
 
     def predict(self, X: Floats) -> Floats:
         """Return [n, 1] numbers, or [n, n_classes] probabilities."""
@@ -133,8 +120,46 @@ class Base(Protocol):
     @property
     def estimator(self) -> Any: ...
 
+    def belongs(self, problem: Problem, width: int) -> bool:
+        """Whether it reads [n, width] encoded rows of a problem, and predicts what is asked of them."""
+        ...
+
+
+class BaseKind(Protocol):
+    """A kind of base model: how one is fitted and restored.
+
+    Attributes:
+        package: the library that it needs beyond the core, which an extra of the same name installs; None if none.
+        stored_as: the suffix of the file that `estimator` is stored in; None if arrays suffice. "skops" is an
+            estimator of scikit-learn's, any other suffix the bytes of the library's own format.
+        reads_features: whether the prediction depends on the features, so that moving one may move it.
+        is_thread_safe: whether several threads may ask one model at the same time; libraries with threads and caches of
+            their own give wrong numbers then.
+        encodes_targets: whether it makes statistics of the target for categories of many values by itself.
+    """
+
+    is_thread_safe: ClassVar[bool]
+    package: ClassVar[str | None]
+    stored_as: ClassVar[str | None]
+    reads_features: ClassVar[bool]
+    encodes_targets: ClassVar[bool]
+
     @classmethod
-    def restore(cls, arrays: Arrays, estimator: Any) -> Self:
+    def parameters(cls, problem: Problem) -> Mapping[str, Any]:
+        """The names and defaults of the parameters that `fit` takes."""
+        ...
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Base:
+        """Fit on [n, d] encoded rows and their [n] targets (class codes from 0 for classification).
+
+        Raises:
+            UsageError: a parameter has a value that the estimator refuses.
+        """
+        ...
+
+    @classmethod
+    def restore(cls, arrays: Arrays, estimator: Any) -> Base:
         """Return the base that was stored.
 
         Raises:
@@ -142,16 +167,12 @@ class Base(Protocol):
         """
         ...
 
-    def belongs(self, problem: Problem, width: int) -> bool:
-        """Whether it reads [n, width] encoded rows of a problem, and predicts what is asked of them."""
-        ...
-
 
 @runtime_checkable
 class InOnePass(Protocol):
     """A base that predicts and represents at the cost of either."""
 
-    def predict_and_represent(self, X: Floats) -> tuple[Floats, Singles]:
+    def predict_and_represent(self, X: Floats) -> tuple[Floats, Singles | None]:
         """Return what `predict` and `represent` return, to the last bit."""
         ...
 
@@ -173,18 +194,29 @@ class WithVariants(Protocol):
         ...
 
 
-class Importable(Base, Protocol):
-    """A base that can also come from elsewhere, as a file of its library's own format.
+class Imported(Base, Protocol):
+    """A base that came from elsewhere.
 
     Attributes:
-        notes: sentences on how an imported file is read: which trees of it, which column is which.
+        notes: sentences on how its file is read: which trees of it, which column is which.
     """
 
     @property
     def notes(self) -> tuple[str, ...]: ...
 
+    def agrees(self, model: Any, X: Floats) -> bool | None:
+        """Whether it predicts [n, d] rows as its library's own interface does, which is given the same file.
+
+        None if the base itself asks that interface, so that there is nothing to compare.
+        """
+        ...
+
+
+class Importable(BaseKind, Protocol):
+    """A kind of base that can also come from elsewhere, as a file of its library's own format."""
+
     @classmethod
-    def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Self:
+    def imported(cls, model: Any, table: Table, outputs: Mapping[str, str]) -> Imported:
         """Return a model that was trained elsewhere.
 
         Args:
@@ -199,13 +231,6 @@ class Importable(Base, Protocol):
         """
         ...
 
-    def agrees(self, model: Any, X: Floats) -> bool | None:
-        """Whether it predicts [n, d] rows as its library's own interface does, which is given the same file.
-
-        None if the base itself asks that interface, so that there is nothing to compare.
-        """
-        ...
-
 
 class OfArrays:
     """What the bases have in common that need nothing but arrays."""
@@ -214,6 +239,7 @@ class OfArrays:
     package: ClassVar[str | None] = None
     stored_as: ClassVar[str | None] = None
     reads_features: ClassVar[bool] = True
+    encodes_targets: ClassVar[bool] = False
 
     @property
     def estimator(self) -> None:
@@ -222,6 +248,8 @@ class OfArrays:
 
 class NotFitted:
     """What the bases have in common that come from elsewhere alone."""
+
+    encodes_targets: ClassVar[bool] = False
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ def has_sensitivity(base: Base, problem: Problem) -> bool:
     return base.reads_features and len(problem.n_categories) <= cost.WIDE
 
 
-def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator) -> Floats:
+def sensitivity(base: Base, X: Floats, problem: Problem, rng: np.random.Generator) -> Floats:
     """Return [d] the root mean square change of a base's prediction when a feature is permuted.
 
     Relative to the feature with the largest change; all ones if no feature changes the prediction.
@@ -25,16 +25,18 @@ def sensitivity(base: Base, X: Floats, n_features: int, rng: np.random.Generator
     Args:
         base: the model.
         X: [n, columns] encoded rows, of which the first d columns are features.
-        n_features: d.
+        problem: says how many; the levels of a category move with it.
         rng: draws the sample of rows and the permutations.
     """
     n_sampled = min(_SAMPLE, max(1, _MOST_PREDICTED // base.predict(X[:1]).shape[1]))
     sample = X[rng.permutation(len(X))[:n_sampled]]
     predictions = base.predict(sample)
+    n_features = len(problem.n_categories)
+    levels = {column: n_features + i for i, column in enumerate(problem.levels)}
     moved = np.empty(n_features)
     for j in range(n_features):
-        shuffled = sample.copy()
-        shuffled[:, j] = rng.permutation(shuffled[:, j])
+        shuffled, moves = sample.copy(), [j, *([levels[j]] if j in levels else [])]
+        shuffled[:, moves] = rng.permutation(shuffled[:, moves])
         moved[j] = np.sqrt(np.square(base.predict(shuffled) - predictions).sum(axis=1).mean())
     largest = moved.max(initial=0.0)
     return moved / largest if largest > 0 else np.ones_like(moved)

@@ -168,7 +168,7 @@ class Training:
         n_features, rng = len(self.problem.n_categories), np.random.default_rng(self.problem.seed)
         if not has_sensitivity(self.base, self.problem):
             return np.ones(n_features)
-        return sensitivity(self.base, self.rows.X, n_features, rng)
+        return sensitivity(self.base, self.rows.X, self.problem, rng)
 
     @cached_property
     def folds(self) -> tuple[InnerFold, ...]:

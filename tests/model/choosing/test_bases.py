@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.bases import TARGET_ENCODING, BaseSpec, Problem
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.poisson import Poisson
 from resmem_cli.model.bases.protocol import WithVariants
@@ -16,7 +16,7 @@ from resmem_cli.model.choosing.bases import compare
 from resmem_cli.model.combination import combined
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.rows import LabelledRows, Recipe
-from resmem_cli.workflow.fit_base import _variants
+from resmem_cli.workflow.base_recipes import variants_of
 from tests.model.examples import EVERY_TASK, REGRESSION, make_rows, quick_recipe, rows_of
 
 SMALL = {"max_leaf_nodes": 3, "max_iter": 15}
@@ -56,11 +56,11 @@ def test_what_the_user_gives_stays():
 @pytest.mark.parametrize("given", ["max_leaf_nodes", "min_samples_leaf"])
 def test_no_setting_is_compared_that_the_user_gives(given):
     rows, problem = rows_with(0.0)
-    for each in _variants(recipe_of(problem, **{given: 9}), rows.y):
+    for each in variants_of(recipe_of(problem, **{given: 9}), rows.y, ()):
         assert given not in each
-    assert _variants(recipe_of(problem), rows.y)[0] == {}
-    assert len(_variants(recipe_of(problem), rows.y)) > 1
-    assert _variants(quick_recipe("linear", problem), rows.y) == [{}]
+    assert variants_of(recipe_of(problem), rows.y, ())[0] == {}
+    assert len(variants_of(recipe_of(problem), rows.y, ())) > 1
+    assert variants_of(quick_recipe("linear", problem), rows.y, ()) == [{}]
 
 
 def test_bases_say_which_settings_suit_how_many_rows():
@@ -160,3 +160,15 @@ def test_groups_are_on_one_side(monkeypatch):
     assert len(seen) == 6
     for training, held_out in seen:
         assert not set(rows.groups[training]) & set(rows.groups[held_out])
+
+
+def test_settings_of_tables_with_levels_are_compared_with_and_without_target_encoding() -> None:
+    _, y, problem = make_rows(200, REGRESSION)
+    problem = replace(problem, levels={2: 3})
+    settings = variants_of(quick_recipe("linear", problem), y, ["linear"])
+    assert settings == [{}, {TARGET_ENCODING: True}]
+    told = Recipe(BaseSpec("linear", {TARGET_ENCODING: False}), problem)
+    assert variants_of(told, y, ["linear"]) == [{}]
+    of_trees = variants_of(Recipe(BaseSpec("boosting"), problem), y, ["auto"])
+    assert [each.get(TARGET_ENCODING, False) for each in of_trees] == [False] + [True] * (len(of_trees) - 1)
+    assert variants_of(Recipe(BaseSpec("constant"), problem), y, ["constant"]) == [{}]

@@ -48,6 +48,7 @@ class Trees(ABC):
 
     is_thread_safe: ClassVar[bool] = False
     reads_features: ClassVar[bool] = True
+    encodes_targets: ClassVar[bool] = False
     package: ClassVar[str | None]
     short: ClassVar[Mapping[str, Any]] = SHORT
 
