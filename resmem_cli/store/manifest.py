@@ -21,8 +21,9 @@ from resmem_cli.version import __version__
 # A field that older versions may ignore does not raise it.
 # 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number; 6 keeps earlier
 # memories for undo, which an older resmem would not forget rows in; 7 has boosted trees as arrays, takes distances of
-# many columns between principal components, and may hold some classes of each residual alone.
-FORMAT = 8
+# many columns between principal components, and may hold some classes of each residual alone; 9 says
+# how text files are written.
+FORMAT = 9
 
 BASE = "base.json"
 MEMORY = "memory.json"
