@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 from resmem_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from resmem_cli.workflow.drift import Drift
 
 
+@reads
 def remember(
     inputs: options.Inputs,
     model: options.Model,
@@ -35,8 +37,7 @@ def remember(
     keep: options.Keep = 1,
     threads: options.Threads = 0,
     wait: options.Wait = False,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
@@ -50,7 +51,7 @@ def remember(
         raise typer.BadParameter(f"{max_residual:g} is not a number of 0 or more", param_hint="'--max-residual'")
     if max_residual is not None and force:
         raise typer.BadParameter("--max-residual and --force exclude each other", param_hint="'--force'")
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
 
     from resmem_cli.workflow.change import Guard
     from resmem_cli.workflow.change import remember as run
@@ -107,6 +108,7 @@ def _drift_lines(drift: Drift) -> list[str]:
     return lines + console.surprises(drift.surprises)
 
 
+@reads
 def forget(
     model: options.Model,
     inputs: Annotated[
@@ -132,8 +134,7 @@ def forget(
     ] = None,
     threads: options.Threads = 0,
     wait: options.Wait = False,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
@@ -150,7 +151,7 @@ def forget(
             raise typer.BadParameter(f"'{column}{separator}{value}' is not COLUMN=VALUE", param_hint="'--where'")
     if pairs and not inputs:
         raise typer.BadParameter("it needs INPUT, because the memory does not store columns", param_hint="'--where'")
-    rows = None if not inputs else options.input_of(inputs, input_format, delimiter)
+    rows = None if not inputs else reading.input_of(inputs)
     named = [] if ids is None else _ids(ids)
 
     from resmem_cli.workflow.change import forget as run

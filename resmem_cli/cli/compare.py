@@ -11,11 +11,13 @@ import typer
 from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
 from resmem_cli.cli.json_file import Output, json_file
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.compare import ComparedModels
 
 
+@reads
 def compare(
     model_a: Annotated[Path, typer.Argument(metavar="MODEL_A", help="A model directory.", show_default=False)],
     model_b: Annotated[
@@ -30,14 +32,13 @@ def compare(
     output: Output = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     threads: options.Threads = 0,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
     """Compare two models on the same labelled rows: metrics of both, gains of B over A, and their 95 % intervals."""
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
 
     from resmem_cli.workflow.compare import compare as run
     from resmem_cli.workflow.inputs import refuse_overwriting

@@ -12,6 +12,7 @@ from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
 from resmem_cli.cli.json_file import Output, json_file
 from resmem_cli.cli.limits import limited, percent
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 from resmem_cli.cli.slices import print_slices
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @limited
+@reads
 def evaluate(
     inputs: options.Inputs,
     model: options.Model,
@@ -43,14 +45,13 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     interval: options.Interval = None,
     threads: options.Threads = 0,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
     """Compare the base with and without the memory on labelled rows: metrics, gains and their 95 % intervals."""
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
 
     from resmem_cli.workflow.evaluate import evaluate as run
     from resmem_cli.workflow.inputs import refuse_overwriting

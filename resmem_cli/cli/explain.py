@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 from resmem_cli.data.sources import Format
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _FAR = 99.0
 
 
+@reads
 def explain(
     inputs: options.Inputs,
     model: options.Model,
@@ -37,13 +39,12 @@ def explain(
         ),
     ] = None,
     threads: options.Threads = 0,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
     """Explain predictions: the remembered rows that moved each of them, and by how much."""
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
     numbers = None if rows is None else _numbers(rows)
     options.refuse_terminal(output, output_format)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from resmem_cli.cli import base_report, console, options
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.adopt_base import FromColumns, FromFile
@@ -36,6 +37,7 @@ def _list_estimators(wanted: bool) -> None:
         raise typer.Exit
 
 
+@reads
 def fit_base(
     inputs: options.Inputs,
     target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.")],
@@ -133,14 +135,13 @@ def fit_base(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
     threads: options.Threads = 0,
     wait: options.Wait = False,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
     """Fit a base model, or several, to labelled rows; replaces the base that is there."""
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
     params = options.parameters(param)
     named = {"predictions": predictions, "probabilities": probabilities, "logits": logits}
     origin = _origin(named, embedding, import_file, output, trust_pickle)
@@ -172,7 +173,8 @@ def fit_base(
             from resmem_cli.workflow.adopt_base import adopt_base
 
             fitted = adopt_base(source, roles, model, origin, threads=threads, report=report, wait=wait)
-    console.say(*source.note_lines, quiet=quiet)
+    read_as = fitted.schema.dialect.described()
+    console.say(*source.note_lines, *([f"read as: {read_as}"] if read_as else []), quiet=quiet)
     base_report.describe(fitted, model, is_adopted=origin is not None, quiet=quiet)
     if as_json:
         print(json.dumps(base_report.as_json(fitted), ensure_ascii=False))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from resmem_cli.cli import console, memory_report, options
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 
 REPRESENTATIONS = ("auto", "features", "sensitivity", "model", "learned")
 
@@ -60,6 +61,7 @@ class BandwidthKind(enum.StrEnum):
     ABSOLUTE = "absolute"
 
 
+@reads
 def fit_residual(
     inputs: options.Inputs,
     model: options.Model,
@@ -153,8 +155,7 @@ def fit_residual(
     keep: options.Keep = 1,
     threads: options.Threads = 0,
     wait: options.Wait = False,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print the held-out metric of every candidate.")
     ] = False,
@@ -167,7 +168,7 @@ def fit_residual(
     Settings that are "auto" are chosen by cross-validation of the whole procedure, and so is which corrected models
     are averaged. A memory that does not help is switched off.
     """
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
     k = options.number_or_auto(neighbors, "--neighbors")
     if k is not None and (k < 1 or k != int(k)):
         raise typer.BadParameter(f"{neighbors} is not a whole number of 1 or more", param_hint="'--neighbors'")
@@ -204,7 +205,7 @@ def fit_residual(
         threads=threads,
     )
     with console.progress(quiet) as report:
-        new = None if valid is None else options.input_of([valid], input_format, delimiter)
+        new = None if valid is None else reading.input_of([valid])
         fitted = run(source, model, chosen, report, valid=new, group=group, time=time, keep=keep, wait=wait)
 
     console.say(*source.note_lines, *(() if new is None else new.note_lines), quiet=quiet)

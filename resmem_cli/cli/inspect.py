@@ -54,6 +54,8 @@ def _lines(model: dict[str, Any]) -> list[str]:
         + ", ".join(_base(base, is_alone=len(model["bases"]) == 1) for base in model["bases"])
         + f"; fitted on {model['base_rows']:,} rows{_when(model['made'])}",
     ]
+    if model["read_as"] is not None:
+        lines.append(f"text files are read as: {model['read_as']}")
     if model["memory"] is None:
         lines.append("memory: none yet (run resmem fit-residual)")
     else:

@@ -10,16 +10,12 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from resmem_cli.data.sources import STDIN, Format
 from resmem_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from resmem_cli.workflow.inputs import Input
-
 
 Inputs = Annotated[
     list[str],
@@ -34,12 +30,6 @@ Model = Annotated[
 ]
 Threads = Annotated[
     int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="Number of threads; 0 uses every core.")
-]
-InputFormat = Annotated[
-    Format | None, typer.Option("--input-format", help="Format of the input; by default from its file name.")
-]
-Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of a CSV input, if it is not a comma.")
 ]
 Wait = Annotated[
     bool, typer.Option("--wait", help="If another resmem is writing to the model: wait for it instead of failing.")
@@ -73,17 +63,6 @@ Interval = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Print the Python traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-
-
-def input_of(words: Sequence[str], input_format: Format | None, delimiter: str | None) -> Input:
-    """Return what to read, as the workflow takes it."""
-    from resmem_cli.workflow.inputs import Input
-
-    if delimiter is not None:
-        delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
-        if len(delimiter) != 1:
-            raise typer.BadParameter(f"'{delimiter}' is not one character", param_hint="'--delimiter'")
-    return Input(tuple(words), input_format, delimiter)
 
 
 def refuse_terminal(output: str, output_format: Format | None) -> None:

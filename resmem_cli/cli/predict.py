@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 from resmem_cli.data.sources import Format
 
 
+@reads
 def predict(
     inputs: options.Inputs,
     model: options.Model,
@@ -53,13 +55,12 @@ def predict(
         ),
     ] = None,
     threads: options.Threads = 0,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
     """Predict rows: adds prediction, prediction_base and, for classification, probability to the input's columns."""
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
 
     if output_dir is not None and output != "-":
         raise typer.BadParameter("--output and --output-dir exclude each other", param_hint="'--output-dir'")

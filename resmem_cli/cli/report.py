@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from resmem_cli.cli import console, options
-from resmem_cli.data.sources import STDIN, Format
+from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.sources import STDIN
 from resmem_cli.errors import UsageError
 
 
+@reads
 def report(
     inputs: options.Inputs,
     model: options.Model,
@@ -26,13 +28,12 @@ def report(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     threads: options.Threads = 0,
-    input_format: options.InputFormat = None,
-    delimiter: options.Delimiter = None,
+    reading: Reading = NOTHING_SAID,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
     """Write what evaluate measures as a page to show: one HTML file with pictures, without scripts."""
-    source = options.input_of(inputs, input_format, delimiter)
+    source = reading.input_of(inputs)
 
     from resmem_cli.data.output import opened
     from resmem_cli.report.page import page, refuse_without_library
@@ -51,7 +52,7 @@ def report(
         found = diagnose(
             source, model, seed=seed, by=options.names(by) or by or [AUTO], threads=threads, report=progress
         )
-        again = _again(inputs, model, output, by or [], seed, input_format, delimiter)
+        again = _again(inputs, model, output, by or [], seed, reading)
         stream.write(page(found, source=", ".join(names), command=again).html.encode())
 
     evaluation = found.evaluation
@@ -66,13 +67,10 @@ def _again(
     output: str,
     by: Sequence[str],
     seed: int,
-    input_format: Format | None,
-    delimiter: str | None,
+    reading: Reading,
 ) -> str:
     """Return the command that makes the page again."""
     words = ["resmem", "report", *inputs, "--model", str(model)]
     words += [word for column in by for word in ("--by", column)]
     words += ["--seed", str(seed)] if seed else []
-    words += ["--input-format", input_format.value] if input_format else []
-    words += ["--delimiter", delimiter] if delimiter else []
-    return shlex.join([*words, "--output", output])
+    return shlex.join([*words, *reading.words, "--output", output])

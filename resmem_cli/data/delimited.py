@@ -7,34 +7,29 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from resmem_cli.data.quoting import Finding, Quotes
-from resmem_cli.data.sources import Format, Source
+from resmem_cli.data.sources import Source
 from resmem_cli.data.streams import MAX_ROW_BYTES, whole_lines
 from resmem_cli.data.tab_quoting import TAB, TabQuotes, quotes_of
-from resmem_cli.data.text_form import as_text
+from resmem_cli.data.text_file import TextFile
 from resmem_cli.errors import DataError
 
-SEPARATORS = {Format.CSV: ",", Format.TSV: TAB}
 _BLOCK_BYTES = 1 << 20
 _BYTES_PER_COLUMN = 1 << 10  # in a block: each costs Arrow as much as some hundred values, whatever it holds there
 _FEW_COLUMNS = 1000
 _MOST_BLOCK_BYTES = 64 << 20
 _HEADER_BYTES = 16 << 20  # far more than any header has: past it, a quote was left open
-_LINES_AT_ONCE = 32_768  # far below the 2 GiB that one Arrow text array holds
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _RAGGED = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 _CLOSE_QUOTE = "close it, or remove it"
 
 
 def read(
-    source: Source, raw: Any, separator: str, choose: Callable[[Sequence[str]], list[str]], notes: list[str]
+    source: Source, file: TextFile, choose: Callable[[Sequence[str]], list[str]], notes: list[str]
 ) -> Iterator[pa.Table]:
     """Yield the rows of a text table, of those columns that `choose` picks from the header's; empty is missing.
 
@@ -44,13 +39,14 @@ def read(
     Raises:
         DataError: there is no header, a line has more or fewer values than it or is longer than 64 MB, or a quote is
             never closed, or closed where it cannot be meant.
-        UnicodeError: it is not UTF-8.
+        UnicodeError: it is in another encoding than its beginning.
     """
-    first, names = _header(source, raw, separator)
+    separator = file.separator
+    first, names = _header(source, file)
     parser = _Parser(source, separator, names, choose(names), notes)
     rest = b""
     block_bytes = max(_BLOCK_BYTES, min((len(names) - _FEW_COLUMNS) * _BYTES_PER_COLUMN, _MOST_BLOCK_BYTES))
-    for lines, is_last in whole_lines(raw, block_bytes, first):
+    for lines, is_last in whole_lines(file.raw, block_bytes, first):
         table, rest = parser.parsed(rest + lines, is_last=is_last)
         if table.num_rows:
             yield table
@@ -157,16 +153,18 @@ def _ragged(source: Source, found: re.Match[str], rows_before: int) -> DataError
     )
 
 
-def _header(source: Source, raw: Any, separator: str) -> tuple[bytes, list[str]]:
+def _header(source: Source, file: TextFile) -> tuple[bytes, list[str]]:
     """Return the header's names, and before them the bytes that have been read past it."""
-    head, text, names, end = b"", "", list[str](), 0
-    while len(head) < _HEADER_BYTES and (chunk := raw.read(max(1 << 16, len(head)))):
+    head, text, names, end, separator = b"", "", list[str](), 0, file.separator
+    chunk = file.head or file.raw.read(1 << 16)
+    while len(head) < _HEADER_BYTES and chunk:
         head += chunk
         # A chunk may end in the middle of a character: the decoder keeps that for the next one.
-        text = codecs.getincrementaldecoder("utf-8")().decode(head.removeprefix(_BYTE_ORDER_MARK))
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
         names, end = _first_record(text, separator)
         if names and end < len(text):  # a next line has begun, so the header is complete
             break
+        chunk = file.raw.read(max(1 << 16, len(head)))
     else:
         is_open = separator != TAB and text.count('"') % 2
         if is_open or len(head) >= _HEADER_BYTES:
@@ -178,8 +176,7 @@ def _header(source: Source, raw: Any, separator: str) -> tuple[bytes, list[str]]
     record = text[:end].lstrip("\r\n").encode()
     if separator != TAB:
         _refuse_spanning_quote(source, record, Quotes(separator, len(names)))
-    n_before = len(_BYTE_ORDER_MARK) if head.startswith(_BYTE_ORDER_MARK) else 0
-    return head[n_before + len(text[:end].encode()) :], names
+    return head[len(text[:end].encode()) :], names
 
 
 def _refuse_spanning_quote(source: Source, record: bytes, quotes: Quotes) -> None:
@@ -209,69 +206,3 @@ def _split(text: str, separator: str) -> tuple[list[str], int]:
         return next(csv.reader(lines, delimiter=separator), []), lines.tell()
     except csv.Error:  # a value longer than any name is
         return [], len(text)
-
-
-class Writer:
-    """Quotes text only where it must be; the lines are made by Arrow, not by Python."""
-
-    def __init__(self, sink: Any, separator: str) -> None:
-        self._sink = sink
-        self._separator = separator
-        self._special = f'["\r\n{separator}]'
-        self._is_tab = separator == TAB
-        self._has_header = False
-
-    def write(self, table: pa.Table, source: str = "") -> None:
-        if not self._has_header:
-            names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
-            header = self._separator.join(names) or '""'
-            if self._is_tab:
-                self._refuse_unlike(pa.array([header]), len(names))
-            self._sink.write((header + "\n").encode())
-            self._has_header = True
-        columns = [self._text(name, table.column(name)) for name in table.column_names]
-        if len(columns) == 1:  # an empty line would be no row at all
-            columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]
-        for start in range(0, table.num_rows, _LINES_AT_ONCE):
-            parts = [column.slice(start, _LINES_AT_ONCE) for column in columns]
-            lines = pc.binary_join_element_wise(*parts, self._separator)
-            values = pa.array(lines.to_pylist()) if isinstance(lines, pa.ChunkedArray) else lines
-            if self._is_tab:
-                self._refuse_unlike(values, len(columns))
-            self._sink.write(_joined(pc.binary_join_element_wise(values, "", "\n")))
-
-    def close(self) -> None:
-        return
-
-    def _text(self, name: str, column: pa.ChunkedArray) -> pa.Array:
-        text = as_text(name, column)
-        return pc.fill_null(self._quoted(text) if _may_need_quotes(column.type) else text, "")
-
-    def _refuse_unlike(self, lines: pa.Array, n_columns: int) -> None:
-        """Refuse a row of TSV that would be read as several."""
-        quotes = TabQuotes(n_columns)
-        for line in lines.filter(pc.match_substring_regex(lines, r"[\r\n]")).to_pylist():
-            if quotes.changes(line.encode()):
-                shown = " ".join(line.split())
-                raise DataError(
-                    f"a row with tabs and line breaks in its values cannot be told from several in TSV ('{shown:.60}')",
-                    "write CSV or Parquet",
-                )
-
-    def _quoted(self, text: pa.Array) -> pa.Array:
-        special = pc.match_substring_regex(text, self._special)
-        if not pc.any(special).as_py():
-            return text
-        quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
-        return pc.if_else(special, quoted, text)
-
-
-def _may_need_quotes(arrow_type: pa.DataType) -> bool:
-    return not (pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_boolean(arrow_type))
-
-
-def _joined(lines: pa.Array) -> memoryview:
-    """The text of all elements one after the other: an Arrow text array already holds it so."""
-    _, offsets, data = lines.buffers()
-    ends = memoryview(offsets).cast("i")
-    return memoryview(data)[ends[lines.offset] : ends[lines.offset + len(lines)]]

@@ -92,6 +92,8 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
     if target.task is Task.REGRESSION:
         return kinds.as_number(rows, target.name, largest=kinds.LARGEST_LABEL)
     text = kinds.as_category(rows, target.name)
+    if not any(isinstance(label, str) for label in target.classes):
+        text = kinds.plain_labels(rows, target.name, text)
     codes = _codes(text, _label_texts(target), is_number=_is_fraction(rows, target.name))
     foreign = np.isnan(codes) & to_booleans(pc.is_valid(text))
     if foreign.any():

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data import feature_columns, kinds, labels, text_kinds
+from resmem_cli.data import dialect_learning, feature_columns, kinds, labels, text_kinds, totals
+from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.feature_columns import ColumnErrors
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
@@ -80,6 +81,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         UsageError: the roles contradict each other.
     """
     candidates = _candidates(parts[0], roles)
+    parts, dialect = _in_dialect(parts, candidates, roles)
     parts, weight_notes = _with_weight(parts, roles.weight_column)
     rows = _typed(parts, {*candidates, *roles.named}, roles)
     keep, notes = _that_count(rows, roles)
@@ -104,6 +106,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         roles.weight_column,
         group_column=roles.group_column,
         time_column=roles.time_column,
+        dialect=dialect,
     )
     return Learned(schema, rows, (*target_notes, *weight_notes, *notes, *feature_notes))
 
@@ -127,6 +130,20 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
     return [name for name in wanted if name not in taken and name not in roles.drop]
 
 
+def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) -> tuple[list[Rows], Dialect]:
+    """Return the parts, text ones with what the marks in them mean, and that dialect."""
+    names = {*candidates, roles.target, *filter(None, (roles.weight_column, roles.time_column)), *roles.given}
+    names -= {*roles.categories, roles.id_column, roles.group_column}
+    found, done = PLAIN, []
+    for part in parts:
+        if not part.is_text:
+            done.append(part)
+            continue
+        found = dialect_learning.learned(part, names)
+        done.append(totals.without(replace(part, dialect=found), candidates, roles.target))
+    return done, found
+
+
 def _roles(roles: Roles) -> str:
     names = ["--target", "--id", "--weight", *["--group"] * bool(roles.group_column)]
     names += ["--time"] * bool(roles.time_column) + ["of the base's columns"] * bool(roles.given)
@@ -146,7 +163,7 @@ def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
         with errors.of(name):
             columns[name] = _with_type(rows, name, roles)
     errors.raise_if_any()
-    return replace(rows, table=pa.table(columns), is_text=False)
+    return replace(rows, table=pa.table(columns), is_text=False, dialect=PLAIN)
 
 
 def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from resmem_cli import spelling
+from resmem_cli.data import date_format, date_text, number_text
 from resmem_cli.data.rows import Rows, plain, to_booleans, to_floats
 from resmem_cli.errors import DataError
 
@@ -32,9 +33,11 @@ TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "ho
 # number; a target's errors are squared twice, and boosting holds targets and weights in single precision.
 LARGEST, LARGEST_LABEL = 1e150, 1e37
 _DAY_MICROSECONDS = 86_400_000_000
+_NOT_NUMBER = "is not a number"
 _NOT_BOOLEAN = "is neither true nor false"
 _NOT_VECTOR = "is not a list of numbers"
 _NOT_TIMESTAMP = "is not an ISO 8601 date or time"
+_FORCE_NUMBERS = "correct it, or say how numbers are written with --decimal and --thousands"
 VECTOR_PATTERN = r"^\[.*\]$"
 _ZONE_PATTERN = r"[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
@@ -162,7 +165,7 @@ def as_instant(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a column of instants in an Arrow type for them; `as_timestamp` says what is refused."""
     column = plain(rows.column(name))
     if is_text(column.type):
-        return instants_of_text(rows, name, without_missing_words(trimmed(column)))
+        return instants_of_text(rows, name, iso_text(rows, name, without_missing_words(trimmed(column))))
     if kind_of(column.type) is not Kind.TIMESTAMP and not pa.types.is_null(column.type):
         raise _wrong_type(rows, name, "timestamps")
     return column
@@ -257,12 +260,45 @@ def without_missing_words(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(missing, pa.scalar(None, text.type), text) if pc.any(missing).as_py() else text
 
 
+def known_text(rows: Rows, name: str) -> pa.ChunkedArray:
+    """Return the values of a text column without spaces around them; empty ones and words for "missing" are null."""
+    return without_missing_words(trimmed(plain(rows.column(name))))
+
+
+def plain_numbers(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers in text as programs write them, by the dialect of the rows.
+
+    Raises:
+        DataError: a value is no number in that dialect.
+    """
+    dialect = rows.written
+    if dialect.writes_plainly:
+        return text
+    position = pc.index(number_text.is_number(text, dialect, dialect.unit_of(name)), False).as_py()
+    if position >= 0:
+        raise _not_number(rows, name, position)
+    return number_text.plain(text, dialect)
+
+
+def plain_labels(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return labels, those that are numbers in the dialect of the rows as programs write them."""
+    return text if rows.written.writes_plainly else pc.coalesce(number_text.plain(text, rows.written), text)
+
+
+def iso_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text with dates in the format of the rows' dialect as ISO 8601."""
+    form = rows.written.date_format_of(name)
+    return text if form is None else date_text.to_iso(text, date_format.parsed(form))
+
+
 def _number_from_text(rows: Rows, name: str, column: pa.ChunkedArray) -> Floats:
+    if not rows.written.writes_plainly:
+        return to_floats(pc.cast(plain_numbers(rows, name, without_missing_words(trimmed(column))), pa.float64()))
     try:
         return to_floats(pc.cast(column, pa.float64()))  # the clean case, without a pass for spaces and "NA"
     except pa.ArrowInvalid:
         text = without_missing_words(trimmed(column))
-        return to_floats(_converted(rows, name, text, target=pa.float64(), wrong="is not a number"))
+        return to_floats(_converted(rows, name, text, target=pa.float64(), wrong=_NOT_NUMBER))
 
 
 def lists_of_text(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -332,11 +368,22 @@ def _refuse_huge(rows: Rows, name: str, values: Floats, largest: float) -> None:
     )
 
 
-def _wrong_value(rows: Rows, name: str, position: int, wrong: str) -> DataError:
+def _not_number(rows: Rows, name: str, position: int) -> DataError:
+    dialect, unit = rows.written, rows.written.unit_of(name)
+    marks = f"a decimal {'point' if dialect.point == '.' else 'comma'}" + (f" and '{unit}'" if unit else "")
+    unsure = ", in a file that is delimited otherwise than the training file" if dialect.is_assumed else ""
+    return _wrong_value(rows, name, position, f"is not surely a number with {marks}{unsure}", _FORCE_NUMBERS)
+
+
+def _wrong_value(rows: Rows, name: str, position: int, wrong: str, force: str = "") -> DataError:
     value = rows.column(name)[position].as_py()
+    if wrong == _NOT_NUMBER and rows.is_text and number_text.parts(pa.array([value.strip()]))[0].is_valid:
+        force = _FORCE_NUMBERS
+    if wrong == _NOT_TIMESTAMP and rows.is_text and date_text.looks_like_one(value):
+        force = "say in which order dates are written with --date-format"
     return DataError(
         f"{rows.locate(position)}: column '{name}' holds '{value}', which {wrong}",
-        "correct it, or leave it empty if it is unknown",
+        force or "correct it, or leave it empty if it is unknown",
     )
 
 

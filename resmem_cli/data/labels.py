@@ -60,7 +60,7 @@ def as_written(parts: Sequence[Rows], name: str, typed: pa.DataType) -> pa.Chunk
     for part in parts:
         text = kinds.as_category(part, name)
         if part.is_text and _is_value(typed):
-            text = kinds.without_missing_words(kinds.trimmed(text))
+            text = kinds.plain_labels(part, name, kinds.without_missing_words(kinds.trimmed(text)))
         chunks += text.chunks
     return pa.chunked_array(chunks, pa.string())
 

@@ -12,10 +12,12 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from resmem_cli.data import columnar, delimited, json_lines
+from resmem_cli.data import columnar, delimited_writing, json_lines
+from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.replacement import naming, replacing
 from resmem_cli.data.sources import STDIN, Format, compression_of, format_of
 from resmem_cli.data.spooling import Spool
+from resmem_cli.data.text_file import SEPARATORS
 from resmem_cli.errors import DataError
 
 STDOUT = STDIN
@@ -56,10 +58,13 @@ def from_records(records: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 @contextmanager
-def writer(output: str, forced: Format | None = None, *, may_change: bool = False) -> Iterator[TableWriter]:
+def writer(
+    output: str, forced: Format | None = None, *, may_change: bool = False, dialect: Dialect = PLAIN
+) -> Iterator[TableWriter]:
     """Open an output for tables; on an error nothing is left, and a file that was there before stays as it was.
 
-    Where a column `may_change` its type from table to table, what has types is written when all tables are known.
+    Where a column `may_change` its type from table to table, what has types is written when all tables are known. CSV
+    is written in a `dialect`.
 
     Raises:
         DataError: a table has other columns than the first one, or a column that the format cannot hold.
@@ -73,7 +78,7 @@ def writer(output: str, forced: Format | None = None, *, may_change: bool = Fals
         try:
             if compression:
                 sink = pa.CompressedOutputStream(sink, compression)
-            with _writer(form, sink, output, may_change=may_change) as table_writer:
+            with _writer(form, sink, output, dialect, may_change=may_change) as table_writer:
                 yield table_writer
                 table_writer.close()
             sink.close() if compression else sink.flush()
@@ -101,8 +106,8 @@ def opened(output: str) -> Iterator[BinaryIO]:
 
 # How each format is written: by a sink of bytes, and whether that is a stream, of which nothing can be written again.
 WRITERS: dict[Format, Callable[[Any, bool], TableWriter]] = {
-    Format.CSV: lambda sink, _: delimited.Writer(sink, delimited.SEPARATORS[Format.CSV]),
-    Format.TSV: lambda sink, _: delimited.Writer(sink, delimited.SEPARATORS[Format.TSV]),
+    Format.CSV: lambda sink, _: delimited_writing.Writer(sink, SEPARATORS[Format.CSV]),
+    Format.TSV: lambda sink, _: delimited_writing.Writer(sink, SEPARATORS[Format.TSV]),
     Format.JSONL: lambda sink, _: json_lines.Writer(sink),
     Format.PARQUET: lambda sink, _: columnar.ParquetWriter(sink),
     Format.ARROW: lambda sink, is_stream: columnar.ArrowWriter(sink, is_stream=is_stream),
@@ -110,8 +115,11 @@ WRITERS: dict[Format, Callable[[Any, bool], TableWriter]] = {
 
 
 @contextmanager
-def _writer(form: Format, sink: Any, output: str, *, may_change: bool) -> Iterator[TableWriter]:
-    made = WRITERS[form](sink, output == STDOUT)
+def _writer(form: Format, sink: Any, output: str, dialect: Dialect, *, may_change: bool) -> Iterator[TableWriter]:
+    if dialect == PLAIN:
+        made = WRITERS[form](sink, output == STDOUT)
+    else:
+        made = delimited_writing.Writer(sink, SEPARATORS[form], dialect)
     if form is Format.JSONL:  # every line names its own columns
         yield made
     elif may_change and not form.is_text:

@@ -149,7 +149,7 @@ def _predictions(layout: Layout, base: Floats, resmem: Floats) -> list[pa.Array]
 def _typed(rows: Rows, name: str, column: Column | None) -> pa.ChunkedArray | pa.Array:
     """Give a text column the type of its kind; a column that the model does not know stays text."""
     if column is None or column.kind is Kind.CATEGORY:
-        return rows.column(name)
+        return rows.table.column(name)
     if column.kind is Kind.NUMBER:
         return pa.array(kinds.as_number(rows, name), from_pandas=True)
     if column.kind is Kind.BOOLEAN:

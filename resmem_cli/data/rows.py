@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.promotion import concatenated
 from resmem_cli.data.promotion import plain as plain  # noqa: PLC0414 - so that others may take it from here
 
@@ -25,12 +26,14 @@ class Rows:
         origins: (position in `table`, source name, number of that row in its source, from 1), ascending.
         is_text: whether the values are text that has not been given types yet.
         kept: where some rows were left out, the position that each kept row had before.
+        dialect: how text is written; of no meaning for values with types.
     """
 
     table: pa.Table
     origins: tuple[tuple[int, str, int], ...]
     is_text: bool
     kept: NDArray[np.int64] | None = None
+    dialect: Dialect = PLAIN
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -47,8 +50,18 @@ class Rows:
         """The name of the first source, for errors about the whole."""
         return self.origins[0][1]
 
+    @property
+    def written(self) -> Dialect:
+        """How the values are written; values with types are written plainly."""
+        return self.dialect if self.is_text else PLAIN
+
     def column(self, name: str) -> pa.ChunkedArray:
-        return self.table.column(name)
+        """Return a column; the words that stand for missing values in this text are missing."""
+        column = self.table.column(name)
+        if not self.written.na:
+            return column
+        words = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(self.written.na, column.type))
+        return pc.if_else(words, pa.scalar(None, column.type), column)
 
     def take(self, positions: NDArray[np.int64]) -> Rows:
         """Return the rows at `positions`, which still know where they came from."""
@@ -77,6 +90,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
         tuple(origins) or parts[0].origins,
         is_text=all(part.is_text for part in parts),
         kept=None if is_whole else np.concatenate(kept),
+        dialect=parts[0].dialect,
     )
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resmem_cli import fields
+from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import TIMESTAMP_PARTS, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.errors import DataError, did_you_mean
@@ -114,6 +115,7 @@ class Schema:
         given: where the base's predictions are columns too; in the encoded matrix they follow all else.
         group_column: rows of one value of it are on one side of every split; None if rows have no groups.
         time_column: later rows are judged by earlier ones, by the times in it; None if rows have no times.
+        dialect: how the training file was written, by which later text files are read.
     """
 
     columns: tuple[Column, ...]
@@ -123,6 +125,7 @@ class Schema:
     given: Given | None = None
     group_column: str | None = None
     time_column: str | None = None
+    dialect: Dialect = PLAIN
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -225,6 +228,7 @@ class Schema:
             "weight_column": self.weight_column,
             "group_column": self.group_column,
             "time_column": self.time_column,
+            "dialect": self.dialect.to_json(),
             "given": None
             if given is None
             else {"columns": list(given.columns), "is_vector": given.is_vector, "width": given.width},
@@ -252,6 +256,8 @@ class Schema:
             # Which formats before 6 did not have.
             fields.maybe_text({"group_column": None, **stored}, "group_column"),
             fields.maybe_text({"time_column": None, **stored}, "time_column"),
+            # Which formats before 9 did not have.
+            Dialect.from_json(fields.group(stored, "dialect")) if "dialect" in stored else PLAIN,
         )
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from resmem_cli.data import kinds, text_kinds
+from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows, plain, to_floats
 from resmem_cli.errors import DataError
@@ -62,6 +63,7 @@ class ColumnValues:
     kind: Kind | None = None
     _parts: list[_Part] = field(default_factory=list)
     _is_text: bool = True
+    _dialect: Dialect = PLAIN
 
     def add(self, rows: Rows) -> None:
         """Take the values of a batch.
@@ -78,7 +80,7 @@ class ColumnValues:
                 f"{rows.source}: column '{self.name}' has the type {column.type}, whose values make no slices",
                 "name a column of numbers, text, true and false, or times",
             )
-        self._is_text = self._is_text and rows.is_text
+        self._is_text, self._dialect = self._is_text and rows.is_text, rows.written
         if kind is Kind.NUMBER:
             self._parts.append((kind, kinds.as_number(rows, self.name)))
         elif kind is Kind.TIMESTAMP:
@@ -111,7 +113,11 @@ class ColumnValues:
         found = {kind for kind, _ in self._parts}
         if found == {Kind.CATEGORY}:
             coded = pa.chunked_array([c for _, part in self._parts for c in part.chunks]).unify_dictionaries()
-            return (Kind.CATEGORY, coded) if self.kind else _inferred(self.name, coded, is_text=self._is_text)
+            return (
+                (Kind.CATEGORY, coded)
+                if self.kind
+                else _inferred(self.name, coded, is_text=self._is_text, dialect=self._dialect)
+            )
         if len(found) == 1:
             return found.pop(), np.concatenate([values for _, values in self._parts])
         # A file of text beside one of numbers, or of times: as text they are one column.
@@ -125,7 +131,9 @@ class ColumnValues:
         n_distinct, n_known = len(whole.dictionary), len(whole) - whole.null_count
         if n_distinct <= n_known / 2:
             return
-        kind = self.kind or _inferred(self.name, pa.chunked_array([whole]), is_text=rows.is_text)[0]
+        kind = (
+            self.kind or _inferred(self.name, pa.chunked_array([whole]), is_text=rows.is_text, dialect=rows.written)[0]
+        )
         if kind is Kind.CATEGORY:
             raise _free_text(f"{rows.source}: column '{self.name}'", n_distinct, n_known)
 
@@ -152,10 +160,10 @@ def _text_of(kind: Kind, values: Any) -> pa.ChunkedArray:
     return pa.chunked_array([pc.cast(pa.array(micros, pa.timestamp("us"), mask=is_missing), pa.string())])
 
 
-def _inferred(name: str, coded: pa.ChunkedArray, *, is_text: bool) -> _Part:
+def _inferred(name: str, coded: pa.ChunkedArray, *, is_text: bool, dialect: Dialect = PLAIN) -> _Part:
     """Return coded text as what all of its values together are: numbers, times, or text."""
     distinct = pa.chunked_array([coded.chunk(0).dictionary])
-    rows = Rows(pa.table({name: distinct}), ((0, "the input", 1),), is_text)
+    rows = Rows(pa.table({name: distinct}), ((0, "the input", 1),), is_text, dialect=dialect)
     try:
         typed = text_kinds.infer(rows, name) if is_text else text_kinds.infer_instants(rows, name)
     except DataError:  # nearly all values are of a kind: that the others are a mistake is not for us to say

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from resmem_cli.data import columnar, delimited, json_lines, streams
+from resmem_cli.data import columnar, delimited, json_lines, streams, text_file
+from resmem_cli.data.dialect import PLAIN, Dialect, shown
 from resmem_cli.data.promotion import concatenated
 from resmem_cli.data.rows import Rows, concatenate
 from resmem_cli.data.sources import Format, Source
+from resmem_cli.data.text_file import AS_FOUND, HowToRead
 from resmem_cli.errors import DataError
 
 BATCH_ROWS = 65_536
@@ -27,14 +29,25 @@ _WHOLE_ROWS = 1 << 20
 _COUNTED_BYTES = 1 << 20
 
 
+@dataclass
+class _Found:
+    """How the source that is being read was found to be written."""
+
+    dialect: Dialect = PLAIN
+
+
 @dataclass(frozen=True)
 class _Wanted:
-    """How many rows at once, and which columns (None for all); `notes` takes what looks odd, but may be right."""
+    """How many rows at once, and which columns (None for all); `notes` takes what looks odd, but may be right.
+
+    How text is written comes from `how`, and goes into `found`.
+    """
 
     batch_rows: int
-    delimiter: str | None
+    how: HowToRead
     columns: frozenset[str] | None
     notes: list[str]
+    found: _Found = field(default_factory=_Found)
 
 
 def rows_at_once(most: int, n_columns: int) -> int:
@@ -56,7 +69,7 @@ def read(
     sources: Sequence[Source],
     *,
     batch_rows: int = BATCH_ROWS,
-    delimiter: str | None = None,
+    how: HowToRead = AS_FOUND,
     columns: frozenset[str] | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[Rows]:
@@ -69,7 +82,7 @@ def read(
     Raises:
         DataError: a source is missing, empty, damaged, ragged, not UTF-8, or names a column twice; or there is no row.
     """
-    wanted = _Wanted(batch_rows, delimiter, columns, [] if notes is None else notes)
+    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes)
     has_rows = False
     for source in sources:
         for rows in _read_one(source, wanted):
@@ -79,13 +92,13 @@ def read(
         raise _without_rows(sources)
 
 
-def read_all(sources: Sequence[Source], *, delimiter: str | None = None, notes: list[str] | None = None) -> list[Rows]:
+def read_all(sources: Sequence[Source], *, how: HowToRead = AS_FOUND, notes: list[str] | None = None) -> list[Rows]:
     """Return the whole of every source that has rows, text sources first joined into one; `notes` as of `read`.
 
     Raises:
         DataError: as `read`; or sources with different columns.
     """
-    wanted = _Wanted(_WHOLE_ROWS, delimiter, None, [] if notes is None else notes)
+    wanted = _Wanted(_WHOLE_ROWS, how, None, [] if notes is None else notes)
     parts = [list(_read_one(source, wanted)) for source in sources]
     groups = [concatenate(part) for part in parts if part]
     if not groups:
@@ -148,18 +161,19 @@ def _count(source: Source) -> int | None:
 
 
 def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
-    before = 0
+    before, found = 0, _Found()
     try:
         with streams.opened(source) as (known, stream):
             is_text = _is_text(known)
             choose = partial(_chosen, source, wanted.columns)
+            wanted = replace(wanted, found=found)
             opened = READERS[known.format or Format.CSV](known, stream, wanted, choose)
             with closing(opened) if stream is None else streams.aside(opened) as tables:
                 for table in _rebatched(tables, wanted.batch_rows, source.name):
-                    yield Rows(table, ((0, source.name, before + 1),), is_text)
+                    yield Rows(table, ((0, source.name, before + 1),), is_text, dialect=found.dialect)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        raise _unreadable(source, error) from error
+        raise _unreadable(source, error, found.dialect) from error
 
 
 Choose = Callable[[Sequence[str]], list[str]]  # which of a source's columns, by their names, are to be read
@@ -168,8 +182,9 @@ Reader = Callable[[Source, BinaryIO | None, _Wanted, Choose], Generator[pa.Table
 
 def _read_text(source: Source, stream: BinaryIO | None, wanted: _Wanted, choose: Choose) -> Generator[pa.Table]:
     with streams.decompressed(source, stream) as raw:
-        separator = wanted.delimiter or delimited.SEPARATORS[source.format or Format.CSV]
-        yield from delimited.read(source, raw, separator, choose, wanted.notes)
+        file = text_file.opened(source, raw, wanted.how, wanted.notes)
+        wanted.found.dialect = file.dialect
+        yield from delimited.read(source, file, choose, wanted.notes)
 
 
 def _read_json_lines(source: Source, stream: BinaryIO | None, _: _Wanted, choose: Choose) -> Generator[pa.Table]:
@@ -217,12 +232,21 @@ def _rebatched(tables: Iterator[pa.Table], batch_rows: int, name: str) -> Iterat
         yield concatenated(held, [name] * len(held))
 
 
-def _unreadable(source: Source, error: Exception) -> DataError:
+def _not_decoded(source: Source, dialect: Dialect) -> DataError:
+    if source.format is not Format.JSONL and dialect.encoding is not None:
+        return DataError(
+            f"{source.name} is not {shown(dialect.encoding)} text throughout",
+            "name its encoding with --encoding, or convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW",
+        )
+    return DataError(
+        f"{source.name} is not UTF-8 text", "convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW"
+    )
+
+
+def _unreadable(source: Source, error: Exception, dialect: Dialect) -> DataError:
     text = " ".join(str(error).split())
     if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text:
-        return DataError(
-            f"{source.name} is not UTF-8 text", "convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW"
-        )
+        return _not_decoded(source, dialect)
     if isinstance(error, PermissionError):
         return DataError(f"{source.name} may not be read", "check its permissions")
     return DataError(

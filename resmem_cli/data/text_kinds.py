@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resmem_cli.data import kinds
+from resmem_cli.data import kinds, number_text
 from resmem_cli.data.kinds import VECTOR_PATTERN, cast_or_none, to_microseconds, trimmed, without_missing_words
 from resmem_cli.data.rows import Rows, plain
 from resmem_cli.errors import DataError
@@ -39,7 +39,9 @@ def infer(rows: Rows, name: str) -> pa.ChunkedArray:
     Raises:
         DataError: nearly all of it is of a kind, so that the rest is more likely a mistake than a category.
     """
-    text = without_missing_words(trimmed(rows.column(name)))
+    text = kinds.iso_text(rows, name, kinds.known_text(rows, name))
+    if not rows.written.writes_plainly:
+        text = _numbers_of_dialect(rows, name, text)
     numbers = cast_or_none(text, pa.float64())
     if numbers is not None:
         if leading_zero(text) is not None:
@@ -55,6 +57,29 @@ def infer(rows: Rows, name: str) -> pa.ChunkedArray:
         return instants
     _refuse_nearly(rows, name, text, tuple(_PATTERNS))
     return rows.column(name)
+
+
+def _numbers_of_dialect(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text as programs write it if it is numbers by the rows' dialect, else as it is.
+
+    Raises:
+        DataError: nearly all of it is, or all of it is numbers in another dialect.
+    """
+    dialect, whole = rows.written, text.combine_chunks()
+    looks = number_text.is_number(whole, dialect, dialect.unit_of(name))
+    share = _share(looks)
+    is_plain = cast_or_none(text, pa.float64()) is not None
+    if text.null_count == len(text) or (share < _MOSTLY and not is_plain):
+        return text
+    if share < 1:
+        position = pc.index(looks, False).as_py()
+        mark = "point" if dialect.point == "." else "comma"
+        raise DataError(
+            f"{rows.locate(position)}: column '{name}' holds '{text[position].as_py()}' where "
+            f"{int(share * 1000) / 10}% of the values are numbers with a decimal {mark}",
+            _way_out(name),
+        )
+    return pa.chunked_array([number_text.plain(whole, dialect)])
 
 
 def infer_instants(rows: Rows, name: str) -> pa.ChunkedArray:

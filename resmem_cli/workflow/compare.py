@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,8 @@ def compare(
         report("predicting")
         drawing = Drawing(*stored.values())
         also = schema.needed | other.needed | drawing.columns
-        for batch in labelled.in_batches(source, schema, also=also):
+        reading = replace(schema, dialect=other.dialect) if schema.dialect.writes_plainly else schema
+        for batch in labelled.in_batches(source, reading, also=also):
             n_dropped, n_foreign = n_dropped + batch.n_dropped, n_foreign + batch.n_foreign
             if batch.rows is None or len(batch.y) == 0:
                 continue

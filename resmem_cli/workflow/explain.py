@@ -107,7 +107,7 @@ def explain(
         report("explaining")
         n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
         columns = frozenset({*schema.read_columns, *filter(None, [schema.id_column])})
-        for batch in source.batches(ROWS_AT_ONCE, columns):
+        for batch in source.batches(ROWS_AT_ONCE, columns, schema):
             positions = np.arange(len(batch))
             if wanted is not None:
                 positions = wanted[(wanted >= n_before) & (wanted < n_before + len(batch))] - n_before

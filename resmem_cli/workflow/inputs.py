@@ -10,11 +10,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data import encoding, sources, tables
-from resmem_cli.data.kinds import Floats
+from resmem_cli.data import encoding, sources, tables, totals
+from resmem_cli.data.dialect import PLAIN, Dialect
+from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
-from resmem_cli.data.schema import Schema
+from resmem_cli.data.schema import Schema, Task
 from resmem_cli.data.sources import Format, Source
+from resmem_cli.data.text_file import HowToRead
 from resmem_cli.errors import DataError, UsageError
 
 
@@ -31,7 +33,9 @@ def silent(_: str, /, share: float | None = None) -> None:
 class Batches(Protocol):
     """Rows that can be read in batches, and again from the beginning."""
 
-    def batches(self, rows: int = ..., columns: frozenset[str] | None = None) -> Iterator[Rows]: ...
+    def batches(
+        self, rows: int = ..., columns: frozenset[str] | None = None, schema: Schema | None = None
+    ) -> Iterator[Rows]: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class InMemory:
 
     rows: Rows
 
-    def batches(self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None) -> Iterator[Rows]:
+    def batches(
+        self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None, schema: Schema | None = None
+    ) -> Iterator[Rows]:
         """Yield them as they are."""
         yield self.rows
 
@@ -50,12 +56,15 @@ class Input:
     """Files, directories, globs or "-", and how to read them where their names do not tell.
 
     Attributes:
+        words: what to read.
+        format: of files whose names do not tell.
+        dialect: what is said of how text is written, as `dialect.forced` returns it.
         notes: sentences on what looked odd while they were read, but may be right.
     """
 
     words: tuple[str, ...]
     format: Format | None = None
-    delimiter: str | None = None
+    dialect: Dialect = PLAIN
     notes: list[str] = field(default_factory=list, compare=False)
 
     @property
@@ -63,10 +72,18 @@ class Input:
         """The notes, as they are printed."""
         return tuple(f"note: {note}" for note in self.notes)
 
-    def batches(self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None) -> Iterator[Rows]:
-        """Yield batches of bounded size."""
+    def batches(
+        self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None, schema: Schema | None = None
+    ) -> Iterator[Rows]:
+        """Yield batches of bounded size; text is read as the training file of a schema was, where nothing is said."""
         found = sources.resolve(self.words, self.format)
-        return tables.read(found, batch_rows=rows, delimiter=self.delimiter, columns=columns, notes=self.notes)
+        how = HowToRead(self.dialect, None if schema is None else schema.dialect)
+        read = tables.read(found, batch_rows=rows, how=how, columns=columns, notes=self.notes)
+        if schema is None or not self.dialect.over(schema.dialect).drop_totals:
+            return read
+        numeric = [column.name for column in schema.columns if column.kind is Kind.NUMBER]
+        numeric += [schema.target.name] * (schema.target.task is Task.REGRESSION)
+        return totals.dropped(read, totals.Above(schema.names, schema.target.name), numeric, self.notes)
 
     def count_rows(self) -> int | None:
         """Return how many rows there are, of text about how many; None if only reading them could tell."""
@@ -83,7 +100,7 @@ class Input:
     def read_all(self) -> list[Rows]:
         """Return everything."""
         found = sources.resolve(self.words, self.format)
-        parts = tables.read_all(found, delimiter=self.delimiter, notes=self.notes)
+        parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
         unread = [name for name in sources.partition_columns(found) if name not in parts[0].table.column_names]
         if unread:
             listed = ", ".join(f"'{name}'" for name in unread)

@@ -54,6 +54,7 @@ class _Inspected:
             "weight": schema.weight_column,
             "group": schema.group_column,
             "time": schema.time_column,
+            "read_as": schema.dialect.described() or None,
             "features": {"count": len(schema.columns), "kinds": dict(kinds), "names": list(schema.names)},
             "bases": [
                 {name: each[name] for name in ("estimator", "params", "can_refit", "weight")} for each in base["bases"]

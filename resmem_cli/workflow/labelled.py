@@ -162,7 +162,7 @@ def in_batches(
     foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
     needed = schema.needed | {name for name, _ in where} | set(also)
     at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
-    for batch in source.batches(at_once, None if with_relations else needed):
+    for batch in source.batches(at_once, None if with_relations else needed, schema):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
@@ -196,7 +196,8 @@ def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] =
     """
     ids: list[str] = []
     n_rows = n_matching = 0
-    for batch in source.batches(columns=frozenset({schema.id_column or "", *(name for name, _ in where)})):
+    columns = frozenset({schema.id_column or "", *(name for name, _ in where)})
+    for batch in source.batches(columns=columns, schema=schema):
         matches = _matches(batch, where)
         ids += [name for name, kept in zip(encoding.as_ids(batch, schema), matches, strict=True) if kept and name]
         n_rows, n_matching = n_rows + len(batch), n_matching + int(matches.sum())

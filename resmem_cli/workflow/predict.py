@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from resmem_cli.data import output, tables
+from resmem_cli.data.dialect import PLAIN
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
@@ -147,9 +149,11 @@ class _Writer:
 
         report("predicting")
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
-        batches = source.batches(self.batch_rows, layout.columns_to_read)
+        batches = source.batches(self.batch_rows, layout.columns_to_read, self.scorer.base.schema)
+        first = next(batches)  # which tells how the input is written, and so the output
+        batches = itertools.chain([first], batches)
         may_change = typed and self.scorer.options.keep != "none" and source.may_change()
-        with output.writer(target, form, may_change=may_change) as table:
+        with output.writer(target, form, may_change=may_change, dialect=PLAIN if typed else first.written) as table:
             for scored, odd, name in in_order(score, batches, beside):
                 table.write(scored, name)
                 surprises.add(odd)

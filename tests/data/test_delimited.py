@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resmem_cli.data import delimited
+from resmem_cli.data.dialect import forced
+from resmem_cli.data.text_file import HowToRead
 from resmem_cli.errors import DataError
 
 NOT_UTF8 = "is not UTF-8 text; convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW"
@@ -58,7 +60,7 @@ def test_a_stray_quote_in_the_header_belongs_to_the_name(file, read):
 
 
 def test_another_separator_can_be_named(file, read, values):
-    assert values(read(file("a.csv", "a;b\n1;2,5\n"), delimiter=";")) == [{"a": "1", "b": "2,5"}]
+    assert values(read(file("a.csv", "a;b\n1;2,5\n"), how=HowToRead(forced(delimiter=";")))) == [{"a": "1", "b": "2,5"}]
 
 
 @pytest.mark.parametrize("start", ["", "\ufeff", "\n\n\n\n\n\n\n\n", "\ufeff\r\n\r\n\r\n"])
