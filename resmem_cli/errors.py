@@ -42,6 +42,10 @@ class ThresholdError(ResmemError):
     """All went well, but what was measured does not reach what was asked for."""
 
 
+class PartialError(ResmemError):
+    """Some of several things could not be done; the others are."""
+
+
 _MOST_NAMED = 3
 _MOST_COMPARED = 2_000  # names: comparing more would take longer than to read the sentence
 

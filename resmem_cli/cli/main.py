@@ -19,7 +19,7 @@ from types import FrameType
 import typer
 
 from resmem_cli.cli.sentences import printable, sentence
-from resmem_cli.errors import DataError, ModelError, OutputError, ResmemError, ThresholdError, UsageError
+from resmem_cli.errors import DataError, ModelError, OutputError, PartialError, ResmemError, ThresholdError, UsageError
 
 
 class ExitCode(enum.IntEnum):
@@ -31,6 +31,7 @@ class ExitCode(enum.IntEnum):
     DATA = 3
     MODEL = 4
     MISSED = 5  # a threshold that `evaluate` was given
+    PARTIAL = 6  # files that `predict --keep-going` left out
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -41,6 +42,7 @@ _CODES: dict[type[ResmemError], ExitCode] = {
     ModelError: ExitCode.MODEL,
     OutputError: ExitCode.UNEXPECTED,
     ThresholdError: ExitCode.MISSED,
+    PartialError: ExitCode.PARTIAL,
 }
 
 

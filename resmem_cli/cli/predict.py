@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 from resmem_cli.data.sources import Format
+
+if TYPE_CHECKING:
+    from resmem_cli.workflow.predicted import Predicted
+
+_MOST_SHOWN = 10  # files that failed
 
 
 @reads
@@ -29,9 +36,21 @@ def predict(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="With --output-dir: skip inputs whose output is newer than the input and the model."
+            "--resume",
+            help="With --output-dir: skip inputs whose output was made of the same input, model and options.",
         ),
     ] = False,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="With --output-dir: leave out files that cannot be predicted, do the others, and exit with code 6.",
+        ),
+    ] = False,
+    failures: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="With --keep-going: write the files left out, with reasons, as JSON lines."),
+    ] = None,
     keep: Annotated[
         str, typer.Option(metavar="all|none|id|COLUMN,...", help="Input columns to copy to the output.")
     ] = "all",
@@ -55,7 +74,12 @@ def predict(
         ),
     ] = None,
     threads: options.Threads = 0,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write figures of the run for Prometheus' textfile collector."),
+    ] = None,
     reading: Reading = NOTHING_SAID,
+    as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> None:
@@ -64,14 +88,21 @@ def predict(
 
     if output_dir is not None and output != "-":
         raise typer.BadParameter("--output and --output-dir exclude each other", param_hint="'--output-dir'")
-    if resume and output_dir is None:
-        raise typer.BadParameter("it needs --output-dir", param_hint="'--resume'")
-    if output_dir is None:
+    for name, is_given in (("--resume", resume), ("--keep-going", keep_going)):
+        if is_given and output_dir is None:
+            raise typer.BadParameter("it needs --output-dir", param_hint=f"'{name}'")
+    if failures is not None and not keep_going:
+        raise typer.BadParameter("it needs --keep-going", param_hint="'--failures'")
+    if as_json and output_dir is None and output == "-":
+        raise typer.BadParameter("it needs --output or --output-dir", param_hint="'--json'")
+    if output_dir is None and not as_json:
         options.refuse_terminal(output, output_format)
 
     from resmem_cli.data.rows import leave_pandas_out
-    from resmem_cli.workflow.predict import PredictOptions, predict_each
+    from resmem_cli.workflow import job_files
+    from resmem_cli.workflow.predict import PredictOptions
     from resmem_cli.workflow.predict import predict as run
+    from resmem_cli.workflow.predict_files import FilesOptions, predict_files
     from resmem_cli.workflow.scoring import ScoreOptions
 
     chosen = PredictOptions(
@@ -93,15 +124,48 @@ def predict(
         if output_dir is None:
             done = run(source, model, chosen, report)
         else:
-            done = predict_each(source, model, output_dir, chosen, report, resume=resume)
+            done = predict_files(source, model, output_dir, chosen, FilesOptions(resume, keep_going), report)
 
-    console.say(*source.note_lines, *console.surprises(done.surprises), quiet=quiet)
-    if done.surprises.not_finite:
-        rows = console.count(done.surprises.not_finite, "row")
+    if failures is not None:
+        job_files.write_failures(failures, done)
+    if metrics is not None:
+        job_files.write_metrics(metrics, done)
+    if as_json:
+        console.tell(json.dumps(done.to_json()))
+    _say(done, source.note_lines, is_of_files=output_dir is not None, quiet=quiet)
+    if done.failures:
+        _refuse_failures(done, failures)
+
+
+def _say(done: Predicted, notes: Sequence[str], *, is_of_files: bool, quiet: bool) -> None:
+    found = done.tally.surprises
+    console.say(*notes, *console.surprises(found), quiet=quiet)
+    if found.not_finite:
+        rows = console.count(found.not_finite, "row")
         console.say(f"note: the prediction of {rows} is not finite", quiet=quiet)
-    files = "" if output_dir is None else f" of {done.n_files:,} files"
+    if done.again:
+        reasons = ", ".join(f"{why} {n:,}" for why, n in done.again.items())
+        console.say(f"note: {console.count(done.again.total(), 'output')} made again: {reasons}", quiet=quiet)
+    files = f" of {console.count(done.n_files, 'file')}" if is_of_files else ""
     kept = f"; {console.count(done.n_kept, 'file')} skipped, already up to date" if done.n_kept else ""
-    rate = done.n_rows / max(done.seconds, 1e-9)
     console.say(
-        f"predicted {done.n_rows:,} rows{files} in {done.seconds:.2f} s ({rate:,.0f} rows/s){kept}", quiet=quiet
+        f"predicted {done.tally.n_rows:,} rows{files} in {done.seconds:.2f} s ({done.rate:,.0f} rows/s){kept}",
+        quiet=quiet,
+    )
+
+
+def _refuse_failures(done: Predicted, listed: str | None) -> None:
+    """Name the first files that failed, and end with the exit code of that."""
+    from resmem_cli.errors import PartialError
+
+    shown = done.failures[:_MOST_SHOWN]
+    for failure in shown:
+        console.say(f"failed: {failure.input}: {failure.error}", quiet=False)
+    n_more = len(done.failures) - len(shown)
+    n_all = done.n_files + done.n_kept + len(done.failures)
+    where = f"'{listed}' lists them" if listed is not None else "--failures FILE lists them"
+    raise PartialError(
+        f"{len(done.failures):,} of {n_all:,} files could not be predicted"
+        + (f", {n_more:,} not shown" * (n_more > 0)),
+        f"{where}; correct them and run again with --resume",
     )

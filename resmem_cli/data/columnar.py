@@ -28,6 +28,8 @@ def read_parquet(
         chosen = choose(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):
             yield pa.Table.from_batches([batch])
+        if file.metadata.num_rows == 0:
+            yield file.schema_arrow.empty_table().select(chosen)
 
 
 def schema_of(source: Source) -> pa.Schema:
@@ -61,10 +63,12 @@ def read_arrow(
             raise DataError(f"{source.name} is empty", "give a table with at least one row")
         if opened.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
             file = pyarrow.ipc.open_file(opened)
-            batches = (file.get_batch(i) for i in range(file.num_record_batches))
+            schema, batches = file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
         else:
             opened.seek(0)
-            batches = iter(pyarrow.ipc.open_stream(opened))
+            stream_reader = pyarrow.ipc.open_stream(opened)
+            schema, batches = stream_reader.schema, iter(stream_reader)
+        yield schema.empty_table().select(choose(schema.names))
         for batch in batches:
             table = pa.Table.from_batches([batch])
             chosen = table.select(choose(table.column_names))

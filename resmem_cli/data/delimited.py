@@ -44,11 +44,12 @@ def read(
     separator = file.separator
     first, names = _header(source, file)
     parser = _Parser(source, separator, names, choose(names), notes)
-    rest = b""
+    rest, has_rows = b"", False
     block_bytes = max(_BLOCK_BYTES, min((len(names) - _FEW_COLUMNS) * _BYTES_PER_COLUMN, _MOST_BLOCK_BYTES))
     for lines, is_last in whole_lines(file.raw, block_bytes, first):
         table, rest = parser.parsed(rest + lines, is_last=is_last)
-        if table.num_rows:
+        has_rows |= table.num_rows > 0
+        if table.num_rows or (is_last and not has_rows):  # the names alone
             yield table
 
 

@@ -28,8 +28,12 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}\n"))
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')
 
 
-def read(source: Source, raw: Any, choose: Callable[[Sequence[str]], list[str]]) -> Iterator[pa.Table]:
+def read(
+    source: Source, raw: Any, choose: Callable[[Sequence[str]], list[str]], *, may_be_empty: bool = False
+) -> Iterator[pa.Table]:
     """Yield the rows of JSON lines, of those columns that `choose` picks.
+
+    Where nothing is there, and that may be, there is one table without columns.
 
     A key that a line lacks is missing there; a column that a block has never heard of is in the blocks after it.
 
@@ -50,8 +54,10 @@ def read(source: Source, raw: Any, choose: Callable[[Sequence[str]], list[str]])
         if schema.names:
             # A number may be whole in one block and not in another: it is the float that it would be in one block.
             yield promotion.cast_table(table, schema, safe=False).select(choose(schema.names))
-    if schema is None:
+    if schema is None and not may_be_empty:
         raise DataError(f"{source.name} is empty", "give at least one line of JSON")
+    if schema is None:
+        yield pa.table({})
 
 
 def _refuse_long_and_deep(source: Source, block: bytes, rows_before: int) -> None:

@@ -125,7 +125,8 @@ def lay_out(rows: Rows, layout: Layout, scored: Scored) -> pa.Table:
         values += [pa.array(end) for end in scored.interval]
     elif scored.interval is not None:
         names = np.array(layout.schema.target.class_names, dtype=object)
-        values.append(pa.array([json.dumps(names[inside].tolist(), ensure_ascii=False) for inside in scored.interval]))
+        sets = [json.dumps(names[inside].tolist(), ensure_ascii=False) for inside in scored.interval]
+        values.append(pa.array(sets, pa.string()))
     if scored.support is not None:
         values.append(pa.array(scored.support))
     return pa.table(columns | dict(zip(added, values, strict=True)))

@@ -17,8 +17,8 @@ _HINTS = {errno.ENOSPC: "free some space", errno.ENOENT: "create the directory f
 
 
 @contextmanager
-def replacing(path: Path, *, option: str = "") -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place, synced to disk, when the block ends without an error.
+def replacing(path: Path, *, option: str = "", synced: bool = True) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that takes its place, `synced` to disk, when the block ends without an error.
 
     A link stays and its target is replaced; a replaced file keeps its mode. A device or a pipe cannot be replaced
     and is written to as it is. `option` is the one that names the path, for the hint of an error.
@@ -42,7 +42,8 @@ def replacing(path: Path, *, option: str = "") -> Iterator[BinaryIO]:
                     os.fchmod(descriptor, stat.S_IMODE(final.stat().st_mode))
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if synced:
+                    os.fsync(stream.fileno())
             os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)

@@ -40,6 +40,8 @@ class _Found:
 class _Wanted:
     """How many rows at once, and which columns (None for all); `notes` takes what looks odd, but may be right.
 
+    Of a source without rows there is a table without rows if it `keeps_empty` ones, which else are no table.
+
     How text is written comes from `how`, and goes into `found`.
     """
 
@@ -47,6 +49,7 @@ class _Wanted:
     how: HowToRead
     columns: frozenset[str] | None
     notes: list[str]
+    keeps_empty: bool = False
     found: _Found = field(default_factory=_Found)
 
 
@@ -72,24 +75,31 @@ def read(
     how: HowToRead = AS_FOUND,
     columns: frozenset[str] | None = None,
     notes: list[str] | None = None,
+    may_be_empty: bool = False,
 ) -> Iterator[Rows]:
     """Yield the rows of all sources in order, in batches of `batch_rows` (the last of each source is shorter).
 
     Only `columns` are read if given; a source that lacks one of them is read entirely, so that whoever misses it can
-    say what is there. A source may have no rows, as some parts of what Spark writes, if another one has. What looks
-    odd, but may be right, is added to `notes`.
+    say what is there. A source may have no rows, as some parts of what Spark writes, if another one has; if all
+    `may_be_empty`, there is one batch without rows then. What looks odd, but may be right, is added to `notes`.
 
     Raises:
         DataError: a source is missing, empty, damaged, ragged, not UTF-8, or names a column twice; or there is no row.
     """
-    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes)
-    has_rows = False
+    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes, may_be_empty)
+    has_rows, empty = False, None
     for source in sources:
         for rows in _read_one(source, wanted):
-            has_rows = True
-            yield rows
-    if not has_rows:
+            if len(rows):
+                has_rows = True
+                yield rows
+            elif empty is None:
+                empty = rows
+    if has_rows:
+        return
+    if empty is None:
         raise _without_rows(sources)
+    yield empty
 
 
 def read_all(sources: Sequence[Source], *, how: HowToRead = AS_FOUND, notes: list[str] | None = None) -> list[Rows]:
@@ -169,7 +179,7 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
             wanted = replace(wanted, found=found)
             opened = READERS[known.format or Format.CSV](known, stream, wanted, choose)
             with closing(opened) if stream is None else streams.aside(opened) as tables:
-                for table in _rebatched(tables, wanted.batch_rows, source.name):
+                for table in _rebatched(tables, wanted, source.name):
                     yield Rows(table, ((0, source.name, before + 1),), is_text, dialect=found.dialect)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
@@ -187,9 +197,9 @@ def _read_text(source: Source, stream: BinaryIO | None, wanted: _Wanted, choose:
         yield from delimited.read(source, file, choose, wanted.notes)
 
 
-def _read_json_lines(source: Source, stream: BinaryIO | None, _: _Wanted, choose: Choose) -> Generator[pa.Table]:
+def _read_json_lines(source: Source, stream: BinaryIO | None, wanted: _Wanted, choose: Choose) -> Generator[pa.Table]:
     with streams.decompressed(source, stream) as raw:
-        yield from json_lines.read(source, raw, choose)
+        yield from json_lines.read(source, raw, choose, may_be_empty=wanted.keeps_empty)
 
 
 # How each format is read: it yields a source's rows in tables of the size that the format suggests.
@@ -215,10 +225,10 @@ def _chosen(source: Source, columns: frozenset[str] | None, names: Sequence[str]
     return [name for name in names if name in wanted]
 
 
-def _rebatched(tables: Iterator[pa.Table], batch_rows: int, name: str) -> Iterator[pa.Table]:
-    """Yield tables of exactly `batch_rows` rows, then one with what is left."""
+def _rebatched(tables: Iterator[pa.Table], wanted: _Wanted, name: str) -> Iterator[pa.Table]:
+    """Yield tables of exactly as many rows as are wanted at once, then one with what is left."""
     held: list[pa.Table] = []
-    rows = 0
+    rows, batch_rows, is_empty = 0, wanted.batch_rows, True
     for table in tables:
         held.append(table)
         rows += table.num_rows
@@ -228,7 +238,8 @@ def _rebatched(tables: Iterator[pa.Table], batch_rows: int, name: str) -> Iterat
                 yield joined.slice(start, batch_rows)
             held = [joined.slice(rows - rows % batch_rows)]
             rows %= batch_rows
-    if rows:
+            is_empty = False
+    if rows or (is_empty and held and wanted.keeps_empty):
         yield concatenated(held, [name] * len(held))
 
 

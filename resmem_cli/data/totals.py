@@ -110,7 +110,7 @@ def dropped(batches: Iterable[Rows], above: Above, numeric: Collection[str], not
         held = batch
     if held is None:
         return
-    if not held.is_text:
+    if not held.is_text or not len(held):
         yield held
         return
     first, last = _divided(held)

@@ -73,12 +73,22 @@ class Input:
         return tuple(f"note: {note}" for note in self.notes)
 
     def batches(
-        self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None, schema: Schema | None = None
+        self,
+        rows: int = tables.BATCH_ROWS,
+        columns: frozenset[str] | None = None,
+        schema: Schema | None = None,
+        *,
+        may_be_empty: bool = False,
     ) -> Iterator[Rows]:
-        """Yield batches of bounded size; text is read as the training file of a schema was, where nothing is said."""
+        """Yield batches of bounded size; text is read as the training file of a schema was, where nothing is said.
+
+        Of an input without rows, which `may_be_empty`, there is one batch without rows.
+        """
         found = sources.resolve(self.words, self.format)
         how = HowToRead(self.dialect, None if schema is None else schema.dialect)
-        read = tables.read(found, batch_rows=rows, how=how, columns=columns, notes=self.notes)
+        read = tables.read(
+            found, batch_rows=rows, how=how, columns=columns, notes=self.notes, may_be_empty=may_be_empty
+        )
         if schema is None or not self.dialect.over(schema.dialect).drop_totals:
             return read
         numeric = [column.name for column in schema.columns if column.kind is Kind.NUMBER]

@@ -185,7 +185,7 @@ class Model:
         layout = scorer.layout(typed=True)
         for batch in batches:
             with self._alone_if_needed():
-                table, _ = scorer.score(frames.from_batch(batch), layout)
+                table, *_ = scorer.score(frames.from_batch(batch), layout)
             yield from table.combine_chunks().to_batches()
 
     def predict(self, X: Any, *, threads: int = 0, base_only: bool = False) -> Floats:

@@ -106,8 +106,8 @@ class Scorer:
             with_interval=options.interval is not None,
         )
 
-    def score(self, batch: Rows, layout: Layout, threads: int = 1) -> tuple[Any, Surprises]:
-        """Return the output table of a batch, and what was odd in its values.
+    def score(self, batch: Rows, layout: Layout, threads: int = 1) -> tuple[Any, Surprises, Scored]:
+        """Return the output table of a batch, what was odd in its values, and the predictions themselves.
 
         Raises:
             DataError: the batch does not fit the schema.
@@ -115,9 +115,9 @@ class Scorer:
         """
         X, surprises = encoding.encode(batch, self.base.schema)
         with nullcontext() if self.directory is None else using.used(self.directory):
-            scored = self.predict(X, threads)
+            scored = self.predict(X, threads) if len(X) else self._nothing()
         surprises.not_finite = int((~np.isfinite(scored.resmem).all(axis=1)).sum())
-        return predictions.lay_out(batch, layout, scored), surprises
+        return predictions.lay_out(batch, layout, scored), surprises, scored
 
     def predict(self, X: Floats, threads: int = 1) -> Scored:
         """Return the predictions of [n, d] encoded rows, with intervals and support if they are asked for."""
@@ -131,3 +131,15 @@ class Scorer:
         if usual is not None and predicted.distance is not None:
             support = explanation.percentiles(predicted.distance, usual)
         return Scored(predicted.base, predicted.resmem, interval, support)
+
+    def _nothing(self) -> Scored:
+        """Return the predictions of no rows, which libraries refuse to make."""
+        n_outputs, ends = self.base.problem.n_outputs, np.empty(0)
+        none: Floats = np.empty((0, n_outputs))
+        interval = (ends, ends) if self.base.problem.is_regression else np.empty((0, n_outputs), dtype=np.bool_)
+        return Scored(
+            none,
+            none,
+            None if self.options.interval is None else interval,
+            None if self.usual_distances is None else ends,
+        )

@@ -1,0 +1,127 @@
+"""Which outputs of earlier runs can stay: what each was made of is in a marker beside the outputs.
+
+A marker is written after its output, in the folder .resmem of the directory of outputs, one for each, so that several
+processes may write to one directory. A run that was killed between the two makes that output again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from resmem_cli.data.replacement import replacing
+
+FOLDER = ".resmem"
+_FORMAT = 1
+# Why an output is made again, in words that follow "made again: 3 of".
+NEW, INPUT, OUTPUT, MODEL, OPTIONS = "new", "another input", "a changed output", "another model", "other options"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a file by what the system says of it, which changes with whatever is done to it.
+
+    The time of the last change cannot be set, as that of the last modification can: a file that is replaced by an
+    older one has another.
+    """
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Version:
+        """Return the version that is there now."""
+        found = path.stat()
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a file, and the version that had it."""
+
+    version: Version
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Content:
+        """Read a file; one that changes meanwhile is seen to have changed by the next run."""
+        version = Version.of(path)
+        with open(path, "rb") as stream:
+            return cls(version, hashlib.file_digest(stream, "sha256").hexdigest())
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file still holds it: in the same version, or else by its hash."""
+        now = Version.of(path)
+        return now == self.version or (now.size == self.version.size and Content.of(path).sha256 == self.sha256)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The outputs of a directory that were finished.
+
+    Attributes:
+        directory: of the outputs.
+        model: by what the model is known.
+        options: all that an output depends on besides its input and the model.
+    """
+
+    directory: Path
+    model: str
+    options: Mapping[str, Any]
+
+    def why_again(self, source: Path, output: Path) -> str | None:
+        """Return why an output is to be made of its input, or None if it is there and was made of the same."""
+        if not output.exists():
+            return NEW
+        marker = self._read(output)
+        try:
+            if marker["format"] != _FORMAT or Version(**marker["output"]) != Version.of(output):
+                return OUTPUT
+            if marker["model"] != self.model:
+                return MODEL
+            if marker["options"] != self._options:
+                return OPTIONS
+            made_of = Content(Version(**marker["input"]["version"]), marker["input"]["sha256"])
+        except (KeyError, TypeError):
+            return OUTPUT
+        return None if made_of.is_in(source) else INPUT
+
+    def add(self, made_of: Content, output: Path) -> None:
+        """Note what an output that is complete now was made of.
+
+        Raises:
+            OutputError: that cannot be written.
+        """
+        marker = {
+            "format": _FORMAT,
+            "input": asdict(made_of),
+            "output": asdict(Version.of(output)),
+            "model": self.model,
+            "options": self._options,
+        }
+        place = self._marker(output)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place, option="--output-dir", synced=False) as stream:  # lost, the output is made again
+            stream.write(json.dumps(marker).encode())
+
+    @property
+    def _options(self) -> Any:
+        return json.loads(json.dumps(self.options))
+
+    def _marker(self, output: Path) -> Path:
+        within = output.relative_to(self.directory)
+        return self.directory / FOLDER / within.with_name(f"{within.name}.json")
+
+    def _read(self, output: Path) -> dict[str, Any]:
+        """Return the marker of an output; an empty one if there is none, or it is damaged."""
+        try:
+            marker = json.loads(self._marker(output).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return marker if isinstance(marker, dict) else {}
