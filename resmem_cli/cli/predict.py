@@ -124,7 +124,7 @@ def predict(
         if output_dir is None:
             done = run(source, model, chosen, report)
         else:
-            done = predict_files(source, model, output_dir, chosen, FilesOptions(resume, keep_going), report)
+            done = predict_files(source, model, chosen, FilesOptions(output_dir, resume, keep_going), report)
 
     if failures is not None:
         job_files.write_failures(failures, done)
@@ -138,7 +138,7 @@ def predict(
 
 
 def _say(done: Predicted, notes: Sequence[str], *, is_of_files: bool, quiet: bool) -> None:
-    found = done.tally.surprises
+    found = done.surprises
     console.say(*notes, *console.surprises(found), quiet=quiet)
     if found.not_finite:
         rows = console.count(found.not_finite, "row")
@@ -149,7 +149,7 @@ def _say(done: Predicted, notes: Sequence[str], *, is_of_files: bool, quiet: boo
     files = f" of {console.count(done.n_files, 'file')}" if is_of_files else ""
     kept = f"; {console.count(done.n_kept, 'file')} skipped, already up to date" if done.n_kept else ""
     console.say(
-        f"predicted {done.tally.n_rows:,} rows{files} in {done.seconds:.2f} s ({done.rate:,.0f} rows/s){kept}",
+        f"predicted {done.n_rows:,} rows{files} in {done.seconds:.2f} s ({done.rate:,.0f} rows/s){kept}",
         quiet=quiet,
     )
 
@@ -163,9 +163,9 @@ def _refuse_failures(done: Predicted, listed: str | None) -> None:
         console.say(f"failed: {failure.input}: {failure.error}", quiet=False)
     n_more = len(done.failures) - len(shown)
     n_all = done.n_files + done.n_kept + len(done.failures)
+    unseen = f", {n_more:,} not shown" if n_more else ""
     where = f"'{listed}' lists them" if listed is not None else "--failures FILE lists them"
     raise PartialError(
-        f"{len(done.failures):,} of {n_all:,} files could not be predicted"
-        + (f", {n_more:,} not shown" * (n_more > 0)),
+        f"{len(done.failures):,} of {n_all:,} files could not be predicted{unseen}",
         f"{where}; correct them and run again with --resume",
     )

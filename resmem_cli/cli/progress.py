@@ -97,7 +97,7 @@ class _Log:
         self._thread.join()
 
     def __call__(self, what: str, /, share: float | None = None) -> None:
-        """Note what is being done; one that goes on, or differs from the last in its figures alone, is the same step."""
+        """Note what is being done; what goes on, or differs from the last in its figures alone, is the same step."""
         goes_on = None not in (share, self._step[1]) and (share or 0) >= (self._step[1] or 0)
         if not goes_on and _FIGURES.sub("", what) != _FIGURES.sub("", self._step[0]):
             self._began = time.monotonic()

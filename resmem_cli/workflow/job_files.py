@@ -35,9 +35,9 @@ def write_metrics(path: str, done: Predicted) -> None:
 
 
 def _lines(done: Predicted, now: float) -> Iterator[str]:
-    found = done.tally.surprises
+    found = done.surprises
     files = {"predicted": done.n_files, "skipped": done.n_kept, "failed": len(done.failures)}
-    yield from _metric("rows", "Rows predicted by the last run.", {"": done.tally.n_rows})
+    yield from _metric("rows", "Rows predicted by the last run.", {"": done.n_rows})
     yield from _metric("seconds", "Seconds that the last run predicted.", {"": done.seconds})
     yield from _metric("files", "Files of the last run.", _labelled("state", files))
     yield from _metric("missing_values", "Missing values in features.", _labelled("column", found.missing))

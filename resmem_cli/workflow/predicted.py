@@ -86,15 +86,25 @@ class Predicted:
     failures: tuple[Failure, ...] = ()
 
     @property
+    def n_rows(self) -> int:
+        """How many rows were written."""
+        return self.tally.n_rows
+
+    @property
+    def surprises(self) -> Surprises:
+        """What was missing or unknown in them."""
+        return self.tally.surprises
+
+    @property
     def rate(self) -> float:
         """How many rows were written per second."""
-        return self.tally.n_rows / max(self.seconds, 1e-9)
+        return self.n_rows / max(self.seconds, 1e-9)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a monitor wants to know."""
-        found = self.tally.surprises
+        found = self.surprises
         return {
-            "rows": self.tally.n_rows,
+            "rows": self.n_rows,
             "seconds": round(self.seconds, 3),
             "rows_per_second": round(self.rate, 1),
             "files": self.n_files,
