@@ -45,7 +45,7 @@ def test_a_learned_one_starts_from_the_sensitivity(name, n_classes):
     X, y, problem = make_rows(80, n_classes)
     base = quick_base("linear", X, y, problem)
     space = fit_space(name, base, X, y, problem, n_steps=0)
-    moved = sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
+    moved = sensitivity(base, X, problem, np.random.default_rng(problem.seed))
     of_predictions = [0.5] if n_classes == 0 else [0.3] * n_classes
     expected = np.array([*(moved + 0.1)[space.scaler.sources], *of_predictions], np.float32)
     np.testing.assert_array_equal(space.trained.encoder.weights["scale"], expected)

@@ -79,7 +79,7 @@ def test_sensitivity_is_the_features_in_proportion_to_how_far_their_columns_move
     base = quick_base(estimator, X, y, problem)
     space = fit_space("sensitivity", base, X, y, problem)
     features = Scaler.fit(X, problem.n_categories, "normal")
-    moved = sensitivity(base, X, X.shape[1], np.random.default_rng(problem.seed))
+    moved = sensitivity(base, X, problem, np.random.default_rng(problem.seed))
     expected = features.transform(X) * (moved + 0.1)[features.sources].astype(np.float32)
     np.testing.assert_allclose(space.represent(Encoded(X), base, base.predict(X)).points, expected, rtol=1e-6)
 
