@@ -55,7 +55,10 @@ class Spool:
         self._end()
         for start, source in self._parts:
             self._file.seek(start)
-            for batch in pyarrow.ipc.open_stream(self._file):
+            stream = pyarrow.ipc.open_stream(self._file)
+            if len(self._parts) == 1:  # which may have no rows: then the columns are still told
+                self._writer.write(self._promoted(stream.schema.empty_table(), source), source)
+            for batch in stream:
                 self._writer.write(self._promoted(pa.Table.from_batches([batch]), source), source)
         self._writer.close()
 
