@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -22,19 +23,27 @@ class Writer:
     Numbers have the decimal mark of a dialect, and the file its delimiter (but for TSV) and encoding.
     """
 
-    def __init__(self, sink: Any, separator: str, dialect: Dialect = PLAIN) -> None:
-        encoding = dialect.encoding or UTF_8
-        self._sink = sink if encoding == UTF_8 else Encoded(sink, encoding)
-        self._has_comma = dialect.point == COMMA
-        if separator != TAB:
-            separator = dialect.delimiter or (";" if self._has_comma else separator)
+    def __init__(self, sink: Any, separator: str, dialect: Callable[[], Dialect] = lambda: PLAIN) -> None:
+        """Write to a sink of bytes; the dialect is asked for when the first table comes."""
+        self._sink = sink
         self._separator = separator
-        self._special = f'["\r\n{separator}]'
         self._is_tab = separator == TAB
-        self._has_header = False
+        self._dialect = dialect
+        self._has_header = self._has_comma = False
+
+    def _begin(self, dialect: Dialect) -> None:
+        encoding = dialect.encoding or UTF_8
+        self._has_comma = dialect.point == COMMA
+        if encoding != UTF_8:
+            self._sink = Encoded(self._sink, encoding)
+        if not self._is_tab:
+            # Commas cannot stand between values and before decimals, too.
+            self._separator = dialect.delimiter or (";" if self._has_comma else self._separator)
+        self._special = f'["\r\n{self._separator}]'
 
     def write(self, table: pa.Table, source: str = "") -> None:
         if not self._has_header:
+            self._begin(self._dialect())
             names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
             header = self._separator.join(names) or '""'
             if self._is_tab:

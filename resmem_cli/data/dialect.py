@@ -93,6 +93,18 @@ class Dialect:
             return replace(merged, decimal=POINT if self.thousands == COMMA else COMMA)
         return merged
 
+    def learned(self) -> Dialect:
+        """Return what later files are expected to have of this; what is usual is not said."""
+        return replace(
+            self,
+            encoding=None if self.encoding == UTF_8 else self.encoding,
+            skip_rows=self.skip_rows or None,
+            decimal=None if self.decimal == POINT else self.decimal,
+            thousands=self.thousands or None,
+            separator=COMMA,
+            is_assumed=False,
+        )
+
     def described(self) -> str:
         """Return in words what is unlike UTF-8 text with decimal points and ISO 8601 dates; "" if nothing is."""
         parts = [] if self.delimiter is None else [_DELIMITERS.get(self.delimiter, self.delimiter)]
@@ -148,7 +160,7 @@ class Dialect:
             stored_fields.flag(stored, "drop_totals"),
         )
         found.refuse_contradictions()
-        return found
+        return found.learned()
 
     def refuse_contradictions(self) -> None:
         """Raise ValueError if a delimiter is none, or a mark would mean two things."""

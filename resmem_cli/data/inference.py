@@ -131,7 +131,7 @@ def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) 
             continue
         found = dialect_learning.learned(part, names)
         done.append(totals.without(replace(part, dialect=found), candidates, roles.target))
-    return done, found
+    return done, found.learned()
 
 
 def _roles(roles: Roles) -> str:

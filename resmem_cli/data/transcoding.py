@@ -63,7 +63,10 @@ class Utf8:
         try:
             codecs.utf_8_decode(data, "strict", False)
             self.encoding = UTF_8
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            if not data[: error.start].isascii():  # it is UTF-8 before that, and whoever reads it says so
+                self.encoding = UTF_8
+                return
             self.encoding, self._decode = self._expected, decoder(self._expected)
 
 

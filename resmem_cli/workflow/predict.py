@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from resmem_cli.data import output, tables
-from resmem_cli.data.dialect import PLAIN
+from resmem_cli.data.dialect import Dialect
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format, Source
@@ -147,14 +146,19 @@ class _Writer:
         def score(batch: Rows) -> tuple[Any, Surprises, str]:
             return (*self.scorer.score(batch, layout, inner), batch.source)
 
+        written: list[Dialect] = []  # of the input, and so of the output
+
+        def noted(batches: Iterable[Rows]) -> Iterator[Rows]:
+            for batch in batches:
+                written.append(batch.written)
+                yield batch
+
         report("predicting")
         surprises, n_rows, n_all, started = Surprises(), 0, source.count_rows(), time.perf_counter()
         batches = source.batches(self.batch_rows, layout.columns_to_read, self.scorer.base.schema)
-        first = next(batches)  # which tells how the input is written, and so the output
-        batches = itertools.chain([first], batches)
         may_change = typed and self.scorer.options.keep != "none" and source.may_change()
-        with output.writer(target, form, may_change=may_change, dialect=PLAIN if typed else first.written) as table:
-            for scored, odd, name in in_order(score, batches, beside):
+        with output.writer(target, form, may_change=may_change, dialect=lambda: written[0]) as table:
+            for scored, odd, name in in_order(score, noted(batches), beside):
                 table.write(scored, name)
                 surprises.add(odd)
                 n_rows += len(scored)
