@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from resmem_cli.data.quoting import Finding, Quotes
@@ -55,7 +56,6 @@ def read(
         table, rest = parser.parsed(rest + lines, is_last=is_last)
         if table.num_rows:
             yield table
-    parser.note_blank()
 
 
 def _n_nameless(names: Sequence[str], first: bytes, separator: str) -> int:
@@ -89,7 +89,6 @@ class _Parser:
         self._source = source
         self._nameless = [f"\0{i}" for i in range(n_nameless)]  # which no name can be
         self._names = [*names[: len(names) - n_nameless], *self._nameless]
-        self._n_blank, self._all_notes = 0, notes
         chosen = [*chosen, *self._nameless]
         self._quotes = quotes_of(separator, len(names))
         self._parse_options = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
@@ -124,14 +123,8 @@ class _Parser:
         self._n_rows += table.num_rows
         return self._of_values(table), rest
 
-    def note_blank(self) -> None:
-        """Note how many rows had no value, when all are read."""
-        if self._n_blank:
-            rows = f"{self._n_blank:,} row{'s' * (self._n_blank > 1)}"
-            self._all_notes.append(f"{self._source.name}: {rows} without any value left out")
-
     def _of_values(self, table: pa.Table) -> pa.Table:
-        """Return the rows that have a value, without the columns that have no name; these may have none."""
+        """Return the rows without the columns that have no name; these may have no value."""
         for name in self._nameless:
             column = table.column(name)
             if column.null_count < table.num_rows:
@@ -141,17 +134,7 @@ class _Parser:
                     f"{self._source.name}, row {row:,} has a value in a column without a name",
                     "name the column in the header, or remove the value",
                 )
-        table = table.drop_columns(self._nameless) if self._nameless else table
-        # A row that is read in part may have a value in what is not read; and of one column a row is a value.
-        is_partial = table.num_columns < len(self._names) - len(self._nameless) or table.num_columns < 2
-        if is_partial or not table.num_rows or any(column.null_count == 0 for column in table.columns):
-            return table
-        is_blank = pc.is_null(table.column(0))
-        for column in table.columns[1:]:
-            is_blank = pc.and_(is_blank, pc.is_null(column))
-        n_blank = pc.sum(is_blank).as_py()
-        self._n_blank += n_blank
-        return table.filter(pc.invert(is_blank)) if n_blank else table
+        return table.drop_columns(self._nameless) if self._nameless else table
 
     def _without_odd_quotes(self, block: bytes) -> pa.Table | None:
         """Return the rows of a block without quotes that could mean anything but what Arrow takes them for, or None."""

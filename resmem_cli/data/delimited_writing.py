@@ -31,7 +31,7 @@ class Writer:
         self._dialect = dialect
         self._has_header = self._has_comma = False
 
-    def _begin(self, dialect: Dialect) -> None:
+    def _begin(self, dialect: Dialect, n_columns: int) -> None:
         encoding = dialect.encoding or UTF_8
         self._has_comma = dialect.point == COMMA
         if encoding != UTF_8:
@@ -39,11 +39,13 @@ class Writer:
         if not self._is_tab:
             # Commas cannot stand between values and before decimals, too.
             self._separator = dialect.delimiter or (";" if self._has_comma else self._separator)
-        self._special = f'["\r\n{self._separator}]'
+        # A column alone would be taken for several if every value had a delimiter of other files in it.
+        others = ",;|" if n_columns == 1 and not self._is_tab else ""
+        self._special = f'["\r\n{self._separator}{others}]'
 
     def write(self, table: pa.Table, source: str = "") -> None:
         if not self._has_header:
-            self._begin(self._dialect())
+            self._begin(self._dialect(), table.num_columns)
             names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
             header = self._separator.join(names) or '""'
             if self._is_tab:

@@ -16,6 +16,7 @@ from resmem_cli import fields as stored_fields
 from resmem_cli.data import date_format as formats
 from resmem_cli.errors import UsageError, did_you_mean
 
+_OF_FILE = ("na", "separator", "is_assumed")
 POINT, COMMA = ".", ","
 UTF_8, WINDOWS = "utf-8", "cp1252"
 # Of ISO-8859-1 the 32 controls that nobody writes are what it has where cp1252 has letters and quotes.
@@ -84,7 +85,7 @@ class Dialect:
 
     def over(self, other: Dialect) -> Dialect:
         """Return what is said here, and of what is not, what the other one says."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OF_FILE}
         said = {name: value for name, value in named.items() if value not in (None, (), False)}
         merged = replace(other, **said, na=tuple(dict.fromkeys((*other.na, *self.na))))
         if self.decimal and self.thousands is None and other.thousands == self.decimal:

@@ -86,7 +86,11 @@ def _of(lines: Sequence[str], separator: str, known: int | None, least: int = 1)
     below = [records[i] for i in filled if i >= header]
     if header and len(below) < _LEAST_BELOW:
         header, below = 0, [records[i] for i in filled]
-    if n_fields < 2 or sum(len(record) == n_fields for record in below) < _CONSISTENT * len(below):
+    if (
+        n_fields < 2
+        or len(below[0]) != n_fields
+        or sum(len(record) == n_fields for record in below) < _CONSISTENT * len(below)
+    ):
         return None
     names = [cell for cell in records[max(header, filled[0])] if cell]
     if least > 1 and not 1 < len(set(names)) == len(names):
@@ -98,8 +102,10 @@ def _of(lines: Sequence[str], separator: str, known: int | None, least: int = 1)
 
 def _records(lines: Sequence[str], separator: str) -> tuple[list[list[str]], list[int]]:
     """Return the first records, blank lines among them, and the number of lines before each."""
-    quoting = csv.QUOTE_NONE if separator == TAB else csv.QUOTE_MINIMAL
-    reader = csv.reader(iter(lines), delimiter=separator, quoting=quoting)
+    if separator == TAB:
+        reader = csv.reader(iter(lines), delimiter=separator, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(iter(lines), delimiter=separator)
     records, starts = list[list[str]](), [0]
     try:
         for record in reader:
