@@ -39,6 +39,8 @@ def learned(rows: Rows, names: Collection[str]) -> Dialect:
     _refuse_hidden(rows, names)
     numeric = [numbers for column in columns if (numbers := _Numbers.of(column)) is not None]
     is_numeric = {numbers.column.name for numbers in numeric}
+    if dialect.decimal is not None:
+        _refuse_others(rows, numeric, dialect.decimal)
     dialect = replace(dialect, decimal=dialect.decimal or _decimal(rows, numeric))
     if dialect.thousands is None:
         dialect = replace(dialect, thousands=_thousands(rows, numeric, dialect.point))
@@ -134,6 +136,19 @@ def _decimal(rows: Rows, numeric: Sequence[_Numbers]) -> str:
     if len(surely) == 2:
         raise _mixed_columns(rows, surely[POINT], surely[COMMA])
     return next(iter(surely)) if surely else _by_delimiter(rows, numeric)
+
+
+def _refuse_others(rows: Rows, numeric: Sequence[_Numbers], decimal: str) -> None:
+    """Refuse a column that has other decimals than the user says."""
+    for each in numeric:
+        which = each.only(COMMA if decimal == POINT else POINT)
+        if which.any():
+            example = each.example(which)
+            raise DataError(
+                f"{each.column.locate(rows, example)}: column '{each.column.name}' holds '{example}', which is no "
+                f"number with {_NAMES[decimal]}",
+                f"correct --decimal, or use --category '{each.column.name}' if the column is categorical",
+            )
 
 
 def _by_delimiter(rows: Rows, numeric: Sequence[_Numbers]) -> str:

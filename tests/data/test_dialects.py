@@ -55,7 +55,7 @@ AMERICAN = [
     ("accounting", ['"($1,234.50)"', "$5", "$6"], [-1234.5, 5, 6]),
     ("percent", ["12%", "3.5%", "100%"], [12, 3.5, 100]),
     ("codes before", ["USD 5", "USD 6.5", "USD 7"], [5, 6.5, 7]),
-    ("apostrophes", ["1'234.5", "12’345.5", "7.5"], [1234.5, 12345.5, 7.5]),
+    ("apostrophes", ["1'234.5", "12\u2019345.5", "7.5"], [1234.5, 12345.5, 7.5]),
     ("yen", ["¥1", "¥2", "¥3"], [1, 2, 3]),
     ("kronor", ["5 kr", "6.5 kr", "7 kr"], [5, 6.5, 7]),
     ("a currency that lacks in one", ["£5", "6", "£7"], [5, 6, 7]),
@@ -223,6 +223,16 @@ def test_what_can_be_wrong_is_refused_in_a_sentence(file, content, sentence):
     assert str(caught.value).replace(path, "a.csv") == sentence
 
 
+def test_numbers_of_another_mark_than_is_said_are_refused(file):
+    path = file("a.csv", column(["1", "2", "3"]))
+    with pytest.raises(DataError) as caught:
+        learn(path, said=forced(decimal="."))
+    assert str(caught.value) == (
+        f"{path}, row 1: column 'y' holds '0,5', which is no number with a decimal point; correct --decimal, or use "
+        "--category 'y' if the column is categorical"
+    )
+
+
 def test_totals_are_left_out_if_that_is_said(file):
     path = file("a.csv", "c,x,y\na,1,5.5\nb,2,6.5\na,3,7.5\nb,4,8.5\nTotal,10,28\n")
     found = learn(path, said=forced(drop_totals=True))
@@ -265,8 +275,8 @@ def test_words_for_missing_values_that_hide_a_column_are_refused(file, target, n
     with pytest.raises(DataError) as caught:
         learn(path, target, said=forced(na=("1",)))
     assert str(caught.value) == (
-        f"{path}: --na takes every value of the column '{name}' for missing, such as '1'; take the word out of --na, or "
-        f"leave the column out with --drop '{name}'"
+        f"{path}: --na takes every value of the column '{name}' for missing, such as '1'; take the word out of --na, "
+        f"or leave the column out with --drop '{name}'"
     )
 
 
@@ -290,9 +300,7 @@ def test_options_that_mean_nothing_are_refused(said, sentence):
 
 
 def test_an_encoding_that_there_is_not_is_refused_with_those_that_there_are():
-    with pytest.raises(
-        UsageError, match=r"^there is no encoding 'cp1225' to read; did you mean 'cp125.'\? Choose from: "
-    ):
+    with pytest.raises(UsageError, match=r"^there is no encoding 'cp1225' to read; did you mean 'cp125.'\? "):
         forced(encoding="cp1225")
 
 
