@@ -23,13 +23,16 @@ class Writer:
     Numbers have the decimal mark of a dialect, and the file its delimiter (but for TSV) and encoding.
     """
 
-    def __init__(self, sink: Any, separator: str, dialect: Callable[[], Dialect] = lambda: PLAIN) -> None:
-        """Write to a sink of bytes; the dialect is asked for when the first table comes."""
+    def __init__(self, sink: Any, separator: str) -> None:
         self._sink = sink
         self._separator = separator
         self._is_tab = separator == TAB
-        self._dialect = dialect
+        self._dialect: Callable[[], Dialect] = lambda: PLAIN
         self._has_header = self._has_comma = False
+
+    def write_as(self, dialect: Callable[[], Dialect]) -> None:
+        """Write in a dialect, which is asked for when the first table comes."""
+        self._dialect = dialect
 
     def _begin(self, dialect: Dialect, n_columns: int) -> None:
         encoding = dialect.encoding or UTF_8

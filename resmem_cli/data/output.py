@@ -122,10 +122,9 @@ WRITERS: dict[Format, Callable[[Any, bool], TableWriter]] = {
 def _writer(
     form: Format, sink: Any, output: str, dialect: Callable[[], Dialect] | None, *, may_change: bool
 ) -> Iterator[TableWriter]:
-    if form in SEPARATORS and dialect is not None:
-        made: TableWriter = delimited_writing.Writer(sink, SEPARATORS[form], dialect)
-    else:
-        made = WRITERS[form](sink, output == STDOUT)
+    made = WRITERS[form](sink, output == STDOUT)
+    if dialect is not None and isinstance(made, delimited_writing.Writer):
+        made.write_as(dialect)
     if form is Format.JSONL:  # every line names its own columns
         yield made
     elif may_change and not form.is_text:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pyarrow as pa
 import pytest
 
-from resmem_cli.data import inference, sources, tables
+from resmem_cli.data import inference, output, sources, tables
 from resmem_cli.data.dialect import PLAIN, Dialect, forced
 from resmem_cli.data.inference import Learned, Roles
 from resmem_cli.data.schema import Schema
@@ -221,6 +222,30 @@ def test_what_can_be_wrong_is_refused_in_a_sentence(file, content, sentence):
     with pytest.raises(DataError) as caught:
         learn(path)
     assert str(caught.value).replace(path, "a.csv") == sentence
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "iso8859-1", "utf-16-le", "utf-16-be", "cp1250"])
+def test_text_is_written_in_the_encoding_that_it_was_read_in(file, encoding):
+    path = file("a.csv", b"")
+    with output.writer(path, dialect=lambda: Dialect(delimiter=";", decimal=",", encoding=encoding)) as table:
+        table.write(pa.table({"größe": ["a;b", "ä"], "x": [1.5, 2.0]}))
+        table.write(pa.table({"größe": ["c", None], "x": [0.25, None]}))
+    with open(path, encoding=encoding.removesuffix("-le").removesuffix("-be"), newline="") as stream:
+        assert stream.read() == 'größe;x\n"a;b";1,5\nä;2,0\nc;0,25\n;\n'.replace("2,0", "2")
+
+
+def test_a_character_that_the_encoding_lacks_is_named_and_nothing_is_written(tmp_path):
+    path = tmp_path / "a.csv"
+    with (
+        pytest.raises(DataError) as caught,
+        output.writer(str(path), dialect=lambda: Dialect(encoding="cp1252")) as table,
+    ):
+        table.write(pa.table({"x": ["ξ"]}))
+    assert str(caught.value) == (
+        "'ξ' cannot be written in cp1252, the encoding of the input; write Parquet or JSON lines, or convert the input "
+        "to UTF-8"
+    )
+    assert not path.exists()
 
 
 def test_numbers_of_another_mark_than_is_said_are_refused(file):
