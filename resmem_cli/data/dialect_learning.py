@@ -35,9 +35,15 @@ def learned(rows: Rows, names: Collection[str]) -> Dialect:
             or the words for missing values leave nothing of a column.
     """
     dialect = rows.dialect
-    columns = [_Column.of(rows, name) for name in rows.table.column_names if name in names]
+    present = [name for name in rows.table.column_names if name in names]
     _refuse_hidden(rows, names)
+    plain = [name for name in present if _is_plain(rows, name)]
+    columns = [_Column.of(rows, name) for name in present if name not in plain]
     numeric = [numbers for column in columns if (numbers := _Numbers.of(column)) is not None]
+    if numeric or dialect.separator == ";" or dialect.decimal is not None:
+        # Only beside such numbers may those that a program could have written be others than they seem.
+        of_plain = [_Numbers.of(_Column.of(rows, name)) for name in plain]
+        numeric += [numbers for numbers in of_plain if numbers is not None]
     is_numeric = {numbers.column.name for numbers in numeric}
     if dialect.decimal is not None:
         _refuse_others(rows, numeric, dialect.decimal)
@@ -93,6 +99,9 @@ class _Numbers:
 
     @classmethod
     def of(cls, column: _Column) -> _Numbers | None:
+        with_digits = to_booleans(pc.match_substring_regex(column.values, "[0-9]"))
+        if column.counts[with_digits].sum() < MOSTLY * column.counts.sum():
+            return None
         found = number_text.parts(column.values)
         cores, signs = pc.struct_field(found, "core"), number_text.unit_of(found)
         as_point, as_comma = (
@@ -270,6 +279,13 @@ def _refuse_hidden(rows: Rows, names: Collection[str]) -> None:
                 f"{rows.source}: --na takes every value of the column '{name}' for missing, such as '{word}'",
                 f"take the word out of --na, or leave the column out with --drop '{name}'",
             )
+
+
+def _is_plain(rows: Rows, name: str) -> bool:
+    """Whether all values of a column are numbers as programs write them."""
+    if kinds.cast_or_none(rows.column(name), pa.float64()) is not None:  # without a pass for spaces and "NA"
+        return True
+    return kinds.cast_or_none(kinds.known_text(rows, name), pa.float64()) is not None
 
 
 def _matches(cores: pa.Array, decimal: str, between: str) -> NDArray[np.bool_]:
