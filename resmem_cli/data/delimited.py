@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from resmem_cli.data.quoting import Finding, Quotes
@@ -20,6 +21,7 @@ from resmem_cli.data.text_file import TextFile
 from resmem_cli.errors import DataError
 
 _BLOCK_BYTES = 1 << 20
+_LOOKED_AT = 1 << 16  # bytes below a header
 _BYTES_PER_COLUMN = 1 << 10  # in a block: each costs Arrow as much as some hundred values, whatever it holds there
 _FEW_COLUMNS = 1000
 _MOST_BLOCK_BYTES = 64 << 20
@@ -43,7 +45,11 @@ def read(
     """
     separator = file.separator
     first, names = _header(source, file)
-    parser = _Parser(source, separator, names, choose(names), notes)
+    n_nameless = _n_nameless(names, first, separator)
+    if n_nameless:
+        notes.append(f"{source.name}: {n_nameless:,} column{'s' * (n_nameless > 1)} without a name or a value left out")
+    chosen = choose(names[: len(names) - n_nameless])
+    parser = _Parser(source, separator, names, chosen, notes, n_nameless=n_nameless)
     rest, has_rows = b"", False
     block_bytes = max(_BLOCK_BYTES, min((len(names) - _FEW_COLUMNS) * _BYTES_PER_COLUMN, _MOST_BLOCK_BYTES))
     for lines, is_last in whole_lines(file.raw, block_bytes, first):
@@ -53,14 +59,38 @@ def read(
             yield table
 
 
+def _n_nameless(names: Sequence[str], first: bytes, separator: str) -> int:
+    """Return how many columns at the end have no name and, in the first rows, no value: spreadsheets leave such."""
+    n_named = len(names)
+    while n_named > 1 and not names[n_named - 1]:
+        n_named -= 1
+    lines = io.StringIO(first[:_LOOKED_AT].decode(errors="replace"), newline="")
+    if n_named == len(names):
+        return 0
+    try:
+        are_empty = not any(any(record[n_named:]) for record in csv.reader(lines, delimiter=separator))
+    except csv.Error:  # whoever reads the rows says what is wrong with them
+        return 0
+    return len(names) - n_named if are_empty else 0
+
+
 class _Parser:
     """Turns blocks of a source's lines into tables, and counts the rows."""
 
     def __init__(
-        self, source: Source, separator: str, names: Sequence[str], chosen: Sequence[str], notes: list[str]
+        self,
+        source: Source,
+        separator: str,
+        names: Sequence[str],
+        chosen: Sequence[str],
+        notes: list[str],
+        *,
+        n_nameless: int = 0,
     ) -> None:
         self._source = source
-        self._names = list(names)
+        self._nameless = [f"\0{i}" for i in range(n_nameless)]  # which no name can be
+        self._names = [*names[: len(names) - n_nameless], *self._nameless]
+        chosen = [*chosen, *self._nameless]
         self._quotes = quotes_of(separator, len(names))
         self._parse_options = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
         self._convert_options = pyarrow.csv.ConvertOptions(
@@ -92,7 +122,20 @@ class _Parser:
             if len(rest) > MAX_ROW_BYTES:
                 raise self._too_long(self._n_rows + table.num_rows, "a quote is not closed, or ")
         self._n_rows += table.num_rows
-        return table, rest
+        return self._of_values(table), rest
+
+    def _of_values(self, table: pa.Table) -> pa.Table:
+        """Return the rows without the columns that have no name; these may have no value."""
+        for name in self._nameless:
+            column = table.column(name)
+            if column.null_count < table.num_rows:
+                before = self._n_rows - table.num_rows
+                row = before + pc.index(pc.is_valid(column), True).as_py() + 1
+                raise DataError(
+                    f"{self._source.name}, row {row:,} has a value in a column without a name",
+                    "name the column in the header, or remove the value",
+                )
+        return table.drop_columns(self._nameless) if self._nameless else table
 
     def _without_odd_quotes(self, block: bytes) -> pa.Table | None:
         """Return the rows of a block without quotes that could mean anything but what Arrow takes them for, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -22,19 +23,32 @@ class Writer:
     Numbers have the decimal mark of a dialect, and the file its delimiter (but for TSV) and encoding.
     """
 
-    def __init__(self, sink: Any, separator: str, dialect: Dialect = PLAIN) -> None:
-        encoding = dialect.encoding or UTF_8
-        self._sink = sink if encoding == UTF_8 else Encoded(sink, encoding)
-        self._has_comma = dialect.point == COMMA
-        if separator != TAB:
-            separator = dialect.delimiter or (";" if self._has_comma else separator)
+    def __init__(self, sink: Any, separator: str) -> None:
+        self._sink = sink
         self._separator = separator
-        self._special = f'["\r\n{separator}]'
         self._is_tab = separator == TAB
-        self._has_header = False
+        self._dialect: Callable[[], Dialect] = lambda: PLAIN
+        self._has_header = self._has_comma = False
+
+    def write_as(self, dialect: Callable[[], Dialect]) -> None:
+        """Write in a dialect, which is asked for when the first table comes."""
+        self._dialect = dialect
+
+    def _begin(self, dialect: Dialect, n_columns: int) -> None:
+        encoding = dialect.encoding or UTF_8
+        self._has_comma = dialect.point == COMMA
+        if encoding != UTF_8:
+            self._sink = Encoded(self._sink, encoding)
+        if not self._is_tab:
+            # Commas cannot stand between values and before decimals, too.
+            self._separator = dialect.delimiter or (";" if self._has_comma else self._separator)
+        # A column alone would be taken for several if every value had a delimiter of other files in it.
+        others = ",;|" if n_columns == 1 and not self._is_tab else ""
+        self._special = f'["\r\n{self._separator}{others}]'
 
     def write(self, table: pa.Table, source: str = "") -> None:
         if not self._has_header:
+            self._begin(self._dialect(), table.num_columns)
             names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
             header = self._separator.join(names) or '""'
             if self._is_tab:

@@ -16,6 +16,7 @@ from resmem_cli import fields as stored_fields
 from resmem_cli.data import date_format as formats
 from resmem_cli.errors import UsageError, did_you_mean
 
+_OF_FILE = ("na", "separator", "is_assumed")
 POINT, COMMA = ".", ","
 UTF_8, WINDOWS = "utf-8", "cp1252"
 # Of ISO-8859-1 the 32 controls that nobody writes are what it has where cp1252 has letters and quotes.
@@ -84,7 +85,7 @@ class Dialect:
 
     def over(self, other: Dialect) -> Dialect:
         """Return what is said here, and of what is not, what the other one says."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OF_FILE}
         said = {name: value for name, value in named.items() if value not in (None, (), False)}
         merged = replace(other, **said, na=tuple(dict.fromkeys((*other.na, *self.na))))
         if self.decimal and self.thousands is None and other.thousands == self.decimal:
@@ -92,6 +93,18 @@ class Dialect:
         if self.thousands in _MARKS and self.decimal is None and other.point == self.thousands:
             return replace(merged, decimal=POINT if self.thousands == COMMA else COMMA)
         return merged
+
+    def learned(self) -> Dialect:
+        """Return what later files are expected to have of this; what is usual is not said."""
+        return replace(
+            self,
+            encoding=None if self.encoding == UTF_8 else self.encoding,
+            skip_rows=self.skip_rows or None,
+            decimal=None if self.decimal == POINT else self.decimal,
+            thousands=self.thousands or None,
+            separator=COMMA,
+            is_assumed=False,
+        )
 
     def described(self) -> str:
         """Return in words what is unlike UTF-8 text with decimal points and ISO 8601 dates; "" if nothing is."""
@@ -148,7 +161,7 @@ class Dialect:
             stored_fields.flag(stored, "drop_totals"),
         )
         found.refuse_contradictions()
-        return found
+        return found.learned()
 
     def refuse_contradictions(self) -> None:
         """Raise ValueError if a delimiter is none, or a mark would mean two things."""

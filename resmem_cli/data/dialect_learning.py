@@ -35,10 +35,18 @@ def learned(rows: Rows, names: Collection[str]) -> Dialect:
             or the words for missing values leave nothing of a column.
     """
     dialect = rows.dialect
-    columns = [_Column.of(rows, name) for name in rows.table.column_names if name in names]
+    present = [name for name in rows.table.column_names if name in names]
     _refuse_hidden(rows, names)
+    plain = [name for name in present if _is_plain(rows, name)]
+    columns = [_Column.of(rows, name) for name in present if name not in plain]
     numeric = [numbers for column in columns if (numbers := _Numbers.of(column)) is not None]
+    if numeric or dialect.separator == ";" or dialect.decimal is not None:
+        # Only beside such numbers may those that a program could have written be others than they seem.
+        of_plain = [_Numbers.of(_Column.of(rows, name)) for name in plain]
+        numeric += [numbers for numbers in of_plain if numbers is not None]
     is_numeric = {numbers.column.name for numbers in numeric}
+    if dialect.decimal is not None:
+        _refuse_others(rows, numeric, dialect.decimal)
     dialect = replace(dialect, decimal=dialect.decimal or _decimal(rows, numeric))
     if dialect.thousands is None:
         dialect = replace(dialect, thousands=_thousands(rows, numeric, dialect.point))
@@ -91,6 +99,9 @@ class _Numbers:
 
     @classmethod
     def of(cls, column: _Column) -> _Numbers | None:
+        with_digits = to_booleans(pc.match_substring_regex(column.values, "[0-9]"))
+        if column.counts[with_digits].sum() < MOSTLY * column.counts.sum():
+            return None
         found = number_text.parts(column.values)
         cores, signs = pc.struct_field(found, "core"), number_text.unit_of(found)
         as_point, as_comma = (
@@ -134,6 +145,19 @@ def _decimal(rows: Rows, numeric: Sequence[_Numbers]) -> str:
     if len(surely) == 2:
         raise _mixed_columns(rows, surely[POINT], surely[COMMA])
     return next(iter(surely)) if surely else _by_delimiter(rows, numeric)
+
+
+def _refuse_others(rows: Rows, numeric: Sequence[_Numbers], decimal: str) -> None:
+    """Refuse a column that has other decimals than the user says."""
+    for each in numeric:
+        which = each.only(COMMA if decimal == POINT else POINT)
+        if which.any():
+            example = each.example(which)
+            raise DataError(
+                f"{each.column.locate(rows, example)}: column '{each.column.name}' holds '{example}', which is no "
+                f"number with {_NAMES[decimal]}",
+                f"correct --decimal, or use --category '{each.column.name}' if the column is categorical",
+            )
 
 
 def _by_delimiter(rows: Rows, numeric: Sequence[_Numbers]) -> str:
@@ -255,6 +279,13 @@ def _refuse_hidden(rows: Rows, names: Collection[str]) -> None:
                 f"{rows.source}: --na takes every value of the column '{name}' for missing, such as '{word}'",
                 f"take the word out of --na, or leave the column out with --drop '{name}'",
             )
+
+
+def _is_plain(rows: Rows, name: str) -> bool:
+    """Whether all values of a column are numbers as programs write them."""
+    if kinds.cast_or_none(rows.column(name), pa.float64()) is not None:  # without a pass for spaces and "NA"
+        return True
+    return kinds.cast_or_none(kinds.known_text(rows, name), pa.float64()) is not None
 
 
 def _matches(cores: pa.Array, decimal: str, between: str) -> NDArray[np.bool_]:

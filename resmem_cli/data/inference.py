@@ -141,7 +141,7 @@ def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) 
             continue
         found = dialect_learning.learned(part, names)
         done.append(totals.without(replace(part, dialect=found), candidates, roles.target))
-    return done, found
+    return done, found.learned()
 
 
 def _roles(roles: Roles) -> str:
@@ -169,6 +169,8 @@ def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
 def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:
     if name in (*roles.categories, roles.id_column, roles.group_column):
         return kinds.as_category(rows, name)
+    if name in rows.of_folders:
+        return text_kinds.infer_folders(rows, name)
     if rows.is_text:
         return text_kinds.infer(rows, name)
     column = plain(rows.column(name))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 
 from resmem_cli.data import columnar, delimited_writing, json_lines
-from resmem_cli.data.dialect import PLAIN, Dialect
+from resmem_cli.data.dialect import Dialect
 from resmem_cli.data.replacement import naming, replacing
 from resmem_cli.data.sources import STDIN, Format, compression_of, format_of
 from resmem_cli.data.spooling import Spool
@@ -59,12 +59,16 @@ def from_records(records: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 @contextmanager
 def writer(
-    output: str, forced: Format | None = None, *, may_change: bool = False, dialect: Dialect = PLAIN
+    output: str,
+    forced: Format | None = None,
+    *,
+    may_change: bool = False,
+    dialect: Callable[[], Dialect] | None = None,
 ) -> Iterator[TableWriter]:
     """Open an output for tables; on an error nothing is left, and a file that was there before stays as it was.
 
-    Where a column `may_change` its type from table to table, what has types is written when all tables are known. CSV
-    is written in a `dialect`.
+    Where a column `may_change` its type from table to table, what has types is written when all tables are known. Text
+    is written in a `dialect`, which is asked for when the first table comes.
 
     Raises:
         DataError: a table has other columns than the first one, or a column that the format cannot hold.
@@ -115,11 +119,12 @@ WRITERS: dict[Format, Callable[[Any, bool], TableWriter]] = {
 
 
 @contextmanager
-def _writer(form: Format, sink: Any, output: str, dialect: Dialect, *, may_change: bool) -> Iterator[TableWriter]:
-    if dialect == PLAIN:
-        made = WRITERS[form](sink, output == STDOUT)
-    else:
-        made = delimited_writing.Writer(sink, SEPARATORS[form], dialect)
+def _writer(
+    form: Format, sink: Any, output: str, dialect: Callable[[], Dialect] | None, *, may_change: bool
+) -> Iterator[TableWriter]:
+    made = WRITERS[form](sink, output == STDOUT)
+    if dialect is not None and isinstance(made, delimited_writing.Writer):
+        made.write_as(dialect)
     if form is Format.JSONL:  # every line names its own columns
         yield made
     elif may_change and not form.is_text:

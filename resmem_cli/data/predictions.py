@@ -29,6 +29,7 @@ class Layout:
         base_only: whether there is no memory, and so no `prediction_base` beside the prediction.
         with_support: whether a column says how far each row is from what is remembered.
         with_interval: whether there is an interval, of classes a set, about each prediction.
+        left_out: columns that are not passed on unless they are named.
         typed: whether the output has types, so that text which the model knows to be numbers becomes numbers.
     """
 
@@ -40,6 +41,7 @@ class Layout:
     typed: bool
     with_support: bool = False
     with_interval: bool = False
+    left_out: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.keep == "id" and self.schema.id_column is None:
@@ -56,7 +58,7 @@ class Layout:
 
     def kept(self, present: Sequence[str]) -> list[str]:
         """Return the columns to pass on, of those that are present."""
-        return list(present) if self.keep == "all" else self._named()
+        return [name for name in present if name not in self.left_out] if self.keep == "all" else self._named()
 
     def added(self) -> list[str]:
         """Return the names of the columns that are added, in order."""
@@ -118,7 +120,8 @@ def lay_out(rows: Rows, layout: Layout, scored: Scored) -> pa.Table:
             f"{rows.source} has a column '{clash[0]}' already",
             "put something before the new names with --prefix, or leave the old one out with --keep",
         )
-    known = {column.name: column for column in layout.schema.columns} if layout.typed and rows.is_text else {}
+    are_text = {*present} if rows.is_text else rows.of_folders
+    known = {each.name: each for each in layout.schema.columns if layout.typed and each.name in are_text}
     columns = {name: _typed(rows, name, known.get(name)) for name in kept}
     values = _predictions(layout, scored.base, scored.resmem)
     if isinstance(scored.interval, tuple):

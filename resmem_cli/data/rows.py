@@ -27,6 +27,7 @@ class Rows:
         is_text: whether the values are text that has not been given types yet.
         kept: where some rows were left out, the position that each kept row had before.
         dialect: how text is written; of no meaning for values with types.
+        of_folders: the columns that the names of folders hold, which are text in any format.
     """
 
     table: pa.Table
@@ -34,6 +35,7 @@ class Rows:
     is_text: bool
     kept: NDArray[np.int64] | None = None
     dialect: Dialect = PLAIN
+    of_folders: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -91,6 +93,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
         is_text=all(part.is_text for part in parts),
         kept=None if is_whole else np.concatenate(kept),
         dialect=parts[0].dialect,
+        of_folders=parts[0].of_folders,
     )
 
 

@@ -228,7 +228,7 @@ class Schema:
             "weight_column": self.weight_column,
             "group_column": self.group_column,
             "time_column": self.time_column,
-            "dialect": self.dialect.to_json(),
+            **({} if self.dialect == PLAIN else {"dialect": self.dialect.to_json()}),
             "given": None
             if given is None
             else {"columns": list(given.columns), "is_vector": given.is_vector, "width": given.width},
@@ -256,7 +256,7 @@ class Schema:
             # Which formats before 6 did not have.
             fields.maybe_text({"group_column": None, **stored}, "group_column"),
             fields.maybe_text({"time_column": None, **stored}, "time_column"),
-            # Which formats before 9 did not have.
+            # Which text without anything unusual does not have, nor do formats before 9.
             Dialect.from_json(fields.group(stored, "dialect")) if "dialect" in stored else PLAIN,
         )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import glob
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resmem_cli.data.partitions import NONE, Partitions
 from resmem_cli.errors import DataError, UsageError
 
 STDIN = "-"
@@ -48,12 +49,14 @@ _SUFFIXES = {
 class Source:
     """One input: a file, or standard input when `path` is None.
 
-    A format that is None is sniffed: of standard input, and of a pipe with a path.
+    A format that is None is sniffed: of standard input, and of a pipe with a path. The names of its folders may hold
+    columns, its `partitions`.
     """
 
     path: Path | None
     format: Format | None
     compression: str | None = None
+    partitions: Partitions = NONE
 
     @property
     def name(self) -> str:
@@ -103,21 +106,25 @@ def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]
     return [source for word in inputs for source in _expand(word, forced)]
 
 
-def partition_columns(found: Sequence[Source]) -> list[str]:
-    """Return the columns that folders name, as Hive does (region=north/part.parquet), which the files do not hold."""
-    folders = dict.fromkeys(part for source in found if source.path is not None for part in source.path.parts[:-1])
-    return list(dict.fromkeys(name for name, sign, _ in (part.partition("=") for part in folders) if sign and name))
-
-
 def _expand(word: str, forced: Format | None) -> list[Source]:
     if word == STDIN:
         return [Source(None, forced)]
     try:
-        return [_source(path, forced) for path in _paths(word)]
+        n_named = _n_named(word)
+        found = [(_source(path, forced), path) for path in _paths(word)]
+        return [replace(source, partitions=Partitions.of(path, n_named)) for source, path in found]
     except OSError as error:
         raise DataError(
             f"'{word}' cannot be searched for ({error.strerror})", "check the path and its permissions"
         ) from error
+
+
+def _n_named(word: str) -> int:
+    """Return how many parts of the paths that a word stands for it names itself: of a glob, those before a pattern."""
+    parts = Path(word).parts
+    if Path(word).exists():
+        return len(parts)
+    return next((i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part)), len(parts))
 
 
 def _paths(word: str) -> list[Path]:

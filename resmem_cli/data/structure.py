@@ -15,6 +15,9 @@ DELIMITERS = (",", ";", TAB, "|")
 _MOST_RECORDS = 500  # that are looked at
 _MOST_ABOVE = 40  # lines above a header
 _CONSISTENT = 0.9  # share of the records below the header that have as many values as most
+# With a delimiter that is not the expected one: where that fits none, and where it fits, too.
+_LEAST_RECORDS = (2, 3)
+_LEAST_BELOW = 3  # records from the header on, if lines above it are to be left out
 _NUMBER = re.compile(r"[\s(+\-\u2212$€£¥%]*[0-9][0-9.,'\u2019\s/:\-TZ]*[%$€£¥)\s\-\u2212]*")
 
 
@@ -50,9 +53,15 @@ def found(text: str, *, is_whole: bool, expected: str, delimiter: str | None, n_
         lines = lines[:-1]
     lines = lines[n_above or 0 :]
     ways = [delimiter] if delimiter is not None else dict.fromkeys((expected, *DELIMITERS))
-    tried = [way for each in ways if (way := _of(lines, each, known=n_above)) is not None]
+    first, *others = ways
+    usual = _of(lines, first, known=n_above)
+    if first == TAB and n_values(text, TAB) > 1:  # whose quotes may mean nothing, so that records are hard to count
+        return usual or Structure(TAB, n_above or 0)
+    least = _LEAST_RECORDS[usual is not None]
+    tried = [way for each in others if (way := _of(lines, each, known=n_above, least=least)) is not None]
+    tried = [usual, *tried] if usual is not None else tried
     if not tried:
-        return Structure(delimiter or expected, n_above or 0)
+        return Structure(first, n_above or 0)
     # Of equally good ones the first, which is the expected one.
     return max(tried, key=lambda each: (each.n_above == (n_above or 0), round(each.score, 2)))
 
@@ -63,16 +72,28 @@ def n_values(text: str, separator: str) -> int:
     return next((len(record) for record in records if any(record)), 0)
 
 
-def _of(lines: Sequence[str], separator: str, known: int | None) -> Structure | None:
-    """Return the layout with a delimiter, None if the records have not nearly all as many values of two or more."""
+def _of(lines: Sequence[str], separator: str, known: int | None, least: int = 1) -> Structure | None:
+    """Return the layout with a delimiter; None if not nearly all records, or too few, have as many values, two or more.
+
+    A delimiter that is not the expected one (`least` is more than 1) makes several names of the header.
+    """
     records, starts = _records(lines, separator)
     filled = [i for i, record in enumerate(records) if any(record)]
-    if not filled:
+    if len(filled) < least:
         return None
     n_fields = max(Counter(len(records[i]) for i in filled).items(), key=lambda pair: (pair[1], pair[0]))[0]
     header = 0 if known is not None else _header(records, filled, n_fields)
     below = [records[i] for i in filled if i >= header]
-    if n_fields < 2 or sum(len(record) == n_fields for record in below) < _CONSISTENT * len(below):
+    if header and len(below) < _LEAST_BELOW:
+        header, below = 0, [records[i] for i in filled]
+    if (
+        n_fields < 2
+        or len(below[0]) != n_fields
+        or sum(len(record) == n_fields for record in below) < _CONSISTENT * len(below)
+    ):
+        return None
+    names = [cell for cell in records[max(header, filled[0])] if cell]
+    if least > 1 and not 1 < len(set(names)) == len(names):
         return None
     cells = [cell for record in below for cell in record]
     clean = sum(_is_clean(cell, separator) for cell in cells)
@@ -81,8 +102,10 @@ def _of(lines: Sequence[str], separator: str, known: int | None) -> Structure | 
 
 def _records(lines: Sequence[str], separator: str) -> tuple[list[list[str]], list[int]]:
     """Return the first records, blank lines among them, and the number of lines before each."""
-    quoting = csv.QUOTE_NONE if separator == TAB else csv.QUOTE_MINIMAL
-    reader = csv.reader(iter(lines), delimiter=separator, quoting=quoting)
+    if separator == TAB:
+        reader = csv.reader(iter(lines), delimiter=separator, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(iter(lines), delimiter=separator)
     records, starts = list[list[str]](), [0]
     try:
         for record in reader:

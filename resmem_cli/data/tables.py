@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from resmem_cli.data import columnar, delimited, json_lines, streams, text_file
 from resmem_cli.data.dialect import PLAIN, Dialect, shown
+from resmem_cli.data.partitions import with_columns
 from resmem_cli.data.promotion import concatenated
 from resmem_cli.data.rows import Rows, concatenate
 from resmem_cli.data.sources import Format, Source
@@ -40,7 +41,8 @@ class _Found:
 class _Wanted:
     """How many rows at once, and which columns (None for all); `notes` takes what looks odd, but may be right.
 
-    Of a source without rows there is a table without rows if it `keeps_empty` ones, which else are no table.
+    Of a source without rows there is a table without rows if it `keeps_empty` ones, which else are no table. Columns
+    that are `needed` are also taken from the folders that the user named.
 
     How text is written comes from `how`, and goes into `found`.
     """
@@ -50,6 +52,7 @@ class _Wanted:
     columns: frozenset[str] | None
     notes: list[str]
     keeps_empty: bool = False
+    needed: frozenset[str] = frozenset()
     found: _Found = field(default_factory=_Found)
 
 
@@ -76,17 +79,19 @@ def read(
     columns: frozenset[str] | None = None,
     notes: list[str] | None = None,
     may_be_empty: bool = False,
+    needed: frozenset[str] = frozenset(),
 ) -> Iterator[Rows]:
     """Yield the rows of all sources in order, in batches of `batch_rows` (the last of each source is shorter).
 
     Only `columns` are read if given; a source that lacks one of them is read entirely, so that whoever misses it can
     say what is there. A source may have no rows, as some parts of what Spark writes, if another one has; if all
-    `may_be_empty`, there is one batch without rows then. What looks odd, but may be right, is added to `notes`.
+    `may_be_empty`, there is one batch without rows then. The names of folders hold columns, too: of those that the user
+    named, the `needed` ones. What looks odd, but may be right, is added to `notes`.
 
     Raises:
         DataError: a source is missing, empty, damaged, ragged, not UTF-8, or names a column twice; or there is no row.
     """
-    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes, may_be_empty)
+    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes, may_be_empty, needed)
     has_rows, empty = False, None
     for source in sources:
         for rows in _read_one(source, wanted):
@@ -175,12 +180,16 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
     try:
         with streams.opened(source) as (known, stream):
             is_text = _is_text(known)
-            choose = partial(_chosen, source, wanted.columns)
+            of_folders = source.partitions.columns(wanted.needed)
+            from_file = None if wanted.columns is None else wanted.columns - of_folders.keys()
+            choose = partial(_chosen, source, from_file, frozenset(of_folders))
             wanted = replace(wanted, found=found)
             opened = READERS[known.format or Format.CSV](known, stream, wanted, choose)
             with closing(opened) if stream is None else streams.aside(opened) as tables:
                 for table in _rebatched(tables, wanted, source.name):
-                    yield Rows(table, ((0, source.name, before + 1),), is_text, dialect=found.dialect)
+                    rows = with_columns(table, of_folders, source.name, before, wanted.columns)
+                    own = frozenset(of_folders) - {*table.column_names}
+                    yield Rows(rows, ((0, source.name, before + 1),), is_text, dialect=found.dialect, of_folders=own)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise _unreadable(source, error, found.dialect) from error
@@ -214,15 +223,17 @@ READERS: dict[Format, Reader] = {
 }
 
 
-def _chosen(source: Source, columns: frozenset[str] | None, names: Sequence[str]) -> list[str]:
-    """Return those of a source's names that are to be read, in its order."""
+def _chosen(
+    source: Source, columns: frozenset[str] | None, of_folders: frozenset[str], names: Sequence[str]
+) -> list[str]:
+    """Return those of a source's names that are to be read, in its order, and those that folders hold, too."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
             raise DataError(f"{source.name} names the column '{name}' twice", "rename or remove one of them")
         seen.add(name)
     wanted = seen if not columns or columns - seen else columns
-    return [name for name in names if name in wanted]
+    return [name for name in names if name in wanted or name in of_folders]
 
 
 def _rebatched(tables: Iterator[pa.Table], wanted: _Wanted, name: str) -> Iterator[pa.Table]:

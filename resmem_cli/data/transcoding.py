@@ -6,7 +6,8 @@ import codecs
 from collections.abc import Callable
 from typing import Any
 
-from resmem_cli.data.dialect import UTF_8, WINDOWS
+from resmem_cli.data.dialect import UTF_8, WINDOWS, shown
+from resmem_cli.errors import DataError
 
 _MARKS = (
     (codecs.BOM_UTF8, UTF_8),
@@ -63,26 +64,44 @@ class Utf8:
         try:
             codecs.utf_8_decode(data, "strict", False)
             self.encoding = UTF_8
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            if not data[: error.start].isascii():  # it is UTF-8 before that, and whoever reads it says so
+                self.encoding = UTF_8
+                return
             self.encoding, self._decode = self._expected, decoder(self._expected)
+
+
+class _WindowsEncoder:
+    """Writes what `decoder` reads of cp1252."""
+
+    def encode(self, text: str) -> bytes:
+        return codecs.charmap_encode(text, "strict", codecs.charmap_build(_WINDOWS_TABLE))[0]
 
 
 class Encoded:
     """A sink of UTF-8 that passes text on in another encoding."""
 
     def __init__(self, sink: Any, encoding: str) -> None:
-        self._sink = sink
+        self._sink, self._encoding = sink, encoding
         is_wide = encoding.startswith("utf-16")
-        self._encode = codecs.getincrementalencoder(encoding)()
+        self._encode: Any = _WindowsEncoder() if encoding == WINDOWS else codecs.getincrementalencoder(encoding)()
         self._start = "\ufeff" if is_wide else ""
 
     def write(self, data: Any) -> None:
         """Take whole characters.
 
         Raises:
-            UnicodeEncodeError: the encoding does not have one.
+            DataError: the encoding does not have one of them.
         """
-        self._sink.write(self._encode.encode(self._start + bytes(data).decode()))
+        try:
+            encoded = self._encode.encode(self._start + bytes(data).decode())
+        except UnicodeEncodeError as error:
+            lacking = error.object[error.start]
+            raise DataError(
+                f"'{lacking}' cannot be written in {shown(self._encoding)}, the encoding of the input",
+                "write Parquet or JSON lines, or convert the input to UTF-8",
+            ) from error
+        self._sink.write(encoded)
         self._start = ""
 
 

@@ -135,8 +135,8 @@ def compare(
         report("predicting")
         drawing = Drawing(*stored.values())
         also = schema.needed | other.needed | drawing.columns
-        reading = replace(schema, dialect=other.dialect) if schema.dialect.writes_plainly else schema
-        for batch in labelled.in_batches(source, reading, also=also):
+        readable = replace(schema, dialect=other.dialect) if schema.dialect.writes_plainly else schema
+        for batch in labelled.in_batches(source, readable, also=also):
             n_dropped, n_foreign = n_dropped + batch.n_dropped, n_foreign + batch.n_foreign
             if batch.rows is None or len(batch.y) == 0:
                 continue

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data import encoding, sources, tables, totals
+from resmem_cli.data import encoding, partitions, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
@@ -87,7 +87,13 @@ class Input:
         found = sources.resolve(self.words, self.format)
         how = HowToRead(self.dialect, None if schema is None else schema.dialect)
         read = tables.read(
-            found, batch_rows=rows, how=how, columns=columns, notes=self.notes, may_be_empty=may_be_empty
+            found,
+            batch_rows=rows,
+            how=how,
+            columns=columns,
+            notes=self.notes,
+            may_be_empty=may_be_empty,
+            needed=(frozenset() if schema is None else schema.needed | {*schema.relating}) | (columns or frozenset()),
         )
         if schema is None or not self.dialect.over(schema.dialect).drop_totals:
             return read
@@ -111,10 +117,10 @@ class Input:
         """Return everything."""
         found = sources.resolve(self.words, self.format)
         parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
-        unread = [name for name in sources.partition_columns(found) if name not in parts[0].table.column_names]
-        if unread:
-            listed = ", ".join(f"'{name}'" for name in unread)
-            self.notes.append(f"the partition columns {listed} are not read: write them into the files to use them")
+        one_valued = partitions.one_valued([source.partitions for source in found])
+        for name in [name for name in one_valued if all(name in part.of_folders for part in parts)]:
+            self.notes.append(f"the folders' column '{name}' is '{one_valued[name]}' in every file and is not read")
+            parts = [replace(part, table=part.table.drop_columns([name])) for part in parts]
         return parts
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from resmem_cli.data import output, tables
-from resmem_cli.data.dialect import PLAIN
+from resmem_cli.data.dialect import Dialect
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.predictions import Scored
 from resmem_cli.data.rows import Rows
@@ -107,31 +106,53 @@ class Writer:
         return cls(scorer, min(at_once, row_blocks(at_once, scorer.base.problem.n_outputs)[0].stop), model)
 
     def write(
-        self, source: Input, target: str, form: Format | None, threads: int, told: Callable[[int], None]
+        self,
+        source: Input,
+        target: str,
+        form: Format | None,
+        threads: int,
+        told: Callable[[int], None],
+        *,
+        left_out: frozenset[str] = frozenset(),
     ) -> Tally:
-        """Write the predictions of an input; `told` is given the number of rows of each batch when it is written."""
+        """Write the predictions of an input.
+
+        Args:
+            source: the input.
+            target: the output.
+            form: its format, where its name does not tell.
+            threads: how many may be used.
+            told: is given the number of rows of each batch when it is written.
+            left_out: columns that the output's own folders hold, which are not written into it unless they are named.
+        """
         typed = not output.output_format(target, form)[0].is_text
-        layout = self.scorer.layout(typed=typed)
+        layout = replace(self.scorer.layout(typed=typed), left_out=left_out)
         beside = threads if self.scorer.is_thread_safe else 1
         inner = 1 if beside > 1 else threads
 
         def score(batch: Rows) -> tuple[Any, Surprises, Scored, str]:
             return (*self.scorer.score(batch, layout, inner), batch.source)
 
+        written: list[Dialect] = []  # of the input, and so of the output
+
+        def noted(batches: Iterable[Rows]) -> Iterator[Rows]:
+            for batch in batches:
+                written.append(batch.written)
+                yield self._with_columns(batch)
+
         batches = source.batches(self.batch_rows, layout.columns_to_read, self.scorer.base.schema, may_be_empty=True)
-        first = self._with_columns(next(batches))  # which tells how the input is written, and so the output
         may_change = typed and self.scorer.options.keep != "none" and source.may_change()
-        tally, written = Tally(), PLAIN if typed else first.written
-        with output.writer(target, form, may_change=may_change, dialect=written) as table:
-            for laid_out, odd, scored, name in in_order(score, itertools.chain([first], batches), beside):
+        tally = Tally()
+        with output.writer(target, form, may_change=may_change, dialect=lambda: written[0]) as table:
+            for laid_out, odd, scored, name in in_order(score, noted(batches), beside):
                 table.write(laid_out, name)
                 tally.add(scored, odd)
                 told(len(laid_out))
         return tally
 
-    def _with_columns(self, first: Rows) -> Rows:
-        """Return a first batch; one of JSON lines of which there are none gets the columns that the model reads."""
-        if first.table.column_names or len(first):
-            return first
+    def _with_columns(self, batch: Rows) -> Rows:
+        """Return a batch; one of JSON lines of which there are none gets the columns that the model reads."""
+        if batch.table.column_names or len(batch):
+            return batch
         nothing = pa.array([], pa.string())
-        return Rows(pa.table(dict.fromkeys(self.scorer.base.schema.read_columns, nothing)), first.origins, is_text=True)
+        return Rows(pa.table(dict.fromkeys(self.scorer.base.schema.read_columns, nothing)), batch.origins, is_text=True)

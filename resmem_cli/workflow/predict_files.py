@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resmem_cli.data.partitions import Partitions
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.parallel import in_order
@@ -40,10 +41,11 @@ class FilesOptions:
 
 @dataclass(frozen=True)
 class _Job:
-    """An input file and its output file."""
+    """An input file and its output file, and the columns that the folders of both hold."""
 
     source: Path
     output: Path
+    folders: frozenset[str] = frozenset()
 
 
 def predict_files(
@@ -115,7 +117,12 @@ class _Run:
         content = Content.of(job.source) if job.source.is_file() else None  # a pipe can be read only once
         own = replace(self.source, words=(str(job.source),))
         tally = self.writer.write(
-            own, str(job.output), self.form, self.threads, lambda n_rows: self.progress.add(job, n_rows)
+            own,
+            str(job.output),
+            self.form,
+            self.threads,
+            lambda n_rows: self.progress.add(job, n_rows),
+            left_out=job.folders,
         )
         if content is not None:
             self.finished.add(content, job.output)
@@ -209,11 +216,14 @@ def _jobs(sources: Iterable[Source], directory: Path, form: Format | None) -> li
     if not files:
         return []
     common = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    while "=" in common.name:  # a column that the output's folders are to hold, too
+        common = common.parent
     jobs = []
     for path in files:
         name = path.absolute().relative_to(common)
         stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
-        jobs.append(_Job(path, directory / (name if form is None else stem.with_suffix("." + form.value))))
+        output = directory / (name if form is None else stem.with_suffix("." + form.value))
+        jobs.append(_Job(path, output, frozenset(Partitions.of(name, 0).below)))
     written = Counter(job.output for job in jobs)
     twice = [output for output, count in written.items() if count > 1]
     if twice:

@@ -90,10 +90,11 @@ class TestFiles:
     def test_another_encoding(self, model: Model, fails: Fails, tmp_path: Path) -> None:
         model()
         text = (tmp_path / "new.csv").read_text().replace("Ideal", "Idéal")
-        (tmp_path / "new.csv").write_bytes(text.encode("latin-1"))
+        (tmp_path / "new.csv").write_bytes(text.encode() + text.partition("\n")[2].encode("latin-1"))
         fails(
             DATA,
-            "new.csv is not UTF-8 text; convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW",
+            "new.csv is not UTF-8 text throughout; name its encoding with --encoding, or convert it, for example with: "
+            "iconv -f LATIN1 -t UTF-8 OLD > NEW",
             *("predict", "new.csv", "--model", "m", "--output", "out.csv"),
         )
 

@@ -1,0 +1,91 @@
+"""One command reads a European export, says how, and every later command does the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+ROWS = [(i * 7 % 23, i) for i in range(40)]
+TABLE = "Umsätze 2024\n\nname;wann;anteil;preis\n" + "".join(
+    f"Köln;{i % 28 + 1:02}.03.2024;{share} %;1.{100 + i},50 €\n" for share, i in ROWS
+)
+READ_AS = (
+    "; decimal comma, points between thousands, dates dd.mm.yyyy, 'anteil' in percent (12 % is 12), €, cp1252, 2 lines "
+    "above the header"
+)
+FIXED = ("--neighbors", 3, "--bandwidth", 1, "--shrinkage", 1, "--temperature", 1, "--representation", "features")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("umsatz.csv").write_bytes(TABLE.encode("cp1252"))
+    return tmp_path
+
+
+def fit(run: Run, *words: object) -> list[str]:
+    ended = run("fit-base", "umsatz.csv", "--target", "preis", "--model", "m", "--estimator", "linear", *words)
+    assert ended.code == 0, ended.err
+    return ended.err.splitlines()
+
+
+def test_how_a_file_is_read_is_said_in_one_line_and_shown_by_inspect(folder: Path, run: Run) -> None:
+    assert fit(run)[0] == f"read as: {READ_AS}"
+    assert f"text files are read as: {READ_AS}" in run("inspect", "--model", "m").out.splitlines()
+    assert json.loads(run("inspect", "--model", "m", "--json").out)["read_as"] == READ_AS
+
+
+def test_what_is_predicted_is_written_as_the_file_is(folder: Path, run: Run) -> None:
+    fit(run)
+    assert run("fit-residual", "umsatz.csv", "--model", "m", "--folds", 0, *FIXED).code == 0
+    run("predict", "umsatz.csv", "--model", "m", "--output", "out.csv")
+    first = Path("out.csv").read_bytes().decode("cp1252").splitlines()[:2]
+    assert first[0] == "name;wann;anteil;preis;prediction;prediction_base"
+    assert re.fullmatch("Köln;01.03.2024;0 %;1.100,50 €;[0-9]+,[0-9]+;[0-9]+,[0-9]+", first[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--encoding", "cp1225"), "there is no encoding 'cp1225' to read; did you mean "),
+        (("--decimal", ";"), "--decimal is ';', which is neither . nor ,; give --decimal . or --decimal ,"),
+        (("--date-format", "soon"), "--date-format is 'soon', which is no order of day, month and year; give one such"),
+        (("--thousands", "x"), "--thousands is 'x'; give one of . , ' space none"),
+        (("--delimiter", "xy"), "Invalid value for '--delimiter': 'xy' is not one character; see resmem fit-base"),
+    ],
+)
+def test_options_that_mean_nothing_end_with_code_2(folder: Path, run: Run, words: tuple[str], sentence: str) -> None:
+    ended = run("fit-base", "umsatz.csv", "--target", "preis", "--model", "m", *words)
+    assert ended.code == 2
+    assert ended.err.startswith(f"resmem: {sentence}")
+    assert not Path("m").exists()
+
+
+def test_a_file_with_its_own_marks_is_refused_by_its_row_and_read_if_they_are_said(folder: Path, run: Run) -> None:
+    fit(run)
+    Path("new.csv").write_text("name,wann,anteil\nKöln,03.03.2024,7.5\nKöln,05.03.2024,8.5\n")
+    refused = run("predict", "new.csv", "--model", "m", "--base-only", "--output", "out.csv")
+    assert refused.code == 3
+    assert refused.err == (
+        "resmem: new.csv, row 1: column 'anteil' holds '7.5', which is not surely a number with a decimal comma and "
+        "'%', in a file that is delimited otherwise than the training file; correct it, or say how numbers are written "
+        "with --decimal and --thousands\n"
+    )
+    assert not Path("out.csv").exists()
+    told = run("predict", "new.csv", "--model", "m", "--base-only", "--output", "out.csv", "--decimal", ".")
+    assert told.code == 0
+    assert told.err.splitlines()[0] == "note: new.csv is delimited by ',', unlike the training file, and is read so"
+
+
+def test_the_command_that_makes_a_page_again_names_the_options(folder: Path, run: Run) -> None:
+    fit(run)
+    assert run("fit-residual", "umsatz.csv", "--model", "m", "--folds", 0, *FIXED).code == 0
+    words = ("--delimiter", ";", "--na", "-1,-2", "--skip-rows", 2)
+    assert run("report", "umsatz.csv", "--model", "m", "--output", "page.html", *words).code == 0
+    page = Path("page.html").read_text()
+    assert "--skip-rows 2 --na=-1,-2" in page or "--skip-rows 2 --na -1,-2" in page
