@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import pyarrow.parquet as pq
 import pytest
 
 from resmem_cli.model.memory.index import HnswIndex
@@ -133,15 +132,6 @@ class TestBase:
         before = run("predict", "new.csv", "--model", "m", "--quiet").out
         assert run(*TRAIN, "--param", "max_iter=none such").code == 2
         assert run("predict", "new.csv", "--model", "m", "--quiet").out == before
-
-
-class TestFolders:
-    def test_a_column_that_folders_name_is_told_where_the_files_do_not_hold_it(self, run: Run) -> None:
-        for region in ("north", "south"):
-            Path(f"by/region={region}").mkdir(parents=True)
-            pq.write_table(table("diamonds", "train").slice(0, 60), Path(f"by/region={region}/0.parquet"))
-        ended = run("fit-base", "by", "--target", "price", "--model", "m", "--estimator", "linear")
-        assert "note: the partition columns 'region' are not read: write them into the files to use them" in ended.lines
 
 
 class TestResidual:
