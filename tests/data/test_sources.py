@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from resmem_cli.data.sources import Format, Source, format_of, partition_columns, resolve
+from resmem_cli.data.sources import Format, Source, format_of, resolve
 from resmem_cli.errors import DataError, UsageError
 
 ENDINGS = ".arrow, .csv, .feather, .ipc, .jsonl, .ndjson, .parquet, .pq, .tab, .tsv"
@@ -190,8 +190,27 @@ def test_nothing_that_does_not_exist_hides_behind_one_that_does(file, tmp_path):
 
 
 def test_folders_that_name_columns_are_told_apart_from_others(tmp_path):
-    for name in ("year=2026/month=11", "year=2026/month=12", "=x/plain"):
+    for name in ("year=2026/month=11", "year=2026/a%2Fb=c%20d", "=x/plain"):
         (tmp_path / name).mkdir(parents=True)
         pq.write_table(pa.table({"x": [1]}), tmp_path / name / "a=b.parquet")
-    assert partition_columns(resolve([str(tmp_path)])) == ["year", "month"]
-    assert partition_columns(resolve([str(tmp_path / "=x/plain")])) == []
+    found = [source.partitions.below for source in resolve([str(tmp_path)])]
+    assert found == [{}, {"year": "2026", "a/b": "c d"}, {"year": "2026", "month": "11"}]
+
+
+@pytest.mark.parametrize(
+    ("word", "above", "below"),
+    [
+        ("year=2026", {"year": "2026"}, {"month": "11"}),
+        ("year=2026/month=11/rows.parquet", {"year": "2026", "month": "11"}, {}),
+        ("year=2026/*/rows.parquet", {"year": "2026"}, {"month": "11"}),
+        ("*/month=11", {}, {"year": "2026", "month": "11"}),
+        ("year=*", {}, {"year": "2026", "month": "11"}),
+    ],
+)
+def test_folders_above_and_below_what_is_named_are_told_apart(tmp_path, monkeypatch, word, above, below):
+    monkeypatch.chdir(tmp_path)
+    Path("year=2026/month=11").mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1]}), "year=2026/month=11/rows.parquet")
+    (source,) = resolve([word])
+    assert (source.partitions.above, source.partitions.below) == (above, below)
+    assert source.partitions.columns(["month"]) == {"month": "11", **below}
