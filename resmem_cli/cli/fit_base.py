@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -91,6 +92,14 @@ def fit_base(
             help="With one of the three options above: the list column that holds that model's embedding.",
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|index",
+            help="With --probabilities or --logits: all classes of that model in the order of its numbers, one a line; "
+            "index: the target is a position in its list column, from 0.",
+        ),
+    ] = None,
     import_file: Annotated[
         Path | None,
         typer.Option(
@@ -144,7 +153,7 @@ def fit_base(
     source = reading.input_of(inputs)
     params = options.parameters(param)
     named = {"predictions": predictions, "probabilities": probabilities, "logits": logits}
-    origin = _origin(named, embedding, import_file, output, trust_pickle)
+    origin = _with_classes(_origin(named, embedding, import_file, output, trust_pickle), classes)
     if origin is not None and (estimator != "auto" or params):
         raise typer.BadParameter(
             "an imported base is not fitted: leave --estimator and --param out", param_hint="'--estimator'"
@@ -207,6 +216,18 @@ def _origin(
     if not columns:
         raise typer.BadParameter("no column is named", param_hint=f"'--{chosen[0]}'")
     return FromColumns(cast(Any, chosen[0]), tuple(columns), embedding)
+
+
+def _with_classes(origin: FromColumns | FromFile | None, classes: str | None) -> FromColumns | FromFile | None:
+    """Return where the base comes from, and all the classes that it tells apart, if they are said."""
+    if classes is None:
+        return origin
+    from resmem_cli.data import vocabulary
+    from resmem_cli.workflow.adopt_base import FromColumns
+
+    if not isinstance(origin, FromColumns) or origin.form == "predictions":
+        raise typer.BadParameter("it needs --probabilities or --logits", param_hint="'--classes'")
+    return replace(origin, classes="index" if classes == vocabulary.INDEX else vocabulary.read(classes))
 
 
 OUTPUTS = ("prediction", "probabilities", "logits", "embedding")

@@ -36,6 +36,7 @@ class Roles:
         given: columns that hold what a base elsewhere has predicted.
         rarest_category: in how many rows a category must be to have a code of its own.
         with_levels: whether all the values of a category that has many are told apart, for target encoding.
+        classes: all classes of the target, in the order of a model's numbers, where rows need not hold each of them.
         group_column: the rows of each of its values belong together; it is no feature.
         time_column: when each row is from; it stays a feature if it is not dropped.
     """
@@ -52,6 +53,7 @@ class Roles:
     group_column: str | None = None
     time_column: str | None = None
     with_levels: bool = True
+    classes: Sequence[str] = ()
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -223,7 +225,10 @@ def _target(
     if task is Task.REGRESSION or text is None:
         kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL)
         return Target(name, Task.REGRESSION, str(values.type)), rows, why
-    found = labels.learn(name, text, values.type, from_text=from_text)
+    if roles.classes:
+        found = labels.declared(name, text, values.type, roles.classes, rows)
+    else:
+        found = labels.learn(name, text, values.type, from_text=from_text)
     table = rows.table.set_column(rows.table.column_names.index(name), name, found.column)
     rows = replace(rows, table=table)
     if not found.keep.all():

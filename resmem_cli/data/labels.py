@@ -91,6 +91,43 @@ def learn(name: str, text: pa.ChunkedArray, typed: pa.DataType, *, from_text: bo
     return Labels(classes, arrow_type, text, keep, tuple(notes))
 
 
+def declared(name: str, text: pa.ChunkedArray, typed: pa.DataType, classes: Sequence[str], rows: Rows) -> Labels:
+    """Return classes that were named beforehand, in their order.
+
+    Args:
+        name: of the target.
+        text: [n] its labels as they are written, none missing.
+        typed: what the column was read as.
+        classes: all of them, none twice.
+        rows: [n] which hold the labels, for errors.
+
+    Raises:
+        DataError: a label is none of the classes.
+    """
+    forms = {spelling.canonical(each): each for each in classes}  # another writing of the same value is the same class
+    known = {*classes}
+    labels = {
+        label: label if label in known else forms.get(spelling.canonical(label))
+        for label in pc.unique(text).to_pylist()
+    }
+    foreign = next((label for label, found in labels.items() if found is None), None)
+    if foreign is not None:
+        position = pc.index(text, pa.scalar(foreign, text.type)).as_py()
+        raise DataError(
+            f"{rows.locate(position)}: the target '{name}' holds the class '{foreign}', which --classes does not name",
+            f"add it, or check that the {len(classes):,} classes are those of the model",
+        )
+    column = pa.chunked_array([pa.array([labels[label] for label in text.to_pylist()], pa.string())])
+    everything = np.ones(len(text), dtype=np.bool_)
+    if _is_value(typed) and not pa.types.is_boolean(typed) and _fit_64_bits(sorted(classes, key=_as_decimal)):
+        return Labels(tuple(map(int, classes)), "int64", column, everything, ())
+    return Labels(tuple(classes), "string", column, everything, ())
+
+
+def _as_decimal(label: str) -> Decimal:
+    return Decimal(label) if _INTEGER.fullmatch(label) else Decimal(0)
+
+
 def one_form(text: pa.ChunkedArray, whose: str, what: str) -> tuple[pa.ChunkedArray, list[str]]:
     """Return texts of which those that write one value are written as most of them are, and notes that say so."""
     if kinds.canonical(unique := pc.unique(text)).equals(unique):  # what is not odd is its own form

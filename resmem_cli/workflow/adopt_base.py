@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from resmem_cli import spelling
-from resmem_cli.data import encoding, inference
+from resmem_cli.data import encoding, inference, vocabulary
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats, is_list
 from resmem_cli.data.relations import Relations
@@ -18,6 +18,7 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Given, Schema, Task
 from resmem_cli.errors import DataError, ModelError, UsageError, did_you_mean
 from resmem_cli.model import bases, metrics
+from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.bases import Base, BaseSpec, Problem, importing
 from resmem_cli.model.bases.columns import Columns, Form
 from resmem_cli.model.bases.table import Field
@@ -45,11 +46,14 @@ class FromColumns:
         form: what they hold.
         columns: one name, or one per class; one name may also be a column of vectors, or begin the names of several.
         embedding: the column of vectors that the model computes on its way, or None.
+        classes: all classes that the model tells apart, in the order of its numbers; "index" if they are the
+            positions in a column of vectors, from 0. Without any they are those of the labelled rows.
     """
 
     form: Form
     columns: tuple[str, ...]
     embedding: str | None = None
+    classes: tuple[str, ...] | Literal["index"] = ()
 
 
 @dataclass(frozen=True)
@@ -132,12 +136,11 @@ def adopt(
     X, _ = encoding.encode(table, schema)
     y = encoding.encode_target(table, schema)
     report("checking its predictions")
-    predicted = _predicted(base, X)
-    _refuse_improbable(base, X, predicted, table)
-    rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
-    related = Relations.of(table, schema).numbered()  # a wrong column is told before anything is stored
-    notes = (*learned_notes, *related.notes, *_worse_than_nothing(predicted, rows, schema))
     problem = Problem(schema.n_categories, len(schema.target.classes), seed, schema.vectors)
+    rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
+    losses = _losses(base, rows, problem, table)
+    related = Relations.of(table, schema).numbered()  # a wrong column is told before anything is stored
+    notes = (*learned_notes, *related.notes, *_worse_than_nothing(losses, rows, problem, schema))
     stored = StoredBase("", schema, problem, (BaseSpec(what, {}, can_refit=False),), (base,), 0)
     objective = metrics.objectives(problem.is_regression)[0]
     return stored, _NOT_SEEN, FittedBase(schema, (what,), objective, (), 0, len(y), notes)
@@ -159,7 +162,8 @@ def _from_columns(parts: Sequence[Rows], roles: Roles, origin: FromColumns) -> _
             f"{parts[0].source} has no column '{begun}', and none with this prefix",
             did_you_mean([begun], names, "its columns are: " + ", ".join(names[:20])),
         )
-    learned = inference.learn(parts, replace(roles, task=task, given=columns))
+    classes = _positions(parts, columns, origin) if origin.classes == vocabulary.INDEX else origin.classes
+    learned = inference.learn(parts, replace(roles, task=task, given=columns, classes=classes))
     schema, notes = learned.schema, learned.notes
     if origin.embedding is not None and origin.embedding not in schema.vectors:
         raise DataError(
@@ -172,6 +176,17 @@ def _from_columns(parts: Sequence[Rows], roles: Roles, origin: FromColumns) -> _
     embedding = schema.vectors.get(origin.embedding or "")
     base = Columns(origin.form, start, start + given.width, embedding)
     return schema, learned.rows, (*notes, *said), base, bases.COLUMNS
+
+
+def _positions(parts: Sequence[Rows], columns: tuple[str, ...], origin: FromColumns) -> tuple[str, ...]:
+    """Return the classes 0, 1, 2 and so on, one for each number of a column of vectors."""
+    lengths = {encoding.vector_length(part, columns[0]) for part in parts} if len(columns) == 1 else set()
+    if len(lengths) != 1:
+        raise UsageError(
+            f"--classes {vocabulary.INDEX} needs one column of vectors of one length in --{origin.form}",
+            "name the column of lists, or give --classes a file",
+        )
+    return tuple(map(str, range(lengths.pop())))
 
 
 def _given(rows: Rows, columns: tuple[str, ...], schema: Schema, *, begun: str | None) -> tuple[Given, tuple[str, ...]]:
@@ -221,7 +236,7 @@ def _require_count(count: int, classes: Sequence[str], what: str) -> None:
 
 def _in_order(classes: Sequence[str]) -> tuple[str, ...]:
     several = len(classes) > 1
-    return (f"the base's numbers are assigned to the classes {', '.join(classes[:20])}, in this order",) * several
+    return (f"the base's numbers are assigned to the classes {_listed(classes)}, in this order",) * several
 
 
 def _from_file(parts: Sequence[Rows], roles: Roles, origin: FromFile, report: Report) -> _Adopted:
@@ -286,8 +301,18 @@ def _fields(schema: Schema) -> Fields:
     return Fields(tuple(fields), schema.target.classes)
 
 
-def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Rows) -> None:
-    """Refuse numbers that are no probabilities, and predictions that are no numbers."""
+def _losses(base: Base, rows: LabelledRows, problem: Problem, table: Rows) -> Floats:
+    """Return the [n] losses of a base, whose predictions are checked; of very many classes some rows at a time."""
+    losses = []
+    for part in row_blocks(len(rows.y), problem.n_outputs):
+        predicted = _predicted(base, rows.X[part])
+        _refuse_improbable(base, rows.X[part], predicted, table, part.start)
+        losses.append(metrics.row_loss(rows.y[part], predicted))
+    return np.concatenate(losses)
+
+
+def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Rows, start: int) -> None:
+    """Refuse numbers that are no probabilities, and predictions that are no numbers, of rows from `start` on."""
     if isinstance(base, Columns) and base.form == "probabilities":
         given = X[:, base.start : base.stop]
         total = given.sum(axis=1) if given.shape[1] > 1 else np.ones(len(given))
@@ -295,31 +320,35 @@ def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Rows) ->
         if len(wrong):
             values = ", ".join(f"{value:.4g}" for value in given[wrong[0], :5])
             raise DataError(
-                f"{table.locate(int(wrong[0]))}: the base's probabilities are {values}"
+                f"{table.locate(start + int(wrong[0]))}: the base's probabilities are {values}"
                 f"{', …' if given.shape[1] > 5 else ''}, which are not between 0 and 1 with a sum of 1",
                 "give logits with --logits, or correct the columns",
             )
     wrong = np.flatnonzero(~np.isfinite(predicted).all(axis=1))
     if len(wrong):
         raise DataError(
-            f"{table.locate(int(wrong[0]))}: the prediction of the base is not finite",
+            f"{table.locate(start + int(wrong[0]))}: the prediction of the base is not finite",
             "check the model and its columns",
         )
 
 
-def _worse_than_nothing(predicted: Floats, rows: LabelledRows, schema: Schema) -> tuple[str, ...]:
-    """Say so if the base is worse than knowing nothing of a row: then something is mistaken."""
-    problem = Problem(schema.n_categories, len(schema.target.classes), 0)
+def _worse_than_nothing(own: Floats, rows: LabelledRows, problem: Problem, schema: Schema) -> tuple[str, ...]:
+    """Say so if the base, of [n] losses, is worse than knowing nothing of a row: then something is mistaken."""
     nothing = bases.ESTIMATORS["constant"].fit(rows.X, rows.y, rows.weight, problem, {})
-    losses = [
-        float(np.average(metrics.row_loss(rows.y, each), weights=rows.weight))
-        for each in (predicted, nothing.predict(rows.X))
+    without = [
+        metrics.row_loss(rows.y[part], nothing.predict(rows.X[part]))
+        for part in row_blocks(len(rows.y), problem.n_outputs)
     ]
+    losses = [float(np.average(each, weights=rows.weight)) for each in (own, np.concatenate(without))]
     if losses[0] <= losses[1]:
         return ()
     objective = metrics.objectives(problem.is_regression)[0]
-    own, without = (metrics.as_metric(objective, loss) for loss in losses)
-    what = (
-        "its units" if problem.is_regression else f"the order of its classes ({', '.join(schema.target.class_names)})"
+    found, constant = (metrics.as_metric(objective, loss) for loss in losses)
+    what = "its units" if problem.is_regression else f"the order of its classes ({_listed(schema.target.class_names)})"
+    return (
+        f"the base's {objective} on these rows is {found:.4g}, worse than {constant:.4g} of a constant: check {what}",
     )
-    return (f"the base's {objective} on these rows is {own:.4g}, worse than {without:.4g} of a constant: check {what}",)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
