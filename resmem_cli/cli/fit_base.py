@@ -97,7 +97,7 @@ def fit_base(
         typer.Option(
             metavar="FILE|index",
             help="With --probabilities or --logits: all classes of that model in the order of its numbers, one a line; "
-            "index: the target is a position in its list column, from 0.",
+            "index: the target is a position in its list column, from 0 (a file of this name is ./index).",
         ),
     ] = None,
     import_file: Annotated[

@@ -69,12 +69,22 @@ def format_of(path: Path, *, hint: str) -> tuple[Format, str | None]:
     Raises:
         UsageError: the name ends in nothing known, or in a compression that its format does not take.
     """
-    stem = path.stem if path.suffix.lower() in _COMPRESSIONS else path.name
-    found = _SUFFIXES.get(Path(stem).suffix.lower())
+    found = _SUFFIXES.get(_suffix(path))
     if found is None:
         known = ", ".join(sorted(_SUFFIXES))
         raise UsageError(f"the format of '{path}' is not recognised by its name (known endings: {known})", hint)
     return found, compression_of(path, found)
+
+
+def _suffix(path: Path) -> str:
+    """Return the ending that tells a format, without that of a compression."""
+    stem = path.stem if path.suffix.lower() in _COMPRESSIONS else path.name
+    return Path(stem).suffix.lower()
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name tells a format."""
+    return _suffix(path) in _SUFFIXES
 
 
 def compression_of(path: Path, form: Format) -> str | None:

@@ -11,7 +11,6 @@ from resmem_cli.data.rows import Rows, concatenate
 from resmem_cli.errors import DataError
 
 INDEX = "index"  # in the place of a file: the classes are 0, 1, 2 and so on, positions in a vector
-_TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson")
 
 
 def read(path: str) -> tuple[str, ...]:
@@ -20,7 +19,7 @@ def read(path: str) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read, has several columns, or a class is missing or there twice.
     """
-    named = _of_table(path) if Path(path).suffix.lower() in _TABLES else _of_lines(path)
+    named = _of_table(path) if sources.is_table(Path(path)) else _of_lines(path)
     seen: dict[str, int] = {}
     for number, name in enumerate(named, start=1):
         if not name:

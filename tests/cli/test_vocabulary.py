@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -83,9 +84,11 @@ def test_words_and_positions_give_the_same_predictions(files: Path, run: Run) ->
     assert outputs[0]["probability"].equals(outputs[1]["probability"])
 
 
-@pytest.mark.parametrize("name", ["c.csv", "c.parquet", "c.jsonl"])
+@pytest.mark.parametrize("name", ["c.csv", "c.csv.gz", "c.parquet", "c.jsonl"])
 def test_classes_may_be_the_only_column_of_a_table(files: Path, run: Run, name: str) -> None:
-    if name.endswith("parquet"):
+    if name.endswith("gz"):
+        Path(name).write_bytes(gzip.compress("".join(f"{word}\n" for word in ["word", *WORDS]).encode()))
+    elif name.endswith("parquet"):
         pq.write_table(pa.table({"word": WORDS}), name)
     elif name.endswith("csv"):
         Path(name).write_text("".join(f"{word}\n" for word in ["word", *WORDS]))
