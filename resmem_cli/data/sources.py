@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resmem_cli.data.partitions import NONE, Partitions
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, ResmemError, UsageError
 
 STDIN = "-"
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -102,10 +103,14 @@ def compression_of(path: Path, form: Format) -> str | None:
     return compression
 
 
-def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]:
+Refused = Callable[[str, ResmemError], None]  # is told of a name that is left out, and why
+
+
+def resolve(inputs: Sequence[str], forced: Format | None = None, refused: Refused | None = None) -> list[Source]:
     """Return the sources that the words of a command line name, in order.
 
-    A word is a file, a directory (every Parquet file below it, sorted), a glob (sorted), or "-".
+    A word is a file, a directory (every Parquet file below it, sorted), a glob (sorted), or "-". With `refused`, which
+    is told of them, words that name nothing and files of no known format are left out.
 
     Raises:
         DataError: a word names nothing that exists.
@@ -113,16 +118,35 @@ def resolve(inputs: Sequence[str], forced: Format | None = None) -> list[Source]
     """
     if sum(word == STDIN for word in inputs) > 1:
         raise UsageError("standard input ('-') is named twice", "name it once")
-    return [source for word in inputs for source in _expand(word, forced)]
+    found: list[Source] = []
+    for word in inputs:
+        with _refusing(word, refused):
+            found += _expand(word, forced, refused)
+    return found
 
 
-def _expand(word: str, forced: Format | None) -> list[Source]:
+@contextmanager
+def _refusing(name: str, refused: Refused | None) -> Iterator[None]:
+    """Tell of an error, if somebody wants to be told, instead of raising it."""
+    try:
+        yield
+    except (DataError, UsageError) as error:
+        if refused is None:
+            raise
+        refused(name, error)
+
+
+def _expand(word: str, forced: Format | None, refused: Refused | None) -> list[Source]:
     if word == STDIN:
         return [Source(None, forced)]
     try:
-        n_named = _n_named(word)
-        found = [(_source(path, forced), path) for path in _paths(word)]
-        return [replace(source, partitions=Partitions.of(path, n_named)) for source, path in found]
+        n_named, found = _n_named(word), list[Source]()
+        for place in _paths(word):
+            with _refusing(str(place), refused):
+                # "day=*" matches folders: each stands for the Parquet files below it, as if it had been named.
+                for path in _parquet_below(place) if place.is_dir() else [place]:
+                    found.append(replace(_source(path, forced), partitions=Partitions.of(path, n_named)))
+        return found
     except OSError as error:
         raise DataError(
             f"'{word}' cannot be searched for ({error.strerror})", "check the path and its permissions"
@@ -139,17 +163,14 @@ def _n_named(word: str) -> int:
 
 def _paths(word: str) -> list[Path]:
     path = Path(word)
-    if word and path.is_dir():  # "" would be the present folder, where a variable of the shell was not set
-        return _parquet_below(path)
-    if word and path.exists():
+    if word and path.exists():  # "" would be the present folder, where a variable of the shell was not set
         return [path]
     if not _GLOB_CHARACTERS & set(word):
         raise DataError(f"there is no file '{word}'", "check the path and the current directory")
     matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
     if not matches:
         raise DataError(f"no file matches '{word}'", "check the pattern and the current directory")
-    # "day=*" matches folders: each stands for the Parquet files below it, as if it had been named.
-    return [file for match in matches for file in (_parquet_below(match) if match.is_dir() else [match])]
+    return matches
 
 
 def _parquet_below(directory: Path) -> list[Path]:

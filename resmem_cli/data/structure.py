@@ -52,7 +52,9 @@ def found(text: str, *, is_whole: bool, expected: str, delimiter: str | None, n_
     if not is_whole and len(lines) > 1:
         lines = lines[:-1]
     lines = lines[n_above or 0 :]
-    ways = [delimiter] if delimiter is not None else dict.fromkeys((expected, *DELIMITERS))
+    # What does not occur delimits nothing: of a plain file the lines are taken apart once.
+    present = [each for each in DELIMITERS if each in text]
+    ways = [delimiter] if delimiter is not None else dict.fromkeys((expected, *present))
     first, *others = ways
     usual = _of(lines, first, known=n_above)
     if first == TAB and n_values(text, TAB) > 1:  # whose quotes may mean nothing, so that records are hard to count
@@ -95,9 +97,13 @@ def _of(lines: Sequence[str], separator: str, known: int | None, least: int = 1)
     names = [cell for cell in records[max(header, filled[0])] if cell]
     if least > 1 and not 1 < len(set(names)) == len(names):
         return None
+    n_above = starts[header] if known is None else known
+    others = [each for each in DELIMITERS[1:] if each != separator and any(each in line for line in lines)]
+    if not others:
+        return Structure(separator, n_above, n_fields)
     cells = [cell for record in below for cell in record]
-    clean = sum(_is_clean(cell, separator) for cell in cells)
-    return Structure(separator, starts[header] if known is None else known, n_fields, clean / len(cells))
+    clean = sum(_is_clean(cell, others) for cell in cells)
+    return Structure(separator, n_above, n_fields, clean / len(cells))
 
 
 def _records(lines: Sequence[str], separator: str) -> tuple[list[list[str]], list[int]]:
@@ -139,6 +145,5 @@ def _is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None
 
 
-def _is_clean(cell: str, separator: str) -> bool:
-    others = [each for each in DELIMITERS[1:] if each != separator]
+def _is_clean(cell: str, others: Sequence[str]) -> bool:
     return not any(each in cell for each in others) or _is_number(cell)

@@ -109,9 +109,9 @@ class Input:
         """Whether a column may have other types in other rows."""
         return tables.may_change(sources.resolve(self.words, self.format))
 
-    def sources(self) -> list[Source]:
-        """Return the files one by one, each read as the whole would be."""
-        return sources.resolve(self.words, self.format)
+    def sources(self, refused: sources.Refused | None = None) -> list[Source]:
+        """Return the files one by one, each read as the whole would be; `refused` as of `sources.resolve`."""
+        return sources.resolve(self.words, self.format, refused)
 
     def read_all(self) -> list[Rows]:
         """Return everything."""

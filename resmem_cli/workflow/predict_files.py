@@ -195,16 +195,11 @@ def _options(source: Input, options: PredictOptions) -> dict[str, Any]:
 
 
 def _sources(source: Input, *, keep_going: bool) -> tuple[list[Source], list[Failure]]:
-    """Return the files of an input, and the words of it that name none if that is no reason to stop."""
+    """Return the files of an input, and what of it names none if that is no reason to stop."""
+    failures: list[Failure] = []
     if not keep_going:
-        return source.sources(), []
-    found, failures = list[Source](), list[Failure]()
-    for word in source.words:
-        try:
-            found += replace(source, words=(word,)).sources()
-        except _OF_ONE_FILE as error:
-            failures.append(Failure(word, None, error))
-    return found, failures
+        return source.sources(), failures
+    return source.sources(lambda name, error: failures.append(Failure(name, None, error))), failures
 
 
 def _jobs(sources: Iterable[Source], directory: Path, form: Format | None) -> list[_Job]:

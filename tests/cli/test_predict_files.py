@@ -214,6 +214,18 @@ def test_a_word_that_names_no_file_is_a_failure_too(inputs: list[str], run: Run)
     assert "2 of 3 files could not be predicted; --failures FILE lists them" in ended.err
 
 
+def test_a_file_of_no_format_or_a_folder_among_those_of_a_glob_is_a_failure_of_its_own(
+    inputs: list[str], run: Run
+) -> None:
+    Path("in/notes.docx").write_text("a")
+    ended = run("predict", "in/*", "--model", "m", "--output-dir", "out", "--keep-going", "--failures", "f.jsonl")
+    assert ended.code == PARTIAL
+    assert visible() == ["a.csv", "b.csv", "c.csv", "d.csv"]
+    failed = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
+    assert [(each["input"], each["output"]) for each in failed] == [("in/deep", None), ("in/notes.docx", None)]
+    assert failed[0]["error"] == "the directory 'in/deep' contains no Parquet file"
+
+
 def test_what_holds_for_all_files_stops_at_once(inputs: list[str], run: Run) -> None:
     ended = run("predict", "in/*.csv", "--model", "absent", "--output-dir", "out", "--keep-going")
     assert ended.code == MODEL
@@ -360,8 +372,8 @@ def test_nothing_of_the_users_is_replaced(inputs: list[str], fails: Fails) -> No
 
 def test_a_directory_of_parquet_keeps_its_folders(inputs: list[str], run: Run) -> None:
     new = table("diamonds", "new")
-    for name, start in (("x=1", 0), ("x=2", 8)):
+    for name, start in (("day=1", 0), ("day=2", 8)):
         (Path("days") / name).mkdir(parents=True)
         pq.write_table(pa.table(new.slice(start, 8)), Path("days") / name / "part.parquet")
     assert run("predict", "days", "--model", "m", "--output-dir", "out").code == 0
-    assert [pq.read_table(Path("out") / name / "part.parquet").num_rows for name in ("x=1", "x=2")] == [8, 8]
+    assert [pq.read_table(Path("out") / name / "part.parquet").num_rows for name in ("day=1", "day=2")] == [8, 8]

@@ -188,8 +188,10 @@ def test_any_text_survives_csv_and_is_what_pythons_csv_module_reads(write, read_
         assert list(csv.reader(stream, delimiter=separator)) == [header, *([v or "" for v in row] for row in rows)]
     if "".join(header).strip():
         found = read_back(tmp_path / name)
-        assert found.column_names == header
-        assert found.to_pydict() == {name: [v or None for v in table.column(name).to_pylist()] for name in header}
+        wanted = {name: [v or None for v in table.column(name).to_pylist()] for name in header}
+        if len(header) > 1 and not header[-1] and not any(wanted[""]):  # what spreadsheets leave at the end
+            del wanted[""]
+        assert found.to_pydict() == wanted
 
 
 def test_text_passes_from_csv_to_csv_unchanged(write, read_back, tmp_path):
@@ -206,8 +208,15 @@ def test_a_missing_value_in_the_only_column_is_a_row_all_the_same(write, read_ba
 
 
 def test_only_text_that_needs_quotes_is_quoted(write, tmp_path):
-    write(tmp_path / "a.csv", pa.table({"a b": ["x y", "x\ty", "x,y", "x;y", 'x"y', "'x'"]}))
-    assert (tmp_path / "a.csv").read_text() == 'a b\nx y\nx\ty\n"x,y"\nx;y\n"x""y"\n\'x\'\n'
+    write(tmp_path / "a.csv", pa.table({"a b": ["x y", "x\ty", "x,y", "x;y", 'x"y', "'x'"], "n": range(6)}))
+    assert (tmp_path / "a.csv").read_text() == 'a b,n\nx y,0\nx\ty,1\n"x,y",2\nx;y,3\n"x""y",4\n\'x\',5\n'
+
+
+def test_a_column_alone_is_quoted_where_other_delimiters_would_make_it_several(write, read_back, tmp_path):
+    table = pa.table({"a;b": ["x;y", "x|y", "x"]})
+    write(tmp_path / "a.csv", table)
+    assert (tmp_path / "a.csv").read_text() == '"a;b"\n"x;y"\n"x|y"\nx\n'
+    assert read_back(tmp_path / "a.csv").to_pydict() == table.to_pydict()
 
 
 @pytest.mark.parametrize(
