@@ -7,11 +7,13 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
 from resmem_cli.data import promotion
+from resmem_cli.data.pruning import Where, groups_that_may_match
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
 
@@ -19,17 +21,36 @@ _RANDOM_ACCESS_MAGIC = b"ARROW1"
 
 
 def read_parquet(
-    source: Source, stream: BinaryIO | None, batch_rows: int, choose: Callable[[Sequence[str]], list[str]]
+    source: Source,
+    stream: BinaryIO | None,
+    batch_rows: int,
+    choose: Callable[[Sequence[str]], list[str]],
+    *,
+    where: Where = (),
+    gaps: list[tuple[int, int]] | None = None,
 ) -> Generator[pa.Table]:
-    """Yield the rows of a Parquet file, of those columns that `choose` picks from the file's."""
+    """Yield the rows of a Parquet file, of those columns that `choose` picks from the file's.
+
+    Row groups in which no row can have the values of `where` are left out. To `gaps` is added before which of the
+    yielded rows, from 0, and how many rows each of them has.
+    """
     # A Parquet file is read from its end: a stream has to be held in memory.
     opened = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
     with pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
         chosen = choose(file.schema_arrow.names)
-        for batch in file.iter_batches(batch_size=batch_rows, columns=chosen):
+        groups = groups_that_may_match(file, where)
+        if gaps is not None:
+            gaps += _gaps([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)], groups)
+        for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=chosen):
             yield pa.Table.from_batches([batch])
         if file.metadata.num_rows == 0:
             yield file.schema_arrow.empty_table().select(chosen)
+
+
+def _gaps(sizes: Sequence[int], groups: Sequence[int]) -> list[tuple[int, int]]:
+    kept = set(groups)
+    before = np.cumsum([0, *(size * (i in kept) for i, size in enumerate(sizes))]).tolist()
+    return [(before[i], size) for i, size in enumerate(sizes) if i not in kept]
 
 
 def schema_of(source: Source) -> pa.Schema:

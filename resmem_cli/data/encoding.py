@@ -67,14 +67,14 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
             encoded[:, at] = _encode_levels(rows, column, surprises)
             at += 1
     if schema.given is not None:
-        encoded[:, at:] = _encode_given(rows, schema.given)
+        _encode_given(rows, schema.given, encoded[:, at:])
     surprises.unknown = +surprises.unknown
     return encoded, surprises
 
 
 def vector_length(rows: Rows, name: str) -> int:
     """Return how many numbers each of a column's vectors holds; DataError if that differs."""
-    return int(kinds.as_vector(rows, name).shape[1])
+    return kinds.vector_length(rows, name)
 
 
 def encode_target(rows: Rows, schema: Schema) -> Floats:
@@ -135,7 +135,8 @@ def hash_rows(encoded: Floats, target: Floats) -> NDArray[np.uint64]:
     """Return one 64-bit hash per labelled row: equal features and target, as encoded, give equal hashes."""
     import pandas as pd  # here, because only fitting and evaluating need it and it is slow to load
 
-    matrix = np.column_stack([encoded, target]) + 0.0  # -0.0 becomes 0.0
+    matrix = np.column_stack([encoded, target])
+    matrix += 0.0  # -0.0 becomes 0.0; in place, because given probabilities of many classes are large
     matrix[np.isnan(matrix)] = np.nan  # one bit pattern for every NaN
     return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(matrix), index=False), dtype=np.uint64)
 
@@ -187,10 +188,11 @@ def _encode_levels(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     return codes
 
 
-def _encode_given(rows: Rows, given: Given) -> Floats:
-    """Return [n, width] what another model has written; it may not be missing."""
+def _encode_given(rows: Rows, given: Given, out: Floats) -> None:
+    """Fill [n, width] with what another model has written; it may not be missing."""
     if given.is_vector:
-        return kinds.as_vector(rows, given.columns[0], given.width)
+        kinds.as_vector(rows, given.columns[0], given.width, out)
+        return
     values = np.column_stack([kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL) for name in given.columns])
     missing = np.argwhere(np.isnan(values))
     if len(missing):
@@ -199,7 +201,7 @@ def _encode_given(rows: Rows, given: Given) -> Floats:
             f"{rows.locate(row)}: column '{given.columns[column]}' holds the base's prediction and is empty",
             "give a prediction for every row, or remove the row",
         )
-    return values
+    out[:] = values
 
 
 def _is_fraction(rows: Rows, name: str) -> bool:

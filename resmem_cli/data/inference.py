@@ -172,7 +172,7 @@ def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:
     if name in (*roles.categories, roles.id_column, roles.group_column):
         return kinds.as_category(rows, name)
     if name in rows.of_folders:
-        return text_kinds.infer_folders(rows, name)
+        return text_kinds.infer(rows, name)
     if rows.is_text:
         return text_kinds.infer(rows, name)
     column = plain(rows.column(name))

@@ -32,6 +32,7 @@ TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "ho
 # Beyond these a number is no measurement but a placeholder. The square of a feature, added up over rows, must be a
 # number; a target's errors are squared twice, and boosting holds targets and weights in single precision.
 LARGEST, LARGEST_LABEL = 1e150, 1e37
+_NUMBERS_AT_ONCE = 4_000_000
 _DAY_MICROSECONDS = 86_400_000_000
 _NOT_NUMBER = "is not a number"
 _NOT_BOOLEAN = "is neither true nor false"
@@ -171,18 +172,44 @@ def as_instant(rows: Rows, name: str) -> pa.ChunkedArray:
     return column
 
 
-def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
-    """Return a column of vectors as [n, length] 64-bit floats; without `length`, that of the first row.
+def as_vector(rows: Rows, name: str, length: int | None = None, out: Floats | None = None) -> Floats:
+    """Return a column of vectors as [n, length] 64-bit floats, in `out` if given; without `length`, that of the first.
 
     Raises:
         DataError: a vector is missing, of another length, or holds a number that is missing or infinite; the message
             names its file and row.
     """
+    column = _lists(rows, name)
+    wanted = _length(rows, name, column, length)
+    values = np.empty((len(rows), wanted)) if out is None else out
+    step = max(1, _NUMBERS_AT_ONCE // max(wanted, 1))
+    for start in range(0, len(rows), step):  # so that no more than this is held beside them
+        part = slice(start, min(start + step, len(rows)))
+        values[part] = to_floats(pc.list_flatten(column.slice(start, step))).reshape(-1, wanted)
+        wrong = np.flatnonzero(~(np.abs(values[part]) <= LARGEST).all(axis=1))
+        if len(wrong):
+            at = start + int(wrong[0])
+            is_huge = np.isfinite(values[at]).all()
+            what = f"a number beyond {LARGEST:g}" if is_huge else "a missing or infinite number"
+            raise DataError(f"{rows.locate(at)}: column '{name}' holds a vector with {what}", "replace it by a number")
+    return values
+
+
+def vector_length(rows: Rows, name: str) -> int:
+    """Return how many numbers each of a column's vectors holds; DataError if that differs."""
+    return _length(rows, name, _lists(rows, name))
+
+
+def _lists(rows: Rows, name: str) -> pa.ChunkedArray:
     column = plain(rows.column(name))
     if is_text(column.type):
         column = lists_of_text(rows, name, trimmed(column))
     if kind_of(column.type) is not Kind.VECTOR:
         raise _wrong_type(rows, name, "vectors")
+    return column
+
+
+def _length(rows: Rows, name: str, column: pa.ChunkedArray, length: int | None = None) -> int:
     lengths = to_floats(pc.fill_null(pc.list_value_length(column), -1)).astype(np.int64)
     wanted = int(lengths[0]) if length is None and len(lengths) else length or 0
     other = np.flatnonzero(lengths != wanted)
@@ -193,15 +220,7 @@ def as_vector(rows: Rows, name: str, length: int | None = None) -> Floats:
             f"{rows.locate(position)}: column '{name}' holds {what}, where {wanted} numbers are needed",
             "give every row a vector of one length",
         )
-    values = to_floats(pc.list_flatten(column)).reshape(len(rows), wanted)
-    wrong = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
-    if len(wrong):
-        first = values[wrong[0]]
-        what = f"a number beyond {LARGEST:g}" if np.isfinite(first).all() else "a missing or infinite number"
-        raise DataError(
-            f"{rows.locate(int(wrong[0]))}: column '{name}' holds a vector with {what}", "replace it by a number"
-        )
-    return values
+    return wanted
 
 
 def timestamp_parts(days: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from resmem_cli.data.text_form import as_text
 from resmem_cli.errors import DataError
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 Values = Mapping[str, str | None]
@@ -36,6 +38,11 @@ class Partitions:
         folders = path.parts[:-1]
         return cls(_values(folders[n_named:]), _values(folders[:n_named]))
 
+    def may_have(self, where: Sequence[tuple[str, str]]) -> bool:
+        """Whether a row of the file may have all these values, by what the folders say of their columns."""
+        known = {**self.above, **self.below}
+        return all(_is_same(known[name], value) for name, value in where if name in known)
+
     def columns(self, needed: Collection[str]) -> dict[str, str | None]:
         """Return the values of the columns that there are where some are `needed`."""
         return {**{name: value for name, value in self.above.items() if name in needed}, **self.below}
@@ -46,9 +53,14 @@ NONE = Partitions({}, {})
 
 def _values(folders: Sequence[str]) -> dict[str, str | None]:
     pairs = [folder.partition("=") for folder in folders]
-    return {
-        unquote(name): None if value == _MISSING else unquote(value) for name, sign, value in pairs if sign and name
-    }
+    return {unquote(name): value_of(value) for name, sign, value in pairs if sign and name}
+
+
+def value_of(text: str) -> str | None:
+    """Return what a folder says; digits are a whole number, of which every text is the same: 01 is 1, as to Spark."""
+    if text == _MISSING:
+        return None
+    return str(int(text)) if _WHOLE.fullmatch(text) else unquote(text)
 
 
 def with_columns(

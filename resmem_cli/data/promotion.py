@@ -44,7 +44,7 @@ def common_type(one: pa.DataType, other: pa.DataType, *, exact: bool = True) -> 
     if pa.types.is_list(one) and pa.types.is_list(other):
         inner = common_type(one.value_type, other.value_type, exact=exact)
         return None if inner is None else pa.list_(inner)
-    simple, second = _simple(one), _simple(other)
+    simple, second = plain_type(one), plain_type(other)
     if (simple, second) != (one, other):
         return common_type(simple, second, exact=exact)
     return _promoted(one, other, exact=exact)
@@ -73,10 +73,10 @@ def _decimal(precision: int, scale: int) -> pa.DataType | None:
     return pa.decimal256(precision, scale) if precision <= _MOST_DIGITS_OF_256 else None
 
 
-def _simple(arrow_type: pa.DataType) -> pa.DataType:
+def plain_type(arrow_type: pa.DataType) -> pa.DataType:
     """Return the type that `plain` gives a column of this one."""
     if pa.types.is_dictionary(arrow_type):
-        return _simple(arrow_type.value_type)
+        return plain_type(arrow_type.value_type)
     return pa.string() if pa.types.is_string_view(arrow_type) else arrow_type
 
 

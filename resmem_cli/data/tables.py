@@ -19,6 +19,7 @@ from resmem_cli.data import columnar, delimited, json_lines, streams, text_file
 from resmem_cli.data.dialect import PLAIN, Dialect, shown
 from resmem_cli.data.partitions import with_columns
 from resmem_cli.data.promotion import concatenated
+from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows, concatenate
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.data.text_file import AS_FOUND, HowToRead
@@ -42,7 +43,8 @@ class _Wanted:
     """How many rows at once, and which columns (None for all); `notes` takes what looks odd, but may be right.
 
     Of a source without rows there is a table without rows if it `keeps_empty` ones, which else are no table. Columns
-    that are `needed` are also taken from the folders that the user named.
+    that are `needed` are also taken from the folders that the user named. Row groups without the values of `where` are
+    left out, and `gaps` says of the source at hand before which row that is read, from 0, and how many rows each has.
 
     How text is written comes from `how`, and goes into `found`.
     """
@@ -53,6 +55,8 @@ class _Wanted:
     notes: list[str]
     keeps_empty: bool = False
     needed: frozenset[str] = frozenset()
+    where: Where = ()
+    gaps: list[tuple[int, int]] = field(default_factory=list)
     found: _Found = field(default_factory=_Found)
 
 
@@ -80,20 +84,25 @@ def read(
     notes: list[str] | None = None,
     may_be_empty: bool = False,
     needed: frozenset[str] = frozenset(),
+    where: Where = (),
 ) -> Iterator[Rows]:
     """Yield the rows of all sources in order, in batches of `batch_rows` (the last of each source is shorter).
 
     Only `columns` are read if given; a source that lacks one of them is read entirely, so that whoever misses it can
     say what is there. A source may have no rows, as some parts of what Spark writes, if another one has; if all
     `may_be_empty`, there is one batch without rows then. The names of folders hold columns, too: of those that the user
-    named, the `needed` ones. What looks odd, but may be right, is added to `notes`.
+    named, the `needed` ones. Files, and row groups of Parquet, in which no row has the values that `where` says are not
+    read; other rows without these values may be there, or no row at all. What looks odd, but may be right, is added to
+    `notes`.
 
     Raises:
         DataError: a source is missing, empty, damaged, ragged, not UTF-8, or names a column twice; or there is no row.
     """
-    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes, may_be_empty, needed)
-    has_rows, empty = False, None
+    wanted = _Wanted(batch_rows, how, columns, [] if notes is None else notes, may_be_empty, needed, where)
+    has_rows, empty = bool(where), None  # whoever leaves rows out says if there are none
     for source in sources:
+        if not source.partitions.may_have(where):
+            continue
         for rows in _read_one(source, wanted):
             if len(rows):
                 has_rows = True
@@ -183,13 +192,14 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
             of_folders = source.partitions.columns(wanted.needed)
             from_file = None if wanted.columns is None else wanted.columns - of_folders.keys()
             choose = partial(_chosen, source, from_file, frozenset(of_folders))
-            wanted = replace(wanted, found=found)
+            wanted = replace(wanted, found=found, gaps=[])
             opened = READERS[known.format or Format.CSV](known, stream, wanted, choose)
             with closing(opened) if stream is None else streams.aside(opened) as tables:
                 for table in _rebatched(tables, wanted, source.name):
                     rows = with_columns(table, of_folders, source.name, before, wanted.columns)
                     own = frozenset(of_folders) - {*table.column_names}
-                    yield Rows(rows, ((0, source.name, before + 1),), is_text, dialect=found.dialect, of_folders=own)
+                    origins = _origins(source.name, before, table.num_rows, wanted.gaps)
+                    yield Rows(rows, origins, is_text, dialect=found.dialect, of_folders=own)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise _unreadable(source, error, found.dialect) from error
@@ -217,10 +227,16 @@ READERS: dict[Format, Reader] = {
     Format.TSV: _read_text,
     Format.JSONL: _read_json_lines,
     Format.PARQUET: lambda source, stream, wanted, choose: columnar.read_parquet(
-        source, stream, wanted.batch_rows, choose
+        source, stream, wanted.batch_rows, choose, where=wanted.where, gaps=wanted.gaps
     ),
     Format.ARROW: lambda source, stream, _, choose: columnar.read_arrow(source, stream, choose),
 }
+
+
+def _origins(name: str, before: int, n_rows: int, gaps: Sequence[tuple[int, int]]) -> tuple[tuple[int, str, int], ...]:
+    """Return which rows of their source these are, of which `before` were read earlier."""
+    starts = [before, *dict.fromkeys(at for at, _ in gaps if before < at < before + n_rows)]
+    return tuple((at - before, name, at + 1 + sum(size for gap, size in gaps if gap <= at)) for at in starts)
 
 
 def _chosen(

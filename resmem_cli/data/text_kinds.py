@@ -82,12 +82,6 @@ def _numbers_of_dialect(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.Chun
     return pa.chunked_array([number_text.plain(whole, dialect)])
 
 
-def infer_folders(rows: Rows, name: str) -> pa.ChunkedArray:
-    """Return a column of folders' names with its type: integer, also where zeros lead (month=01), or as `infer`."""
-    integers = cast_or_none(rows.column(name), pa.int64())
-    return infer(rows, name) if integers is None else integers
-
-
 def infer_instants(rows: Rows, name: str) -> pa.ChunkedArray:
     """Return a text column of a typed format as timestamps if that is what it holds, or as it is.
 

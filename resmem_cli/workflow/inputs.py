@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import encoding, partitions, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
+from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.data.sources import Format, Source
@@ -34,8 +35,15 @@ class Batches(Protocol):
     """Rows that can be read in batches, and again from the beginning."""
 
     def batches(
-        self, rows: int = ..., columns: frozenset[str] | None = None, schema: Schema | None = None
-    ) -> Iterator[Rows]: ...
+        self,
+        rows: int = ...,
+        columns: frozenset[str] | None = None,
+        schema: Schema | None = None,
+        *,
+        where: Where = (),
+    ) -> Iterator[Rows]:
+        """Yield them; those that do not have the values of `where` may be left out."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,12 @@ class InMemory:
     rows: Rows
 
     def batches(
-        self, rows: int = tables.BATCH_ROWS, columns: frozenset[str] | None = None, schema: Schema | None = None
+        self,
+        rows: int = tables.BATCH_ROWS,
+        columns: frozenset[str] | None = None,
+        schema: Schema | None = None,
+        *,
+        where: Where = (),
     ) -> Iterator[Rows]:
         """Yield them as they are."""
         yield self.rows
@@ -79,13 +92,17 @@ class Input:
         schema: Schema | None = None,
         *,
         may_be_empty: bool = False,
+        where: Where = (),
     ) -> Iterator[Rows]:
         """Yield batches of bounded size; text is read as the training file of a schema was, where nothing is said.
 
-        Of an input without rows, which `may_be_empty`, there is one batch without rows.
+        Of an input without rows, which `may_be_empty`, there is one batch without rows. Where no row of a file or of a
+        row group has the values of `where`, it is not read.
         """
         found = sources.resolve(self.words, self.format)
         how = HowToRead(self.dialect, None if schema is None else schema.dialect)
+        named = (columns or frozenset()) | {name for name, _ in where}
+        needed = named if schema is None else named | schema.needed | {*schema.relating}
         read = tables.read(
             found,
             batch_rows=rows,
@@ -93,7 +110,8 @@ class Input:
             columns=columns,
             notes=self.notes,
             may_be_empty=may_be_empty,
-            needed=(frozenset() if schema is None else schema.needed | {*schema.relating}) | (columns or frozenset()),
+            needed=needed,
+            where=where,
         )
         if schema is None or not self.dialect.over(schema.dialect).drop_totals:
             return read

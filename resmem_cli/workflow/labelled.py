@@ -14,6 +14,7 @@ from resmem_cli import spelling
 from resmem_cli.data import encoding, tables
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.partitions import value_of
 from resmem_cli.data.relations import Numbered, Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
@@ -162,7 +163,7 @@ def in_batches(
     foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
     needed = schema.needed | {name for name, _ in where} | set(also)
     at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
-    for batch in source.batches(at_once, None if with_relations else needed, schema):
+    for batch in source.batches(at_once, None if with_relations else needed, schema, where=where):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)
@@ -197,7 +198,7 @@ def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] =
     ids: list[str] = []
     n_rows = n_matching = 0
     columns = frozenset({schema.id_column or "", *(name for name, _ in where)})
-    for batch in source.batches(columns=columns, schema=schema):
+    for batch in source.batches(columns=columns, schema=schema, where=where):
         matches = _matches(batch, where)
         ids += [name for name, kept in zip(encoding.as_ids(batch, schema), matches, strict=True) if kept and name]
         n_rows, n_matching = n_rows + len(batch), n_matching + int(matches.sum())
@@ -217,7 +218,7 @@ def _columns(batch: Rows, names: Collection[str]) -> Rows:
 def _matches(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
     found = np.ones(len(batch), dtype=np.bool_)
     for name, value in where:
-        found &= encoding.has_value(batch, name, value)
+        found &= encoding.has_value(batch, name, value_of(value) or "" if name in batch.of_folders else value)
     return found
 
 
@@ -225,4 +226,5 @@ def _nowhere(n_rows: int, where: Sequence[tuple[str, str]]) -> DataError:
     if not where:
         return DataError("there are no rows", "give labelled rows")
     wanted = " and ".join(f"{name} = '{value}'" for name, value in where)
-    return DataError(f"none of the {n_rows:,} rows has {wanted}", "check --where")
+    which = f"none of the {n_rows:,} rows has" if n_rows else "no row has"  # of what need not be read none is counted
+    return DataError(f"{which} {wanted}", "check --where")

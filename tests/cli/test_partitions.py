@@ -107,7 +107,7 @@ def test_labelled_rows_are_judged_remembered_and_forgotten_by_folders(fitted: st
 def test_what_no_file_differs_in_is_not_read_in_fitting(run: Run) -> None:
     written("data", months=(1,))
     ended = run("fit-base", "data", "--target", "y", "--estimator", "linear", "--model", "m")
-    assert "note: the folders' column 'month' is '01' in every file and is not read\n" in ended.err
+    assert "note: the folders' column 'month' is '1' in every file and is not read\n" in ended.err
     names = [column["name"] for column in json.loads(Path("m/base.json").read_text())["schema"]["columns"]]
     assert names == ["x", "region"]
     Path("other").mkdir()
@@ -146,7 +146,7 @@ def test_a_column_that_is_also_in_the_file_may_not_say_another_value(fitted: str
     pq.write_table(day("north", 2).append_column("month", months), place / "part.parquet")
     sentence = (
         "new/region=north/month=02/part.parquet, row 40: the column 'month' holds '3', and the folder's name says "
-        "'02'; correct one of them, or remove the column from the file"
+        "'2'; correct one of them, or remove the column from the file"
     )
     fails(DATA, sentence, "predict", "new", "--model", "m", "--output", "out.csv")
 
@@ -158,3 +158,15 @@ def test_files_of_which_some_lie_in_no_such_folder_are_refused(run: Run, fails: 
     assert ended.code == DATA
     assert "differ in the columns 'month', 'region'; give files of the same columns" in ended.err
     assert "data/part.parquet" in ended.err
+
+
+class TestForget:
+    def test_only_files_below_the_folder_of_the_value_are_read(self, fitted: str, run: Run) -> None:
+        Path("data/region=north/month=02/part.parquet").write_bytes(b"damaged")
+        ended = run("forget", "data", "--where", "month=01", "--model", "m", "--json", "--quiet")
+        assert ended.code == 0
+        assert json.loads(ended.out)["removed"] == 80
+
+    def test_a_value_of_no_folder_is_told(self, fitted: str, fails: Fails) -> None:
+        words = ("forget", "data", "--where", "month=7", "--model", "m", "--quiet")
+        fails(DATA, "no row has month = '7'; check --where", *words)

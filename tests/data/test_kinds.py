@@ -613,3 +613,13 @@ def test_a_vector_that_is_none_is_refused_with_its_row(values, arrow_type, sente
     with pytest.raises(DataError) as caught:
         kinds.as_vector(rows(values, arrow_type), "x")
     assert str(caught.value) == sentence
+
+
+def test_a_wrong_number_of_long_vectors_is_found_in_whichever_row_it_is():
+    """They are converted a few rows at a time."""
+    values = np.zeros((4, 1_500_000), np.float32)
+    values[3, 7] = np.nan
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    table = Rows(pa.table({"x": lists}), ((0, "a.parquet", 1),), is_text=False)
+    with pytest.raises(DataError, match="row 4: column 'x' holds a vector with a missing or infinite number"):
+        kinds.as_vector(table, "x")
