@@ -160,7 +160,8 @@ def _refuse_failures(done: Predicted, listed: str | None) -> None:
 
     shown = done.failures[:_MOST_SHOWN]
     for failure in shown:
-        console.say(f"failed: {failure.input}: {failure.error}", quiet=False)
+        name = "" if failure.input in failure.error.message else f"{failure.input}: "
+        console.say(f"failed: {name}{failure.error}", quiet=False)
     n_more = len(done.failures) - len(shown)
     n_all = done.n_files + done.n_kept + len(done.failures)
     unseen = f", {n_more:,} not shown" if n_more else ""
