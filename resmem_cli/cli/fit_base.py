@@ -96,8 +96,7 @@ def fit_base(
         str | None,
         typer.Option(
             metavar="FILE|index",
-            help="With --probabilities or --logits: all classes of that model in the order of its numbers, one a line; "
-            "index: the target is a position in its list column, from 0 (a file of this name is ./index).",
+            help="With these two: all classes, one a line, in that model's order; index: they are 0, 1, 2 and so on.",
         ),
     ] = None,
     import_file: Annotated[

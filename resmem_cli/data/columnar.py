@@ -89,12 +89,15 @@ def read_arrow(
             opened.seek(0)
             stream_reader = pyarrow.ipc.open_stream(opened)
             schema, batches = stream_reader.schema, iter(stream_reader)
-        yield schema.empty_table().select(choose(schema.names))
+        is_empty = True
         for batch in batches:
+            is_empty = False
             table = pa.Table.from_batches([batch])
             chosen = table.select(choose(table.column_names))
             chosen.validate(full=True)  # what comes of a file is only pointed at: nobody has looked into it yet
             yield chosen
+        if is_empty:
+            yield schema.empty_table().select(choose(schema.names))
 
 
 class _TypedWriter:

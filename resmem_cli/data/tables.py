@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from resmem_cli.data import columnar, delimited, json_lines, streams, text_file
 from resmem_cli.data.dialect import PLAIN, Dialect, shown
-from resmem_cli.data.partitions import with_columns
+from resmem_cli.data.folder_columns import with_columns
 from resmem_cli.data.promotion import concatenated
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows, concatenate

@@ -13,6 +13,7 @@ from resmem_cli import ResMemClassifier, ResMemRegressor
 from resmem_cli.data import frames
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows
+from resmem_cli.data.schema import Schema
 from resmem_cli.model.explanation import usual_distances
 from resmem_cli.store.rows import RowNames
 from resmem_cli.workflow import diagnose
@@ -37,7 +38,14 @@ class InParts:
     def __init__(self, rows: Rows, size: int) -> None:
         self._rows, self._size, self.n_read = rows, size, 0
 
-    def batches(self, rows: int = 0, columns: frozenset[str] | None = None, *, where: Where = ()) -> Iterator[Rows]:
+    def batches(
+        self,
+        rows: int = 0,
+        columns: frozenset[str] | None = None,
+        schema: Schema | None = None,
+        *,
+        where: Where = (),
+    ) -> Iterator[Rows]:
         self.n_read += 1
         for start in range(0, len(self._rows), self._size):
             yield self._rows.take(np.arange(start, min(start + self._size, len(self._rows))))
