@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from resmem_cli.data import sources, tables
+from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.predict import PredictOptions
+from resmem_cli.workflow.predict_files import FilesOptions, predict_files
 from tests.cli.conftest import Run, table, write_csv
 
 Fails = Callable[..., None]
@@ -375,3 +378,22 @@ def test_a_directory_of_parquet_keeps_its_folders(inputs: list[str], run: Run) -
         pq.write_table(pa.table(new.slice(start, 8)), Path("days") / name / "part.parquet")
     assert run("predict", "days", "--model", "m", "--output-dir", "out").code == 0
     assert [pq.read_table(Path("out") / name / "part.parquet").num_rows for name in ("day=1", "day=2")] == [8, 8]
+
+
+def test_a_log_says_files_rows_the_rate_and_what_is_left_of_the_bytes(inputs: list[str], tmp_path: Path) -> None:
+    said: list[tuple[str, float | None]] = []
+    Path("in/c.csv").write_text("id,carat\nd1,2\n")
+    files = FilesOptions(Path("out"), keep_going=True)
+    predict_files(
+        Input(("in/*.csv",)),
+        Path("m"),
+        PredictOptions(threads=1),
+        files,
+        lambda what, /, share=None: said.append((what, share)),
+    )
+    what, share = said[-1]
+    assert re.fullmatch(r"3 of 4 files, 1 failed, 24 rows \([\d,]+ rows/s\), last 'in/d\.csv'", what)
+    assert share == 1
+    shares = [each for _, each in said if each is not None]
+    assert shares == sorted(shares)
+    assert len({*shares}) == 5  # none of four files, and after each
