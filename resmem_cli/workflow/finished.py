@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resmem_cli.data.replacement import replacing
+from resmem_cli.data.replacement import naming, replacing
 
 FOLDER = ".resmem"
 _FORMAT = 1
@@ -40,6 +40,10 @@ class Version:
         found = path.stat()
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
+    def looks_like(self, other: Version) -> bool:
+        """Whether the other was not written to since, though it may be a copy, or have got other permissions."""
+        return (self.size, self.modified) == (other.size, other.modified)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -50,15 +54,40 @@ class Content:
 
     @classmethod
     def of(cls, path: Path) -> Content:
-        """Read a file; one that changes meanwhile is seen to have changed by the next run."""
+        """Read a file; one that changes meanwhile is seen to have changed by the next run.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         version = Version.of(path)
         with open(path, "rb") as stream:
             return cls(version, hashlib.file_digest(stream, "sha256").hexdigest())
 
+    @classmethod
+    def if_readable(cls, path: Path) -> Content | None:
+        """Read a file; None if that cannot be done, or only once, as of a pipe."""
+        try:
+            return cls.of(path) if path.is_file() else None
+        except OSError:  # whoever reads its rows says what is wrong
+            return None
+
     def is_in(self, path: Path) -> bool:
         """Whether a file still holds it: in the same version, or else by its hash."""
-        now = Version.of(path)
+        try:
+            now = Version.of(path)
+        except OSError:  # whoever reads it says what is wrong
+            return False
         return now == self.version or (now.size == self.version.size and Content.of(path).sha256 == self.sha256)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for outputs, and those that it lies in.
+
+    Raises:
+        OutputError: that cannot be.
+    """
+    with naming(f"'{path}'", option="--output-dir"):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -81,7 +110,7 @@ class Finished:
             return NEW
         marker = self._read(output)
         try:
-            if marker["format"] != _FORMAT or Version(**marker["output"]) != Version.of(output):
+            if marker["format"] != _FORMAT or not Version(**marker["output"]).looks_like(Version.of(output)):
                 return OUTPUT
             if marker["model"] != self.model:
                 return MODEL
@@ -106,7 +135,7 @@ class Finished:
             "options": self._options,
         }
         place = self._marker(output)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         with replacing(place, option="--output-dir", synced=False) as stream:  # lost, the output is made again
             stream.write(json.dumps(marker).encode())
 

@@ -16,7 +16,7 @@ from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.parallel import in_order
 from resmem_cli.workflow import thread_limit
-from resmem_cli.workflow.finished import NEW, Content, Finished
+from resmem_cli.workflow.finished import NEW, Content, Finished, make_folder
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.predict import PredictOptions, Writer
 from resmem_cli.workflow.predicted import Failure, Predicted, Tally
@@ -113,8 +113,8 @@ class _Run:
         return tally
 
     def _write(self, job: _Job) -> Tally:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        content = Content.of(job.source) if job.source.is_file() else None  # a pipe can be read only once
+        make_folder(job.output.parent)
+        content = Content.if_readable(job.source)
         own = replace(self.source, words=(str(job.source),))
         tally = self.writer.write(
             own,

@@ -96,6 +96,10 @@ def test_what_was_made_of_the_same_is_kept_and_counted(inputs: list[str], run: R
     later = time.time() + 10
     os.utime("in/c.csv", (later, later))  # nothing but its time
     os.utime("m/memory.json", (later, later))
+    Path("out/a.csv").chmod(0o600)
+    shutil.copytree("out", "moved")
+    Path("out").rename("gone")
+    Path("moved").rename("out")
     assert changed(run)[0] == set()
 
 
@@ -231,7 +235,13 @@ def test_what_holds_for_all_files_stops_at_once(inputs: list[str], run: Run) -> 
     ended = run("predict", "in/*.csv", "--model", "absent", "--output-dir", "out", "--keep-going")
     assert ended.code == MODEL
     Path("out").write_text("in the way")
-    assert run(*RESUMED, "--keep-going").code == UNEXPECTED
+    ended = run(*RESUMED, "--keep-going")
+    assert ended.code == UNEXPECTED
+    assert (
+        ended.err
+        == "resmem: 'out' cannot be written (File exists); check the path, or choose another with --output-dir\n"
+    )
+    assert Path("out").read_text() == "in the way"
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet", "arrow"])
