@@ -120,6 +120,8 @@ def predict(
         threads=threads,
     )
     leave_pandas_out()
+    job_files.refuse_unwritable(failures, "--failures", source, model)
+    job_files.refuse_unwritable(metrics, "--metrics", source, model)
     with console.progress(quiet, output=output if output_dir is None else None) as report:
         if output_dir is None:
             done = run(source, model, chosen, report)
@@ -160,7 +162,9 @@ def _refuse_failures(done: Predicted, listed: str | None) -> None:
 
     shown = done.failures[:_MOST_SHOWN]
     for failure in shown:
-        name = "" if failure.input in failure.error.message else f"{failure.input}: "
+        said = failure.error.message
+        is_named = said.startswith(failure.input) or f"'{failure.input}'" in said
+        name = "" if is_named else f"{failure.input}: "
         console.say(f"failed: {name}{failure.error}", quiet=False)
     n_more = len(done.failures) - len(shown)
     n_all = done.n_files + done.n_kept + len(done.failures)

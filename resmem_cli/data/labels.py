@@ -119,8 +119,10 @@ def declared(name: str, text: pa.ChunkedArray, typed: pa.DataType, classes: Sequ
         )
     column = pa.chunked_array([pa.array([labels[label] for label in text.to_pylist()], pa.string())])
     everything = np.ones(len(text), dtype=np.bool_)
-    if _is_value(typed) and not pa.types.is_boolean(typed) and _fit_64_bits(sorted(classes, key=_as_decimal)):
-        return Labels(tuple(map(int, classes)), "int64", column, everything, ())
+    ordered = sorted(classes, key=_as_decimal)
+    if _is_value(typed) and not pa.types.is_boolean(typed) and _fit_64_bits(ordered):
+        arrow_type = "int64" if int(ordered[-1]) <= _MOST else "uint64"
+        return Labels(tuple(map(int, classes)), arrow_type, column, everything, ())
     return Labels(tuple(classes), "string", column, everything, ())
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_HAS_FORMS = re.compile(
+    r"[-+0-9.]|true$|false$", re.IGNORECASE
+)  # numbers, instants, truths: what begins otherwise has one
 MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 Values = Mapping[str, str | None]
@@ -35,7 +38,7 @@ class Partitions:
     def may_have(self, where: Sequence[tuple[str, str]]) -> bool:
         """Whether a row of the file may have all these values, by what the folders say of their columns."""
         known = {**self.above, **self.below}
-        return all(is_same(known[name], value) for name, value in where if name in known)
+        return all(_may_be(known[name], value) for name, value in where if name in known)
 
     def columns(self, needed: Collection[str]) -> dict[str, str | None]:
         """Return the values of the columns that there are where some are `needed`."""
@@ -55,6 +58,16 @@ def value_of(text: str) -> str | None:
     if text == MISSING:
         return None
     return str(int(text)) if _WHOLE.fullmatch(text) else unquote(text)
+
+
+def _may_be(known: str | None, value: str) -> bool:
+    """Whether a folder's value may be the one that is asked for, in whichever form either is written."""
+    asked = value_of(value)
+    if known is None or asked is None:
+        return known == asked
+    has_forms = _HAS_FORMS.match(known) or _HAS_FORMS.match(asked)
+    are_whole = _WHOLE.fullmatch(known) and _WHOLE.fullmatch(asked)
+    return known in (value, asked) or bool(has_forms and not are_whole)
 
 
 def is_same(found: str | None, value: str | None) -> bool:

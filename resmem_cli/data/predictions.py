@@ -29,7 +29,7 @@ class Layout:
         base_only: whether there is no memory, and so no `prediction_base` beside the prediction.
         with_support: whether a column says how far each row is from what is remembered.
         with_interval: whether there is an interval, of classes a set, about each prediction.
-        left_out: columns that are not passed on unless they are named.
+        left_out: columns of folders that are not passed on unless they are named: the output's folders hold them.
         typed: whether the output has types, so that text which the model knows to be numbers becomes numbers.
     """
 
@@ -58,7 +58,7 @@ class Layout:
 
     def kept(self, present: Sequence[str]) -> list[str]:
         """Return the columns to pass on, of those that are present."""
-        return [name for name in present if name not in self.left_out] if self.keep == "all" else self._named()
+        return list(present) if self.keep == "all" else self._named()
 
     def added(self) -> list[str]:
         """Return the names of the columns that are added, in order."""
@@ -105,7 +105,8 @@ def lay_out(rows: Rows, layout: Layout, scored: Scored) -> pa.Table:
         UsageError: an added column has a name that is there already.
     """
     present = rows.table.column_names
-    kept = layout.kept(present)
+    # A column of the file itself stays, also where a folder says the same.
+    kept = layout.kept([name for name in present if name not in layout.left_out & rows.of_folders])
     there, passed_on = set(present), set(kept)
     missing = [name for name in kept if name not in there]
     if missing:

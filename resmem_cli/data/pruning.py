@@ -20,7 +20,10 @@ _HAS_FORMS = re.compile(r"[-0-9]|true$|false$", re.IGNORECASE)
 
 def groups_that_may_match(file: Any, where: Where) -> list[int]:
     """Return the row groups of a `ParquetFile` in which there may be a row that has all these values, in order."""
-    leaves = {file.metadata.schema.column(at).path: at for at in range(file.metadata.num_columns)}
+    names = {*file.schema_arrow.names}
+    paths = [file.metadata.schema.column(at).path for at in range(file.metadata.num_columns)]
+    # A part of a struct may be called as a column is: then neither is told by statistics.
+    leaves = {path: at for at, path in enumerate(paths) if path in names and paths.count(path) == 1}
     bounds = [
         (leaves[name], bound)
         for name, value in where

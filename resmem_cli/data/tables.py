@@ -196,10 +196,9 @@ def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
             opened = READERS[known.format or Format.CSV](known, stream, wanted, choose)
             with closing(opened) if stream is None else streams.aside(opened) as tables:
                 for table in _rebatched(tables, wanted, source.name):
-                    rows = with_columns(table, of_folders, source.name, before, wanted.columns)
-                    own = frozenset(of_folders) - {*table.column_names}
                     origins = _origins(source.name, before, table.num_rows, wanted.gaps)
-                    yield Rows(rows, origins, is_text, dialect=found.dialect, of_folders=own)
+                    rows = Rows(table, origins, is_text, dialect=found.dialect)
+                    yield with_columns(rows, of_folders, wanted.columns)
                     before += table.num_rows
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise _unreadable(source, error, found.dialect) from error

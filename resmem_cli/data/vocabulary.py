@@ -36,7 +36,7 @@ def read(path: str) -> tuple[str, ...]:
 
 def _of_lines(path: str) -> list[str]:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_bytes().decode("utf-8-sig")  # in which a carriage return alone is no end of a line
     except (OSError, UnicodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DataError(f"'{path}' cannot be read ({what})", "check --classes") from error

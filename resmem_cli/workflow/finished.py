@@ -75,9 +75,9 @@ class Content:
         """Whether a file still holds it: in the same version, or else by its hash."""
         try:
             now = Version.of(path)
+            return now == self.version or (now.size == self.version.size and Content.of(path).sha256 == self.sha256)
         except OSError:  # whoever reads it says what is wrong
             return False
-        return now == self.version or (now.size == self.version.size and Content.of(path).sha256 == self.sha256)
 
 
 def make_folder(path: Path) -> None:
@@ -106,11 +106,13 @@ class Finished:
 
     def why_again(self, source: Path, output: Path) -> str | None:
         """Return why an output is to be made of its input, or None if it is there and was made of the same."""
-        if not output.exists():
+        try:
+            now = Version.of(output)
+        except OSError:
             return NEW
         marker = self._read(output)
         try:
-            if marker["format"] != _FORMAT or not Version(**marker["output"]).looks_like(Version.of(output)):
+            if marker["format"] != _FORMAT or not Version(**marker["output"]).looks_like(now):
                 return OUTPUT
             if marker["model"] != self.model:
                 return MODEL

@@ -93,15 +93,16 @@ class Input:
         *,
         may_be_empty: bool = False,
         where: Where = (),
+        folders: frozenset[str] = frozenset(),
     ) -> Iterator[Rows]:
         """Yield batches of bounded size; text is read as the training file of a schema was, where nothing is said.
 
         Of an input without rows, which `may_be_empty`, there is one batch without rows. Where no row of a file or of a
-        row group has the values of `where`, it is not read.
+        row group has the values of `where`, it is not read. Columns of `folders` are read in any case.
         """
         found = sources.resolve(self.words, self.format)
         how = HowToRead(self.dialect, None if schema is None else schema.dialect)
-        named = (columns or frozenset()) | {name for name, _ in where}
+        named = (columns or frozenset()) | {name for name, _ in where} | folders
         needed = named if schema is None else named | schema.needed | {*schema.relating}
         read = tables.read(
             found,
@@ -135,14 +136,20 @@ class Input:
         """Return everything."""
         found = sources.resolve(self.words, self.format)
         parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
+        of_folders = [name for name in parts[0].table.column_names if name in parts[0].of_folders]
         one_valued = partitions.one_valued([source.partitions for source in found])
         for name in [name for name in one_valued if all(name in part.of_folders for part in parts)]:
             self.notes.append(f"the folders' column '{name}' is '{one_valued[name]}' in every file and is not read")
             parts = [replace(part, table=part.table.drop_columns([name])) for part in parts]
+        read = [f"'{name}'" for name in of_folders if name not in one_valued]
+        if read:
+            self.notes.append(f"the names of folders hold columns, which are read: {', '.join(read)}")
         return parts
 
 
-def refuse_overwriting(source: Input, output: str, model: Path, *, holds_input: bool = False) -> None:
+def refuse_overwriting(
+    source: Input, output: str, model: Path, *, holds_input: bool = False, option: str = "--output"
+) -> None:
     """Refuse an output that would replace a part of the model, or an input, unless it holds all of that.
 
     Raises:
@@ -151,11 +158,12 @@ def refuse_overwriting(source: Input, output: str, model: Path, *, holds_input: 
     if output == sources.STDIN:
         return
     path = Path(output).resolve()
-    over = [each.path for each in source.sources() if each.path is not None and each.path.resolve() == path]
+    found = source.sources(lambda name, error: None)  # whoever reads it says what is wrong with a name
+    over = [each.path for each in found if each.path is not None and each.path.resolve() == path]
     if over and not holds_input:
-        raise UsageError(f"the input '{over[0]}' would be replaced by the output", "name another --output")
+        raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")
     if model.resolve() in path.parents:
-        raise UsageError(f"the output '{output}' lies in the model directory", "name another --output")
+        raise UsageError(f"the output '{output}' lies in the model directory", f"name another {option}")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from resmem_cli.data.replacement import replacing
+from resmem_cli.errors import OutputError
+from resmem_cli.workflow.inputs import Input, refuse_overwriting
 from resmem_cli.workflow.predicted import Predicted
 
 _PREFIX = "resmem_predict"
+
+
+def refuse_unwritable(path: str | None, option: str, source: Input, model: Path) -> None:
+    """Refuse a file that cannot be written, or would replace an input or a part of the model, before the work is done.
+
+    Raises:
+        OutputError: its folder is not there.
+        UsageError: it is an input, or lies in the model directory.
+    """
+    if path is None:
+        return
+    refuse_overwriting(source, path, model, option=option)
+    if not Path(path).absolute().parent.is_dir():
+        raise OutputError(f"'{path}' cannot be written (No such file or directory)", "create the directory first")
 
 
 def write_failures(path: str, done: Predicted) -> None:

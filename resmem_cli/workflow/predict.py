@@ -140,7 +140,9 @@ class Writer:
                 written.append(batch.written)
                 yield self._with_columns(batch)
 
-        batches = source.batches(self.batch_rows, layout.columns_to_read, self.scorer.base.schema, may_be_empty=True)
+        batches = source.batches(
+            self.batch_rows, layout.columns_to_read, self.scorer.base.schema, may_be_empty=True, folders=left_out
+        )
         may_change = typed and self.scorer.options.keep != "none" and source.may_change()
         tally = Tally()
         with output.writer(target, form, may_change=may_change, dialect=lambda: written[0]) as table:

@@ -59,6 +59,8 @@ def predict_files(
         DataError, UsageError: as `predict`, of a file if it is not to `keep_going`; files that were finished stay.
         ModelError, OutputError: as `predict`.
     """
+    if model.resolve() in (files.directory.resolve(), *files.directory.resolve().parents):
+        raise UsageError(f"the outputs '{files.directory}' lie in the model directory", "name another --output-dir")
     sources, failures = _sources(source, keep_going=files.keep_going)
     jobs = _jobs(sources, files.directory, options.format)
     with thread_limit.limited(options.threads) as threads:
@@ -106,7 +108,8 @@ class _Run:
             tally = self._write(job)
         except _OF_ONE_FILE as error:
             if not self.keep_going:
-                raise type(error)(error.message, f"{error.hint}; {self.progress.standing()}") from error
+                hint = "; ".join(filter(None, (error.hint, self.progress.standing())))
+                raise type(error)(error.message, hint) from error
             self.progress.fail(job)
             return Failure(str(job.source), str(job.output), error)
         self.progress.finish(job)

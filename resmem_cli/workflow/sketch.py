@@ -11,6 +11,7 @@ import numpy as np
 from resmem_cli.model.arrays import Floats
 
 _ACCURACY = 0.01  # of a percentile, relative to it
+_LARGEST = 1e300  # beyond that sums would be infinite
 _RATIO = (1 + _ACCURACY) / (1 - _ACCURACY)
 
 
@@ -30,10 +31,10 @@ class Sketch:
 
     def add(self, values: Floats) -> None:
         """Take [n] numbers; what is no finite number is left out."""
-        values = values[np.isfinite(values)]
+        values = np.minimum(values[np.isfinite(values)], _LARGEST)
         above = values[values > 0]
         self._n_zeros += len(values) - len(above)
-        self._sum += math.fsum(values)
+        self._sum = min(self._sum + float(values.sum()), _LARGEST)
         bins, counts = np.unique(np.ceil(np.log(above) / math.log(_RATIO)).astype(np.int64), return_counts=True)
         self._bins.update(dict(zip(bins.tolist(), counts.tolist(), strict=True)))
 

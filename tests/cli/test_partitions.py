@@ -170,3 +170,25 @@ class TestForget:
     def test_a_value_of_no_folder_is_told(self, fitted: str, fails: Fails) -> None:
         words = ("forget", "data", "--where", "month=7", "--model", "m", "--quiet")
         fails(DATA, "no row has month = '7'; check --where", *words)
+
+    @pytest.mark.parametrize("asked", ["True", "true"])
+    def test_no_file_is_left_out_whose_folder_may_say_the_same_otherwise(self, run: Run, asked: str) -> None:
+        for flag in ("True", "False"):
+            Path(f"flags/flag={flag}").mkdir(parents=True)
+            pq.write_table(day("north", 1), f"flags/flag={flag}/part.parquet")
+        words = ("--target", "y", "--estimator", "linear", "--model", "f", "--quiet")
+        assert run("fit-base", "flags", *words).code == 0
+        words = ("--representation", "features", "--effort", "quick", "--quiet")
+        assert run("fit-residual", "flags", "--model", "f", *words).code == 0
+        assert "forgot 40 rows" in run("forget", "flags", "--where", f"flag={asked}", "--model", "f").err
+
+
+def test_a_column_of_the_file_itself_stays_and_is_compared_beside_kept_folders(fitted: str, run: Run) -> None:
+    for rate, values in ((1, [1] * 40), (2, [2] * 39 + [3])):
+        place = Path(f"rates/rate={rate}/region=north/month=02")
+        place.mkdir(parents=True)
+        pq.write_table(day("north", 2).append_column("rate", pa.array(values)), place / "part.parquet")
+    ended = run("predict", "rates", "--model", "m", "--output-dir", "out", "--keep-going")
+    assert "row 40: the column 'rate' holds '3', and the folder's name says '2'" in ended.err
+    out = pq.read_table("out/rate=1/region=north/month=02/part.parquet", partitioning=None)
+    assert out.column_names == ["x", "y", "rate", "prediction", "prediction_base"]
