@@ -9,9 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_HAS_FORMS = re.compile(
-    r"[-+0-9.]|true$|false$", re.IGNORECASE
-)  # numbers, instants, truths: what begins otherwise has one
+# Numbers, instants, and true or false have several texts; what begins otherwise has one.
+_HAS_FORMS = re.compile(r"[-+0-9.]|true$|false$", re.IGNORECASE)
 MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 Values = Mapping[str, str | None]
