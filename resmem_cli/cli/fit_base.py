@@ -96,7 +96,7 @@ def fit_base(
         str | None,
         typer.Option(
             metavar="FILE|index",
-            help="With these two: all classes, one a line, in that model's order; index: they are 0, 1, 2 and so on.",
+            help="With --probabilities or --logits: all classes, one a line, in order; index: they are 0, 1, 2 and on.",
         ),
     ] = None,
     import_file: Annotated[

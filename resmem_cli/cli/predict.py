@@ -133,7 +133,7 @@ def predict(
     if metrics is not None:
         job_files.write_metrics(metrics, done)
     if as_json:
-        console.tell(json.dumps(done.to_json()))
+        print(json.dumps(done.to_json()))
     _say(done, source.note_lines, is_of_files=output_dir is not None, quiet=quiet)
     if done.failures:
         _refuse_failures(done, failures)

@@ -97,7 +97,7 @@ class Finished:
     Attributes:
         directory: of the outputs.
         model: by what the model is known.
-        options: all that an output depends on besides its input and the model.
+        options: all that an output depends on besides its input and the model, as JSON gives it back.
     """
 
     directory: Path
@@ -116,7 +116,7 @@ class Finished:
                 return OUTPUT
             if marker["model"] != self.model:
                 return MODEL
-            if marker["options"] != self._options:
+            if marker["options"] != self.options:
                 return OPTIONS
             made_of = Content(Version(**marker["input"]["version"]), marker["input"]["sha256"])
         except (KeyError, TypeError):
@@ -134,16 +134,12 @@ class Finished:
             "input": asdict(made_of),
             "output": asdict(Version.of(output)),
             "model": self.model,
-            "options": self._options,
+            "options": self.options,
         }
         place = self._marker(output)
         make_folder(place.parent)
         with replacing(place, option="--output-dir", synced=False) as stream:  # lost, the output is made again
             stream.write(json.dumps(marker).encode())
-
-    @property
-    def _options(self) -> Any:
-        return json.loads(json.dumps(self.options))
 
     def _marker(self, output: Path) -> Path:
         within = output.relative_to(self.directory)

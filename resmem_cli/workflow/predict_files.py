@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -189,12 +190,14 @@ def _size(path: Path) -> int:
 
 def _options(source: Input, options: PredictOptions) -> dict[str, Any]:
     """Return what an output depends on besides its input and the model."""
-    return {
+    said = {
         "format": options.format,
         "score": asdict(options.score),
         "input_format": source.format,
         "dialect": source.dialect.to_json(),
     }
+    stored: dict[str, Any] = json.loads(json.dumps(said))  # as a marker has it: lists for tuples
+    return stored
 
 
 def _sources(source: Input, *, keep_going: bool) -> tuple[list[Source], list[Failure]]:

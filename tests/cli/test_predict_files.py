@@ -340,6 +340,15 @@ def test_a_monitor_is_told_distances_and_widths(inputs: list[str], run: Run) -> 
     assert plain["interval_width"] is plain["distance_percentile"] is None
 
 
+def test_json_is_whole_however_long_it_is(inputs: list[str], run: Run) -> None:
+    name = "a" * 210
+    for i in range(30):
+        Path(f"in/{name}{i}.csv").write_text("id,carat\nd1,2\n")
+    ended = run("predict", "in/*.csv", "--model", "m", "--output-dir", "out", "--keep-going", "--json", "--quiet")
+    failed = json.loads(ended.out)["failures"]
+    assert sorted(each["input"] for each in failed) == sorted(f"in/{name}{i}.csv" for i in range(30))
+
+
 def test_metrics_are_in_prometheus_text_format(inputs: list[str], run: Run) -> None:
     row = Path("in/a.csv").read_text().splitlines()
     Path("in/a.csv").write_text("\n".join([row[0], *(line.replace("Ideal", 'a "new"') for line in row[1:]), ""]))

@@ -11,7 +11,6 @@ from resmem_cli.model.arrays import FLOAT, Arrays, Floats, stored
 from resmem_cli.model.bases.protocol import Problem
 from resmem_cli.model.splitting import Related, splits
 
-MOST_CLASSES = 10  # each would be one more column per category
 _PRIOR_ROWS = 5.0  # how many rows of the mean of all are added to those of a value
 _N_FOLDS = 5
 _NAME = "target_means_{}"
