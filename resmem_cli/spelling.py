@@ -25,6 +25,7 @@ _INSTANT = re.compile(
     r"(Z|[+-][0-9]{2}(?::?[0-9]{2}(?::?[0-9]{2})?)?)?",
     re.ASCII,
 )
+_MAY_HAVE_FORMS = re.compile(r"[-0-9]|true$|false$", re.IGNORECASE)  # how numbers, instants and truths begin
 _MOST_DIGITS = 40  # before or after the point, of a number with an exponent: more than any id or decimal has
 
 
@@ -46,6 +47,11 @@ def canonical(text: str) -> str:
     if instant := _INSTANT.fullmatch(text):
         return _utc(instant)
     return _plain(text) if _SCIENTIFIC.fullmatch(text) else text
+
+
+def may_have_forms(text: str) -> bool:
+    """Whether other texts may stand for the same value; if not, texts can be compared, and ordered, as they are."""
+    return _MAY_HAVE_FORMS.match(text) is not None
 
 
 def shared(texts: Iterable[str]) -> dict[str, list[str]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from resmem_cli import spelling
+
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-# Numbers, instants, and true or false have several texts; what begins otherwise has one.
-_HAS_FORMS = re.compile(r"[-+0-9.]|true$|false$", re.IGNORECASE)
 MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 Values = Mapping[str, str | None]
@@ -64,9 +64,10 @@ def _may_be(known: str | None, value: str) -> bool:
     asked = value_of(value)
     if known is None or asked is None:
         return known == asked
-    has_forms = _HAS_FORMS.match(known) or _HAS_FORMS.match(asked)
-    are_whole = _WHOLE.fullmatch(known) and _WHOLE.fullmatch(asked)
-    return known in (value, asked) or bool(has_forms and not are_whole)
+    if known in (value, asked):
+        return True
+    are_whole = _WHOLE.fullmatch(known) and _WHOLE.fullmatch(asked)  # which have one form here
+    return not are_whole and (spelling.may_have_forms(known) or spelling.may_have_forms(asked))
 
 
 def is_same(found: str | None, value: str | None) -> bool:

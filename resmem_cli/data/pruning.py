@@ -8,14 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from resmem_cli import spelling
 from resmem_cli.data.kinds import is_text
 from resmem_cli.data.promotion import plain_type
 
 Where = Sequence[tuple[str, str]]  # columns and their values, written as text: rows that have them all are wanted
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-# Text that begins otherwise has one form only (`spelling.canonical`), and can be compared as it is.
-_HAS_FORMS = re.compile(r"[-0-9]|true$|false$", re.IGNORECASE)
 
 
 def groups_that_may_match(file: Any, where: Where) -> list[int]:
@@ -41,7 +40,7 @@ def _comparable(arrow_type: pa.DataType, value: str) -> int | str | None:
     kind = plain_type(arrow_type)
     if pa.types.is_integer(kind) and _INTEGER.fullmatch(value):
         return int(value)
-    return value if is_text(kind) and value and not _HAS_FORMS.match(value) else None
+    return value if is_text(kind) and value and not spelling.may_have_forms(value) else None
 
 
 def _may_hold(statistics: Any, value: Any) -> bool:
