@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resmem_cli.data.partitions import Partitions
 from resmem_cli.data.sources import Format, Source
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import DataError, ResmemError, UsageError
 from resmem_cli.workflow.finished import Content, Finished, make_folder
 from resmem_cli.workflow.inputs import Input
 from resmem_cli.workflow.predict import Writer
@@ -34,7 +34,7 @@ class Job:
             raise ValueError("standard input is no job")
         return self.source.path
 
-    def failed(self, error: DataError | UsageError) -> Failure:
+    def failed(self, error: ResmemError) -> Failure:
         """Return that it failed."""
         return Failure(str(self.path), str(self.output), error)
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,19 @@ class Plan:
         sources, failures = sources_of(source, keep_going=files.keep_going)
         return cls(source, options, files, jobs_of(sources, files.directory, options.format), failures)
 
+    def absolute(self) -> Plan:
+        """Return the plan with paths that mean the same in any folder."""
+        directory = self.files.directory.absolute()
+        jobs = [
+            replace(
+                job,
+                source=replace(job.source, path=job.path.absolute()),
+                output=directory / job.output.relative_to(self.files.directory),
+            )
+            for job in self.jobs
+        ]
+        return replace(self, jobs=jobs, files=replace(self.files, directory=directory))
+
     def begin(self, model: str, report: Report) -> Run:
         """Begin with what is to be done by a model, which is known by its name."""
         finished = Finished(self.files.directory, model, _options(self.source, self.options))
@@ -140,6 +153,11 @@ class Run:
             error = outcome.error
             hint = "; ".join(filter(None, (error.hint, self.progress.standing())))
             raise type(error)(error.message, hint) from error
+
+    def add(self, job: Job, part: Tally) -> None:
+        """Note that a part of a file is done."""
+        self._tally.merge(part)
+        self.progress.add(job, part.n_rows)
 
     def predicted(self) -> Predicted:
         """Return what was done."""
