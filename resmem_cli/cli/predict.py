@@ -94,18 +94,16 @@ def predict(
     """Predict rows: adds prediction, prediction_base and, for classification, probability to the input's columns."""
     source = reading.input_of(inputs)
 
+    hired = workers_of(engine, scheduler, workers, threads)
     if output_dir is not None and output != "-":
         raise typer.BadParameter("--output and --output-dir exclude each other", param_hint="'--output-dir'")
-    for name, is_given in (("--resume", resume), ("--keep-going", keep_going)):
-        if is_given and output_dir is None:
-            raise typer.BadParameter("it needs --output-dir", param_hint=f"'{name}'")
+    of_files = {"--resume": resume, "--keep-going": keep_going, "--engine dask": hired is not None}
+    for name in (name for name, is_given in of_files.items() if is_given and output_dir is None):
+        raise typer.BadParameter("it needs --output-dir", param_hint=f"'{name}'")
     if failures is not None and not keep_going:
         raise typer.BadParameter("it needs --keep-going", param_hint="'--failures'")
     if as_json and output_dir is None and output == "-":
         raise typer.BadParameter("it needs --output or --output-dir", param_hint="'--json'")
-    hired = workers_of(engine, scheduler, workers, threads)
-    if hired is not None and output_dir is None:
-        raise typer.BadParameter("dask needs --output-dir", param_hint="'--engine'")
     if output_dir is None and not as_json:
         options.refuse_terminal(output, output_format)
 

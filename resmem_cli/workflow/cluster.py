@@ -21,6 +21,7 @@ Done = TypeVar("Done")
 
 _SECONDS = 20  # to reach a scheduler and one of its workers
 _AHEAD = 3  # calls that each thread of a worker has or waits for: it begins the next one without asking
+_PYTHON = "Python"
 _SAME = ("resmem-cli", "distributed", "numpy", "pyarrow", "scikit-learn")
 
 
@@ -109,7 +110,7 @@ def connected(workers: Workers) -> Iterator[Cluster]:
         n_workers=number,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
         silence_logs=logging.CRITICAL,
     )
     with interrupts_held_back():
@@ -152,17 +153,23 @@ def _refuse_other_versions(client: Any, address: str) -> None:
     Raises:
         EngineError: some do.
     """
-    own = {"Python": platform.python_version().rpartition(".")[0]} | {name: metadata.version(name) for name in _SAME}
-    found = {"Python": client.run(platform.python_version, on_error="return")}
-    found |= {name: client.run(metadata.version, name, on_error="return") for name in _SAME}
-    for name, version in own.items():
-        for worker, theirs in found[name].items():
-            there = "no" if isinstance(theirs, Exception) else str(theirs)
-            if (there.rpartition(".")[0] if name == "Python" else there) != version:
+    for name, version in _own_versions().items():
+        ask = (platform.python_version,) if name == _PYTHON else (metadata.version, name)
+        for worker, theirs in client.run(*ask, on_error="return").items():
+            there = "none" if isinstance(theirs, Exception) else str(theirs)
+            if (_minor(there) if name == _PYTHON else there) != version:
                 raise EngineError(
-                    f"the worker {worker} of '{address}' has {there} {name}, and this is {name} {version}",
+                    f"the worker {worker} of '{address}' has {name} {there}, and this is {name} {version}",
                     "give the workers the environment of this machine",
                 )
+
+
+def _own_versions() -> dict[str, str]:
+    return {_PYTHON: _minor(platform.python_version())} | {name: metadata.version(name) for name in _SAME}
+
+
+def _minor(version: str) -> str:
+    return version.rpartition(".")[0]
 
 
 def refuse_other_version(version: str) -> None:
@@ -195,7 +202,7 @@ def _result(future: Any, item: object) -> Any:
         raise
     except KilledWorker as error:
         return EngineError(
-            f"{item} cost {error.allowed_failures + 1} workers their life, the last of them {error.last_worker.address}",
+            f"{item} cost {error.allowed_failures + 1} workers their life, at last {error.last_worker.address}",
             "give workers more memory, or fewer rows at once with --batch-rows",
         )
     except CancelledError as error:

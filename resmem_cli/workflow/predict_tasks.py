@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,10 @@ class Join:
         _refuse_other_version(self.job, self.parts[0].version)
         if content is not None:
             work.finished.add(content, self.job.output)
-        shutil.rmtree(self.parts[0].folder)
+        folder = self.parts[0].folder
+        shutil.rmtree(folder)
+        with suppress(OSError):  # other files have parts there
+            folder.parent.rmdir()
         return Tally()
 
 
