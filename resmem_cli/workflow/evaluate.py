@@ -271,7 +271,7 @@ def of_rows(
         report(f"{rows.n_rows:,} rows")
     report("comparing")
     scored = scores.joined(rows.parts)
-    every, unseen = scores.samples(scored, seed, drawing.word)
+    every, unseen = scores.samples(scored, seed, drawing.word, rows.n_rows + rows.n_dropped + rows.n_foreign)
     which = np.ones(len(scored.y), dtype=np.bool_) if unseen is None else ~scored.is_seen
     judged = every if unseen is None else unseen
     is_sliced = by and (unseen is None or unseen.are_enough)
@@ -333,8 +333,18 @@ class _Rows:
                 self._held.append(held(resmem.interval(prediction, self._interval), y))
             if self._watch is not None:
                 self._watch.add(rows, part, prediction, is_seen[part])
-        scored = Scored(rows.y, metrics.joined(before), metrics.joined(after), weight, is_seen, rows.hashes, groups)
-        self.parts.append(scored)
+        self.parts.append(
+            Scored(
+                rows.y,
+                metrics.joined(before),
+                metrics.joined(after),
+                weight,
+                is_seen,
+                rows.hashes,
+                rows.keys,
+                groups,
+            )
+        )
         self.n_rows += len(rows.y)
 
     @property
