@@ -31,6 +31,9 @@ class Metric:
         is_regression: whether it is one of numbers, or of classes.
         lower_is_better: whether it is a loss.
         needs_every_class: whether it needs more of probabilities than `Reduced` has.
+        by_class: whether the statistics are as many as there are classes.
+        binned: where the statistics of a row follow from all rows, so that their sums cannot be added to those of other
+            rows: returns nearly the same metric, by so many bins, of which they can.
     """
 
     statistics: Callable[[Floats, Any], Any]
@@ -38,6 +41,8 @@ class Metric:
     is_regression: bool
     lower_is_better: bool
     needs_every_class: bool = False
+    by_class: bool = False
+    binned: Callable[[int], Metric] | None = None
 
     @classmethod
     def of_mean(cls, loss: Callable[[Floats, Any], Floats], *, is_regression: bool, lower_is_better: bool) -> Self:
@@ -192,17 +197,16 @@ def _brier(y: Floats, probabilities: Predictions) -> Floats:
     return np.asarray(np.square(probabilities - one_hot).sum(axis=1) / (2 if n_classes == 2 else 1))
 
 
-def roc_auc(n_bins: int | None = None) -> Metric:
-    """Return the area under the ROC curve: exactly, by cells that follow from all rows, or by so many bins of scores.
-
-    Only sums by bins may be added to those of other rows.
-    """
+def _roc_auc(n_bins: int | None = None) -> Metric:
+    """Return the area under the ROC curve: exact, by cells that follow from all rows, or by so many bins of scores."""
     return Metric(
         lambda y, probabilities: ranking.statistics(y, probabilities, n_bins),
         lambda sums, targets: ranking.area(sums, targets.n_outputs),
         is_regression=False,
         lower_is_better=False,
         needs_every_class=True,
+        by_class=True,
+        binned=_roc_auc if n_bins is None else None,
     )
 
 
@@ -235,7 +239,9 @@ METRICS: dict[str, Metric] = {
     "r2": Metric(lambda y, p: np.square(_errors(y, p)), _r2, is_regression=True, lower_is_better=False),
     "log_loss": Metric.of_mean(row_loss, is_regression=False, lower_is_better=True),
     "accuracy": Metric.of_mean(_is_right, is_regression=False, lower_is_better=False),
-    "balanced_accuracy": Metric(_recalled, _balanced_accuracy, is_regression=False, lower_is_better=False),
-    "roc_auc": roc_auc(),
+    "balanced_accuracy": Metric(
+        _recalled, _balanced_accuracy, is_regression=False, lower_is_better=False, by_class=True
+    ),
+    "roc_auc": _roc_auc(),
     "brier": Metric.of_mean(_brier, is_regression=False, lower_is_better=True),
 }

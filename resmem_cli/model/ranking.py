@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resmem_cli.model.arrays import Floats, mean_of_known, quotients
 
 Cells = NDArray[np.int64]
-_LARGEST_LOGIT = 16.0
+_LARGEST_LOGIT = 12.0
 
 
 def exact(scores: Floats, is_class: NDArray[np.bool_]) -> Cells:
@@ -53,8 +53,8 @@ def statistics(y: Floats, probabilities: Floats, n_bins: int | None = None) -> A
     from scipy import sparse  # here, because only evaluating needs it
 
     n_classes = probabilities.shape[1]
-    of_class = [y == c for c in _ranked(n_classes)]
-    scores = [probabilities[:, c] for c in _ranked(n_classes)]
+    of_class = [y == c for c in ranked(n_classes)]
+    scores = [probabilities[:, c] for c in ranked(n_classes)]
     if n_bins is None:
         cells = [exact(each, own) for each, own in zip(scores, of_class, strict=True)]
         n_cells = 1 + max(int(each.max()) for each in cells)
@@ -80,11 +80,11 @@ def greatest_error(sums: Floats, n_classes: int) -> Floats:
     return mean_of_known(quotients((own * others).sum(axis=1) / 2, own.sum(axis=1) * others.sum(axis=1)))
 
 
-def _ranked(n_classes: int) -> range:
+def ranked(n_classes: int) -> range:
     """Return the classes whose scores are ranked; of two, one tells all."""
     return range(1, 2) if n_classes == 2 else range(n_classes)
 
 
 def _per_class(sums: Floats, n_classes: int) -> tuple[Floats, Floats]:
-    cells = sums.reshape(len(_ranked(n_classes)), -1, 2, sums.shape[1])
+    cells = sums.reshape(len(ranked(n_classes)), -1, 2, sums.shape[1])
     return cells[:, :, 0], cells[:, :, 1]

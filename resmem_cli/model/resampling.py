@@ -45,7 +45,7 @@ def row_keys(hashes: Keys, numbers: NDArray[np.int64]) -> Keys:
 
     Equal rows of one file have different keys; equal rows with the same number in several files have one.
     """
-    return _mixed(hashes + _mixed(numbers.astype(np.uint64)))
+    return mixed(hashes + mixed(numbers.astype(np.uint64)))
 
 
 def unit_keys(rows: Keys, groups: Keys | None) -> Keys:
@@ -55,20 +55,20 @@ def unit_keys(rows: Keys, groups: Keys | None) -> Keys:
 
 def states(keys: Keys, seed: int) -> Keys:
     """Return [n] what the weights of rows with these keys follow from."""
-    return _mixed(keys ^ _mixed(np.array([seed], dtype=np.uint64) + _GOLDEN))
+    return mixed(keys ^ mixed(np.array([seed], dtype=np.uint64) + _GOLDEN))
 
 
 def weights(of: Keys, resamples: range) -> Floats:
     """Return [n, resamples] how often each row, by its state, counts in each resample; `LANES` divides the first."""
     counters = np.arange(resamples.start // LANES, -(-resamples.stop // LANES), dtype=np.uint64)
-    lanes = _mixed(of[:, None] + counters * _GOLDEN).astype("<u8", copy=False).view("<u2")[:, : len(resamples)]
+    lanes = mixed(of[:, None] + counters * _GOLDEN).astype("<u8", copy=False).view("<u2")[:, : len(resamples)]
     counts = np.zeros(lanes.shape, dtype=np.uint8)
     for bound in _AT_LEAST:
         counts += lanes < bound
     return counts.astype(np.float64)
 
 
-def _mixed(values: Keys) -> Keys:
+def mixed(values: Keys) -> Keys:
     """Return other 64-bit numbers, one for one, that look random whatever these are."""
     z = values ^ (values >> np.uint64(30))
     z *= np.uint64(0xBF58476D1CE4E5B9)

@@ -160,6 +160,8 @@ def in_batches(
     with_ids: bool = False,
     with_relations: bool = False,
     also: Collection[str] = (),
+    foreign: Foreign | None = None,
+    may_be_empty: bool = False,
 ) -> Iterator[Labelled]:
     """Yield the rows of every batch of an input that have a label and weight; when none of all has, that is an error.
 
@@ -170,11 +172,14 @@ def in_batches(
         with_ids: whether the rows' ids are read, too.
         with_relations: whether is read which rows belong together and when they are from, or may.
         also: columns of which the values are kept, too, if they are there.
+        foreign: is told of the rows of classes that training did not have.
+        may_be_empty: whether it is no error that no row counts.
 
     Raises:
         DataError: as `read`.
     """
-    foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
+    n_rows = n_matching = n_labelled = 0
+    foreign = Foreign() if foreign is None else foreign
     needed = schema.needed | {name for name, _ in where} | set(also)
     at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
     for batch in source.batches(at_once, None if with_relations else needed, schema, where=where):
@@ -209,10 +214,8 @@ def in_batches(
             numbers,
             batch.numbers[keep],
         )
-    if n_matching == 0:
-        raise _nowhere(n_rows, where)
-    if n_labelled == 0:
-        raise unlabelled(n_matching, schema, foreign)
+    if n_labelled == 0 and not may_be_empty:
+        raise nowhere(n_rows, where) if n_matching == 0 else unlabelled(n_matching, schema, foreign)
 
 
 def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:
@@ -229,7 +232,7 @@ def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] =
         ids += [name for name, kept in zip(encoding.as_ids(batch, schema), matches, strict=True) if kept and name]
         n_rows, n_matching = n_rows + len(batch), n_matching + int(matches.sum())
     if n_matching == 0:
-        raise _nowhere(n_rows, where)
+        raise nowhere(n_rows, where)
     if not ids:
         raise DataError(f"none of the {n_matching:,} rows has an id '{schema.id_column}'", "give rows with ids")
     return ids
@@ -248,7 +251,8 @@ def _matches(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]
     return found
 
 
-def _nowhere(n_rows: int, where: Sequence[tuple[str, str]]) -> DataError:
+def nowhere(n_rows: int, where: Sequence[tuple[str, str]] = ()) -> DataError:
+    """Return the error that no row of all has the values that are asked for, or that there is none."""
     if not where:
         return DataError("there are no rows", "give labelled rows")
     wanted = " and ".join(f"{name} = '{value}'" for name, value in where)

@@ -75,6 +75,6 @@ def test_sums_by_bins_add_up_whatever_the_rows():
 
 def test_the_metric_by_bins_is_the_area():
     y, p, _, weight = classes(3, 90)
-    metric = metrics.roc_auc(64)
+    metric = metrics.METRICS["roc_auc"].binned(64)
     sums = metric.statistics(y, p).T @ weight[:, None]
     assert metric.value(sums, Targets(3, *np.ones((3, 1)))) == pytest.approx(area(y, p, weight, 64)[0])
