@@ -53,7 +53,7 @@ def test_a_base_and_a_space_and_a_metric_are_added_by_one_line_each(toys, rows, 
     monkeypatch.setitem(bases.ESTIMATORS.places, "median", "toy_base:Median")
     monkeypatch.setitem(bases.KINDS.places, "median", "toy_base:Median")
     monkeypatch.setitem(spaces.KINDS.places, "signs", "toy_space:Signs")
-    monkeypatch.setitem(metrics.METRICS, "max_error", toys["toy_metric"].METRIC)
+    monkeypatch.setitem(metrics.METRICS, "huber", toys["toy_metric"].METRIC)
     model = ("--model", rows.parent / "model", "--threads", 1)
     run("fit-base", rows, "--target", "y", "--estimator", "median", "--param", "level=0.4", *model)
     run("fit-residual", rows, "--representation", "signs", "--effort", "quick", *model)
@@ -61,7 +61,7 @@ def test_a_base_and_a_space_and_a_metric_are_added_by_one_line_each(toys, rows, 
     capfd.readouterr()
     run("evaluate", rows, "--json", *model)
     measured = json.loads(capfd.readouterr().out)["metrics"]
-    assert measured["max_error"]["resmem"] < measured["max_error"]["base"]
+    assert measured["huber"]["resmem"] < measured["huber"]["base"]
     run("inspect", "--json", *model[:2])
     inspected = json.loads(capfd.readouterr().out)
     assert inspected["bases"][0] == {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from resmem_cli.cli import console
 
 if TYPE_CHECKING:
-    from resmem_cli.model.metrics import Comparison
+    from resmem_cli.model.comparison import Comparison
     from resmem_cli.workflow.scores import Sample
 
 

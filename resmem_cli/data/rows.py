@@ -48,6 +48,15 @@ class Rows:
         return f"{name}, row {first + position - start:,}"
 
     @property
+    def numbers(self) -> NDArray[np.int64]:
+        """[n] the number of each row in its source, from 1."""
+        positions = np.arange(len(self)) if self.kept is None else self.kept
+        starts, firsts = (np.array([origin[i] for origin in self.origins], dtype=np.int64) for i in (0, 2))
+        part = np.searchsorted(starts, positions, side="right") - 1
+        numbers: NDArray[np.int64] = firsts[part] + positions - starts[part]
+        return numbers
+
+    @property
     def source(self) -> str:
         """The name of the first source, for errors about the whole."""
         return self.origins[0][1]

@@ -23,6 +23,19 @@ MOST_DENSE = 100
 _MOST_AT_ONCE = 4_000_000  # probabilities
 
 
+def quotients(of: Floats, by: Floats) -> Floats:
+    """Return one array divided by another, NaN where that is not above 0."""
+    found = np.full(np.broadcast_shapes(of.shape, by.shape), np.nan)
+    np.divide(of, by, out=found, where=by > 0)
+    return found
+
+
+def mean_of_known(values: Floats) -> Floats:
+    """Return [K] means of the columns of [n, K] values without those that are NaN; NaN where all are."""
+    known = ~np.isnan(values)
+    return quotients(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
+
+
 def row_blocks(n_rows: int, n_outputs: int) -> list[slice]:
     """Return slices of the rows, of which all probabilities can be held; one slice if the classes are few."""
     step = max(1, n_rows if n_outputs <= MOST_DENSE else _MOST_AT_ONCE // n_outputs)

@@ -1,27 +1,22 @@
-"""Losses per row, and the metrics of `evaluate` with their paired bootstrap.
+"""Losses per row, and the metrics of `evaluate`.
 
-Every metric is a function of predictions and row weights, so that a bootstrap resample (how often each row was
-drawn) is just another weighting of the same rows.
+Every metric is a function of weighted sums over the rows, so that a bootstrap resample (how often each row counts) is
+just other weights of the same rows, and the sums over parts of the rows add up to those over all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.model.arrays import MOST_DENSE, Floats
+from resmem_cli.model import ranking
+from resmem_cli.model.arrays import MOST_DENSE, Floats, mean_of_known, quotients
 from resmem_cli.model.kernel import TINY
-
-_RESAMPLES = 1_000
-_LEAST_RESAMPLES = 200
-
-
-# What is known of rows gives a metric for any [n] weights of them.
-Weighing = Callable[[Floats], float]
+from resmem_cli.model.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -29,17 +24,30 @@ class Metric:
     """A metric of predictions.
 
     Attributes:
-        of: takes [n] targets (numbers, or class codes) and [n, outputs] predictions (numbers, or probabilities), and
-            returns what gives the metric for [n] weights of the rows: the bootstrap asks that many times.
+        statistics: takes [n] targets (numbers, or class codes) and [n, outputs] predictions (numbers, or
+            probabilities), and returns what is to be added up over the rows: [n] or [n, s] numbers, or a sparse matrix.
+        value: takes the [s, K] sums for K weightings of the rows, and what is known of their targets, and returns [K]
+            values; NaN where there is none.
         is_regression: whether it is one of numbers, or of classes.
         lower_is_better: whether it is a loss.
         needs_every_class: whether it needs more of probabilities than `Reduced` has.
+        by_class: whether the statistics are as many as there are classes.
+        binned: where the statistics of a row follow from all rows, so that their sums cannot be added to those of other
+            rows: returns nearly the same metric, by so many bins, of which they can.
     """
 
-    of: Callable[[Floats, Any], Weighing]
+    statistics: Callable[[Floats, Any], Any]
+    value: Callable[[Floats, Targets], Floats]
     is_regression: bool
     lower_is_better: bool
     needs_every_class: bool = False
+    by_class: bool = False
+    binned: Callable[[int], Metric] | None = None
+
+    @classmethod
+    def of_mean(cls, loss: Callable[[Floats, Any], Floats], *, is_regression: bool, lower_is_better: bool) -> Self:
+        """Return the metric that is the mean of a loss, or a score, per row."""
+        return cls(loss, _mean, is_regression, lower_is_better)
 
 
 # What can be asked of the folds to make best, per task; the first is the default.
@@ -153,167 +161,53 @@ def as_percent(difference: float, base: float) -> float:
     return 100 * difference / base if base > 0 else float("nan")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One metric of the base and of the whole, and the interval of the difference.
-
-    Attributes:
-        base, resmem: the metric's values.
-        gain: in the metric's units, positive when the memory is better.
-        gain_percent: the gain relative to the base's value; NaN if that is 0, or an r2 below 0.
-        ci95: the 95 % percentile interval of `gain_percent` over paired bootstrap resamples of the rows or groups; both
-            ends are NaN where these do not bound it, and of a single row or group.
-    """
-
-    base: float
-    resmem: float
-    gain: float
-    gain_percent: float
-    ci95: tuple[float, float]
+def _mean(sums: Floats, targets: Targets) -> Floats:
+    return quotients(sums[0], targets.weight)
 
 
-def compare(
-    y: Floats,
-    base: Predictions,
-    resmem: Predictions,
-    weight: Floats | None,
-    seed: int,
-    *,
-    groups: NDArray[np.int64] | None = None,
-    most_draws: int = 200_000_000,
-) -> dict[str, Comparison]:
-    """Compare two predictions of the same rows by every metric of their task.
-
-    Rows of a group err together, so that as independent draws they would make the intervals too narrow: with groups, a
-    resample draws whole groups (cluster bootstrap).
-
-    Args:
-        y: [n] numbers, or class codes.
-        base: [n, outputs] numbers or probabilities; without some metrics, what is `reduced` of them.
-        resmem: [n, outputs] likewise.
-        weight: [n] row weights or None.
-        seed: of the resamples.
-        groups: [n] the number of each row's group, any integers; None if rows are independent.
-        most_draws: rows times resamples, past which fewer resamples are taken.
-    """
-    own = np.ones(len(y)) if weight is None else weight
-    is_regression = base.shape[1] == 1
-    pairs = {
-        name: (metric.of(y, base), metric.of(y, resmem))
-        for name, metric in METRICS.items()
-        if metric.is_regression == is_regression and not (metric.needs_every_class and isinstance(base, Reduced))
-    }
-    percents: dict[str, list[float]] = {name: [] for name in pairs}
-    for times in _resamples(len(y), seed, most_draws, groups):
-        drawn = times * own
-        for name, (before, after) in pairs.items():
-            percents[name].append(_drawn_percent(name, before(drawn), after(drawn)))
-    return {name: _comparison(name, before(own), after(own), percents[name]) for name, (before, after) in pairs.items()}
+def _errors(y: Floats, predictions: Floats) -> Floats:
+    return np.asarray(predictions[:, 0] - y)
 
 
-def _comparison(name: str, base: float, resmem: float, percents: list[float]) -> Comparison:
-    percent, drawn = _percent(name, base, resmem), np.array(percents)
-    drawn, ends = drawn[~np.isnan(drawn)], (float("nan"), float("nan"))
-    if len(drawn) and not np.isnan(percent):
-        with np.errstate(invalid="ignore"):  # between two infinities
-            low, high = np.percentile(drawn, [2.5, 97.5])
-        if np.isfinite([low, high]).all():
-            ends = float(low), float(high)
-    return Comparison(base, resmem, gain(name, base, resmem), percent, ends)
+def _r2(sums: Floats, targets: Targets) -> Floats:
+    return 1 - quotients(sums[0], targets.spread)
 
 
-def _percent(name: str, base: float, resmem: float) -> float:
-    return as_percent(gain(name, base, resmem), base)
+def _recalled(y: Floats, probabilities: Predictions) -> Any:
+    """Return a sparse [n, 2 * classes] matrix: the class of each row, and again where it is predicted."""
+    from scipy import sparse  # here, because only evaluating needs it
+
+    codes, n_classes = y.astype(np.int64), probabilities.shape[1]
+    values = np.column_stack([np.ones(len(y)), _is_right(y, probabilities)])
+    at = np.column_stack([codes, n_classes + codes])
+    return sparse.csr_array((values.ravel(), at.ravel(), np.arange(0, 2 * len(y) + 1, 2)), (len(y), 2 * n_classes))
 
 
-def _drawn_percent(name: str, base: float, resmem: float) -> float:
-    """Return the gain in a resample in percent, infinite where the base's value there is not above 0."""
-    difference = gain(name, base, resmem)
-    return float(np.copysign(np.inf, difference)) if difference and base <= 0 else as_percent(difference, base)
+def _balanced_accuracy(sums: Floats, targets: Targets) -> Floats:
+    totals, hits = sums.reshape(2, -1, sums.shape[1])
+    return mean_of_known(quotients(hits, totals))
 
 
-def _resamples(n: int, seed: int, most_draws: int, groups: NDArray[np.int64] | None = None) -> Iterator[Floats]:
-    """Yield, per resample, how often each of n rows was drawn, with replacement, or drawn with its [n] group.
-
-    A single row or group has no resamples.
-    """
-    rng = np.random.default_rng(seed)
-    members = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    n_units = n if members is None else int(members.max()) + 1
-    if n_units < 2:
-        return
-    for _ in range(int(np.clip(most_draws // max(n, 1), _LEAST_RESAMPLES, _RESAMPLES))):
-        times = np.bincount(rng.integers(0, n_units, n_units), minlength=n_units).astype(np.float64)
-        yield times if members is None else times[members]
-
-
-def _rmse(y: Floats, predictions: Floats) -> Weighing:
-    mse = _mse(y, predictions)
-    return lambda weight: float(np.sqrt(mse(weight)))
-
-
-def _mse(y: Floats, predictions: Floats) -> Weighing:
-    return _mean_of(np.square(predictions[:, 0] - y))
-
-
-def _mae(y: Floats, predictions: Floats) -> Weighing:
-    return _mean_of(np.abs(predictions[:, 0] - y))
-
-
-def _r2(y: Floats, predictions: Floats) -> Weighing:
-    mse = _mse(y, predictions)
-
-    def value(weight: Floats) -> float:
-        mean = weight @ y / weight.sum()
-        variance = weight @ np.square(y - mean) / weight.sum()
-        return float(1 - mse(weight) / variance) if variance > 0 else float("nan")
-
-    return value
-
-
-def _log_loss(y: Floats, probabilities: Predictions) -> Weighing:
-    return _mean_of(row_loss(y, probabilities))
-
-
-def _accuracy(y: Floats, probabilities: Predictions) -> Weighing:
-    return _mean_of(_is_right(y, probabilities))
-
-
-def _balanced_accuracy(y: Floats, probabilities: Predictions) -> Weighing:
-    codes, is_right, n_classes = y.astype(np.int64), _is_right(y, probabilities), probabilities.shape[1]
-
-    def value(weight: Floats) -> float:
-        totals = np.bincount(codes, weight, n_classes)
-        hits = np.bincount(codes, weight * is_right, n_classes)
-        present = totals > 0
-        return float((hits[present] / totals[present]).mean())
-
-    return value
-
-
-def _brier(y: Floats, probabilities: Predictions) -> Weighing:
+def _brier(y: Floats, probabilities: Predictions) -> Floats:
     n_classes = probabilities.shape[1]
     if isinstance(probabilities, Reduced):
-        return _mean_of(probabilities.squares - 2 * probabilities.own + 1)
+        return np.asarray(probabilities.squares - 2 * probabilities.own + 1)
     one_hot = np.eye(n_classes)[y.astype(np.int64)]
     # That of two classes is of one of them, by convention half of the sum over both.
-    return _mean_of(np.square(probabilities - one_hot).sum(axis=1) / (2 if n_classes == 2 else 1))
+    return np.asarray(np.square(probabilities - one_hot).sum(axis=1) / (2 if n_classes == 2 else 1))
 
 
-def _roc_auc(y: Floats, probabilities: Floats) -> Weighing:
-    n_classes = probabilities.shape[1]
-    ranked = [1] if n_classes == 2 else range(n_classes)
-    areas = [_Area(probabilities[:, c], y == c) for c in ranked]
-
-    def value(weight: Floats) -> float:
-        known = [area for area in (each.value(weight) for each in areas) if not np.isnan(area)]
-        return float(np.mean(known)) if known else float("nan")  # a class without rows has no curve
-
-    return value
-
-
-def _mean_of(losses: Floats) -> Weighing:
-    return lambda weight: float(weight @ losses / weight.sum())
+def _roc_auc(n_bins: int | None = None) -> Metric:
+    """Return the area under the ROC curve: exact, by cells that follow from all rows, or by so many bins of scores."""
+    return Metric(
+        lambda y, probabilities: ranking.statistics(y, probabilities, n_bins),
+        lambda sums, targets: ranking.area(sums, targets.n_outputs),
+        is_regression=False,
+        lower_is_better=False,
+        needs_every_class=True,
+        by_class=True,
+        binned=_roc_auc if n_bins is None else None,
+    )
 
 
 def _own(y: Floats, probabilities: Predictions) -> Floats:
@@ -333,32 +227,21 @@ def _is_right(y: Floats, probabilities: Predictions) -> Floats:
     return np.asarray(_winners(probabilities) == y, dtype=np.float64)
 
 
-class _Area:
-    """The area under one class's ROC curve, sorted once so that each weighting costs one pass."""
-
-    def __init__(self, scores: Floats, is_class: NDArray[np.bool_]) -> None:
-        self._order = np.argsort(scores, kind="stable")
-        ordered = scores[self._order]
-        self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of rows with equal scores
-        self._is_class = is_class[self._order]
-
-    def value(self, weight: Floats) -> float:
-        ordered = weight[self._order]
-        positive = np.add.reduceat(ordered * self._is_class, self._starts)
-        negative = np.add.reduceat(ordered * ~self._is_class, self._starts)
-        below = np.cumsum(negative) - negative
-        pairs = positive.sum() * negative.sum()
-        return float(positive @ (below + negative / 2) / pairs) if pairs > 0 else float("nan")
-
-
 # Every metric that is measured; adding one here is all that it takes.
 METRICS: dict[str, Metric] = {
-    "rmse": Metric(_rmse, is_regression=True, lower_is_better=True),
-    "mae": Metric(_mae, is_regression=True, lower_is_better=True),
-    "r2": Metric(_r2, is_regression=True, lower_is_better=False),
-    "log_loss": Metric(_log_loss, is_regression=False, lower_is_better=True),
-    "accuracy": Metric(_accuracy, is_regression=False, lower_is_better=False),
-    "balanced_accuracy": Metric(_balanced_accuracy, is_regression=False, lower_is_better=False),
-    "roc_auc": Metric(_roc_auc, is_regression=False, lower_is_better=False, needs_every_class=True),
-    "brier": Metric(_brier, is_regression=False, lower_is_better=True),
+    "rmse": Metric(
+        lambda y, p: np.square(_errors(y, p)),
+        lambda sums, targets: np.sqrt(_mean(sums, targets)),
+        is_regression=True,
+        lower_is_better=True,
+    ),
+    "mae": Metric.of_mean(lambda y, p: np.abs(_errors(y, p)), is_regression=True, lower_is_better=True),
+    "r2": Metric(lambda y, p: np.square(_errors(y, p)), _r2, is_regression=True, lower_is_better=False),
+    "log_loss": Metric.of_mean(row_loss, is_regression=False, lower_is_better=True),
+    "accuracy": Metric.of_mean(_is_right, is_regression=False, lower_is_better=False),
+    "balanced_accuracy": Metric(
+        _recalled, _balanced_accuracy, is_regression=False, lower_is_better=False, by_class=True
+    ),
+    "roc_auc": _roc_auc(),
+    "brier": Metric.of_mean(_brier, is_regression=False, lower_is_better=True),
 }

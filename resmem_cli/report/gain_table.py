@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from resmem_cli.model.metrics import Comparison
+from resmem_cli.model.comparison import Comparison
 from resmem_cli.model.slices import SliceGain
 from resmem_cli.report import words
 from resmem_cli.report.charts import Bar

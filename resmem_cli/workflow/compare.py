@@ -143,13 +143,13 @@ def compare(
             (before, seen), (after, seen_too) = (side.predict(batch.rows, batch.y) for side in (first, second))
             weight = np.ones(len(batch.y)) if batch.weight is None else batch.weight
             groups = drawing.read(batch.rows)
-            parts.append(Scored(batch.y, before, after, weight, seen | seen_too, batch.hashes, groups))
+            parts.append(Scored(batch.y, before, after, weight, seen | seen_too, batch.hashes, batch.keys, groups))
             n_seen += seen.sum(), seen_too.sum()
             n_rows += len(batch.y)
             report(f"{n_rows:,} rows")
         report("comparing")
         scored = scores.joined(parts)
-        every, unseen = scores.samples(scored, seed, drawing.word)
+        every, unseen = scores.samples(scored, seed, drawing.word, n_rows + n_dropped + n_foreign)
     return ComparedModels(
         a=str(a),
         b=str(b),

@@ -22,11 +22,12 @@ from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import RowNames
 from resmem_cli.workflow import evaluate, thread_limit
-from resmem_cli.workflow.evaluate import Coverage, Evaluation, Measured
+from resmem_cli.workflow.evaluate import Evaluation, Measured
 from resmem_cli.workflow.examples import Example, Extremes
 from resmem_cli.workflow.input_drift import Counting, InputDrift
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
+from resmem_cli.workflow.scored_batches import Coverage, held
 from resmem_cli.workflow.slices import AUTO
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)  # of intervals that are checked
@@ -154,7 +155,7 @@ class _Watch:
         y, seen = rows.y[part], is_seen.astype(np.int64)
         self._n_rows += np.bincount(seen, minlength=2)
         for i, level in enumerate(self._levels):
-            inside, size = evaluate.held(self._stored.resmem.interval(prediction, level), y)
+            inside, size = held(self._stored.resmem.interval(prediction, level), y)
             self._held[:, i] += np.bincount(seen, inside, 2)
             self._sizes[:, i] += np.bincount(seen, size, 2)
         percentiles = explanation.percentiles(np.asarray(prediction.distance), self._usual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,33 +13,17 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError
-from resmem_cli.model import conformal, metrics
-from resmem_cli.model.arrays import row_blocks
-from resmem_cli.model.resmem import Prediction, ResMem
+from resmem_cli.model import conformal
+from resmem_cli.model.resmem import Prediction
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
-from resmem_cli.workflow import labelled, measured, scores, thread_limit, thresholds
+from resmem_cli.workflow import measured, scores, thread_limit, thresholds
 from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent
-from resmem_cli.workflow.labelled import Labelled
+from resmem_cli.workflow.scored_batches import Coverage, ScoredBatches, Watch
 from resmem_cli.workflow.scores import Judged, Sample, Scored, counted
 from resmem_cli.workflow.slices import Columns, Slices
 from resmem_cli.workflow.thresholds import Limits, Threshold
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How well intervals, or sets of classes, hold.
-
-    Attributes:
-        level: what they promise.
-        coverage: the share of rows whose truth they hold.
-        size: their mean width, or the mean number of classes in a set.
-    """
-
-    level: float
-    coverage: float
-    size: float
 
 
 @dataclass(frozen=True)
@@ -206,19 +190,6 @@ def evaluate(
         ).evaluation
 
 
-class Watch(Protocol):
-    """Is shown every batch that is evaluated, so that more is measured in the same pass over the rows.
-
-    Attributes:
-        columns: of which the values are to be kept of every batch, if they are there.
-    """
-
-    columns: frozenset[str]
-
-    def add(self, rows: Labelled, part: slice, prediction: Prediction, is_seen: NDArray[np.bool_]) -> None:
-        """Take a `part` of a batch, its prediction, and [part] which of its rows were seen in fitting."""
-
-
 class Measured(NamedTuple):
     """What was measured, and of what.
 
@@ -256,99 +227,62 @@ def of_rows(
     Raises:
         DataError, UsageError: as `evaluate`.
     """
-    base, resmem, limits = stored.base, stored.resmem, limits or Limits()
-    limits.refuse_wrong(base.schema.target.task, stored.objective, base.problem.n_outputs)
-    if interval is not None:
-        conformal.sufficient(resmem.calibration, interval)
-    columns, drawing = Columns(by, base.schema), Drawing(stored, groups=groups)
-    rows = _Rows(seen, interval, drawing, base.problem.n_outputs, watch)
+    limits = limits or Limits()
+    refuse_wrong(stored, interval, limits)
+    columns, drawing = Columns(by, stored.base.schema), Drawing(stored, groups=groups)
+    batches = ScoredBatches(stored, seen, predict, drawing, interval=interval, watch=watch)
+    parts: list[Scored] = []
     report("predicting")
-    watched = frozenset[str]() if watch is None else watch.columns
-    for batch in labelled.in_batches(source, base.schema, also={*columns.names, *drawing.columns, *watched}):
-        rows.add(batch, resmem, predict)
+    for batch, part in batches.of(source, columns.names):
+        parts.append(part)
         if batch.rows is not None:
             columns.add(batch.rows)
-        report(f"{rows.n_rows:,} rows")
+        report(f"{batches.n_read:,} rows")
     report("comparing")
-    scored = scores.joined(rows.parts)
-    every, unseen = scores.samples(scored, seed, drawing.word)
-    which = np.ones(len(scored.y), dtype=np.bool_) if unseen is None else ~scored.is_seen
-    judged = every if unseen is None else unseen
+    scored = scores.joined(parts)
+    every, unseen = scores.samples(scored, seed, drawing.word, batches.n_read)
+    is_judged = np.ones(len(scored.y), dtype=np.bool_) if unseen is None else ~scored.is_seen
     is_sliced = by and (unseen is None or unseen.are_enough)
-    measured_on = judged if judged.are_enough else every
-    evaluation = Evaluation(
-        every=every,
-        unseen=unseen,
+    evaluation = concluded(
+        stored,
+        every,
+        unseen,
+        limits,
         n_seen=int(scored.is_seen.sum()),
-        n_forgotten=base.n_forgotten,
-        n_dropped=rows.n_dropped,
-        n_unknown_class=rows.n_foreign,
-        task=base.schema.target.task,
-        objective=stored.objective,
-        uses_memory=resmem.uses_memory,
-        intervals=rows.coverage,
-        slices=columns.slices(scored, which, stored.objective, drawing.word) if is_sliced else None,
-        thresholds=thresholds.judged(limits, measured_on.metrics, stored.objective, can_judge=judged.are_enough),
+        n_dropped=batches.n_dropped,
+        n_unknown_class=batches.foreign.n_rows,
+        intervals=batches.held.coverage(interval),
+        slices=columns.slices(scored, is_judged, stored.objective, drawing.word) if is_sliced else None,
         notes=(*drawing.notes, *scores.notes(scored)),
     )
-    shown = which if judged.are_enough else np.ones(len(scored.y), dtype=np.bool_)
-    return Measured(evaluation, scored, shown)
+    return Measured(evaluation, scored, is_judged if evaluation.judged.are_enough else np.ones_like(is_judged))
 
 
-class _Rows:
-    """What is kept of the labelled rows that were predicted, batch by batch."""
+def refuse_wrong(stored: StoredModel, interval: float | None, limits: Limits) -> None:
+    """Refuse what cannot be measured of a model.
 
-    def __init__(
-        self,
-        seen: NDArray[np.uint64],
-        interval: float | None,
-        drawing: Drawing,
-        n_outputs: int,
-        watch: Watch | None,
-    ) -> None:
-        """Take the hashes of rows that were seen in fitting, the coverage of intervals if they are wanted, by what
-        rows are drawn, how many outputs a prediction has, and who else looks at them.
-        """
-        self._seen, self._interval, self._drawing, self._n_outputs = seen, interval, drawing, n_outputs
-        self._watch = watch
-        self._held: list[tuple[NDArray[np.bool_], Floats]] = []
-        self.parts: list[Scored] = []
-        self.n_rows = self.n_dropped = self.n_foreign = 0
-
-    def add(self, rows: Labelled, resmem: ResMem, predict: Callable[[Floats], Prediction]) -> None:
-        """Predict a batch, which may have no rows."""
-        self.n_dropped += rows.n_dropped
-        self.n_foreign += rows.n_foreign
-        if len(rows.y) == 0:
-            return
-        weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
-        is_seen = np.isin(rows.hashes, self._seen)
-        groups = None if rows.rows is None else self._drawing.read(rows.rows)
-        before, after = [], []
-        for part in row_blocks(len(rows.y), self._n_outputs):
-            prediction, y = predict(rows.X[part]), rows.y[part]
-            before.append(metrics.reduced(y, prediction.base))
-            after.append(metrics.reduced(y, prediction.resmem))
-            if self._interval is not None:
-                self._held.append(held(resmem.interval(prediction, self._interval), y))
-            if self._watch is not None:
-                self._watch.add(rows, part, prediction, is_seen[part])
-        scored = Scored(rows.y, metrics.joined(before), metrics.joined(after), weight, is_seen, rows.hashes, groups)
-        self.parts.append(scored)
-        self.n_rows += len(rows.y)
-
-    @property
-    def coverage(self) -> Coverage | None:
-        """How well intervals hold, if they are wanted."""
-        if self._interval is None:
-            return None
-        inside, size = (np.concatenate(column) for column in zip(*self._held, strict=True))
-        return Coverage(self._interval, float(inside.mean()), float(size.mean()))
+    Raises:
+        UsageError: a limit does not fit it, or it cannot make intervals of this level.
+    """
+    limits.refuse_wrong(stored.base.schema.target.task, stored.objective, stored.base.problem.n_outputs)
+    if interval is not None:
+        conformal.sufficient(stored.resmem.calibration, interval)
 
 
-def held(ends: tuple[Floats, Floats] | NDArray[np.bool_], y: Floats) -> tuple[NDArray[np.bool_], Floats]:
-    """Return [n] whether each interval or set holds the truth, and [n] their widths or sizes."""
-    if isinstance(ends, tuple):
-        lower, upper = ends
-        return (lower <= y) & (y <= upper), upper - lower
-    return ends[np.arange(len(y)), y.astype(np.int64)], ends.sum(axis=1, dtype=np.float64)
+def concluded(stored: StoredModel, every: Sample, unseen: Sample | None, limits: Limits, **measured: Any) -> Evaluation:
+    """Return the evaluation of a model by all rows and by those that were not seen in fitting, if some were.
+
+    `measured` are the other attributes of `Evaluation`: counts, intervals, slices and notes.
+    """
+    judged = every if unseen is None else unseen
+    shown = judged if judged.are_enough else every
+    return Evaluation(
+        every=every,
+        unseen=unseen,
+        n_forgotten=stored.base.n_forgotten,
+        task=stored.base.schema.target.task,
+        objective=stored.objective,
+        uses_memory=stored.resmem.uses_memory,
+        thresholds=thresholds.judged(limits, shown.metrics, stored.objective, can_judge=judged.are_enough),
+        **measured,
+    )

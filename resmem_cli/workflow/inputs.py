@@ -209,6 +209,11 @@ class Foreign:
             self.first = encoding.unknown_class(batch, schema, int(np.flatnonzero(which)[0]))
         self.n_rows += int(which.sum())
 
+    def merged(self, other: Foreign) -> Foreign:
+        """Return those of both; of two errors one is kept, whichever comes first."""
+        first = min(filter(None, (self.first, other.first)), key=str, default=None)
+        return Foreign(self.n_rows + other.n_rows, first)
+
 
 def unlabelled(n_rows: int, schema: Schema, foreign: Foreign) -> DataError:
     """Return the error that none of the rows counts."""

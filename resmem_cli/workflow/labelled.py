@@ -19,6 +19,8 @@ from resmem_cli.data.relations import Numbered, Relations
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
+from resmem_cli.model import resampling
+from resmem_cli.model.resampling import Keys
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.workflow.inputs import Batches, Foreign, labels, unlabelled
 
@@ -29,7 +31,8 @@ class Labelled:
 
     `n_dropped` have none, `n_foreign` a class that training did not have. `surprises` are those of the whole input.
     `relations` say which belong together and when they are from, and `rows` are their values in columns beside what is
-    encoded, if that was asked for. `numbers` are [n] those of the rows of a batch in their input, from 1.
+    encoded, if that was asked for. `numbers` are [n] those of the rows of a batch in their input, from 1, and
+    `numbers_in_source` those in the file that each is from.
     """
 
     X: Floats
@@ -42,11 +45,19 @@ class Labelled:
     relations: Relations | None = None
     rows: Rows | None = None
     numbers: NDArray[np.int64] | None = None
+    numbers_in_source: NDArray[np.int64] | None = None
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
         """[n] of what is in each row."""
         return encoding.hash_rows(self.X, self.y)
+
+    @property
+    def keys(self) -> Keys:
+        """[n] keys by which rows are drawn; rows of which it is not known where they are from, by what is in them."""
+        if self.numbers_in_source is None:
+            return self.hashes
+        return resampling.row_keys(self.hashes, self.numbers_in_source)
 
     @cached_property
     def related(self) -> Numbered:
@@ -74,7 +85,9 @@ class Labelled:
         weight = None if self.weight is None else self.weight[positions]
         ids = None if self.ids is None else [self.ids[i] for i in positions]
         relations = None if self.relations is None else self.relations.take(positions)
-        numbers = None if self.numbers is None else self.numbers[positions]
+        numbers, in_source = (
+            None if each is None else each[positions] for each in (self.numbers, self.numbers_in_source)
+        )
         return replace(
             self,
             X=self.X[positions],
@@ -83,6 +96,7 @@ class Labelled:
             ids=ids,
             relations=relations,
             numbers=numbers,
+            numbers_in_source=in_source,
         )
 
     def joined(self, other: Labelled) -> Labelled:
@@ -146,6 +160,8 @@ def in_batches(
     with_ids: bool = False,
     with_relations: bool = False,
     also: Collection[str] = (),
+    foreign: Foreign | None = None,
+    may_be_empty: bool = False,
 ) -> Iterator[Labelled]:
     """Yield the rows of every batch of an input that have a label and weight; when none of all has, that is an error.
 
@@ -156,11 +172,14 @@ def in_batches(
         with_ids: whether the rows' ids are read, too.
         with_relations: whether is read which rows belong together and when they are from, or may.
         also: columns of which the values are kept, too, if they are there.
+        foreign: is told of the rows of classes that training did not have.
+        may_be_empty: whether it is no error that no row counts.
 
     Raises:
         DataError: as `read`.
     """
-    foreign, n_rows, n_matching, n_labelled = Foreign(), 0, 0, 0
+    n_rows = n_matching = n_labelled = 0
+    foreign = Foreign() if foreign is None else foreign
     needed = schema.needed | {name for name, _ in where} | set(also)
     at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
     for batch in source.batches(at_once, None if with_relations else needed, schema, where=where):
@@ -182,11 +201,21 @@ def in_batches(
             relations = Relations.of(batch, schema, with_others=True).take(np.flatnonzero(keep))
         kept = _columns(batch, also).take(np.flatnonzero(keep)) if also else None
         n_dropped = len(batch) - len(X) - n_foreign
-        yield Labelled(X, found.y[keep], weight, ids, n_dropped, n_foreign, surprises, relations, kept, numbers)
-    if n_matching == 0:
-        raise _nowhere(n_rows, where)
-    if n_labelled == 0:
-        raise unlabelled(n_matching, schema, foreign)
+        yield Labelled(
+            X,
+            found.y[keep],
+            weight,
+            ids,
+            n_dropped,
+            n_foreign,
+            surprises,
+            relations,
+            kept,
+            numbers,
+            batch.numbers[keep],
+        )
+    if n_labelled == 0 and not may_be_empty:
+        raise nowhere(n_rows, where) if n_matching == 0 else unlabelled(n_matching, schema, foreign)
 
 
 def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] = ()) -> list[str]:
@@ -203,7 +232,7 @@ def read_ids(source: Batches, schema: Schema, where: Sequence[tuple[str, str]] =
         ids += [name for name, kept in zip(encoding.as_ids(batch, schema), matches, strict=True) if kept and name]
         n_rows, n_matching = n_rows + len(batch), n_matching + int(matches.sum())
     if n_matching == 0:
-        raise _nowhere(n_rows, where)
+        raise nowhere(n_rows, where)
     if not ids:
         raise DataError(f"none of the {n_matching:,} rows has an id '{schema.id_column}'", "give rows with ids")
     return ids
@@ -222,7 +251,8 @@ def _matches(batch: Rows, where: Sequence[tuple[str, str]]) -> NDArray[np.bool_]
     return found
 
 
-def _nowhere(n_rows: int, where: Sequence[tuple[str, str]]) -> DataError:
+def nowhere(n_rows: int, where: Sequence[tuple[str, str]] = ()) -> DataError:
+    """Return the error that no row of all has the values that are asked for, or that there is none."""
     if not where:
         return DataError("there are no rows", "give labelled rows")
     wanted = " and ".join(f"{name} = '{value}'" for name, value in where)

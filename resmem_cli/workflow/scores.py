@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.relations import numbered_groups
-from resmem_cli.model import metrics
-from resmem_cli.model.metrics import Comparison, Predictions
+from resmem_cli.model import comparison, metrics, resampling
+from resmem_cli.model.comparison import Comparison
+from resmem_cli.model.metrics import Predictions
+from resmem_cli.model.resampling import Keys
 from resmem_cli.workflow import measured
 
 # Fewer are no sample to judge by: intervals of so few exclude 0 much more often than in 5 % of all cases.
@@ -32,6 +34,7 @@ class Scored:
         weight: [n] row weights.
         is_seen: [n] whether a row was seen in fitting.
         hashes: [n] of what is in a row; equal rows count as one.
+        keys: [n] by which rows are drawn, where they are not drawn by groups.
         groups: [n] hashes of the groups (or times) that rows belong to, 0 where there is none; None if they are not
             known.
     """
@@ -42,6 +45,7 @@ class Scored:
     weight: Floats
     is_seen: NDArray[np.bool_]
     hashes: NDArray[np.uint64]
+    keys: Keys
     groups: NDArray[np.uint64] | None = None
 
     def take(self, which: NDArray[np.bool_]) -> Scored:
@@ -53,6 +57,7 @@ class Scored:
             self.weight[which],
             self.is_seen[which],
             self.hashes[which],
+            self.keys[which],
             None if self.groups is None else self.groups[which],
         )
 
@@ -61,19 +66,26 @@ class Scored:
         """[n] the number of each row's group; None if groups are not known."""
         return None if self.groups is None else numbered_groups(self.groups)
 
-    def sample(self, seed: int, unit: str) -> Sample:
+    @property
+    def units(self) -> Keys:
+        """[n] keys of what is drawn: groups or, of rows that have none, the rows."""
+        return resampling.unit_keys(self.keys, self.groups)
+
+    def sample(self, seed: int, unit: str, n_resamples: int) -> Sample:
         """Return every metric of the rows, and how many they are; `unit` is what one of the groups is called."""
-        groups = self.independent
-        compared = (
-            metrics.compare(self.y, self.first, self.second, self.weight, seed, groups=groups) if len(self.y) else {}
-        )
+        groups, compared = self.independent, {}
+        if len(self.y):
+            compared = comparison.compare(
+                self.y, self.first, self.second, self.weight, seed, units=self.units, n_resamples=n_resamples
+            )
         n_groups = None if groups is None else int(groups.max(initial=-1)) + 1
         return Sample(len(self.y), len(np.unique(self.hashes)), n_groups, unit, compared)
 
 
 def joined(parts: list[Scored]) -> Scored:
-    """Return the rows of all parts."""
-    groups = [part.groups for part in parts if part.groups is not None]
+    """Return the rows of all parts; where some tell their groups, those of the others have none."""
+    groups = [np.zeros(len(part.y), np.uint64) if part.groups is None else part.groups for part in parts]
+    are_known = any(part.groups is not None for part in parts)
     return Scored(
         np.concatenate([part.y for part in parts]),
         metrics.joined([part.first for part in parts]),
@@ -81,7 +93,8 @@ def joined(parts: list[Scored]) -> Scored:
         np.concatenate([part.weight for part in parts]),
         np.concatenate([part.is_seen for part in parts]),
         np.concatenate([part.hashes for part in parts]),
-        np.concatenate(groups) if len(groups) == len(parts) else None,
+        np.concatenate([part.keys for part in parts]),
+        np.concatenate(groups) if are_known else None,
     )
 
 
@@ -160,10 +173,14 @@ class Judged:
         return self.every if self.unseen is None else self.unseen
 
 
-def samples(scored: Scored, seed: int, unit: str) -> tuple[Sample, Sample | None]:
-    """Return all rows, and those that were not seen in fitting; None if no row was, and they are all rows."""
-    every = scored.sample(seed, unit)
-    return every, scored.take(~scored.is_seen).sample(seed, unit) if scored.is_seen.any() else None
+def samples(scored: Scored, seed: int, unit: str, n_read: int) -> tuple[Sample, Sample | None]:
+    """Return all rows, and those that were not seen in fitting; None if no row was, and they are all rows.
+
+    `n_read` is how many rows the input has, with those that do not count.
+    """
+    n_resamples = resampling.n_resamples(n_read)
+    every = scored.sample(seed, unit, n_resamples)
+    return every, scored.take(~scored.is_seen).sample(seed, unit, n_resamples) if scored.is_seen.any() else None
 
 
 def notes(scored: Scored) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError, UsageError
 from resmem_cli.model.arrays import MOST_DENSE
-from resmem_cli.model.metrics import METRICS, Comparison
+from resmem_cli.model.comparison import Comparison
+from resmem_cli.model.metrics import METRICS
 from resmem_cli.workflow import measured
 
 MIN_GAIN = "--min-gain"

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 
 from resmem_cli.model import conformal
 from resmem_cli.model.choosing.options import MemoryOptions
-from resmem_cli.workflow.evaluate import Coverage, evaluate
+from resmem_cli.workflow.evaluate import evaluate
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
 from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.scored_batches import Coverage
 from tests.bench.accuracy import data
 
 RESULTS = Path(__file__).parent / "results"

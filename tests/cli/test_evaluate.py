@@ -12,7 +12,7 @@ import pytest
 
 from resmem_cli.data import encoding, sources, tables
 from resmem_cli.data.schema import Task
-from resmem_cli.model.metrics import Comparison
+from resmem_cli.model.comparison import Comparison
 from resmem_cli.store import reading
 from resmem_cli.workflow.evaluate import Evaluation
 from resmem_cli.workflow.scores import Sample

@@ -15,7 +15,10 @@ def rows(source: str, values: list[object], *, first: int = 1, is_text: bool = F
 
 
 def places(table: Rows) -> list[str]:
-    return [table.locate(position) for position in range(len(table))]
+    """Where each row is from; the numbers of all at once are the same."""
+    found = [table.locate(position) for position in range(len(table))]
+    assert [int(place.rpartition("row ")[2].replace(",", "")) for place in found] == table.numbers.tolist()
+    return found
 
 
 def test_a_row_is_located_by_file_and_number():
@@ -59,7 +62,7 @@ def test_parts_of_which_rows_were_taken_keep_their_places_when_they_are_joined(e
 
 def test_nothing_left_of_every_part_is_an_empty_table_with_a_name():
     whole = concatenate([rows("a.csv", [1]).take(np.array([], dtype=np.int64))])
-    assert len(whole) == 0
+    assert len(whole) == len(whole.numbers) == 0
     assert whole.source == "a.csv"
 
 

@@ -162,6 +162,29 @@ def member_of(
     return build_member(training, Choice(candidate, setting, weight), space, options)
 
 
+def probabilities(rng: np.random.Generator, n: int, n_classes: int, *, ties: bool = False) -> Floats:
+    """Probabilities of rows; with ties, of few different values."""
+    values = rng.dirichlet(np.ones(n_classes), n)
+    return np.round(values * 8 + 0.5) / np.round(values * 8 + 0.5).sum(axis=1, keepdims=True) if ties else values
+
+
+def numbers(n: int = 80, seed: int = 0) -> tuple[Floats, Floats, Floats, Floats]:
+    """Targets, predictions of a base and better ones, weights."""
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=n)
+    return y, (y + rng.normal(size=n))[:, None], (y + 0.5 * rng.normal(size=n))[:, None], rng.uniform(0.1, 4, n)
+
+
+def classes(
+    n_classes: int, n: int = 120, seed: int = 0, *, ties: bool = False
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Class codes, two predictions of their probabilities that know nothing, weights."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(n) % n_classes).astype(np.float64)
+    base, resmem = (probabilities(rng, n, n_classes, ties=ties) for _ in range(2))
+    return y, base, resmem, rng.uniform(0.1, 4, n)
+
+
 def one_hot(y: Floats, n_outputs: int) -> Floats:
     """The targets as the predictions that would be perfect."""
     return y[:, None] if n_outputs == 1 else np.eye(n_outputs)[y.astype(np.int64)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.model import metrics
+from resmem_cli.model.comparison import compare
 from resmem_cli.model.slices import Finding, gains
 
 OBJECTIVES = ["rmse", "mae", "log_loss", "accuracy"]
@@ -35,7 +36,7 @@ def test_the_figures_of_a_slice_are_those_of_its_rows_alone(objective, weighted)
     (found,) = gains(y, base, resmem, own, objective=objective, slicings=[codes])
     for code, each in enumerate(found):
         alone, rest = (
-            metrics.compare(y[which], base[which], resmem[which], None if own is None else own[which], 0, most_draws=0)[
+            compare(y[which], base[which], resmem[which], None if own is None else own[which], 0, n_resamples=0)[
                 objective
             ]
             for which in (codes == code, codes != code)
@@ -73,7 +74,7 @@ def test_the_ends_of_an_interval_are_where_a_t_test_ends(objective):
 def test_a_large_slice_has_the_interval_of_the_bootstrap(objective):
     y, base, resmem, weight = rows(objective, 4_000)
     ((found,),) = gains(y, base, resmem, weight, objective=objective, slicings=[np.zeros(len(y), dtype=np.int64)])
-    low, high = metrics.compare(y, base, resmem, weight, 0)[objective].ci95
+    low, high = compare(y, base, resmem, weight, 0)[objective].ci95
     np.testing.assert_allclose(found.interval, (low, high), atol=0.1 * (high - low))
 
 
@@ -210,9 +211,9 @@ def test_groups_that_share_their_errors_are_no_findings(inside):
 def _true_gain(tails, objective):
     rng = np.random.default_rng(1)
     one, other = TAILS[tails](rng, 3_000_000), TAILS[tails](rng, 3_000_000)
-    found = metrics.METRICS[objective].of(np.zeros(3_000_000), one[:, None])(np.ones(3_000_000))
-    whole = metrics.METRICS[objective].of(np.zeros(3_000_000), (0.7 * one + 0.3 * other)[:, None])(np.ones(3_000_000))
-    return 100 * (1 - whole / found)
+    errors = (one, 0.7 * one + 0.3 * other)
+    base, resmem = (np.mean(metrics.row_loss(np.zeros(3_000_000), each[:, None], objective)) for each in errors)
+    return 100 * (1 - metrics.as_metric(objective, resmem) / metrics.as_metric(objective, base))
 
 
 @pytest.mark.parametrize("objective", ["rmse", "accuracy"])
