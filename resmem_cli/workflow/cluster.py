@@ -113,10 +113,20 @@ def connected(workers: Workers) -> Iterator[Cluster]:
         dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
         silence_logs=logging.CRITICAL,
     )
-    with interrupts_held_back():
+    with interrupts_held_back(), _saying_that_they_start_not():
         started = own()
     with started, distributed.Client(started) as client:
         yield Cluster(client, workers.threads or max(1, cores // number), is_local=True)
+
+
+@contextmanager
+def _saying_that_they_start_not() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise EngineError(
+            f"the worker processes cannot be started ({error})", "run it again, with fewer --workers if RAM is short"
+        ) from error
 
 
 def _library() -> Any:

@@ -40,6 +40,7 @@ class Batches(Protocol):
         columns: frozenset[str] | None = None,
         schema: Schema | None = None,
         *,
+        may_be_empty: bool = False,
         where: Where = (),
     ) -> Iterator[Rows]:
         """Yield them; those that do not have the values of `where` may be left out."""
@@ -58,6 +59,7 @@ class InMemory:
         columns: frozenset[str] | None = None,
         schema: Schema | None = None,
         *,
+        may_be_empty: bool = False,
         where: Where = (),
     ) -> Iterator[Rows]:
         """Yield them as they are."""

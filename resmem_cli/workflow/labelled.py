@@ -182,7 +182,8 @@ def in_batches(
     foreign = Foreign() if foreign is None else foreign
     needed = schema.needed | {name for name, _ in where} | set(also)
     at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
-    for batch in source.batches(at_once, None if with_relations else needed, schema, where=where):
+    columns = None if with_relations else needed
+    for batch in source.batches(at_once, columns, schema, may_be_empty=may_be_empty, where=where):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)

@@ -16,7 +16,7 @@ from resmem_cli.workflow.file_jobs import Job
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.predict import PredictOptions
 from resmem_cli.workflow.predict_files import FilesOptions, Plan, Run
-from resmem_cli.workflow.predict_tasks import Join, Part, Task, Whole, Work, cut, do
+from resmem_cli.workflow.predict_tasks import Join, Part, Task, Whole, Work, do, parts_of
 from resmem_cli.workflow.predicted import Failure, Predicted, Tally, model_of
 
 _SECONDS = 10  # in which a file that another machine has written is to be seen here
@@ -99,7 +99,7 @@ class _Queue:
 
     def _tasks(self, job: Job) -> Iterator[Task]:
         """Yield the tasks of a file: itself, or the parts that are not finished."""
-        parts = cut(job, self._run.plan.files.directory, self._rows)
+        parts = parts_of(job, self._run.plan.files.directory, self._rows)
         if not parts:
             yield Whole(job)
             return

@@ -81,7 +81,8 @@ def main() -> None:
         words = ("predict", "in", "--model", "m", "--output-dir")
         local = resmem(folder, *words, "local")
         print(
-            f"{chosen.rows:,} rows in {chosen.files} files, one process: {local[0]:.1f} s, of the processor {local[1]:.1f} s"
+            f"{chosen.rows:,} rows in {chosen.files} files, one process: {local[0]:.1f} s, "
+            f"of the processor {local[1]:.1f} s"
         )
         for number in chosen.workers:
             clock, processor = resmem(folder, *words, f"dask{number}", "--engine", "dask", "--workers", str(number))
