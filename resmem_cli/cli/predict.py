@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.places import place
 from resmem_cli.data.sources import Format
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ def predict(
         Format | None, typer.Option(help="Format of the output; by default from its file name.")
     ] = None,
     output_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write one output per input file, of the same name, in this directory."),
+        Any,
+        typer.Option(
+            metavar="DIR",
+            parser=place,
+            help="Write one output per input file, of the same name, in this directory or URI.",
+        ),
     ] = None,
     resume: Annotated[
         bool,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import encoding, partitions, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
+from resmem_cli.data.places import Place, is_same, is_within, place
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
@@ -79,6 +79,7 @@ class Input:
     format: Format | None = None
     dialect: Dialect = PLAIN
     notes: list[str] = field(default_factory=list, compare=False)
+    _found: list[Source] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def note_lines(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class Input:
         Of an input without rows, which `may_be_empty`, there is one batch without rows. Where no row of a file or of a
         row group has the values of `where`, it is not read. Columns of `folders` are read in any case.
         """
-        found = sources.resolve(self.words, self.format)
+        found = self.sources()
         how = HowToRead(self.dialect, None if schema is None else schema.dialect)
         named = (columns or frozenset()) | {name for name, _ in where} | folders
         needed = named if schema is None else named | schema.needed | {*schema.relating}
@@ -122,19 +123,23 @@ class Input:
 
     def count_rows(self) -> int | None:
         """Return how many rows there are, of text about how many; None if only reading them could tell."""
-        return tables.count_rows(sources.resolve(self.words, self.format))
+        return tables.count_rows(self.sources())
 
     def may_change(self) -> bool:
         """Whether a column may have other types in other rows."""
-        return tables.may_change(sources.resolve(self.words, self.format))
+        return tables.may_change(self.sources())
 
     def sources(self, refused: sources.Refused | None = None) -> list[Source]:
         """Return the files one by one, each read as the whole would be; `refused` as of `sources.resolve`."""
-        return sources.resolve(self.words, self.format, refused)
+        if refused is not None:
+            return sources.resolve(self.words, self.format, refused)
+        if not self._found:  # once: of a store, listing takes time, and another listing may show other objects
+            self._found.extend(sources.resolve(self.words, self.format))
+        return list(self._found)
 
     def read_all(self) -> list[Rows]:
         """Return everything."""
-        found = sources.resolve(self.words, self.format)
+        found = self.sources()
         parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
         of_folders = [name for name in parts[0].table.column_names if name in parts[0].of_folders]
         one_valued = partitions.one_valued([source.partitions for source in found])
@@ -148,7 +153,7 @@ class Input:
 
 
 def refuse_overwriting(
-    source: Input, output: str, model: Path, *, holds_input: bool = False, option: str = "--output"
+    source: Input, output: str, model: Place, *, holds_input: bool = False, option: str = "--output"
 ) -> None:
     """Refuse an output that would replace a part of the model, or an input, unless it holds all of that.
 
@@ -157,12 +162,12 @@ def refuse_overwriting(
     """
     if output == sources.STDIN:
         return
-    path = Path(output).resolve()
+    target = place(output)
     found = source.sources(lambda name, error: None)  # whoever reads it says what is wrong with a name
-    over = [each.path for each in found if each.path is not None and each.path.resolve() == path]
+    over = [each.path for each in found if each.path is not None and is_same(each.path, target)]
     if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")
-    if model.resolve() in path.parents:
+    if is_within(target, model):
         raise UsageError(f"the output '{output}' lies in the model directory", f"name another {option}")
 
 
