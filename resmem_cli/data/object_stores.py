@@ -23,6 +23,9 @@ _CONNECT_SECONDS, _SILENT_SECONDS = 3, 10
 _LONGEST = timedelta(seconds=30)
 
 
+_SEEN: set[Store] = set()  # whose buckets are there
+
+
 @cache
 def filesystem(store: Store) -> tuple[Any, str]:
     """Return the file system of a store, and what its paths begin with there.
@@ -37,6 +40,28 @@ def filesystem(store: Store) -> tuple[Any, str]:
         return _MADE[store.family](store, dict(store.options)), store.bucket
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise UsageError(f"'{store}' cannot be opened ({' '.join(str(error).split())})", "check the URI") from error
+
+
+def has_bucket(store: Store) -> bool:
+    """Whether the bucket is there; one that may not be asked for is, since objects in it may be allowed nevertheless.
+
+    Raises:
+        OSError: the store cannot say.
+    """
+    if store in _SEEN:
+        return True
+    from pyarrow.fs import FileType
+
+    system, root = filesystem(store)
+    try:
+        is_there = bool(system.get_file_info(root).type != FileType.NotFound)
+    except OSError as error:
+        if not is_denied(error):
+            raise
+        is_there = True
+    if is_there:
+        _SEEN.add(store)
+    return is_there
 
 
 def _s3(store: Store, said: Mapping[str, str]) -> Any:

@@ -61,11 +61,9 @@ def word(where: Place) -> str:
     return str(where) if isinstance(where, Path) else where.uri
 
 
-def is_same(one: Place, other: Place) -> bool:
-    """Whether two places are one."""
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
-    return one == other
+def resolved(where: Place) -> Place:
+    """Return the place without links."""
+    return where.resolve() if isinstance(where, Path) else where
 
 
 def is_within(inner: Place, outer: Place) -> bool:

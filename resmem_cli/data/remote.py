@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -75,7 +75,7 @@ class Remote:
     def parent(self) -> Remote:
         return Remote(self.store, self.path.parent)
 
-    def __truediv__(self, name: str | PurePosixPath) -> Remote:
+    def __truediv__(self, name: str | PurePath) -> Remote:
         return Remote(self.store, self.path / name)
 
     def with_name(self, name: str) -> Remote:
@@ -195,22 +195,11 @@ class Remote:
             raise kind(f"'{self}' cannot be {done} ({what})", hint) from error
 
     def refuse_without_bucket(self, kind: type[ResmemError] = DataError) -> None:
-        """Refuse a name in a bucket that is not there; one that may not be asked for is there."""
-        from pyarrow import fs
-
+        """Refuse a name in a bucket that is not there, with an error of this `kind`."""
         with self.asking("reached", kind):
-            system, root = object_stores.filesystem(self.store)
-            try:
-                found = system.get_file_info(root)
-            except (OSError, pa.ArrowException) as error:
-                if object_stores.is_denied(error):
-                    return  # it may be allowed to read or to write objects nevertheless
-                raise
-        if found.type == fs.FileType.NotFound:
-            raise kind(
-                f"there is no bucket '{self.store.bucket}' for '{self}'",
-                object_stores.NO_BUCKET_HINT,
-            )
+            is_there = object_stores.has_bucket(self.store)
+        if not is_there:
+            raise kind(f"there is no bucket '{self.store.bucket}' for '{self}'", object_stores.NO_BUCKET_HINT)
 
     def _within(self, root: str) -> str:
         """Return its path as the file system takes it."""

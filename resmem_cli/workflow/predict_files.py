@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -12,7 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resmem_cli.data import places
 from resmem_cli.data.partitions import Partitions
+from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.parallel import in_order
@@ -35,7 +36,7 @@ class FilesOptions:
         keep_going: whether a file that cannot be predicted is left out, and the others are done.
     """
 
-    directory: Path
+    directory: Place
     resume: bool = False
     keep_going: bool = False
 
@@ -44,13 +45,13 @@ class FilesOptions:
 class _Job:
     """An input file and its output file, and the columns that the folders of both hold."""
 
-    source: Path
-    output: Path
+    source: Place
+    output: Place
     folders: frozenset[str] = frozenset()
 
 
 def predict_files(
-    source: Input, model: Path, options: PredictOptions, files: FilesOptions, report: Report = silent
+    source: Input, model: Place, options: PredictOptions, files: FilesOptions, report: Report = silent
 ) -> Predicted:
     """Predict every file of the input into a file of the same name in a directory; each appears whole or not at all.
 
@@ -60,7 +61,7 @@ def predict_files(
         DataError, UsageError: as `predict`, of a file if it is not to `keep_going`; files that were finished stay.
         ModelError, OutputError: as `predict`.
     """
-    if model.resolve() in (files.directory.resolve(), *files.directory.resolve().parents):
+    if places.is_within(files.directory, model):
         raise UsageError(f"the outputs '{files.directory}' lie in the model directory", "name another --output-dir")
     sources, failures = _sources(source, keep_going=files.keep_going)
     jobs = _jobs(sources, files.directory, options.format)
@@ -119,10 +120,10 @@ class _Run:
     def _write(self, job: _Job) -> Tally:
         make_folder(job.output.parent)
         content = Content.if_readable(job.source)
-        own = replace(self.source, words=(str(job.source),))
+        own = replace(self.source, words=(places.word(job.source),))
         tally = self.writer.write(
             own,
-            str(job.output),
+            places.word(job.output),
             self.form,
             self.threads,
             lambda n_rows: self.progress.add(job, n_rows),
@@ -181,7 +182,9 @@ class _Progress:
         )
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
+    if not isinstance(path, Path):
+        return path.size or 0  # as the listing said
     try:
         return path.stat().st_size
     except OSError:  # whoever reads it says what is wrong
@@ -208,7 +211,7 @@ def _sources(source: Input, *, keep_going: bool) -> tuple[list[Source], list[Fai
     return source.sources(lambda name, error: failures.append(Failure(name, None, error))), failures
 
 
-def _jobs(sources: Iterable[Source], directory: Path, form: Format | None) -> list[_Job]:
+def _jobs(sources: Iterable[Source], directory: Place, form: Format | None) -> list[_Job]:
     """Return every input file with its output file."""
     paths = [source.path for source in sources]
     if None in paths:
@@ -216,12 +219,12 @@ def _jobs(sources: Iterable[Source], directory: Path, form: Format | None) -> li
     files = [path for path in paths if path is not None]
     if not files:
         return []
-    common = Path(os.path.commonpath([path.absolute().parent for path in files]))
-    while "=" in common.name:  # a column that the output's folders are to hold, too
-        common = common.parent
+    common = places.in_common(files)
+    while common and "=" in common[-1]:  # a column that the output's folders are to hold, too
+        common = common[:-1]
     jobs = []
     for path in files:
-        name = path.absolute().relative_to(common)
+        name = places.below(path, common)
         stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
         output = directory / (name if form is None else stem.with_suffix("." + form.value))
         jobs.append(_Job(path, output, frozenset(Partitions.of(name, 0).below)))
@@ -229,8 +232,8 @@ def _jobs(sources: Iterable[Source], directory: Path, form: Format | None) -> li
     twice = [output for output, count in written.items() if count > 1]
     if twice:
         raise UsageError(f"two inputs would be written to '{twice[0]}'", "name each file once")
-    own = {path.resolve() for path in files}
-    over = [job.source for job in jobs if job.output.resolve() in own]
+    own = {places.resolved(path) for path in files}
+    over = [job.source for job in jobs if places.resolved(job.output) in own]
     if over:
         raise UsageError(f"the input '{over[0]}' would be replaced by its output", "name another --output-dir")
     return jobs
