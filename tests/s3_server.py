@@ -120,7 +120,9 @@ class Server:
 @contextlib.contextmanager
 def serving() -> Iterator[Server]:
     """Start the server in a process, which ends with the block."""
-    process = subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         assert process.stdout is not None
         yield Server(process.stdout.readline().strip())

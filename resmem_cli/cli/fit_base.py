@@ -40,7 +40,7 @@ def _list_estimators(wanted: bool) -> None:
 
 
 def _model_file(word: str) -> Path:
-    return on_this_machine(word, "the file of --import", "copy it to this machine first")
+    return on_this_machine(word, "--import does not read from an object store", "copy the file to this machine first")
 
 
 @reads

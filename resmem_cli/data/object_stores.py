@@ -20,7 +20,7 @@ from resmem_cli.errors import UsageError
 # not answer is told within half a minute.
 _ATTEMPTS = 5  # each waits longer for the next
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 10
-_LONGEST = timedelta(seconds=30)
+_LONGEST = timedelta(seconds=15)
 
 
 _SEEN: set[Store] = set()  # whose buckets are there
@@ -81,6 +81,7 @@ def _s3(store: Store, said: Mapping[str, str]) -> Any:
         force_virtual_addressing=_is_true(said, "force_virtual_addressing"),
         role_arn=said.get("role_arn"),
         tls_ca_file_path=said.get("tls_ca_file_path"),
+        allow_delayed_open=True,  # what is small is one request
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_SILENT_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),

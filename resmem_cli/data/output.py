@@ -125,7 +125,7 @@ def made_whole(target: Place, *, option: str = "", synced: bool = True) -> Itera
         with replacing(target, option=option, synced=synced) as stream:
             yield stream
         return
-    from resmem_cli.data.remote import uploading
+    from resmem_cli.data.uploading import uploading
 
     with uploading(target, option=option) as stream:
         yield stream

@@ -31,7 +31,7 @@ def place(word: str) -> Place:
     return Remote.of(word)
 
 
-def on_this_machine(word: str, what: str, hint: str) -> Path:
+def on_this_machine(word: str, refusal: str, hint: str) -> Path:
     """Return what a path or a URI of this machine's files names, for what cannot lie in an object store.
 
     Raises:
@@ -39,7 +39,7 @@ def on_this_machine(word: str, what: str, hint: str) -> Path:
     """
     found = place(word)
     if not isinstance(found, Path):
-        raise UsageError(f"{what} cannot be '{found}', in an object store", hint)
+        raise UsageError(f"{refusal} ('{found}')", hint)
     return found
 
 
@@ -51,8 +51,8 @@ def for_a_model(text: str) -> Path:
     """
     return on_this_machine(
         text,
-        "a model that is written",
-        "write it to a directory of this machine, then copy its parts/ first, base.json next and memory.json last",
+        "a model cannot be written to an object store",
+        "write it to a directory of this machine, then copy parts/ first, base.json next and memory.json last",
     )
 
 
@@ -64,6 +64,11 @@ def word(where: Place) -> str:
 def resolved(where: Place) -> Place:
     """Return the place without links."""
     return where.resolve() if isinstance(where, Path) else where
+
+
+def is_alike(word: str, where: Place) -> bool:
+    """Whether a word names something that may be that place: both are on this machine, or both are in stores."""
+    return (uris.is_uri(word) and uris.as_local(word) is None) != isinstance(where, Path)
 
 
 def is_within(inner: Place, outer: Place) -> bool:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import PurePath, PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 
 from resmem_cli.data import object_stores, uris
 from resmem_cli.data.uris import Store
-from resmem_cli.errors import DataError, OutputError, ResmemError, UsageError
+from resmem_cli.errors import DataError, ResmemError
 
 _READ_AHEAD = 8 << 20  # bytes of one request, of what is read from its beginning to its end
 FILE, FOLDER = "file", "folder"
@@ -105,7 +103,7 @@ class Remote:
             return self
         from pyarrow import fs
 
-        with self.asking("looked for"):
+        with self.asking("reached"):
             system, root = object_stores.filesystem(self.store)
             found = system.get_file_info(self._within(root))
         return None if found.type == fs.FileType.NotFound else replace(self, kind=_kind(found), size=found.size)
@@ -141,14 +139,14 @@ class Remote:
         found = [each for each in listed if _matches(each.path.parts[n_plain:], pattern)]
         return sorted(found, key=lambda each: str(each.path))
 
-    def read_bytes(self, most: int | None = None) -> bytes:
+    def read_bytes(self, most: int | None = None, kind: type[ResmemError] = DataError) -> bytes:
         """Return what an object holds, of which no more than `most` bytes are read.
 
         Raises:
             FileNotFoundError: there is none.
-            DataError: the store does not give it.
+            ResmemError: of this `kind`: the store does not give it.
         """
-        with self.asking("read", missing=False), self.opened_in_order() as stream:
+        with self.asking("read", kind, missing=False), self.opened_in_order() as stream:
             return bytes(stream.read() if most is None else stream.read(most))
 
     def opened_in_order(self) -> Any:
@@ -160,6 +158,11 @@ class Remote:
         """Return an Arrow file of an object, of which any part can be read; the store's errors are `OSError`."""
         system, root = object_stores.filesystem(self.store)
         return system.open_input_file(self._within(root))
+
+    def opened_to_write(self) -> Any:
+        """Return an Arrow stream that makes an object when it is closed, or deleted; `uploading` knows about that."""
+        system, root = object_stores.filesystem(self.store)
+        return system.open_output_stream(self._within(root))
 
     def version(self) -> tuple[int, int]:
         """Return the size of an object, and a number that another content has not: by its ETag, or its time.
@@ -221,61 +224,3 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _fits(name: str, pattern: str) -> bool:
     return (name.startswith(".") <= pattern.startswith(".")) and fnmatchcase(name, pattern)
-
-
-@contextmanager
-def uploading(target: Remote, *, option: str = "") -> Iterator[BinaryIO]:
-    """Open a file on this machine that is uploaded, under its name there, when the block ends without an error.
-
-    Raises:
-        OutputError: the store does not take it, or the disk of this machine is full.
-    """
-    if not target.store.family:
-        known = ", ".join(f"{scheme}://" for scheme in (uris.S3, uris.GCS, uris.AZURE))
-        raise UsageError(
-            f"'{target}' cannot be written: only {known} are, in which an object appears whole", "write to a file"
-        )
-    if not target.path.parts:
-        raise UsageError(f"'{target}' names a bucket and no object in it", f"name one with {option or 'the option'}")
-    target.refuse_without_bucket(OutputError)
-    with tempfile.TemporaryDirectory(prefix="resmem-") as folder:
-        local = Path(folder) / "upload"
-        with open(local, "wb") as stream:
-            yield stream
-        upload(local, target)
-
-
-def upload(local: Path, target: Remote) -> None:
-    """Make an object of a complete file: it appears whole or not at all, whatever happens meanwhile.
-
-    Arrow's streams of stores *complete* an upload when they are closed, and they are closed, too, when Python's errors
-    and signals leave them behind: of a half-written object nobody would know. So all is written in one call inside
-    Arrow, in a thread that this one can leave.
-
-    Raises:
-        OutputError: the store does not take it.
-    """
-    from pyarrow import fs
-
-    with target.asking("written", OutputError):
-        system, root = object_stores.filesystem(target.store)
-    failed: list[BaseException] = []
-
-    def send() -> None:
-        try:
-            fs.copy_files(
-                str(local),
-                target._within(root),
-                source_filesystem=fs.LocalFileSystem(),
-                destination_filesystem=system,
-                use_threads=False,
-            )
-        except BaseException as error:  # noqa: BLE001 - it is raised where the upload is waited for
-            failed.append(error)
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    thread.join()
-    if failed:
-        with target.asking("written", OutputError):
-            raise failed[0]

@@ -33,7 +33,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEPT_SECONDS = 30 * 24 * 3600
 _UNFINISHED_SECONDS = 24 * 3600
 _BLOCK = 8 << 20
-_COPY_AGAIN = "copy the model there again: parts/ first, then base.json, and memory.json last"
+_ORDER = "parts/ first, base.json next and memory.json last"
+_COPY_AGAIN = f"copy the model there again: {_ORDER}"
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def fetched(model: Remote, needed: int) -> Iterator[Path]:
     base, memory = _manifest(model, manifest.BASE), _manifest(model, manifest.MEMORY)
     if base is None:
         model.refuse_without_bucket(ModelError)
-        raise ModelError(f"there is no model '{model}'", f"a model has a {manifest.BASE}; {_COPY_AGAIN}")
+        raise ModelError(f"there is no model '{model}'", f"copy a model directory there: {_ORDER}")
     directory = cache() / "models" / hashlib.sha256(b"\n".join([base, memory or b""])).hexdigest()[:32]
     with _naming(directory, model):
         _place_manifests(directory, base, memory)
@@ -69,7 +70,7 @@ def cache() -> Path:
 
 def _manifest(model: Remote, name: str) -> bytes | None:
     try:
-        data = (model / name).read_bytes(manifest.MOST_BYTES + 1)
+        data = (model / name).read_bytes(manifest.MOST_BYTES + 1, ModelError)
     except FileNotFoundError:
         return None
     if len(data) > manifest.MOST_BYTES:
@@ -90,7 +91,9 @@ def _naming(directory: Path, model: Remote) -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, "a damaged file of the cache", str(directory)) from error
         hint = error.hint
         if str(directory) in hint:
-            hint = hint.replace(str(directory), "DIR") + f"; DIR is a copy on this machine, and then {_COPY_AGAIN}"
+            hint = (
+                hint.replace(str(directory), "DIR") + f", where DIR is a copy of it on this machine; then {_COPY_AGAIN}"
+            )
         raise ModelError(error.message.replace(str(directory), str(model)), hint) from error
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import encoding, partitions, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
-from resmem_cli.data.places import Place, is_within, place, resolved
+from resmem_cli.data.places import Place, is_alike, is_within, place, resolved
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
@@ -163,7 +163,10 @@ def refuse_overwriting(
     if output == sources.STDIN:
         return
     target = place(output)
-    found = source.sources(lambda name, error: None)  # whoever reads it says what is wrong with a name
+    alike = tuple(word for word in source.words if word != sources.STDIN and is_alike(word, target))
+    found = replace(source, words=alike).sources(
+        lambda name, error: None
+    )  # whoever reads it says what is wrong with it
     over = [each.path for each in found if each.path is not None and resolved(each.path) == resolved(target)]
     if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")
