@@ -12,6 +12,7 @@ import typer
 
 from resmem_cli.cli import base_report, console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.places import on_this_machine
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.adopt_base import FromColumns, FromFile
@@ -38,11 +39,15 @@ def _list_estimators(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _model_file(word: str) -> Path:
+    return on_this_machine(word, "--import does not read from an object store", "copy the file to this machine first")
+
+
 @reads
 def fit_base(
     inputs: options.Inputs,
     target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.")],
-    model: options.Model,
+    model: options.WrittenModel,
     task: Annotated[TaskName, typer.Option(help="Kind of target; auto infers it from its values.")] = TaskName.AUTO,
     estimator: Annotated[
         str,
@@ -104,6 +109,7 @@ def fit_base(
         typer.Option(
             "--import",
             metavar="FILE",
+            parser=_model_file,
             help="The base is the model in this file: LightGBM text, XGBoost JSON or UBJ, CatBoost cbm, ONNX, or "
             "scikit-learn saved with skops.",
         ),

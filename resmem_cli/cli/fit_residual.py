@@ -64,7 +64,7 @@ class BandwidthKind(enum.StrEnum):
 @reads
 def fit_residual(
     inputs: options.Inputs,
-    model: options.Model,
+    model: options.WrittenModel,
     neighbors: Annotated[
         str, typer.Option(metavar="K|auto", help="Number of nearest neighbours that correct a prediction.")
     ] = "auto",

@@ -30,7 +30,7 @@ MEMORY = "memory.json"
 # What `write` adds to every manifest, and what names its generation.
 _STAMPS = ("format", "resmem", "libraries")
 STAMPED = (*_STAMPS, "id", "parts")
-_MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
+MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
 
@@ -44,8 +44,8 @@ def write(path: Path, content: Mapping[str, Any], *, modified: int | None = None
         raise OutputError(f"'{path}' is not a regular file", "remove it")
     text = json.dumps(stamped | _plain(dict(content)), indent=2, ensure_ascii=False, allow_nan=False)
     data = text.encode() + b"\n"
-    if len(data) > _MOST_BYTES:  # it could not be read again
-        raise OutputError(f"'{path}' would be larger than {_MOST_BYTES >> 20} MiB", "keep fewer memories with --keep")
+    if len(data) > MOST_BYTES:  # it could not be read again
+        raise OutputError(f"'{path}' would be larger than {MOST_BYTES >> 20} MiB", "keep fewer memories with --keep")
     with replacing(path) as stream:
         stream.write(data)
         if modified is not None:
@@ -101,7 +101,7 @@ def read_any(path: Path) -> dict[str, Any]:
         ModelError: it is damaged, or not ours.
     """
     try:
-        content = json.loads(files.read(path, _MOST_BYTES), parse_constant=_refused)
+        content = json.loads(files.read(path, MOST_BYTES), parse_constant=_refused)
         written = content["format"]
         if not isinstance(written, int) or isinstance(written, bool) or written < 1:
             raise ValueError(f"format {written!r}")

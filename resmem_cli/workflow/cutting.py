@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from resmem_cli.data import columnar
+from resmem_cli.data import columnar, places
 from resmem_cli.data.sources import Format, Source
 
 _LEAST_BYTES = 1 << 20  # smaller files are not looked into
@@ -17,8 +17,7 @@ def cut(source: Source, rows: int) -> tuple[Source, ...]:
     Of a file that cannot be read, whoever reads it says what is wrong.
     """
     try:
-        path = source.path
-        if path is None or source.format is not Format.PARQUET or path.stat().st_size < _LEAST_BYTES:
+        if source.path is None or source.format is not Format.PARQUET or places.size(source.path) < _LEAST_BYTES:
             return (source,)
         sizes = columnar.rows_of_groups(source)
     except (OSError, ValueError):

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.data import places
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Source
 from resmem_cli.errors import EngineError, UsageError
 from resmem_cli.model import resampling
@@ -35,7 +36,7 @@ _MOST_FILES, _LEAST_BYTES = 100, 8 << 20
 
 def evaluate(
     source: Input,
-    model: Path,
+    model: Place,
     workers: Workers,
     *,
     seed: int = 0,
@@ -63,7 +64,8 @@ def evaluate(
     report("starting the workers" if workers.scheduler is None else "reaching the scheduler")
     with connected(workers) as cluster:
         if not cluster.is_local:
-            found, model = [replace(each, path=each.path.absolute()) for each in found if each.path], model.absolute()
+            found = [replace(each, path=places.absolute(each.path)) for each in found if each.path is not None]
+            model = places.absolute(model)
         own = replace(source, words=(), found=None, notes=[])
         work = _Work(own, model, model_of(stored.base.id, stored.id), options, cluster.threads)
         calls = enumerate(_calls(found, workers.rows))
@@ -83,7 +85,7 @@ class _Work:
     """What a worker has to know, whatever the files."""
 
     source: Input
-    model: Path
+    model: Place
     identity: str
     options: PartOptions
     threads: int
@@ -118,7 +120,7 @@ def _calls(found: list[Source], rows: int) -> Iterator[tuple[Source, ...]]:
 
 def _size(source: Source) -> int:
     try:
-        return 0 if source.path is None else source.path.stat().st_size
+        return 0 if source.path is None else places.size(source.path)
     except OSError:  # whoever reads it says what is wrong
         return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import encoding, partitions, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
+from resmem_cli.data.places import Place, is_alike, is_within, place, resolved
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
@@ -83,6 +83,7 @@ class Input:
     dialect: Dialect = PLAIN
     found: tuple[Source, ...] | None = None
     notes: list[str] = field(default_factory=list, compare=False)
+    _found: list[Source] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def only(self, source: Source) -> Input:
         """Return one of the files, or a part of it, as an input that is read as the whole is."""
@@ -138,7 +139,13 @@ class Input:
 
     def sources(self, refused: sources.Refused | None = None) -> list[Source]:
         """Return the files one by one, each read as the whole would be; `refused` as of `sources.resolve`."""
-        return sources.resolve(self.words, self.format, refused) if self.found is None else [*self.found]
+        if self.found is not None:
+            return [*self.found]
+        if refused is not None:
+            return sources.resolve(self.words, self.format, refused)
+        if not self._found:  # once: of a store, listing takes time, and another listing may show other objects
+            self._found.extend(sources.resolve(self.words, self.format))
+        return [*self._found]
 
     def read_all(self) -> list[Rows]:
         """Return everything."""
@@ -156,7 +163,7 @@ class Input:
 
 
 def refuse_overwriting(
-    source: Input, output: str, model: Path, *, holds_input: bool = False, option: str = "--output"
+    source: Input, output: str, model: Place, *, holds_input: bool = False, option: str = "--output"
 ) -> None:
     """Refuse an output that would replace a part of the model, or an input, unless it holds all of that.
 
@@ -165,12 +172,15 @@ def refuse_overwriting(
     """
     if output == sources.STDIN:
         return
-    path = Path(output).resolve()
-    found = source.sources(lambda name, error: None)  # whoever reads it says what is wrong with a name
-    over = [each.path for each in found if each.path is not None and each.path.resolve() == path]
+    target = place(output)
+    alike = tuple(word for word in source.words if word != sources.STDIN and is_alike(word, target))
+    found = replace(source, words=alike).sources(
+        lambda name, error: None
+    )  # whoever reads it says what is wrong with it
+    over = [each.path for each in found if each.path is not None and resolved(each.path) == resolved(target)]
     if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")
-    if model.resolve() in path.parents:
+    if is_within(target, model):
         raise UsageError(f"the output '{output}' lies in the model directory", f"name another {option}")
 
 

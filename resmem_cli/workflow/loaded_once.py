@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from resmem_cli.data.places import Place
 from resmem_cli.errors import EngineError
 
 Loaded = TypeVar("Loaded")
@@ -28,7 +28,7 @@ class LoadedOnce(Generic[Loaded]):
             return self._held[1]
 
 
-def refuse_other_model(directory: Path, found: str, expected: str) -> None:
+def refuse_other_model(directory: Place, found: str, expected: str) -> None:
     """Refuse a model that is another one than the command was given, though its directory has the same name.
 
     Raises:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from resmem_cli.data import output, tables
+from resmem_cli.data import output, places, tables
+from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
 from resmem_cli.version import __version__
@@ -34,14 +35,14 @@ class Work:
     """What a worker has to know of a run, whatever the file."""
 
     source: Input
-    model: Path
+    model: Place
     options: PredictOptions
     finished: Finished
     threads: int
     version: str = __version__
 
     @classmethod
-    def of(cls, run: Run, model: Path, threads: int) -> Work:
+    def of(cls, run: Run, model: Place, threads: int) -> Work:
         source = replace(run.plan.source, words=(), notes=[])  # a worker is given files, not words that may be many
         return cls(source, model, run.plan.options, run.finished, threads)
 
@@ -92,7 +93,7 @@ class Part:
 
     def done(self, work: Work, writer: Writer, source: Input) -> Tally:
         make_folder(self.folder)
-        is_text = output.output_format(str(self.job.output), work.options.format)[0].is_text
+        is_text = output.output_format(places.word(self.job.output), work.options.format)[0].is_text
         own = source.only(replace(self.job.source, row_groups=self.row_groups))
         tally = writer.write(
             own,
@@ -125,7 +126,7 @@ class Join:
         make_folder(self.job.output.parent)
         content = Content.if_readable(self.job.path)
         found = [Source(part.output, Format.ARROW) for part in self.parts]
-        with output.writer(str(self.job.output), work.options.format) as table:
+        with output.writer(places.word(self.job.output), work.options.format) as table:
             for rows in tables.read(found, may_be_empty=True):
                 table.write(rows.table, self.job.source.name)
         _refuse_other_version(self.job, self.parts[0].version)
@@ -173,8 +174,13 @@ def _loaded(work: Work) -> Writer:
     return writer
 
 
-def parts_of(job: Job, directory: Path, rows: int) -> tuple[Part, ...]:
-    """Return the parts of about so many rows that a large file is cut into; none of another one."""
+def parts_of(job: Job, directory: Place, rows: int) -> tuple[Part, ...]:
+    """Return the parts of about so many rows that a large file is cut into; none of another one.
+
+    Where outputs lie in an object store, none is cut: parts would have to be sent there and back.
+    """
+    if not isinstance(directory, Path) or not isinstance(job.output, Path):
+        return ()
     cut = cutting.cut(job.source, rows)
     if len(cut) == 1:
         return ()
