@@ -97,7 +97,8 @@ def connected(workers: Workers) -> Iterator[Cluster]:
         EngineError: Dask is not installed, there is no such scheduler, it has no workers, or they have another resmem.
     """
     distributed = _library()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is raised
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is raised
     if workers.scheduler is not None:
         with _client_of(distributed, workers.scheduler) as client:
             _refuse_other_versions(client, workers.scheduler)
@@ -204,6 +205,7 @@ def _result(future: Any, item: object) -> Any:
     """
     from concurrent.futures import CancelledError
 
+    from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 
     try:
@@ -215,7 +217,7 @@ def _result(future: Any, item: object) -> Any:
             f"{item} cost {error.allowed_failures + 1} workers their life, at last {error.last_worker.address}",
             "give workers more memory, or fewer rows at once with --batch-rows",
         )
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:
         raise EngineError(
             "the Dask scheduler has gone", "what was finished stays: start it again, and run this again with --resume"
         ) from error

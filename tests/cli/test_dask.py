@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -317,6 +318,38 @@ def test_killed_workers_and_a_killed_command_lose_nothing_and_write_nothing_twic
     assert outputs("dask") == outputs("local")
     assert len(before) == n_done
     assert all(path.stat().st_mtime_ns == before[path] for path in marked)  # what was finished stayed
+
+
+def test_a_scheduler_that_goes_meanwhile_is_told_in_a_sentence(model: Callable[..., Path]) -> None:
+    model()
+    Path("in").mkdir()
+    for i in range(40):
+        pq.write_table(pa.concat_tables([table("diamonds", "new")] * 50), f"in/{i:02}.parquet")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", address.rpartition(":")[2]]
+    scheduler = subprocess.Popen([*dask, "--host", "127.0.0.1", "--no-dashboard"], **quiet)
+    worker = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"], **quiet)
+    words = [str(PROGRAM), "predict", "in", "--model", "m", "--output-dir", "dask"]
+    words += ["--engine", "dask", "--scheduler", address]
+    command = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 60
+        while not list(Path("dask").glob("*.parquet")) and time.monotonic() < end:
+            time.sleep(0.02)
+        scheduler.kill()
+        _, said = command.communicate(timeout=60)
+    finally:
+        for process in (scheduler, worker, command):
+            process.kill()
+            process.wait()
+    assert command.returncode == UNEXPECTED
+    assert said.splitlines()[-1] == (
+        "resmem: the Dask scheduler has gone; what was finished stays: start it again, and run this again with --resume"
+    )
+    assert "Traceback" not in said
 
 
 def kill_one_worker(command: subprocess.Popen[str]) -> None:
