@@ -205,7 +205,7 @@ def _result(future: Any, item: object) -> Any:
     """
     from concurrent.futures import CancelledError
 
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
     from distributed.scheduler import KilledWorker
 
     try:
