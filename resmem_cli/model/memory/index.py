@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -124,11 +124,13 @@ class HnswIndex:
         graph: hnswlib's index, its labels the positions of the points.
         ef: the size of the candidate list while searching.
         recall: the share of true neighbours that it found for points which it did not hold yet; NaN if not measured.
+        file: the file that it was read of, as long as that has what it holds.
     """
 
     graph: Any
     ef: int
     recall: float
+    file: Path | None = None
 
     @classmethod
     def build(cls, points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Self:
@@ -191,7 +193,7 @@ class HnswIndex:
         """Load a graph that has been checked: hnswlib trusts what it reads."""
         graph = new_graph(n_columns)
         graph.load_index(str(path), max_elements=n_points)
-        return cls(graph, ef, recall)
+        return cls(graph, ef, recall, path)
 
     def extended(self, points: Singles, k: int, options: GraphOptions, threads: int) -> Self:
         """Return this index with further points: of all [m, p], those after the ones that it holds."""
@@ -204,9 +206,10 @@ class HnswIndex:
 
     def resized(self, n_points: int) -> Self:
         """Return this index with room for as many points as it is to hold; this one must not be used any more."""
-        if n_points > self.n_points:
-            self.graph.resize_index(n_points)
-        return type(self)(self.graph, self.ef, self.recall)
+        if n_points <= self.n_points:
+            return replace(self)
+        self.graph.resize_index(n_points)
+        return replace(self, file=None)
 
     def add(self, points: Singles, which: Integers, threads: int) -> None:
         """Add some of [m, p] points, for which there is room."""
