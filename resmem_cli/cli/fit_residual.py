@@ -139,6 +139,13 @@ def fit_residual(
             help="Largest number of cells (distinct points) of a memory; the nearest are merged until it is reached.",
         ),
     ] = None,
+    shard_cells: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Largest number of cells of a shard, 5,000,000 by default; larger memories are cut into shards.",
+        ),
+    ] = None,
     m: Annotated[int, typer.Option("--M", min=2, max=128, help="Links per point of the HNSW graph.")] = 16,
     ef_construction: Annotated[
         int, typer.Option(min=8, max=4096, help="Candidates considered while building the HNSW graph.")
@@ -178,7 +185,7 @@ def fit_residual(
 
     from resmem_cli.model import spaces
     from resmem_cli.model.choosing.options import MemoryOptions
-    from resmem_cli.model.memory.index import GraphOptions
+    from resmem_cli.model.memory.index import SHARD_CELLS, GraphOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
 
     kinds = ("auto", *(kind for kind in spaces.KINDS if kind != "column"))
@@ -200,7 +207,7 @@ def fit_residual(
         objective=None if metric is MetricName.AUTO else metric.value,
         effort=effort.value,
         n_folds=folds,
-        graph=GraphOptions(m, ef_construction, ef, recall),
+        graph=GraphOptions(m, ef_construction, ef, recall, shard_cells or SHARD_CELLS),
         most_cells=max_cells,
         threads=threads,
     )

@@ -142,6 +142,7 @@ class FittedMemory:
                     "base": self.estimators[member.base],
                     "weight": member.weight,
                     "cells": member.memory.n_cells,
+                    "shards": member.memory.n_shards,
                     "representation": member.space.name,
                     "residuals": member.residuals,
                     **measured.settings(description.settings_json(member.settings)),

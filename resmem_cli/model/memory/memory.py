@@ -157,6 +157,10 @@ class Memory:
         return len(self.counts)
 
     @property
+    def n_shards(self) -> int:
+        return len(shards_of(self.index))
+
+    @property
     def recall(self) -> float | None:
         """The share of true neighbours that the search finds; None if it is exact, NaN if it was not measured."""
         return self.index.recall
