@@ -127,6 +127,14 @@ def fit_residual(
             help="Labelled rows that the base was not trained on: they alone choose the settings, and are remembered.",
         ),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            min=1,
+            help="Choose settings on a uniform sample of so many rows; the residuals of all others are streamed.",
+        ),
+    ] = None,
     group: options.Group = None,
     time: options.Time = None,
     folds: Annotated[
@@ -213,7 +221,9 @@ def fit_residual(
     )
     with console.progress(quiet) as report:
         new = None if valid is None else reading.input_of([valid])
-        fitted = run(source, model, chosen, report, valid=new, group=group, time=time, keep=keep, wait=wait)
+        fitted = run(
+            source, model, chosen, report, valid=new, sample=sample, group=group, time=time, keep=keep, wait=wait
+        )
 
     console.say(*source.note_lines, *(() if new is None else new.note_lines), quiet=quiet)
     if verbose and not quiet:

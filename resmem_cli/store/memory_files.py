@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ def load(
         counts.append(stored(arrays, "counts", FLOAT, n_cells, finite=False))
     index = shards[0] if len(shards) == 1 else ShardedIndex(tuple(shards))
     graph, most_cells = description.graph_of(content), content.get("max_cells")
-    return Memory(reduce(residuals.joined, held), np.concatenate(counts), index, graph, most_cells)
+    return Memory(residuals.joined(held), np.concatenate(counts), index, graph, most_cells)
 
 
 def misfit(directory: Path) -> ModelError:

@@ -114,7 +114,7 @@ class Memory:
         """
         before = self._contents
         old = self.index.points_at(before.cells[kept]) if before.points is None else before.points[kept]
-        points, residuals = np.concatenate([old, points]), joined(before.residuals[kept], residuals)
+        points, residuals = np.concatenate([old, points]), joined([before.residuals[kept], residuals])
         cells = _cells(points, weight, self.most_cells, seed, threads)
         k, options = min(n_neighbors, len(cells.points)), self.graph or _graph_options(self.index)
         left = None if self.most_cells is not None else self._left(kept, cells)
