@@ -144,6 +144,14 @@ def fit_base(
     weight: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column of row weights, 0 or more; not a feature.")
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            min=1,
+            help="Fit on a uniform sample of so many rows (of whole groups); no others are held in memory.",
+        ),
+    ] = None,
     group: options.Group = None,
     time: options.Time = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
@@ -164,6 +172,9 @@ def fit_base(
             "an imported base is not fitted: leave --estimator and --param out", param_hint="'--estimator'"
         )
 
+    if origin is not None and sample is not None:
+        raise typer.BadParameter("an imported base is not fitted: leave --sample out", param_hint="'--sample'")
+
     from resmem_cli.data.inference import Roles
     from resmem_cli.data.schema import Task
     from resmem_cli.workflow.fit_base import BaseOptions
@@ -182,7 +193,7 @@ def fit_base(
     )
     with console.progress(quiet) as report:
         if origin is None:
-            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report, wait=wait)
+            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads, sample), report, wait=wait)
         else:
             from resmem_cli.workflow.adopt_base import adopt_base
 

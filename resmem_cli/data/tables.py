@@ -123,10 +123,19 @@ def read_all(sources: Sequence[Source], *, how: HowToRead = AS_FOUND, notes: lis
         DataError: as `read`; or sources with different columns.
     """
     wanted = _Wanted(_WHOLE_ROWS, how, None, [] if notes is None else notes)
-    parts = [list(_read_one(source, wanted)) for source in sources]
-    groups = [concatenate(part) for part in parts if part]
-    if not groups:
+    parts = joined([list(_read_one(source, wanted)) for source in sources])
+    if not parts:
         raise _without_rows(sources)
+    return parts
+
+
+def joined(parts: Sequence[Sequence[Rows]]) -> list[Rows]:
+    """Return the rows of several sources, text sources first joined into one; nothing if there are no rows.
+
+    Raises:
+        DataError: sources have different columns.
+    """
+    groups = [concatenate(part) for part in parts if part]
     for other in groups[1:]:
         odd = sorted(set(other.table.column_names) ^ set(groups[0].table.column_names))
         if odd:

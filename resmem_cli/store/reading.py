@@ -32,6 +32,7 @@ from resmem_cli.store import (
     history,
     manifest,
     members,
+    memory_files,
     older_formats,
     parts,
 )
@@ -197,7 +198,7 @@ def for_change(
                 "run fit-residual again",
             )
         if (residuals.CLASSES in arrays) != member.memory.is_sparse:
-            raise members.misfit(directory)
+            raise memory_files.misfit(directory)
         held = residuals.from_arrays(arrays, len(cells), model.base.problem.n_classes)
         if points is not None:
             as_stored({"points": points}, "points", SINGLE, len(cells), said["columns"])
@@ -209,7 +210,7 @@ def for_change(
     calibration = model.resmem.calibration
     held_out = None if calibration is None else calibration.rows
     if held_out is not None and not np.isin(held_out, np.arange(len(rows.hashes))).all():
-        raise members.misfit(directory)
+        raise memory_files.misfit(directory)
     return model._replace(resmem=replace(model.resmem, members=tuple(changeable))), rows
 
 
@@ -392,7 +393,7 @@ def _model(
     stored = _base(directory, base)
     paths = parts.checked(directory, state["id"], state["parts"])
     if any(said["base"] not in range(len(stored.bases)) for said in state["memories"]):
-        raise members.misfit(directory)
+        raise memory_files.misfit(directory)
     loaded = [members.load(directory, said, paths, i, stored.problem) for i, said in enumerate(state["memories"])]
     calibration = None
     if parts.CALIBRATION in paths:
@@ -411,7 +412,7 @@ def _remembered(
     arrays = parts.load_arrays(paths[parts.ROWS])
     names = [parts.of_memory("cells", i) for i in range(len(content["memories"]))]
     if any(len(arrays[name]) != content["rows"] for name in ("hashes", *names, *arrays.keys() & {"id_ends", "weight"})):
-        raise members.misfit(directory)
+        raise memory_files.misfit(directory)
     cells = tuple(as_stored(arrays, name, WHOLE, content["rows"]) for name in names)
     for i, (own, said) in enumerate(zip(cells, content["memories"], strict=True)):
         if not 0 <= own.min() <= own.max() < said["cells"]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data import encoding, partitions, sources, tables, totals
+from resmem_cli.data import encoding, partitions, sampling, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.places import Place, is_alike, is_within, place, resolved
 from resmem_cli.data.pruning import Where
+from resmem_cli.data.relations import groups_if_known
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.data.sources import Format, Source
@@ -150,7 +153,23 @@ class Input:
     def read_all(self) -> list[Rows]:
         """Return everything."""
         found = self.sources()
-        parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
+        return self._with_folders(tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes), found)
+
+    def read_sample(self, size: int, seed: int, group_column: str | None = None) -> tuple[list[Rows], int]:
+        """Return a uniform sample of the rows, as `read_all` returns all, and how many rows there are.
+
+        Raises:
+            DataError: as `read_all`; or the rows have no such column.
+            UsageError: a group has more rows than are wanted.
+        """
+        found = self.sources()
+        lots = sampling.Lots(seed, sampling.FOR_BASE)
+        sample = sampling.draw(self.batches(), size, lots, partial(groups_if_known, name=group_column))
+        parts = tables.joined([[*part] for _, part in groupby(sample.parts, lambda rows: rows.source)])
+        return self._with_folders(parts, found), sample.n_rows
+
+    def _with_folders(self, parts: list[Rows], found: Sequence[Source]) -> list[Rows]:
+        """Return rows without the folders' columns that have one value; notes say which columns folders hold."""
         of_folders = [name for name in parts[0].table.column_names if name in parts[0].of_folders]
         one_valued = partitions.one_valued([source.partitions for source in found])
         for name in [name for name in one_valued if all(name in part.of_folders for part in parts)]:

@@ -10,7 +10,7 @@ from typing import Any
 from resmem_cli.data.places import Place
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import metrics
-from resmem_cli.store import generations, history, manifest, reading, verifying
+from resmem_cli.store import description, generations, history, manifest, reading, verifying
 from resmem_cli.store.verifying import Verified
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.inputs import Report, silent
@@ -84,6 +84,7 @@ class _Inspected:
                     "columns": each["columns"],
                     "max_cells": each.get("max_cells"),
                     "search": {name: each["search"].get(name) for name in ("kind", "ef")},
+                    "shards": len(description.shards_of(each)),
                     "recall": each["search"].get("recall"),
                 }
                 for each in content["memories"]
