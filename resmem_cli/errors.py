@@ -38,6 +38,10 @@ class OutputError(ResmemError):
     """A result could not be written: the disk is full, or permission is missing."""
 
 
+class EngineError(ResmemError):
+    """The machines that were to compute cannot be reached, do not fit together, or have gone."""
+
+
 class ThresholdError(ResmemError):
     """All went well, but what was measured does not reach what was asked for."""
 

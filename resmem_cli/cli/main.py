@@ -19,14 +19,23 @@ from types import FrameType
 import typer
 
 from resmem_cli.cli.sentences import printable, sentence
-from resmem_cli.errors import DataError, ModelError, OutputError, PartialError, ResmemError, ThresholdError, UsageError
+from resmem_cli.errors import (
+    DataError,
+    EngineError,
+    ModelError,
+    OutputError,
+    PartialError,
+    ResmemError,
+    ThresholdError,
+    UsageError,
+)
 
 
 class ExitCode(enum.IntEnum):
     """How a command ended; listed in the README."""
 
     GOOD = 0
-    UNEXPECTED = 1  # a full disk, a missing permission, no memory left, or a mistake of ours
+    UNEXPECTED = 1  # a full disk, no scheduler, a missing permission, no memory left, or a mistake of ours
     USAGE = 2
     DATA = 3
     MODEL = 4
@@ -41,6 +50,7 @@ _CODES: dict[type[ResmemError], ExitCode] = {
     DataError: ExitCode.DATA,
     ModelError: ExitCode.MODEL,
     OutputError: ExitCode.UNEXPECTED,
+    EngineError: ExitCode.UNEXPECTED,
     ThresholdError: ExitCode.MISSED,
     PartialError: ExitCode.PARTIAL,
 }

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.cli.engine import Engine, EngineName, NumberOfWorkers, Scheduler, workers_of
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
 from resmem_cli.data.sources import Format
 
 if TYPE_CHECKING:
+    from resmem_cli.workflow.cluster import Workers
+    from resmem_cli.workflow.inputs import Input, Report
+    from resmem_cli.workflow.predict import PredictOptions
+    from resmem_cli.workflow.predict_files import FilesOptions
     from resmem_cli.workflow.predicted import Predicted
 
 _MOST_SHOWN = 10  # files that failed
@@ -74,6 +79,9 @@ def predict(
         ),
     ] = None,
     threads: options.Threads = 0,
+    engine: Engine = EngineName.LOCAL,
+    scheduler: Scheduler = None,
+    workers: NumberOfWorkers = None,
     metrics: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write figures of the run for Prometheus' textfile collector."),
@@ -86,11 +94,12 @@ def predict(
     """Predict rows: adds prediction, prediction_base and, for classification, probability to the input's columns."""
     source = reading.input_of(inputs)
 
+    hired = workers_of(engine, scheduler, workers, threads)
     if output_dir is not None and output != "-":
         raise typer.BadParameter("--output and --output-dir exclude each other", param_hint="'--output-dir'")
-    for name, is_given in (("--resume", resume), ("--keep-going", keep_going)):
-        if is_given and output_dir is None:
-            raise typer.BadParameter("it needs --output-dir", param_hint=f"'{name}'")
+    of_files = {"--resume": resume, "--keep-going": keep_going, "--engine dask": hired is not None}
+    for name in (name for name, is_given in of_files.items() if is_given and output_dir is None):
+        raise typer.BadParameter("it needs --output-dir", param_hint=f"'{name}'")
     if failures is not None and not keep_going:
         raise typer.BadParameter("it needs --keep-going", param_hint="'--failures'")
     if as_json and output_dir is None and output == "-":
@@ -102,7 +111,7 @@ def predict(
     from resmem_cli.workflow import job_files
     from resmem_cli.workflow.predict import PredictOptions
     from resmem_cli.workflow.predict import predict as run
-    from resmem_cli.workflow.predict_files import FilesOptions, predict_files
+    from resmem_cli.workflow.predict_files import FilesOptions
     from resmem_cli.workflow.scoring import ScoreOptions
 
     chosen = PredictOptions(
@@ -126,7 +135,8 @@ def predict(
         if output_dir is None:
             done = run(source, model, chosen, report)
         else:
-            done = predict_files(source, model, chosen, FilesOptions(output_dir, resume, keep_going), report)
+            files = FilesOptions(output_dir, resume, keep_going)
+            done = _predict_files(source, model, chosen, files, hired, report)
 
     if failures is not None:
         job_files.write_failures(failures, done)
@@ -137,6 +147,18 @@ def predict(
     _say(done, source.note_lines, is_of_files=output_dir is not None, quiet=quiet)
     if done.failures:
         _refuse_failures(done, failures)
+
+
+def _predict_files(
+    source: Input, model: Path, chosen: PredictOptions, files: FilesOptions, workers: Workers | None, report: Report
+) -> Predicted:
+    if workers is None:
+        from resmem_cli.workflow.predict_files import predict_files
+
+        return predict_files(source, model, chosen, files, report)
+    from resmem_cli.workflow import predict_on_dask
+
+    return predict_on_dask.predict_files(source, model, chosen, files, workers, report=report)
 
 
 def _say(done: Predicted, notes: Sequence[str], *, is_of_files: bool, quiet: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,14 +30,15 @@ def read_parquet(
 ) -> Generator[pa.Table]:
     """Yield the rows of a Parquet file, of those columns that `choose` picks from the file's.
 
-    Row groups in which no row can have the values of `where` are left out. To `gaps` is added before which of the
-    yielded rows, from 0, and how many rows each of them has.
+    Row groups in which no row can have the values of `where` are left out, as are those that are not of the source. To
+    `gaps` is added before which of the yielded rows, from 0, and how many rows each of them has.
     """
     # A Parquet file is read from its end: a stream has to be held in memory.
     opened = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
     with pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
         chosen = choose(file.schema_arrow.names)
-        groups = groups_that_may_match(file, where)
+        first, end = source.row_groups or (0, file.num_row_groups)
+        groups = [group for group in groups_that_may_match(file, where) if first <= group < end]
         if gaps is not None:
             gaps += _gaps([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)], groups)
         for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=chosen):
@@ -64,9 +64,11 @@ def schema_of(source: Source) -> pa.Schema:
         return pyarrow.ipc.open_stream(opened).schema
 
 
-def count_rows(path: Path) -> int:
-    """Return what a Parquet file's end says of its rows."""
-    return int(pyarrow.parquet.read_metadata(path).num_rows)
+def rows_of_groups(source: Source) -> list[int]:
+    """Return what a Parquet file's end says of how many rows each row group has that is of the source."""
+    metadata = pyarrow.parquet.read_metadata(str(source.path))
+    first, end = source.row_groups or (0, metadata.num_row_groups)
+    return [metadata.row_group(group).num_rows for group in range(first, end)]
 
 
 def read_arrow(

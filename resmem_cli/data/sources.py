@@ -51,13 +51,14 @@ class Source:
     """One input: a file, or standard input when `path` is None.
 
     A format that is None is sniffed: of standard input, and of a pipe with a path. The names of its folders may hold
-    columns, its `partitions`.
+    columns, its `partitions`. Of a Parquet file it may be a part: the `row_groups` from the first to before the last.
     """
 
     path: Path | None
     format: Format | None
     compression: str | None = None
     partitions: Partitions = NONE
+    row_groups: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:

@@ -173,7 +173,7 @@ def _count(source: Source) -> int | None:
         return None
     try:
         if source.format is Format.PARQUET:
-            return columnar.count_rows(source.path)
+            return sum(columnar.rows_of_groups(source))
         if source.format is Format.ARROW:  # batches may differ in size: each would have to be read
             return None
         with open(source.path, "rb") as stream:
@@ -284,6 +284,8 @@ def _unreadable(source: Source, error: Exception, dialect: Dialect) -> DataError
     text = " ".join(str(error).split())
     if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text:
         return _not_decoded(source, dialect)
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"the file {source.name} is not there any more", "see what removes it, and run again")
     if isinstance(error, PermissionError):
         return DataError(f"{source.name} may not be read", "check its permissions")
     return DataError(

@@ -35,7 +35,7 @@ def side_by_side(
 
     backend = {"backend": "loky", "inner_max_num_threads": 1} if n_jobs > 1 else {"backend": "sequential"}
     with joblib.parallel_config(**backend, n_jobs=n_jobs):
-        with _interrupts_held_back() if n_jobs > 1 else nullcontext():
+        with interrupts_held_back() if n_jobs > 1 else nullcontext():
             running = joblib.Parallel(return_as="generator")(joblib.delayed(_alone)(job, *each) for each in arguments)
         yield from running
 
@@ -130,7 +130,7 @@ def _before_an_error(items: Iterable[Item], running: Iterable[Future[Any]]) -> I
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
     """Start worker processes that never hear of Ctrl-C: it is this process that ends them then, without tracebacks."""
     resource_tracker.ensure_running()  # which would let the signal through when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

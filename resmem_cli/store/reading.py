@@ -110,6 +110,20 @@ def load(directory: Path) -> StoredModel:
     return steadily(directory, read)
 
 
+def identity(directory: Path, *, base_only: bool = False) -> tuple[str, str | None]:
+    """Return the generations of the bases and of the memories, if these are asked for, as the manifests name them.
+
+    Raises:
+        ModelError: as `load`, as far as the manifests tell.
+    """
+
+    def read() -> tuple[str, str | None]:
+        base = _read_base(directory)["id"]
+        return base, None if base_only else _read_memory(directory)["id"]
+
+    return steadily(directory, read)
+
+
 def n_kept(directory: Path) -> int:
     """Return how many earlier generations of the memories undo can bring back.
 

@@ -72,13 +72,19 @@ class Input:
         words: what to read.
         format: of files whose names do not tell.
         dialect: what is said of how text is written, as `dialect.forced` returns it.
+        found: the files, or parts of them, that are read, if they were found already.
         notes: sentences on what looked odd while they were read, but may be right.
     """
 
     words: tuple[str, ...]
     format: Format | None = None
     dialect: Dialect = PLAIN
+    found: tuple[Source, ...] | None = None
     notes: list[str] = field(default_factory=list, compare=False)
+
+    def only(self, source: Source) -> Input:
+        """Return one of the files, or a part of it, as an input that is read as the whole is."""
+        return replace(self, found=(source,))
 
     @property
     def note_lines(self) -> tuple[str, ...]:
@@ -100,7 +106,7 @@ class Input:
         Of an input without rows, which `may_be_empty`, there is one batch without rows. Where no row of a file or of a
         row group has the values of `where`, it is not read. Columns of `folders` are read in any case.
         """
-        found = sources.resolve(self.words, self.format)
+        found = self.sources()
         how = HowToRead(self.dialect, None if schema is None else schema.dialect)
         named = (columns or frozenset()) | {name for name, _ in where} | folders
         needed = named if schema is None else named | schema.needed | {*schema.relating}
@@ -122,19 +128,19 @@ class Input:
 
     def count_rows(self) -> int | None:
         """Return how many rows there are, of text about how many; None if only reading them could tell."""
-        return tables.count_rows(sources.resolve(self.words, self.format))
+        return tables.count_rows(self.sources())
 
     def may_change(self) -> bool:
         """Whether a column may have other types in other rows."""
-        return tables.may_change(sources.resolve(self.words, self.format))
+        return tables.may_change(self.sources())
 
     def sources(self, refused: sources.Refused | None = None) -> list[Source]:
         """Return the files one by one, each read as the whole would be; `refused` as of `sources.resolve`."""
-        return sources.resolve(self.words, self.format, refused)
+        return sources.resolve(self.words, self.format, refused) if self.found is None else [*self.found]
 
     def read_all(self) -> list[Rows]:
         """Return everything."""
-        found = sources.resolve(self.words, self.format)
+        found = self.sources()
         parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
         of_folders = [name for name in parts[0].table.column_names if name in parts[0].of_folders]
         one_valued = partitions.one_valued([source.partitions for source in found])

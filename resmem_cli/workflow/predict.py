@@ -114,6 +114,7 @@ class Writer:
         told: Callable[[int], None],
         *,
         left_out: frozenset[str] = frozenset(),
+        typed: bool | None = None,
     ) -> Tally:
         """Write the predictions of an input.
 
@@ -124,8 +125,10 @@ class Writer:
             threads: how many may be used.
             told: is given the number of rows of each batch when it is written.
             left_out: columns that the output's own folders hold, which are not written into it unless they are named.
+            typed: whether values keep their types; None if the format is to say so.
         """
-        typed = not output.output_format(target, form)[0].is_text
+        if typed is None:
+            typed = not output.output_format(target, form)[0].is_text
         layout = replace(self.scorer.layout(typed=typed), left_out=left_out)
         beside = threads if self.scorer.is_thread_safe else 1
         inner = 1 if beside > 1 else threads

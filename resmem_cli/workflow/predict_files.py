@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resmem_cli.data.partitions import Partitions
-from resmem_cli.data.sources import Format, Source
-from resmem_cli.errors import DataError, UsageError
+from resmem_cli.errors import UsageError
 from resmem_cli.model.parallel import in_order
 from resmem_cli.workflow import thread_limit
-from resmem_cli.workflow.finished import NEW, Content, Finished, make_folder
+from resmem_cli.workflow.file_jobs import OF_ONE_FILE, FileWriter, Job, jobs_of, sources_of
+from resmem_cli.workflow.finished import NEW, Finished
 from resmem_cli.workflow.inputs import Input, Report, silent
+from resmem_cli.workflow.job_progress import Progress
 from resmem_cli.workflow.predict import PredictOptions, Writer
 from resmem_cli.workflow.predicted import Failure, Predicted, Tally
-
-_OF_ONE_FILE = (DataError, UsageError)  # others hold for all files
 
 
 @dataclass(frozen=True)
@@ -40,15 +36,6 @@ class FilesOptions:
     keep_going: bool = False
 
 
-@dataclass(frozen=True)
-class _Job:
-    """An input file and its output file, and the columns that the folders of both hold."""
-
-    source: Path
-    output: Path
-    folders: frozenset[str] = frozenset()
-
-
 def predict_files(
     source: Input, model: Path, options: PredictOptions, files: FilesOptions, report: Report = silent
 ) -> Predicted:
@@ -60,132 +47,130 @@ def predict_files(
         DataError, UsageError: as `predict`, of a file if it is not to `keep_going`; files that were finished stay.
         ModelError, OutputError: as `predict`.
     """
-    if model.resolve() in (files.directory.resolve(), *files.directory.resolve().parents):
-        raise UsageError(f"the outputs '{files.directory}' lie in the model directory", "name another --output-dir")
-    sources, failures = _sources(source, keep_going=files.keep_going)
-    jobs = _jobs(sources, files.directory, options.format)
+    plan = Plan.of(source, model, options, files)
     with thread_limit.limited(options.threads) as threads:
         writer = Writer.load(model, options, report)
-        done_before = Finished(files.directory, writer.model, _options(source, options))
-        reasons = [done_before.why_again(job.source, job.output) if files.resume else NEW for job in jobs]
-        todo = [job for job, why in zip(jobs, reasons, strict=True) if why is not None]
-        progress = _Progress(todo, report)
+        run = plan.begin(writer.model, report)
         # Many files are done side by side, each by one thread; of few, each has all threads.
-        are_beside = len(todo) >= 2 * threads and writer.scorer.is_thread_safe
-        inner = 1 if are_beside else threads
-        run = _Run(source, writer, done_before, options.format, inner, files.keep_going, progress)
-        started, tally = time.perf_counter(), Tally()
-        for done in in_order(run.write, todo, threads if are_beside else 1):
-            if isinstance(done, Failure):
-                failures.append(done)
-            else:
-                tally.merge(done)
-    return Predicted(
-        tally,
-        time.perf_counter() - started,
-        writer.model,
-        n_files=progress.n_done,
-        n_kept=len(jobs) - len(todo),
-        again=Counter(why for why in reasons if why not in (None, NEW)),
-        failures=tuple(failures),
-    )
+        are_beside = len(run.todo) >= 2 * threads and writer.scorer.is_thread_safe
+        own = FileWriter(source, writer, run.finished, options.format, 1 if are_beside else threads)
+
+        def write(job: Job) -> tuple[Job, Tally | Failure]:
+            try:
+                return job, own.write(job, lambda n_rows: run.progress.add(job, n_rows))
+            except OF_ONE_FILE as error:
+                return job, job.failed(error)
+
+        for job, outcome in in_order(write, run.todo, threads if are_beside else 1):
+            run.take(job, outcome)
+    return run.predicted()
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What all files of a run have in common."""
+class Plan:
+    """What is to be predicted, before anything is loaded.
+
+    Attributes:
+        source, options, files: as `predict_files` is given them.
+        jobs: the files.
+        failures: of words that name no file.
+    """
 
     source: Input
-    writer: Writer
-    finished: Finished
-    form: Format | None
-    threads: int
-    keep_going: bool
-    progress: _Progress
+    options: PredictOptions
+    files: FilesOptions
+    jobs: Sequence[Job]
+    failures: Sequence[Failure]
 
-    def write(self, job: _Job) -> Tally | Failure:
-        """Write the output of a file, and then what it was made of."""
-        try:
-            tally = self._write(job)
-        except _OF_ONE_FILE as error:
-            if not self.keep_going:
-                hint = "; ".join(filter(None, (error.hint, self.progress.standing())))
-                raise type(error)(error.message, hint) from error
-            self.progress.fail(job)
-            return Failure(str(job.source), str(job.output), error)
-        self.progress.finish(job)
-        return tally
+    @classmethod
+    def of(cls, source: Input, model: Path, options: PredictOptions, files: FilesOptions) -> Plan:
+        """Return a plan.
 
-    def _write(self, job: _Job) -> Tally:
-        make_folder(job.output.parent)
-        content = Content.if_readable(job.source)
-        own = replace(self.source, words=(str(job.source),))
-        tally = self.writer.write(
-            own,
-            str(job.output),
-            self.form,
-            self.threads,
-            lambda n_rows: self.progress.add(job, n_rows),
-            left_out=job.folders,
-        )
-        if content is not None:
-            self.finished.add(content, job.output)
-        return tally
+        Raises:
+            DataError, UsageError: an input or the outputs are wrong, whatever is in the files.
+        """
+        if model.resolve() in (files.directory.resolve(), *files.directory.resolve().parents):
+            raise UsageError(f"the outputs '{files.directory}' lie in the model directory", "name another --output-dir")
+        sources, failures = sources_of(source, keep_going=files.keep_going)
+        return cls(source, options, files, jobs_of(sources, files.directory, options.format), failures)
 
-
-class _Progress:
-    """How far many files have come, told by the threads that write them."""
-
-    def __init__(self, jobs: Sequence[_Job], report: Report) -> None:
-        self._report = report
-        self._sizes = {job: _size(job.source) for job in jobs}
-        self._n_all, self._all_bytes = len(jobs), max(1, sum(self._sizes.values()))
-        self._lock = threading.Lock()
-        self._started = time.perf_counter()
-        self._n_bytes = self._n_rows = self._n_failed = self.n_done = 0
-        report(f"predicting {self._n_all:,} files")
-
-    def add(self, job: _Job, n_rows: int) -> None:
-        """Note rows of a file that are written."""
-        with self._lock:
-            self._n_rows += n_rows
-            self._tell(job)
-
-    def finish(self, job: _Job) -> None:
-        with self._lock:
-            self.n_done += 1
-            self._n_bytes += self._sizes[job]
-            self._tell(job)
-
-    def fail(self, job: _Job) -> None:
-        with self._lock:
-            self._n_failed += 1
-            self._n_bytes += self._sizes[job]
-            self._tell(job)
-
-    def standing(self) -> str:
-        """Return a sentence on what is done, for whoever has to stop here."""
-        with self._lock:
-            return (
-                f"{self.n_done:,} of {self._n_all:,} files are done, and stay: --resume does the others, "
-                "--keep-going leaves out those that cannot be predicted"
+    def absolute(self) -> Plan:
+        """Return the plan with paths that mean the same in any folder."""
+        directory = self.files.directory.absolute()
+        jobs = [
+            replace(
+                job,
+                source=replace(job.source, path=job.path.absolute()),
+                output=directory / job.output.relative_to(self.files.directory),
             )
+            for job in self.jobs
+        ]
+        return replace(self, jobs=jobs, files=replace(self.files, directory=directory))
 
-    def _tell(self, job: _Job) -> None:
-        rate = self._n_rows / max(time.perf_counter() - self._started, 1e-9)
-        failed = f", {self._n_failed:,} failed" if self._n_failed else ""
-        self._report(
-            f"{self.n_done:,} of {self._n_all:,} files{failed}, {self._n_rows:,} rows ({rate:,.0f} rows/s), "
-            f"last '{job.source}'",
-            self._n_bytes / self._all_bytes,
+    def begin(self, model: str, report: Report) -> Run:
+        """Begin with what is to be done by a model, which is known by its name."""
+        finished = Finished(self.files.directory, model, _options(self.source, self.options))
+        again = finished.why_again if self.files.resume else lambda *_: NEW
+        reasons = [again(job.path, job.output) for job in self.jobs]
+        todo = [job for job, why in zip(self.jobs, reasons, strict=True) if why is not None]
+        return Run(self, finished, todo, Counter(why for why in reasons if why is not None), Progress(todo, report))
+
+
+@dataclass
+class Run:
+    """What is to be done, and what is done of it.
+
+    Attributes:
+        plan: what was to be predicted.
+        finished: what was finished earlier, and takes what is finished now.
+        todo: the files that are to be predicted.
+        reasons: why, and how many.
+        progress: is told of each.
+    """
+
+    plan: Plan
+    finished: Finished
+    todo: Sequence[Job]
+    reasons: Counter[str]
+    progress: Progress
+    _tally: Tally = field(default_factory=Tally)
+    _failures: dict[Path, Failure] = field(default_factory=dict)
+    _started: float = field(default_factory=time.perf_counter)
+
+    def take(self, job: Job, outcome: Tally | Failure) -> None:
+        """Note that a file is done or, if that is no reason to stop, that it could not be.
+
+        Raises:
+            DataError, UsageError: it is one.
+        """
+        if isinstance(outcome, Tally):
+            self._tally.merge(outcome)
+            self.progress.finish(job)
+        elif self.plan.files.keep_going:
+            self._failures[job.output] = outcome
+            self.progress.fail(job)
+        else:
+            error = outcome.error
+            hint = "; ".join(filter(None, (error.hint, self.progress.standing())))
+            raise type(error)(error.message, hint) from error
+
+    def add(self, job: Job, part: Tally) -> None:
+        """Note that a part of a file is done."""
+        self._tally.merge(part)
+        self.progress.add(job, part.n_rows)
+
+    def predicted(self) -> Predicted:
+        """Return what was done."""
+        of_files = [self._failures[job.output] for job in self.todo if job.output in self._failures]
+        return Predicted(
+            self._tally,
+            time.perf_counter() - self._started,
+            self.finished.model,
+            n_files=self.progress.n_done,
+            n_kept=len(self.plan.jobs) - len(self.todo),
+            again=self.reasons - Counter({NEW: self.reasons[NEW]}),
+            failures=(*self.plan.failures, *of_files),
         )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # whoever reads it says what is wrong
-        return 0
 
 
 def _options(source: Input, options: PredictOptions) -> dict[str, Any]:
@@ -198,39 +183,3 @@ def _options(source: Input, options: PredictOptions) -> dict[str, Any]:
     }
     stored: dict[str, Any] = json.loads(json.dumps(said))  # as a marker has it: lists for tuples
     return stored
-
-
-def _sources(source: Input, *, keep_going: bool) -> tuple[list[Source], list[Failure]]:
-    """Return the files of an input, and what of it names none if that is no reason to stop."""
-    failures: list[Failure] = []
-    if not keep_going:
-        return source.sources(), failures
-    return source.sources(lambda name, error: failures.append(Failure(name, None, error))), failures
-
-
-def _jobs(sources: Iterable[Source], directory: Path, form: Format | None) -> list[_Job]:
-    """Return every input file with its output file."""
-    paths = [source.path for source in sources]
-    if None in paths:
-        raise UsageError("standard input has no file name to use in --output-dir", "name files, or use --output")
-    files = [path for path in paths if path is not None]
-    if not files:
-        return []
-    common = Path(os.path.commonpath([path.absolute().parent for path in files]))
-    while "=" in common.name:  # a column that the output's folders are to hold, too
-        common = common.parent
-    jobs = []
-    for path in files:
-        name = path.absolute().relative_to(common)
-        stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
-        output = directory / (name if form is None else stem.with_suffix("." + form.value))
-        jobs.append(_Job(path, output, frozenset(Partitions.of(name, 0).below)))
-    written = Counter(job.output for job in jobs)
-    twice = [output for output, count in written.items() if count > 1]
-    if twice:
-        raise UsageError(f"two inputs would be written to '{twice[0]}'", "name each file once")
-    own = {path.resolve() for path in files}
-    over = [job.source for job in jobs if job.output.resolve() in own]
-    if over:
-        raise UsageError(f"the input '{over[0]}' would be replaced by its output", "name another --output-dir")
-    return jobs

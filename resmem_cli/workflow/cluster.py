@@ -1,0 +1,211 @@
+"""A Dask cluster: worker processes of this machine, or a scheduler's wherever they are, and calls made on them."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from typing import Any, TypeVar
+
+from resmem_cli.errors import EngineError, ResmemError
+from resmem_cli.model.parallel import interrupts_held_back
+from resmem_cli.version import __version__
+from resmem_cli.workflow import thread_limit
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+_SECONDS = 20  # to reach a scheduler and one of its workers
+_AHEAD = 3  # calls that each thread of a worker has or waits for: it begins the next one without asking
+_PYTHON = "Python"
+_SAME = ("resmem-cli", "distributed", "numpy", "pyarrow", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Which processes are to work.
+
+    Attributes:
+        scheduler: the address of a scheduler, such as "tcp://10.0.0.1:8786"; None for processes of this machine.
+        number: of these processes; 0 for one per core.
+        threads: that each call may use; 0 for one, and on this machine for those that the processes leave idle.
+        rows: from twice as many on, a Parquet file is cut into parts of about so many rows.
+    """
+
+    scheduler: str | None = None
+    number: int = 0
+    threads: int = 0
+    rows: int = 500_000
+
+
+class Cluster:
+    """Worker processes that can be reached.
+
+    Attributes:
+        threads: how many a call may use.
+        is_local: whether the processes are this machine's, and find relative paths as this process does.
+    """
+
+    def __init__(self, client: Any, threads: int, *, is_local: bool) -> None:
+        self._client, self.threads, self.is_local = client, threads, is_local
+
+    def done(
+        self, call: Callable[[Item], Done], take: Callable[[], Item | None]
+    ) -> Iterator[tuple[Item, Done | EngineError]]:
+        """Make a call for each item, and yield the item with what it returned, as they come.
+
+        Only some items are on their way at once. What a worker that dies has had in hand, another one gets; of an item
+        that has cost several workers their life there is an error in the place of what is returned.
+
+        Args:
+            call: is made on a worker: a function that it can import.
+            take: returns the next item, and None if there is none now: what was yielded may bring others.
+
+        Raises:
+            EngineError: the scheduler has gone.
+            ResmemError: a call does.
+        """
+        running: dict[Any, Item] = {}
+        finished = _library().as_completed()
+        try:
+            while True:
+                while len(running) < self._most_running() and (item := take()) is not None:
+                    future = self._client.submit(call, item, pure=False)
+                    running[future] = item
+                    finished.add(future)
+                if not running:
+                    return
+                future = next(finished)
+                yield running[future], _result(future, running.pop(future))
+        finally:
+            for future in running:
+                future.cancel()
+
+    def _most_running(self) -> int:
+        return _AHEAD * max(1, sum(map(int, self._client.nthreads().values())))
+
+
+@contextmanager
+def connected(workers: Workers) -> Iterator[Cluster]:
+    """Reach the workers, which know this resmem; processes that are started for that end with the block.
+
+    Raises:
+        EngineError: Dask is not installed, there is no such scheduler, it has no workers, or they have another resmem.
+    """
+    distributed = _library()
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is raised
+    if workers.scheduler is not None:
+        with _client_of(distributed, workers.scheduler) as client:
+            _refuse_other_versions(client, workers.scheduler)
+            yield Cluster(client, workers.threads or 1, is_local=False)
+        return
+    cores = thread_limit.cores()
+    number = workers.number or cores
+    own = partial(
+        distributed.LocalCluster,
+        n_workers=number,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
+        silence_logs=logging.CRITICAL,
+    )
+    with interrupts_held_back():
+        started = own()
+    with started, distributed.Client(started) as client:
+        yield Cluster(client, workers.threads or max(1, cores // number), is_local=True)
+
+
+def _library() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise EngineError(
+            "Dask is not installed, which --engine dask needs", "install it: pip install 'resmem-cli[dask]'"
+        ) from error
+    return distributed
+
+
+@contextmanager
+def _client_of(distributed: Any, address: str) -> Iterator[Any]:
+    try:
+        client = distributed.Client(address, timeout=_SECONDS)
+    except (OSError, ValueError) as error:  # time-outs are errors of the system
+        raise EngineError(
+            f"no Dask scheduler answers at '{address}'", "check that it runs: dask scheduler; and name its address"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_SECONDS)
+        except TimeoutError as error:
+            raise EngineError(
+                f"the Dask scheduler at '{address}' has no workers", f"start some: dask worker {address}"
+            ) from error
+        yield client
+
+
+def _refuse_other_versions(client: Any, address: str) -> None:
+    """Refuse workers whose libraries differ from ours: they could not load what we send, or would predict otherwise.
+
+    Raises:
+        EngineError: some do.
+    """
+    for name, version in _own_versions().items():
+        ask = (platform.python_version,) if name == _PYTHON else (metadata.version, name)
+        for worker, theirs in client.run(*ask, on_error="return").items():
+            there = "none" if isinstance(theirs, Exception) else str(theirs)
+            if (_minor(there) if name == _PYTHON else there) != version:
+                raise EngineError(
+                    f"the worker {worker} of '{address}' has {name} {there}, and this is {name} {version}",
+                    "give the workers the environment of this machine",
+                )
+
+
+def _own_versions() -> dict[str, str]:
+    return {_PYTHON: _minor(platform.python_version())} | {name: metadata.version(name) for name in _SAME}
+
+
+def _minor(version: str) -> str:
+    return version.rpartition(".")[0]
+
+
+def refuse_other_version(version: str) -> None:
+    """Refuse, on a worker, to work for another resmem: a worker may come after the others were asked.
+
+    Raises:
+        EngineError: it is another one.
+    """
+    if version != __version__:
+        raise EngineError(
+            f"a worker has resmem {__version__}, and is to work for resmem {version}",
+            "give the workers the environment of the machine that runs the command",
+        )
+
+
+def _result(future: Any, item: object) -> Any:
+    """Return what a call returned, or the error that it cost several workers their life.
+
+    Raises:
+        EngineError: the scheduler has gone.
+        ResmemError: the call does.
+    """
+    from concurrent.futures import CancelledError
+
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return future.result()
+    except ResmemError:
+        raise
+    except KilledWorker as error:
+        return EngineError(
+            f"{item} cost {error.allowed_failures + 1} workers their life, at last {error.last_worker.address}",
+            "give workers more memory, or fewer rows at once with --batch-rows",
+        )
+    except CancelledError as error:
+        raise EngineError(
+            "the Dask scheduler has gone", "what was finished stays: start it again, and run this again with --resume"
+        ) from error

@@ -1,0 +1,120 @@
+"""The files of a job: which output each input is written to, and how one is written."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resmem_cli.data.partitions import Partitions
+from resmem_cli.data.sources import Format, Source
+from resmem_cli.errors import DataError, ResmemError, UsageError
+from resmem_cli.workflow.finished import Content, Finished, make_folder
+from resmem_cli.workflow.inputs import Input
+from resmem_cli.workflow.predict import Writer
+from resmem_cli.workflow.predicted import Failure, Tally
+
+OF_ONE_FILE = (DataError, UsageError)  # other errors hold for all files
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input file and its output file, and the columns that the folders of both hold."""
+
+    source: Source
+    output: Path
+    folders: frozenset[str] = frozenset()
+
+    @property
+    def path(self) -> Path:
+        """Of the input file."""
+        if self.source.path is None:
+            raise ValueError("standard input is no job")
+        return self.source.path
+
+    def failed(self, error: ResmemError) -> Failure:
+        """Return that it failed."""
+        return Failure(str(self.path), str(self.output), error)
+
+
+@dataclass(frozen=True)
+class FileWriter:
+    """Writes the outputs of files, and what each was made of.
+
+    Attributes:
+        source: all files of the run, with how they are to be read.
+        writer: the loaded model.
+        finished: takes what an output was made of.
+        form: of the outputs, where their names do not tell.
+        threads: how many may be used for a file.
+    """
+
+    source: Input
+    writer: Writer
+    finished: Finished
+    form: Format | None
+    threads: int
+
+    def write(self, job: Job, told: Callable[[int], None]) -> Tally:
+        """Write the output of a file and then, if that can be told, what it was made of.
+
+        `told` is given the number of rows of each batch when it is written.
+
+        Raises:
+            DataError, UsageError: of this file.
+            ModelError, OutputError: as `predict`.
+        """
+        make_folder(job.output.parent)
+        content = Content.if_readable(job.path)
+        own = self.source.only(job.source)
+        tally = self.writer.write(own, str(job.output), self.form, self.threads, told, left_out=job.folders)
+        if content is not None:
+            self.finished.add(content, job.output)
+        return tally
+
+
+def sources_of(source: Input, *, keep_going: bool) -> tuple[list[Source], list[Failure]]:
+    """Return the files of an input, and what of it names none if that is no reason to stop."""
+    failures: list[Failure] = []
+    if not keep_going:
+        return source.sources(), failures
+    return source.sources(lambda name, error: failures.append(Failure(name, None, error))), failures
+
+
+def jobs_of(sources: Iterable[Source], directory: Path, form: Format | None) -> list[Job]:
+    """Return every input file with its output file: of the same name below what all inputs have in common.
+
+    Raises:
+        UsageError: one has no name, two would be written to one file, or one to an input.
+    """
+    files = [source for source in sources if source.path is not None or _refuse_standard_input()]
+    if not files:
+        return []
+    common = Path(os.path.commonpath([_absolute(source).parent for source in files]))
+    while "=" in common.name:  # a column that the output's folders are to hold, too
+        common = common.parent
+    jobs = []
+    for source in files:
+        name = _absolute(source).relative_to(common)
+        stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
+        output = directory / (name if form is None else stem.with_suffix("." + form.value))
+        jobs.append(Job(source, output, frozenset(Partitions.of(name, 0).below)))
+    written = Counter(job.output for job in jobs)
+    twice = [output for output, count in written.items() if count > 1]
+    if twice:
+        raise UsageError(f"two inputs would be written to '{twice[0]}'", "name each file once")
+    own = {job.path.resolve() for job in jobs}
+    over = [job.path for job in jobs if job.output.resolve() in own]
+    if over:
+        raise UsageError(f"the input '{over[0]}' would be replaced by its output", "name another --output-dir")
+    return jobs
+
+
+def _absolute(source: Source) -> Path:
+    return Path(source.name).absolute()
+
+
+def _refuse_standard_input() -> bool:
+    raise UsageError("standard input has no file name to use in --output-dir", "name files, or use --output")

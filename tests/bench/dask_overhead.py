@@ -1,0 +1,97 @@
+"""What the Dask engine costs beside one process on the same machine, per row, and whether the outputs are equal.
+
+python -m tests.bench.dask_overhead [--rows 10000000] [--files 20] [--workers 2 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TRAINED, ROWS_OF_A_GROUP, N_COLUMNS = 50_000, 100_000, 8
+
+
+def made(rows: int, seed: int) -> pa.Table:
+    """Rows of numbers whose target has a part that is known to neighbours alone."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, N_COLUMNS))
+    y = X @ np.arange(N_COLUMNS) + np.sin(4 * X[:, 0]) * np.cos(3 * X[:, 1]) + 0.1 * rng.normal(size=rows)
+    return pa.table({"id": np.arange(rows)} | {f"x{i}": column for i, column in enumerate(X.T)} | {"y": y})
+
+
+def resmem(folder: Path, *words: str) -> tuple[float, float]:
+    """Run a command, and return how long it took, by the clock and of the processor (its processes included)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "resmem_cli", *words, "--quiet"], cwd=folder, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return time.perf_counter() - started, used
+
+
+def write(folder: Path, rows: int, files: int) -> None:
+    """Write the rows to predict, and fit the model."""
+    pq.write_table(made(TRAINED, 0), folder / "train.parquet")
+    fit = ("fit-base", "train.parquet", "--target", "y", "--id", "id", "--estimator", "linear", "--model", "m")
+    resmem(folder, *fit)
+    resmem(folder, "fit-residual", "train.parquet", "--model", "m", "--effort", "quick")
+    (folder / "in").mkdir()
+    for number in range(files):
+        of_file = rows // files
+        with pq.ParquetWriter(folder / f"in/{number:04}.parquet", made(1, 0).schema) as writer:
+            for start in range(0, of_file, ROWS_OF_A_GROUP):
+                writer.write_table(made(min(ROWS_OF_A_GROUP, of_file - start), 1 + number * 10_000 + start))
+
+
+def are_equal(one: Path, other: Path) -> bool:
+    """Whether two directories of outputs hold the same tables."""
+    names = sorted(path.name for path in one.glob("*.parquet"))
+    assert names == sorted(path.name for path in other.glob("*.parquet"))
+    return all(
+        a.equals(b)
+        for name in names
+        for a, b in zip(
+            pq.ParquetFile(one / name).iter_batches(1 << 16),
+            pq.ParquetFile(other / name).iter_batches(1 << 16),
+            strict=True,
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--files", type=int, default=20)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
+    chosen = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write(folder, chosen.rows, chosen.files)
+        words = ("predict", "in", "--model", "m", "--output-dir")
+        local = resmem(folder, *words, "local")
+        print(
+            f"{chosen.rows:,} rows in {chosen.files} files, one process: {local[0]:.1f} s, of the processor {local[1]:.1f} s"
+        )
+        for number in chosen.workers:
+            clock, processor = resmem(folder, *words, f"dask{number}", "--engine", "dask", "--workers", str(number))
+            equal = "equal" if are_equal(folder / "local", folder / f"dask{number}") else "OTHER"
+            print(
+                f"{number} workers: {clock:.1f} s ({clock / local[0]:.3f} of one process), of the processor "
+                f"{processor:.1f} s ({processor / local[1]:.3f}); {equal} outputs",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
