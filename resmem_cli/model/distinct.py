@@ -31,8 +31,13 @@ class Distinct:
         return Distinct(np.union1d(self.smallest, other.smallest)[:_MOST])
 
     @property
+    def is_exact(self) -> bool:
+        """Whether `count` is no estimate: whether there are fewer than 4,096."""
+        return len(self.smallest) < _MOST
+
+    @property
     def count(self) -> int:
-        """How many differ; exactly, if they are fewer than 4,096."""
-        if len(self.smallest) < _MOST:
+        """How many differ."""
+        if self.is_exact:
             return len(self.smallest)
         return round((_MOST - 1) / ((int(self.smallest[-1]) + 1) / 2**64))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resmem_cli.model.arrays import Floats, mean_of_known, quotients
 
 Cells = NDArray[np.int64]
-_LARGEST_LOGIT = 12.0
+_LARGEST_LOGIT, _EVEN_LOGIT = 16.0, 2.0
 
 
 def exact(scores: Floats, is_class: NDArray[np.bool_]) -> Cells:
@@ -36,10 +36,14 @@ def exact(scores: Floats, is_class: NDArray[np.bool_]) -> Cells:
 
 
 def binned(scores: Floats, n_bins: int) -> Cells:
-    """Return [n] cells of probabilities that are the same wherever they are computed: bins of their logit."""
+    """Return [n] cells of probabilities that are the same wherever they are computed: bins of their logit.
+
+    They are about even where that is small, and wider the larger it is, since it is not known where the scores lie.
+    """
     with np.errstate(divide="ignore"):
         logit = np.log(scores) - np.log1p(-np.minimum(scores, 1.0))
-    share = (np.clip(logit, -_LARGEST_LOGIT, _LARGEST_LOGIT) / _LARGEST_LOGIT + 1) / 2
+    scaled = np.arcsinh(np.clip(logit, -_LARGEST_LOGIT, _LARGEST_LOGIT) / _EVEN_LOGIT)
+    share = (scaled / np.arcsinh(_LARGEST_LOGIT / _EVEN_LOGIT) + 1) / 2
     bins: Cells = np.minimum((share * n_bins).astype(np.int64), n_bins - 1)
     return bins
 

@@ -18,7 +18,7 @@ from resmem_cli.model.sums import Statistics, Sums, Values
 
 # Bins of all classes together, and of one at least and at most. Each resample has sums of its own: these are few.
 _BINS, _LEAST_BINS = 16_384, 256
-_RESAMPLED_BINS, _LEAST_RESAMPLED_BINS, _MOST_RESAMPLED_BINS = 64_000, 8, 512
+_RESAMPLED_BINS, _LEAST_RESAMPLED_BINS, _MOST_RESAMPLED_BINS = 64_000, 12, 512
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,13 @@ class EvaluationPart:
             n_dropped=self.n_dropped,
             n_unknown_class=self.foreign.n_rows,
             intervals=self.held.coverage(self.options.interval),
-            notes=(*drawing.notes, *both.notes),
+            notes=(*drawing.notes, *both.notes, *self._estimated(both, drawing.word)),
         )
+
+    def _estimated(self, rows: SumsInParts, unit: str) -> tuple[str, ...]:
+        if self.unit is None or rows.units.is_exact:
+            return ()
+        return (f"the number of {unit}s, {rows.units.count:,}, is an estimate, right within about 3 %",)
 
     def _sample(self, rows: SumsInParts | None, unit: str) -> Sample:
         are_drawn_whole = self.unit is not None

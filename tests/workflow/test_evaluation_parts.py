@@ -181,6 +181,15 @@ def test_a_file_without_the_column_of_groups_is_drawn_row_by_row(pipelines: dict
         assert (found.every.n_groups, found.every.unit) == (25 + 60, "group")
 
 
+def test_of_very_many_groups_the_number_is_said_to_be_an_estimate(pipelines: dict[str, Pipeline]) -> None:
+    pipeline = pipelines["grouped"]
+    rows = rows_of("grouped", 5_000, 6).drop_columns(["shop"]).append_column("shop", pa.array(range(5_000)))
+    path = pipeline.file("shops.parquet", rows)
+    found = part(pipeline, Fragment(path, [0]), PartOptions(8)).evaluation(loaded(pipeline.model)[0])
+    assert found.every.n_groups == pytest.approx(5_000, rel=0.05)
+    assert found.notes == (f"the number of groups, {found.every.n_groups:,}, is an estimate, right within about 3 %",)
+
+
 def test_limits_are_held_against_the_whole(pipelines: dict[str, Pipeline]) -> None:
     pipeline, limits = pipelines["numbers"], Limits(min_gain=-1e6, metrics={"rmse": 1e-9})
     one, two = (part(pipeline, Fragment(str(pipeline.folder / f"{name}.parquet"), [0])) for name in ("one", "two"))
