@@ -72,6 +72,12 @@ def from_batch(batch: pa.RecordBatch | pa.Table) -> Rows:
     return Rows(table, ((0, "the batch", 1),), is_text=False)
 
 
+def to_batches(table: pa.Table) -> list[pa.RecordBatch]:
+    """Return the record batches of a table: one, also of no rows, or as few as its longest columns allow."""
+    batches: list[pa.RecordBatch] = table.combine_chunks().to_batches()
+    return batches or [pa.RecordBatch.from_pylist([], schema=table.schema)]
+
+
 def _table(X: Any, columns: Sequence[str] | None) -> pa.Table:
     if isinstance(X, pa.Table):
         return X
