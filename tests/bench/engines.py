@@ -4,15 +4,17 @@
 
 Needs pyspark with Java, and ray[data]. The model has a linear base and a memory of 8,000 rows (that of
 `tests.bench.throughput`); the rows lie in Parquet files of equal size. Everything has two cores: `resmem predict` two
-threads, Spark `local[2]`, Ray two actors at most. Each is a program of its own, in turns, first for a thousand rows, which
-is its start-up. Memory is sampled twice a second: the largest resident worker, and the proportional sum of all processes
-that the program has started. results/engines.json keeps the table. Linux only, for it reads /proc.
+threads, Spark `local[2]`, Ray two actors at most. Each is a program of its own, in turns, first for a thousand rows,
+which is its start-up. Twice a second all processes that the program has started are looked at: how much processor time
+they took, which another program on the machine changes little; the largest resident worker; and the sum of their
+proportional shares of memory. results/engines.json keeps the table. Linux only, for it reads /proc.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -49,22 +51,25 @@ def command(engine: str, folder: Path) -> list[str]:
 
 
 def run(engine: str, folder: Path) -> dict[str, Any]:
-    """Run an engine over the folder's rows; return seconds and MiB."""
+    """Run an engine over the folder's rows; return seconds, seconds of processors, and MiB."""
     shutil.rmtree(folder / "data" / "scored", ignore_errors=True)
     if engine == "predict":
         (folder / "data" / "scored").mkdir()
-    began, worker, whole = time.perf_counter(), 0.0, 0.0
+    began, worker, whole, cpu = time.perf_counter(), 0.0, 0.0, dict[int, float]()
     with (folder / "log").open("w") as log:
         words = command(engine, folder)
         process = subprocess.Popen(words, cwd=folder, env=scripts.environment(), stdout=log, stderr=log)
         while process.poll() is None:
-            sizes = [_sizes(pid, _WORKERS[engine]) for pid in _family(process.pid)]
+            family = list(_family(process.pid))
+            cpu |= {pid: _cpu_seconds(pid) or cpu.get(pid, 0.0) for pid in family}
+            sizes = [_sizes(pid, _WORKERS[engine]) for pid in family]
             worker = max([worker, *(resident for resident, _ in sizes)])
             whole = max(whole, sum(share for _, share in sizes))
             time.sleep(0.5)
     if process.returncode:
         raise RuntimeError((folder / "log").read_text()[-3_000:])
-    return {"seconds": time.perf_counter() - began, "worker MiB": worker, "whole MiB": whole}
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "cpu s": sum(cpu.values()), "worker MiB": worker, "whole MiB": whole}
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -77,6 +82,15 @@ def _family(pid: int) -> Iterator[int]:
             continue
         for child in children:
             yield from _family(int(child))
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process so far; 0 of one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _sizes(pid: int, mark: str) -> tuple[float, float]:
@@ -104,17 +118,18 @@ def main() -> None:
         (folder / "models").mkdir()
         throughput.fit("regression-linear", folder).rename(folder / "models" / "house")
         write_rows(folder / "data" / "new", _FEW, 1)
-        starting = {engine: run(engine, folder)["seconds"] for engine in engines}
+        starting = {engine: run(engine, folder) for engine in engines}
         write_rows(folder / "data" / "new", asked.rows, asked.files)
         n_rows = asked.rows // asked.files * asked.files
         for _ in range(asked.runs):
             for engine in engines:
-                one = {"engine": engine, "rows": n_rows, "start-up": starting[engine], **run(engine, folder)}
+                began, one = starting[engine], {"engine": engine, "rows": n_rows, **run(engine, folder)}
                 scored = pq.ParquetDataset(folder / "data" / "scored").read(["prediction"]).num_rows
                 if scored != n_rows:
                     raise RuntimeError(f"{engine} gave {scored:,} of {n_rows:,} rows")
+                one |= {"start-up s": began["seconds"], "start-up cpu s": began["cpu s"]}
                 one["rows per second"] = n_rows / one["seconds"]
-                one["after start-up"] = n_rows / (one["seconds"] - one["start-up"])
+                one["cpu microseconds per row"] = 1e6 * (one["cpu s"] - began["cpu s"]) / n_rows
                 found.append(one)
                 print(json.dumps(one), flush=True)
     RESULTS.mkdir(exist_ok=True)
