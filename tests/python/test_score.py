@@ -121,6 +121,18 @@ def test_a_schema_that_does_not_fit_is_refused_before_anything_is_scored(rows, m
         model.score_schema(rows.schema.append(pa.field("prediction", pa.string())))
 
 
+def test_two_columns_of_one_name_are_refused_as_a_join_may_leave_them(rows, model):
+    with pytest.raises(DataError, match=r"^the batch names the column 'a' twice; rename or remove one of them$"):
+        model.score_schema(rows.schema.append(rows.schema.field("a")))
+
+
+def test_a_table_in_the_place_of_its_batches_is_refused(rows, model):
+    sentence = "a batch is a ChunkedArray, and no record batch of Arrow; give for example table.to_batches()"
+    with pytest.raises(DataError) as caught:
+        list(model.score(rows))
+    assert str(caught.value) == sentence
+
+
 def test_the_base_alone_predicts_if_that_is_asked(rows, model):
     (scored,) = model.score([rows], ScoreOptions(keep="none", base_only=True))
     assert scored.schema.names == ["prediction"]
