@@ -40,12 +40,9 @@ def to_rows(X: Any, columns: Sequence[str] | None = None, more: Mapping[str, Any
         DataError: a column has values of several types, or two columns have one name.
     """
     table = _table(X, columns)
-    present = Counter(table.column_names)
-    repeated = [name for name, times in present.items() if times > 1]
-    if repeated:
-        raise DataError(f"X names the column '{repeated[0]}' twice", "rename or remove one of them")
+    _refuse_repeated("X", table)
     for name, values in (more or {}).items():
-        if name in present:
+        if name in table.column_names:
             raise DataError(f"X has a column '{name}', and another one is to have this name", "rename one of them")
         column = _column(name, values)
         if len(column) != table.num_rows:
@@ -67,9 +64,30 @@ def has_missing(values: Any) -> bool:
 
 
 def from_batch(batch: pa.RecordBatch | pa.Table) -> Rows:
-    """Return the rows of a record batch or table of Arrow."""
+    """Return the rows of a record batch or table of Arrow.
+
+    Raises:
+        DataError: it is something else, or two of its columns have one name.
+    """
+    if not isinstance(batch, pa.Table | pa.RecordBatch):
+        raise DataError(
+            f"a batch is a {type(batch).__name__}, and no record batch of Arrow", "give for example table.to_batches()"
+        )
     table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    _refuse_repeated("the batch", table)
     return Rows(table, ((0, "the batch", 1),), is_text=False)
+
+
+def to_batches(table: pa.Table) -> list[pa.RecordBatch]:
+    """Return the record batches of a table: one, also of no rows, or as few as its longest columns allow."""
+    batches: list[pa.RecordBatch] = table.combine_chunks().to_batches()
+    return batches or [pa.RecordBatch.from_pylist([], schema=table.schema)]
+
+
+def _refuse_repeated(name: str, table: pa.Table) -> None:
+    repeated = [column for column, times in Counter(table.column_names).items() if times > 1]
+    if repeated:
+        raise DataError(f"{name} names the column '{repeated[0]}' twice", "rename or remove one of them")
 
 
 def _table(X: Any, columns: Sequence[str] | None) -> pa.Table:

@@ -70,6 +70,7 @@ class Model:
         self._directory: Place | None = None
         self._is_changed = False
         self._changing, self._predicting = threading.RLock(), threading.RLock()
+        self._last_scorer: tuple[StoredModel | None, Scorer | None] = (None, None)
         self.notes: tuple[str, ...] = ()
         self.selection: Selection | None = None
 
@@ -124,11 +125,13 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all of the model, also what lies in a directory still."""
         self._complete()
-        return {name: value for name, value in vars(self).items() if name not in ("_changing", "_predicting")}
+        here = ("_changing", "_predicting", "_last_scorer")
+        return {name: value for name, value in vars(self).items() if name not in here}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._changing, self._predicting = threading.RLock(), threading.RLock()
+        self._last_scorer = (None, None)
 
     def save(self, directory: Path | str) -> None:
         """Write the model to a directory, which the commands read; a model that is there is replaced.
@@ -174,21 +177,37 @@ class Model:
         """Whether a prediction can differ from the base's."""
         return self._stored.resmem.uses_memory
 
-    def score(self, batches: Iterable[Any], options: ScoreOptions | None = None) -> Iterator[Any]:
-        """Yield for every Arrow record batch the batch with the model's predictions beside its columns.
+    def score(self, batches: Iterable[Any], options: ScoreOptions | None = None, *, threads: int = 1) -> Iterator[Any]:
+        """Yield every Arrow record batch with the model's predictions beside its columns.
 
-        It depends on the batch alone, so that any engine may call it for any part of a table.
+        It depends on the batch alone, so that any engine may call it for any part of a table; a batch without rows
+        gives one without rows, of the same columns and types. A table may stand for a batch: of text of more than
+        2 GiB in a column it gives several.
+
+        Args:
+            batches: the record batches.
+            options: which columns are passed on and added.
+            threads: how many may be used for a batch. By default one, since an engine has a worker for every core.
 
         Raises:
             DataError: a batch does not fit the schema.
             UsageError: intervals cannot be made, or an added column has a name that is there already.
         """
-        scorer = Scorer.of(self._stored.base, self._stored.resmem, options or ScoreOptions())
+        scorer = self._scorer(options or ScoreOptions())
         layout = scorer.layout(typed=True)
         for batch in batches:
-            with self._alone_if_needed():
-                table, *_ = scorer.score(frames.from_batch(batch), layout)
-            yield from table.combine_chunks().to_batches()
+            with self._alone_if_needed(), thread_limit.limited(threads) as count:
+                table, *_ = scorer.score(frames.from_batch(batch), layout, count)
+            yield from frames.to_batches(table)
+
+    def score_schema(self, schema: Any, options: ScoreOptions | None = None) -> Any:
+        """Return the Arrow schema of what `score` gives for batches of an Arrow schema, before there is any batch.
+
+        Raises:
+            DataError: the schema lacks a column that the model reads, or that is to be kept.
+            UsageError: as `score`.
+        """
+        return next(self.score([schema.empty_table()], options)).schema
 
     def predict(self, X: Any, *, threads: int = 0, base_only: bool = False) -> Floats:
         """Return [n, 1] predicted numbers, or [n, classes] probabilities; of the base alone if that is asked.
@@ -447,6 +466,17 @@ class Model:
             raise take_back.written_since(self._directory)
         self._keep(stored, rows, trained)
         return stored, rows, trained
+
+    def _scorer(self, options: ScoreOptions) -> Scorer:
+        """Return the scorer of these options; the last one again while it holds, since engines ask once per batch.
+
+        What support is measured against takes longer to find than a small batch to predict.
+        """
+        stored, last = self._last_scorer
+        if last is None or stored is not self._stored or last.options != options:
+            last = Scorer.of(self._stored.base, self._stored.resmem, options)
+            self._last_scorer = self._stored, last
+        return last
 
     def _alone_if_needed(self) -> AbstractContextManager[Any]:
         """Hold others off where a base may not be asked by several threads at the same time."""

@@ -63,11 +63,13 @@ class Scorer:
 
     @classmethod
     def of(cls, base: StoredBase, resmem: ResMem, options: ScoreOptions, directory: Place | None = None) -> Scorer:
-        """Return the scorer of a model.
+        """Return the scorer of a model, or of its base alone if the options say so.
 
         Raises:
             UsageError: intervals of this coverage cannot be made.
         """
+        if options.base_only:
+            return cls.of_base(base, options, directory)
         if options.interval is not None:
             conformal.sufficient(resmem.calibration, options.interval)
         usual = explanation.usual_distances(resmem.members[0].memory) if options.with_support else None

@@ -108,8 +108,8 @@ def main() -> None:
             equal = "equal" if are_equal(folder / "local", folder / f"dask{number}") else "OTHER"
             print(
                 f"{number} workers: {dask.clock:.1f} s ({dask.clock / local.clock:.3f} of one process), "
-                f"of the processor {dask.processor:.1f} s ({dask.processor / local.processor:.3f}), the largest process "
-                f"{dask.largest:,} MiB; {equal} outputs",
+                f"of the processor {dask.processor:.1f} s ({dask.processor / local.processor:.3f}), "
+                f"the largest process {dask.largest:,} MiB; {equal} outputs",
                 flush=True,
             )
 

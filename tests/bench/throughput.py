@@ -39,9 +39,12 @@ _MEMORY = MemoryOptions(n_neighbors=32, bandwidth=0.3, shrinkage=1.0, temperatur
 _FLOOR_ROWS = 200_000  # the floor's time grows with the rows alone: of more it is taken from these
 
 
-def fit(name: str, folder: Path) -> Path:
+def fit(name: str, folder: Path, n_rows: int | None = None) -> Path:
+    """Fit a model of a task and an estimator to the sample's rows, or to so many that are made of them."""
     task, estimator = name.split("-")
     table, target = samples.train(task)
+    if n_rows is not None:
+        table = samples.jittered(table, n_rows, np.random.default_rng(0))
     source, model = folder / f"{task}.parquet", folder / name
     pq.write_table(table, source)
     fit_base(Input((str(source),)), Roles(target), model, BaseOptions(estimator))
