@@ -116,10 +116,7 @@ _MADE: Mapping[str, Callable[[Store, Mapping[str, str]], Any]] = {S3: _s3, GCS: 
 
 
 def _is_true(said: Mapping[str, str], name: str) -> bool:
-    value = said.get(name, "false").lower()
-    if value not in ("true", "false"):
-        raise UsageError(f"'{name}={value}' is neither true nor false", "write one of the two")
-    return value == "true"
+    return said.get(name, "false").lower() == "true"
 
 
 def _by_fsspec(store: Store) -> tuple[Any, str]:
@@ -165,6 +162,7 @@ _DENIED = (
 _NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist", "' not found")
 _SILENT = ("NETWORK_CONNECTION", "curlCode", "Could not resolve", "Couldn't connect", "Fail to get a new connection")
 _BUSY = (
+    "Failed to flush response stream",  # see PatientFile
     "SLOW_DOWN",
     "SlowDown",
     "THROTTLING",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from resmem_cli.data import object_stores, uris
+from resmem_cli.data.patient_file import PatientFile
 from resmem_cli.data.uris import Store
 from resmem_cli.errors import DataError, ResmemError
 
@@ -151,18 +153,16 @@ class Remote:
 
     def opened_in_order(self) -> Any:
         """Return an Arrow stream of an object from its beginning; the store's errors are `OSError`."""
-        system, root = object_stores.filesystem(self.store)
-        return system.open_input_stream(self._within(root), buffer_size=_READ_AHEAD)
+        return pa.PythonFile(io.BufferedReader(self._opened(), _READ_AHEAD), mode="r")
 
     def opened_at_random(self) -> Any:
         """Return an Arrow file of an object, of which any part can be read; the store's errors are `OSError`."""
-        system, root = object_stores.filesystem(self.store)
-        return system.open_input_file(self._within(root))
+        return pa.PythonFile(self._opened(), mode="r")
 
     def opened_to_write(self) -> Any:
         """Return an Arrow stream that makes an object when it is closed, or deleted; `uploading` knows about that."""
         system, root = object_stores.filesystem(self.store)
-        return system.open_output_stream(self._within(root))
+        return system.open_output_stream(self._within(root), compression=None)  # else by its ending
 
     def version(self) -> tuple[int, int]:
         """Return the size of an object, and a number that another content has not: by its ETag, or its time.
@@ -203,6 +203,10 @@ class Remote:
             is_there = object_stores.has_bucket(self.store)
         if not is_there:
             raise kind(f"there is no bucket '{self.store.bucket}' for '{self}'", object_stores.NO_BUCKET_HINT)
+
+    def _opened(self) -> PatientFile:
+        system, root = object_stores.filesystem(self.store)
+        return PatientFile(system.open_input_file(self._within(root)))
 
     def _within(self, root: str) -> str:
         """Return its path as the file system takes it."""
