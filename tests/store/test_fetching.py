@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,19 +17,19 @@ from resmem_cli.data.remote import Remote
 from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.store import fetching, manifest, reading, verifying
 from tests.s3_server import Bucket
-from tests.store.conftest import Fitted
+from tests.store.conftest import fit
 
 AGAIN = "copy the model there again: parts/ first, base.json next and memory.json last"
 
 
 @pytest.fixture
-def local(fitted: Callable[..., Fitted], tmp_path: Path) -> Path:
-    return fitted("linear").save(tmp_path / "m")
+def local(copied: Callable[..., Path]) -> Path:
+    return copied("linear")
 
 
 @pytest.fixture
 def model(bucket: Bucket, local: Path) -> Remote:
-    found = place(bucket.put("models/m", local).replace("models/m", "models/m"))
+    found = place(bucket.put("models/m", local))
     assert isinstance(found, Remote)
     bucket.server.order()
     return found
@@ -75,15 +74,15 @@ def test_files_are_named_by_their_hashes_and_models_link_to_them(model: Remote) 
     content = reading.read_manifest(model, manifest.BASE)
     path = cached("models")[0] / "parts" / content["id"] / "rows.npz"
     file = fetching.cache() / "files" / content["parts"]["rows.npz"]["sha256"]
-    assert os.path.samefile(path, file)
+    assert path.samefile(file)
 
 
 def test_a_model_whose_memory_was_replaced_keeps_the_files_of_its_base(
-    model: Remote, bucket: Bucket, local: Path, fitted: Callable[..., Fitted]
+    model: Remote, bucket: Bucket, local: Path
 ) -> None:
     reading.load(model)
     base = reading.read_manifest(model, manifest.BASE)["id"]
-    fitted("linear").save_memory(local, base, objective="mae")
+    fit("linear").save_memory(local, base, objective="mae")
     bucket.put("models/m", local)
     bucket.server.order()
     assert reading.load(model).objective == "mae"
@@ -118,6 +117,22 @@ def test_a_part_that_was_damaged_in_the_store_is_named_there(model: Remote, buck
     assert all(not path.name.startswith(".") for path in cached("files"))
 
 
+def test_a_model_that_was_replaced_between_its_manifests_is_read_again(
+    model: Remote, bucket: Bucket, saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Remote.read_bytes
+
+    def replaced(place: Remote, most: int | None = None, kind: type[Exception] = ModelError) -> bytes:
+        if place.name == "memory.json" and model_of_before:
+            model_of_before.clear()
+            bucket.put("models/m", saved("boosting"))
+        return read(place, most, ModelError)
+
+    model_of_before = [True]
+    monkeypatch.setattr(Remote, "read_bytes", replaced)
+    assert reading.load(model).id == reading.load(saved("boosting")).id
+
+
 def test_a_part_that_is_not_there_is_named(model: Remote, bucket: Bucket, local: Path) -> None:
     part = next(local.glob("parts/*/rows.npz")).relative_to(local)
     bucket.delete(f"models/m/{part}")
@@ -134,8 +149,13 @@ def test_a_manifest_that_is_damaged_is_named_in_the_store(model: Remote, bucket:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("sha256", "../../x", "'rows.npz' is not a name of a part"),
-        ("id", "../x", "'rows.npz' is not a name of a part"),
+        (
+            "sha256",
+            "../../x",
+            "the model directory '{model}' is damaged (ValueError: the SHA-256 of rows.npz is none); fit the model "
+            "again",
+        ),
+        ("id", "../x", "'../x' is not a name of parts; fit the model again"),
     ],
 )
 def test_a_manifest_that_leads_elsewhere_is_refused_before_anything_is_written(
@@ -144,9 +164,9 @@ def test_a_manifest_that_leads_elsewhere_is_refused_before_anything_is_written(
     content = reading.read_manifest(model, manifest.BASE)
     said = content["parts"]["rows.npz"]["sha256"] if field == "sha256" else content["id"]
     bucket.put("models/m/base.json", bucket.get("models/m/base.json").replace(said.encode(), value.encode()))
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match=f"^{re.escape(sentence.format(model=model))}$"):
         reading.load_base(model)
-    assert not [path for path in fetching.cache().parent.rglob("x")]
+    assert not list(fetching.cache().parent.rglob("x"))
 
 
 def test_where_there_is_no_model_the_way_to_put_one_there_is_told(bucket: Bucket) -> None:
@@ -188,7 +208,7 @@ def test_a_model_is_read_also_if_requests_fail(model: Remote, bucket: Bucket, lo
 
 
 def test_what_nobody_has_read_for_a_month_is_removed_when_something_else_is_fetched(
-    model: Remote, bucket: Bucket, local: Path, fitted: Callable[..., Fitted], tmp_path: Path
+    model: Remote, bucket: Bucket, saved: Callable[..., Path]
 ) -> None:
     reading.load(model)
     (old,) = cached("models")
@@ -199,21 +219,19 @@ def test_what_nobody_has_read_for_a_month_is_removed_when_something_else_is_fetc
     leftover = fetching.cache() / "files" / ".0123456789abcdef.tmp"
     leftover.write_bytes(b"of a process that was killed")
     os.utime(leftover, (past, past))
-    shutil.rmtree(local)
-    other = place(bucket.put("models/other", fitted("boosting").save(tmp_path / "other")))
+    other = place(bucket.put("models/other", saved("boosting")))
     reading.load(other)
     assert old not in cached("models")
-    assert not {leftover, *files} & set(cached("files"))
+    assert len(cached("files")) == sum(path.is_file() for path in cached("models")[0].glob("parts/*/*"))
+    assert leftover not in cached("files")
 
 
-def test_what_is_read_now_and_then_stays(
-    model: Remote, bucket: Bucket, fitted: Callable[..., Fitted], tmp_path: Path
-) -> None:
+def test_what_is_read_now_and_then_stays(model: Remote, bucket: Bucket, saved: Callable[..., Path]) -> None:
     reading.load(model)
     (kept,) = cached("models")
     os.utime(kept, (0, 0))
     reading.load(model)
-    reading.load(place(bucket.put("models/other", fitted("boosting").save(tmp_path / "other"))))
+    reading.load(place(bucket.put("models/other", saved("boosting"))))
     assert kept in cached("models")
 
 
