@@ -159,7 +159,7 @@ _DENIED = (
     "code: 403",
     "UNAUTHENTICATED",
 )
-_NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist", "' not found")
+_NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist", "Bucket '")
 _SILENT = ("NETWORK_CONNECTION", "curlCode", "Could not resolve", "Couldn't connect", "Fail to get a new connection")
 _BUSY = (
     "Failed to flush response stream",  # see PatientFile
