@@ -14,7 +14,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from resmem_cli.data import object_stores, sources, tables
+from resmem_cli.data import object_stores, sources, store_errors, tables
 from resmem_cli.data.remote import Remote
 from resmem_cli.data.uris import Store
 from resmem_cli.errors import DataError, UsageError
@@ -291,9 +291,14 @@ def test_stores_of_google_and_azure_are_made_of_what_the_uri_and_the_environment
         ("abfs", "ListBlobs failed: AuthenticationFailed. Server failed to authenticate", "access denied"),
         ("abfs", "GetProperties failed: ContainerNotFound", "there is no bucket 'b'"),
         ("gs", "google::cloud::Status(UNAVAILABLE: Couldn't connect to server)", "the store does not answer"),
-        ("s3", "AWS Error SLOW_DOWN during HeadObject operation", "the store is too busy, after 5 attempts"),
+        ("s3", "AWS Error SLOW_DOWN during HeadObject operation", "the store is too busy, also after several attempts"),
         ("s3", "AWS Error UNKNOWN: something", "AWS Error UNKNOWN: something"),
+        (
+            "abfs",
+            "GET 'https://a.blob.core.windows.net/c?sv=1&sig=hidden' failed",
+            "GET 'https://a.blob.core.windows.net/c?...' failed",
+        ),
     ],
 )
 def test_what_other_stores_say_is_told_in_the_same_words(family: str, said: str, what: str) -> None:
-    assert object_stores.explained(OSError(said), Store(family, "b"))[0] == what
+    assert store_errors.explained(OSError(said), Store(family, "b"))[0] == what
