@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.s3_server import Bucket, Server, serving
 
 # Before anything loads OpenMP or BLAS, which read it once. pytest-xdist's workers and every command that a test starts
 # inherit it: two programs with a thread per core slow each other down by far more than half.
@@ -20,3 +25,24 @@ settings.load_profile("here")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long; the rest stays in its order."""
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    """An S3 server on loopback, one for every worker."""
+    pytest.importorskip("moto", reason="moto[server] is not installed")
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
+    """An empty bucket that resmem finds by its environment, with a cache of models of its own."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RESMEM_CACHE", str(tmp_path / "cache"))
+    s3_server.order()
+    made = Bucket(s3_server, f"b-{uuid.uuid4().hex}").make()
+    s3_server.order()  # which begins to count anew
+    yield made
+    s3_server.order()

@@ -14,10 +14,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-KEY = "a-key-of-tests"
+import pyarrow.fs
+
+KEY, SECRET = "a-key-of-tests", "a-word-of-tests"
 _ORDERS = "/_orders"
 _ERROR = "<?xml version='1.0'?><Error><Code>{0}</Code><Message>as the test says</Message></Error>"
 
@@ -56,13 +59,13 @@ class _Application:
             is_unlucky = self.orders.fail_every and len(self.requests) % self.orders.fail_every == 0
             self.n_failed += bool(is_unlucky)
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
-            return _refused(start, "403 Forbidden", "AccessDenied")
+            return _refused(environ, start, "403 Forbidden", "AccessDenied")
         if is_unlucky:
-            return _refused(start, "503 Slow Down", "SlowDown")
+            return _refused(environ, start, "503 Slow Down", "SlowDown")
         if "partNumber=" in query:
             time.sleep(self.orders.seconds)
             if f"partNumber={self.orders.fail_part}&" in f"{query}&":
-                return _refused(start, "400 Bad Request", "InvalidRequest")
+                return _refused(environ, start, "400 Bad Request", "InvalidRequest")
         return self.inner(environ, start)
 
     def _ordered(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -75,7 +78,8 @@ class _Application:
         return [json.dumps(said).encode()]
 
 
-def _refused(start: StartResponse, status: str, code: str) -> Iterable[bytes]:
+def _refused(environ: WSGIEnvironment, start: StartResponse, status: str, code: str) -> Iterable[bytes]:
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # what is left would be the next request
     start(status, [("Content-Type", "application/xml")])
     return [_ERROR.format(code).encode()]
 
@@ -96,7 +100,7 @@ class Server:
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/nonexistent",
@@ -115,6 +119,62 @@ class Server:
         with urllib.request.urlopen(f"{self.url}{_ORDERS}", body, timeout=10) as answer:  # noqa: S310 - ours
             found: dict[str, Any] = json.load(answer)
             return found
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a test's own, by a client that asks the server as resmem does.
+
+    Attributes:
+        server: that has it.
+        name: of the bucket.
+    """
+
+    server: Server
+    name: str
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://{self.name}/{key}"
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        """Make an object, or one of every file below a folder; return its URI."""
+        if isinstance(content, Path) and content.is_dir():
+            for path in content.rglob("*"):
+                if path.is_file():
+                    self.put(f"{key}/{path.relative_to(content).as_posix()}", path)
+        else:
+            data = content.read_bytes() if isinstance(content, Path) else content
+            with self._client.open_output_stream(f"{self.name}/{key}", compression=None) as stream:
+                stream.write(data)
+        return self.uri(key)
+
+    def get(self, key: str) -> bytes:
+        with self._client.open_input_stream(f"{self.name}/{key}", compression=None) as stream:
+            return bytes(stream.read())
+
+    def delete(self, key: str) -> None:
+        self._client.delete_file(f"{self.name}/{key}")
+
+    def names(self) -> list[str]:
+        """Return the names of all objects."""
+        listed = self._client.get_file_info(pyarrow.fs.FileSelector(self.name, recursive=True))
+        return sorted(each.path.removeprefix(f"{self.name}/") for each in listed if each.is_file)
+
+    def make(self) -> Bucket:
+        self._client.create_dir(self.name)
+        return self
+
+    @property
+    def _client(self) -> pyarrow.fs.S3FileSystem:
+        return pyarrow.fs.S3FileSystem(
+            access_key=KEY,
+            secret_key=SECRET,
+            region="us-east-1",
+            endpoint_override=self.server.url.removeprefix("http://"),
+            scheme="http",
+            allow_bucket_creation=True,
+            allow_delayed_open=True,
+        )
 
 
 @contextlib.contextmanager

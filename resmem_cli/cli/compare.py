@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,16 +20,12 @@ if TYPE_CHECKING:
 @reads
 def compare(
     model_a: Annotated[
-        Any,
-        typer.Argument(
-            metavar="MODEL_A", parser=place, help="A model directory, or the URI of one.", show_default=False
-        ),
+        str, typer.Argument(metavar="MODEL_A", help="A model directory, or the URI of one.", show_default=False)
     ],
     model_b: Annotated[
-        Any,
+        str,
         typer.Argument(
             metavar="MODEL_B",
-            parser=place,
             help="Another, of the same target. A gain is positive where B is better.",
             show_default=False,
         ),
@@ -49,11 +45,12 @@ def compare(
     from resmem_cli.workflow.compare import compare as run
     from resmem_cli.workflow.inputs import refuse_overwriting
 
+    a, b = place(model_a), place(model_b)
     if output is not None:
-        for model in (model_a, model_b):
+        for model in (a, b):
             refuse_overwriting(source, output, model)
     with json_file(output) as write, console.progress(quiet) as report:
-        done = run(source, model_a, model_b, seed=seed, threads=threads, report=report)
+        done = run(source, a, b, seed=seed, threads=threads, report=report)
         write(done.to_json())
 
     console.say(*source.note_lines, *(f"note: {note}" for note in done.notes), quiet=quiet)

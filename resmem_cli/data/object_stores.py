@@ -13,15 +13,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from resmem_cli.data.uris import AZURE, CREDENTIALS, GCS, S3, Store
+from resmem_cli.data.store_errors import is_denied
+from resmem_cli.data.uris import AZURE, GCS, S3, Store
 from resmem_cli.errors import UsageError
 
-# Of requests: a tenth that fails, or a store that throttles for some seconds, is no reason to end; a store that does
-# not answer is told within half a minute.
-_ATTEMPTS = 5  # each waits longer for the next
+# A tenth of requests that fails, or a store that throttles for some seconds, is no reason to end; that a store does not
+# answer is told within about a minute.
+_ATTEMPTS = 5  # with a longer pause before each
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 10
-_LONGEST = timedelta(seconds=15)
-
+_LONGEST = timedelta(seconds=15)  # that Google's library tries
 
 _SEEN: set[Store] = set()  # whose buckets are there
 
@@ -116,10 +116,7 @@ _MADE: Mapping[str, Callable[[Store, Mapping[str, str]], Any]] = {S3: _s3, GCS: 
 
 
 def _is_true(said: Mapping[str, str], name: str) -> bool:
-    value = said.get(name, "false").lower()
-    if value not in ("true", "false"):
-        raise UsageError(f"'{name}={value}' is neither true nor false", "write one of the two")
-    return value == "true"
+    return said.get(name, "false").lower() == "true"
 
 
 def _by_fsspec(store: Store) -> tuple[Any, str]:
@@ -140,69 +137,3 @@ def _by_fsspec(store: Store) -> tuple[Any, str]:
     except ValueError as error:
         raise UsageError(f"'{store.scheme}://' is no scheme that is known", f"known are {schemes}") from error
     return PyFileSystem(FSSpecHandler(found)), root
-
-
-NO_BUCKET_HINT = "check its name, and the endpoint of the store"
-# What in an error of a store says which kind it is of, the sentence for it, and what to do next.
-_DENIED = (
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY",
-    "InvalidAccessKeyId",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "SignatureDoesNotMatch",
-    "EXPIRED_TOKEN",
-    "ExpiredToken",
-    "HTTP status 403",
-    "HTTP status 401",
-    "PERMISSION_DENIED",
-    "AuthenticationFailed",
-    "CredentialUnavailable",
-    "DefaultAzureCredential",
-    "INVALID_CLIENT_TOKEN",
-    "code: 403",
-    "UNAUTHENTICATED",
-)
-_NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist", "' not found")
-_SILENT = ("NETWORK_CONNECTION", "curlCode", "Could not resolve", "Couldn't connect", "Fail to get a new connection")
-_BUSY = (
-    "SLOW_DOWN",
-    "SlowDown",
-    "THROTTLING",
-    "SERVICE_UNAVAILABLE",
-    "HTTP status 503",
-    "HTTP status 429",
-    "TooManyRequests",
-)
-
-
-def is_denied(error: Exception) -> bool:
-    """Whether a store refuses who asks, and not what is asked for."""
-    return any(mark in str(error) for mark in _DENIED)
-
-
-def explained(error: Exception, store: Store) -> tuple[str, str]:
-    """Return what an error of a store means, and what to do about it; no secret is in either."""
-    known = recognised(error, store)
-    return known or (f"{' '.join(str(error).split()):.160}", "check the URI and the store")
-
-
-def recognised(error: Exception, store: Store) -> tuple[str, str] | None:
-    """Return the same of an error that is the store's, and None of any other, such as one of damaged content."""
-    text = str(error)
-
-    def says(marks: tuple[str, ...]) -> bool:
-        return any(mark in text for mark in marks)
-
-    if is_denied(error):
-        public = ", or end the URI with ?anonymous=true if the bucket is public" if store.family in (S3, GCS) else ""
-        return "access denied", f"check {CREDENTIALS.get(store.family or '', 'the credentials')}{public}"
-    if says(_NO_BUCKET):
-        return f"there is no bucket '{store.bucket}'", NO_BUCKET_HINT
-    if says(_SILENT):
-        how = " and AWS_ENDPOINT_URL or endpoint_override" if store.family == S3 else ""
-        return "the store does not answer", f"check the network{how}"
-    if says(_BUSY):
-        return f"the store is too busy, after {_ATTEMPTS} attempts", "try again later"
-    if isinstance(error, FileNotFoundError):
-        return "there is no such object", "check the URI"
-    return None

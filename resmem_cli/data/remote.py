@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from resmem_cli.data import object_stores, uris
+from resmem_cli.data import object_stores, store_errors, uris
+from resmem_cli.data.patient_file import PatientFile
 from resmem_cli.data.uris import Store
 from resmem_cli.errors import DataError, ResmemError
 
@@ -22,7 +24,7 @@ _READ_AHEAD = 8 << 20  # bytes of one request, of what is read from its beginnin
 FILE, FOLDER = "file", "folder"
 
 
-@dataclass(frozen=True, order=False)
+@dataclass(frozen=True)
 class Remote:
     """An object, or a folder: what the names of objects have in common up to a slash.
 
@@ -75,9 +77,6 @@ class Remote:
 
     def __truediv__(self, name: str | PurePath) -> Remote:
         return Remote(self.store, self.path / name)
-
-    def with_name(self, name: str) -> Remote:
-        return Remote(self.store, self.path.with_name(name))
 
     def is_below(self, folder: Remote) -> bool:
         """Whether it is the folder, or lies in it."""
@@ -151,18 +150,16 @@ class Remote:
 
     def opened_in_order(self) -> Any:
         """Return an Arrow stream of an object from its beginning; the store's errors are `OSError`."""
-        system, root = object_stores.filesystem(self.store)
-        return system.open_input_stream(self._within(root), buffer_size=_READ_AHEAD)
+        return pa.PythonFile(io.BufferedReader(self._opened(), _READ_AHEAD), mode="r")
 
     def opened_at_random(self) -> Any:
         """Return an Arrow file of an object, of which any part can be read; the store's errors are `OSError`."""
-        system, root = object_stores.filesystem(self.store)
-        return system.open_input_file(self._within(root))
+        return pa.PythonFile(self._opened(), mode="r")
 
     def opened_to_write(self) -> Any:
         """Return an Arrow stream that makes an object when it is closed, or deleted; `uploading` knows about that."""
         system, root = object_stores.filesystem(self.store)
-        return system.open_output_stream(self._within(root))
+        return system.open_output_stream(self._within(root), compression=None)  # else by its ending
 
     def version(self) -> tuple[int, int]:
         """Return the size of an object, and a number that another content has not: by its ETag, or its time.
@@ -194,7 +191,7 @@ class Remote:
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, FileNotFoundError) and not missing:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self)) from error
-            what, hint = object_stores.explained(error, self.store)
+            what, hint = store_errors.explained(error, self.store)
             raise kind(f"'{self}' cannot be {done} ({what})", hint) from error
 
     def refuse_without_bucket(self, kind: type[ResmemError] = DataError) -> None:
@@ -202,7 +199,11 @@ class Remote:
         with self.asking("reached", kind):
             is_there = object_stores.has_bucket(self.store)
         if not is_there:
-            raise kind(f"there is no bucket '{self.store.bucket}' for '{self}'", object_stores.NO_BUCKET_HINT)
+            raise kind(f"there is no bucket '{self.store.bucket}' for '{self}'", store_errors.NO_BUCKET_HINT)
+
+    def _opened(self) -> PatientFile:
+        system, root = object_stores.filesystem(self.store)
+        return PatientFile(system.open_input_file(self._within(root)))
 
     def _within(self, root: str) -> str:
         """Return its path as the file system takes it."""

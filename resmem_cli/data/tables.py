@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from resmem_cli.data import columnar, delimited, json_lines, object_stores, streams, text_file
+from resmem_cli.data import columnar, delimited, json_lines, store_errors, streams, text_file
 from resmem_cli.data.dialect import PLAIN, Dialect, shown
 from resmem_cli.data.folder_columns import with_columns
 from resmem_cli.data.promotion import concatenated
@@ -292,7 +292,7 @@ def _unreadable(source: Source, error: Exception, dialect: Dialect) -> DataError
     if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text:
         return _not_decoded(source, dialect)
     if source.path is not None and not isinstance(source.path, Path):
-        known = object_stores.recognised(error, source.path.store)
+        known = store_errors.recognised(error, source.path.store)
         if known is not None:
             return DataError(f"{source.name} cannot be read ({known[0]})", known[1])
     if isinstance(error, FileNotFoundError):

@@ -33,6 +33,7 @@ OPTIONS = {
     GCS: ("endpoint_override", "scheme", "anonymous", "project_id"),
     AZURE: ("blob_storage_authority", "blob_storage_scheme", "dfs_storage_authority", "dfs_storage_scheme"),
 }
+_SWITCHES = ("anonymous", "force_virtual_addressing")
 _SECRETS = frozenset({"access_key", "secret_key", "session_token", "account_key", "sas_token", "client_secret"})
 # Where each family's credentials come from.
 CREDENTIALS = {
@@ -139,6 +140,9 @@ def _options(text: str, family: str | None) -> tuple[str, tuple[tuple[str, str],
     unknown = [key for key, _ in pairs if key not in known]
     if unknown:
         raise UsageError(f"'{unknown[0]}' is no option of a URI of {family}://", f"options are: {', '.join(known)}")
+    odd = [f"{key}={value}" for key, value in pairs if key in _SWITCHES and value.lower() not in ("true", "false")]
+    if odd:
+        raise UsageError(f"'{odd[0]}' is neither true nor false", "write one of the two")
     return name, pairs
 
 

@@ -12,24 +12,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from resmem_cli.data.remote import Remote
 from resmem_cli.data.replacement import replacing
 from resmem_cli.errors import ModelError, OutputError
-from resmem_cli.store import description, generations, manifest, ownership, parts
+from resmem_cli.store import description, generations, manifest, parts
 
 # How much of a model is needed: what its manifests say, the bases, the memories too, or also those kept for undo.
 MANIFESTS, BASES, PRESENT, EVERYTHING = range(4)
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEPT_SECONDS = 30 * 24 * 3600
 _UNFINISHED_SECONDS = 24 * 3600
 _BLOCK = 8 << 20
@@ -53,8 +51,12 @@ def fetched(model: Remote, needed: int) -> Iterator[Path]:
     directory = cache() / "models" / hashlib.sha256(b"\n".join([base, memory or b""])).hexdigest()[:32]
     with _naming(directory, model):
         _place_manifests(directory, base, memory)
-        for identity, named in _named(directory, needed).items():
-            for name, part in named.items():
+        named = _named(directory, needed)
+        is_stale = needed > BASES and memory is not None and len(named) == 1
+        if is_stale and _manifest(model, manifest.BASE) != base:  # a writer came between the two manifests
+            raise FileNotFoundError(errno.ENOENT, "the bases", str(directory / manifest.BASE))
+        for identity, of_one in named.items():
+            for name, part in of_one.items():
                 _place(model, directory, identity, name, part)
         yield directory
 
@@ -124,7 +126,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _named(directory: Path, needed: int) -> dict[str, Mapping[str, Any]]:
-    """Return the parts of every generation that is needed."""
+    """Return the parts of every generation that is needed; their names have been checked then."""
     if needed == MANIFESTS:
         return {}
     base = manifest.read(directory / manifest.BASE)
@@ -141,9 +143,6 @@ def _named(directory: Path, needed: int) -> dict[str, Mapping[str, Any]]:
 def _place(model: Remote, directory: Path, identity: str, name: str, part: Mapping[str, Any]) -> None:
     """Fetch a part, if it is not there yet."""
     sha256 = part["sha256"]
-    names = (ownership.GENERATION, identity), (ownership.FILE_NAME, name), (_SHA256, sha256)
-    if not all(pattern.fullmatch(text) for pattern, text in names):
-        raise ModelError(f"'{name}' is not a name of a part", _COPY_AGAIN)
     final = directory / parts.FOLDER / identity / name
     if final.exists():
         return
@@ -154,10 +153,13 @@ def _place(model: Remote, directory: Path, identity: str, name: str, part: Mappi
     if not file.exists():
         _drop_old()
         _fetch(model / parts.FOLDER / identity / name, file, parts.Part(part["bytes"], sha256))
-    with _saying_unwritable(), suppress(FileExistsError):  # another process was faster
-        temporary = final.with_name(f".{secrets.token_hex(4)}.tmp")
-        parts.link(file, temporary)
-        temporary.replace(final)
+    temporary = final.with_name(f".{secrets.token_hex(4)}.tmp")
+    with _saying_unwritable():
+        try:
+            parts.link(file, temporary)
+            temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)  # it stays if another process was faster: both are the same file
 
 
 def _fetch(source: Remote, file: Path, part: parts.Part) -> None:
@@ -190,7 +192,11 @@ def _blocks(source: Remote) -> Iterator[bytes]:
 def _drop_damaged(directory: Path) -> bool:
     """Remove the parts of a model in the cache that are damaged, and return whether there were some."""
     damaged = False
-    for identity, named in _named(directory, EVERYTHING).items():
+    try:
+        generations_of_it = _named(directory, EVERYTHING)
+    except (ModelError, LookupError, TypeError, ValueError):  # of damaged manifests nothing can be said
+        return False
+    for identity, named in generations_of_it.items():
         for name, said in named.items():
             path, part = directory / parts.FOLDER / identity / name, parts.Part(said["bytes"], said["sha256"])
             if path.exists() and not parts.is_same(path, part):

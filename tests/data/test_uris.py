@@ -1,0 +1,104 @@
+"""URIs: what they name, what they say of their store, and what they may not hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from resmem_cli.data import places, uris
+from resmem_cli.data.remote import Remote
+from resmem_cli.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("uri", "store", "name"),
+    [
+        ("s3://b/k.csv", "s3://b", "k.csv"),
+        ("S3://b/k.csv", "s3://b", "k.csv"),
+        ("s3://b", "s3://b", "."),
+        ("s3://b/", "s3://b", "."),
+        ("gs://b/day=1/k.parquet", "gs://b", "day=1/k.parquet"),
+        ("s3://b/a b/%20é/k#1.csv", "s3://b", "a b/%20é/k#1.csv"),
+        ("s3://b/part-?.csv", "s3://b", "part-?.csv"),
+        ("s3://b/what?is=this.csv", "s3://b", "what?is=this.csv"),
+        ("abfs://c@a.dfs.core.windows.net/k.csv", "abfs://c@a.dfs.core.windows.net", "k.csv"),
+    ],
+)
+def test_a_uri_names_a_store_and_an_object_by_the_very_characters_of_its_name(uri: str, store: str, name: str) -> None:
+    found = uris.parse(uri)
+    assert (str(found[0]), found[1], found[0].options) == (store, PurePosixPath(name), ())
+
+
+@pytest.mark.parametrize(
+    ("uri", "name", "options"),
+    [
+        (
+            "s3://b/k.csv?endpoint_override=localhost:9000&scheme=http",
+            "k.csv",
+            (("endpoint_override", "localhost:9000"), ("scheme", "http")),
+        ),
+        ("s3://b/part-?.csv?region=eu-west-1", "part-?.csv", (("region", "eu-west-1"),)),
+        ("gs://b?anonymous=true", ".", (("anonymous", "true"),)),
+    ],
+)
+def test_options_after_a_question_mark_say_how_to_reach_the_store(uri: str, name: str, options: object) -> None:
+    store, path = uris.parse(uri)
+    assert (path, store.options) == (PurePosixPath(name), options)
+
+
+@pytest.mark.parametrize("uri", ["s3://b/a b%20é/k.csv?region=eu-west-1", "s3://b", "gs://b/k?x=1"])
+def test_the_word_of_a_place_names_the_same_place(uri: str) -> None:
+    found = places.place(uri)
+    assert places.place(places.word(found)) == found
+
+
+def test_messages_name_an_object_without_the_options_of_its_store() -> None:
+    assert str(Remote.of("s3://b/k.csv?region=eu-west-1")) == "s3://b/k.csv"
+    assert str(Remote.of("https://host/k.csv?signature=secret")) == "https://host/k.csv"
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("s3:///k.csv", "'s3:///k.csv' names no bucket; write s3://BUCKET/NAME"),
+        ("s3://b/a//k.csv", "'s3://b/a//k.csv' has an empty folder name; write one slash between two names"),
+        (
+            "s3://b/k.csv?region=x&color=red",
+            "'color' is no option of a URI of s3://; options are: region, endpoint_override, scheme, anonymous, "
+            "force_virtual_addressing, role_arn, tls_ca_file_path",
+        ),
+        ("s3://b/k.csv?anonymous=maybe", "'anonymous=maybe' is neither true nor false; write one of the two"),
+    ],
+)
+def test_a_uri_that_cannot_be_is_refused(uri: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
+        places.place(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://id:hidden@b/k.csv",
+        "s3://b/k.csv?access_key=id&secret_key=hidden",
+        "abfs://c:hidden@a.dfs.core.windows.net/k.csv",
+        "sftp://me:hidden@host/k.csv",
+    ],
+)
+def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        places.place(uri)
+    assert str(caught.value).startswith("a URI with credentials in it is not taken: others can read a command; set ")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["file:///a%20b/k.csv", "file://localhost/a%20b/k.csv", "FILE:///a b/k.csv"])
+def test_a_uri_of_a_file_is_its_path_with_its_escapes_undone(uri: str) -> None:
+    assert places.place(uri) == Path("/a b/k.csv")
+
+
+def test_a_uri_of_a_file_of_another_machine_is_refused() -> None:
+    sentence = "'file://host/k.csv' names a file of the machine 'host'; write file:/// and an absolute path"
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
+        places.place("file://host/k.csv")
