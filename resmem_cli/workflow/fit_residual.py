@@ -209,6 +209,7 @@ def fit_residual(
         base = replace(base, schema=_related_by(base.schema, group, time))
         report("reading")
         streaming.refuse_sample_in_time(sample, base.schema.time_column)
+        streaming.refuse_sample_of_pipe(sample, source)
         limit = np.inf
         if sample is None:
             labelled_rows = labelled.read(source, base.schema, with_relations=True)

@@ -136,6 +136,11 @@ class Input:
         """Return how many rows there are, of text about how many; None if only reading them could tell."""
         return tables.count_rows(self.sources())
 
+    def read_once_only(self) -> str | None:
+        """Return the name of an input that cannot be read again: a pipe; None if all can."""
+        found = sources.resolve(self.words, self.format)
+        return next((each.name for each in found if each.path is None or not each.path.is_file()), None)
+
     def may_change(self) -> bool:
         """Whether a column may have other types in other rows."""
         return tables.may_change(self.sources())

@@ -20,7 +20,7 @@ from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import labelled
-from resmem_cli.workflow.inputs import Batches, Report
+from resmem_cli.workflow.inputs import Batches, Input, Report
 from resmem_cli.workflow.labelled import Labelled
 
 
@@ -143,6 +143,19 @@ def refuse_sample_in_time(sample: int | None, time_column: str | None) -> None:
         raise UsageError(
             f"--sample draws rows of all times, and rows are judged by earlier ones of '{time_column}'",
             "leave --sample or --time out",
+        )
+
+
+def refuse_sample_of_pipe(sample: int | None, source: Input) -> None:
+    """Refuse a sample of rows that can be read only once: the others could not be remembered.
+
+    Raises:
+        UsageError: there is to be one.
+    """
+    name = None if sample is None else source.read_once_only()
+    if name is not None:
+        raise UsageError(
+            f"--sample reads the rows twice, and {name} can be read only once", "write them to a file, and name that"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.cli.test_change import SETTINGS, rows_of, write
 FEATURES = ("--representation", "features")
 BASE = ("--target", "price", "--estimator", "linear", "--id", "id", "--threads", 1)
 Model = Callable[..., Path]
+Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -187,6 +189,19 @@ def test_rows_in_the_order_of_time_are_not_sampled(run: Run, model: Model, comma
     assert ended.lines[-1] == (
         "resmem: --sample draws rows of all times, and rows are judged by earlier ones of 'depth'; "
         "leave --sample or --time out"
+    )
+
+
+def test_rows_from_a_pipe_are_a_sample_for_a_base_and_not_for_a_memory(model: Model, shell: Shell) -> None:
+    """A base needs the sample alone; a memory the others too, in a second pass."""
+    model()
+    own = "--target price --id id --estimator linear --sample 100 --model s --quiet"
+    assert shell(f"cat train.csv | resmem fit-base - {own}").returncode == 0
+    ended = shell("cat train.csv | resmem fit-residual - --sample 100 --model s")
+    assert ended.returncode == ExitCode.USAGE
+    assert ended.stderr == (
+        "resmem: --sample reads the rows twice, and standard input can be read only once; "
+        "write them to a file, and name that\n"
     )
 
 

@@ -70,6 +70,17 @@ def test_every_kind_of_frame_gives_the_same_predictions(table, made):
     np.testing.assert_array_equal(ResMemRegressor(**QUICK).fit(made(X), y).predict(made(X)), expected)
 
 
+def test_a_memory_in_shards_predicts_as_one_in_a_piece_before_and_after_it_changes(table, tmp_path):
+    X, y = table
+    whole, several = (ResMemRegressor(**QUICK, **more).fit(X, y) for more in ({}, {"shard_cells": 50}))
+    np.testing.assert_array_equal(several.predict(X), whole.predict(X))
+    several.save(tmp_path / "model")
+    loaded = ResMemRegressor.load(tmp_path / "model")
+    for model in (whole, loaded):
+        model.remember(X.assign(a=X["a"] + 0.1, b=X["b"] + 0.1), y)
+    np.testing.assert_array_equal(loaded.predict(X), whole.predict(X))
+
+
 @pytest.mark.parametrize("made", [pd.Series, pl.Series, list, pa.array], ids=["pandas", "polars", "list", "arrow"])
 def test_every_kind_of_target_is_taken(table, made):
     X, y = table

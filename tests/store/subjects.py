@@ -39,6 +39,7 @@ OURS: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
     "graph": ((*_OF_ROWS, "--estimator", "constant"), _FEATURES),
     "many classes": (("--target", "kind", "--features", "a,b,c"), _FEATURES),
     "condensed": ((*_OF_ROWS, "--estimator", "linear"), (*_FEATURES, "--max-cells", 40)),
+    "shards": ((*_OF_ROWS, "--estimator", "linear"), (*_FEATURES, "--shard-cells", 60)),
     "earlier": ((*_OF_ROWS, "--estimator", "linear"), _FOLDS),  # with a memory before the present one
     "columns": ((*_OF_ROWS, "--predictions", "guess"), _FEATURES),
     "columns, classes": (

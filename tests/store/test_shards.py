@@ -213,6 +213,24 @@ def test_the_arrays_of_another_shard_are_refused(cut: Cut) -> None:
         reading.load(directory)
 
 
+@pytest.mark.parametrize("value", [None, True, 0, -1, 0.5, 1e300, "text", [], [1], {}, {"kind": "exact"}])
+def test_a_field_of_shards_of_any_other_kind_is_refused(cut: Cut, value: object) -> None:
+    directory = cut(25)
+    content = json.loads((directory / "memory.json").read_text())
+    member = content["memories"][0]
+    places = (
+        *((member["search"]["shards"][0], name) for name in ("kind", "cells")),
+        (member["search"], "shards"),
+        (member["graph"], "shard_cells"),
+    )
+    for place, name in places:
+        before, place[name] = place[name], value
+        (directory / "memory.json").write_text(json.dumps(content))
+        with pytest.raises(ModelError, match="is damaged"):
+            reading.load(directory)
+        place[name] = before
+
+
 def test_a_memory_of_format_9_has_graphs_of_the_usual_size(cut: Cut) -> None:
     directory = fit("linear").save(cut(25))
     content = json.loads((directory / "memory.json").read_text())

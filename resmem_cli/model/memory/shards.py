@@ -264,7 +264,8 @@ def _cut_again(left: Sequence[int], n_points: int, most: int) -> list[tuple[int,
     if ranges:
         filled = max(0, min(n_new, most - ranges[-1][0]))
         ranges[-1], n_new = (ranges[-1][0] + filled, ranges[-1][1]), n_new - filled
-    return [*ranges, *((size, None) for size in _cut(n_new, most))]
+    ranges += [(size, None) for size in _cut(n_new, most)]
+    return ranges if len(ranges) <= MOST_SHARDS else [(size, None) for size in _cut(n_points, most)]
 
 
 def _most(n_points: int, most: int) -> int:

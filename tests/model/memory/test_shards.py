@@ -96,6 +96,16 @@ def test_very_many_shards_become_larger_ones(monkeypatch: pytest.MonkeyPatch):
     ]
 
 
+def test_shards_that_have_become_very_many_are_cut_anew(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "MOST_SHARDS", 4)
+    points = normal_points(100, 2)
+    index = build_index(points[:40], 2, cut(10), 0, 1)
+    assert [n for _, n in kinds(index)] == [10] * 4
+    grown = changed_index(index, [10] * 4, points[:60], k=2, options=cut(10), seed=0, threads=1)
+    assert [n for _, n in kinds(grown)] == [15] * 4
+    np.testing.assert_array_equal(grown.points_at(np.arange(60)), points[:60])
+
+
 # Graphs
 
 
