@@ -6,6 +6,7 @@
 #   make bench-accuracy  accuracy on the data sets of RESMEM_DATA, beside other methods and published results
 #   make bench-vision    the paper's claim on images (needs fashion_mnist in RESMEM_DATA)
 #   make bench-language  the paper's claim on text, next tokens of Python's own help
+#   make bench-shards    one graph against shards, of ROWS points (20,000,000 take hours)
 #   make docs    write the outputs that README.md and docs/ show, and the command reference, again
 #   make clean   remove everything that was made here but the results of benchmarks
 
@@ -22,7 +23,7 @@ export RESMEM_DATA
 # Every command that a test starts, and every worker, would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-accuracy bench-vision bench-language docs clean
+.PHONY: demo test check bench bench-accuracy bench-vision bench-language bench-shards docs clean
 
 demo: $(READY)
 	$(BIN)/resmem fit-base sample_data/diamonds_train.csv --target price --id id --estimator linear --model $(DEMO)
@@ -59,6 +60,9 @@ bench-vision: $(READY)
 
 bench-language: $(READY)
 	$(BIN)/python -m tests.bench.language
+
+bench-shards: $(READY)
+	$(BIN)/python -m tests.bench.shards --rows $(or $(ROWS),200000)
 
 docs: $(READY)
 	$(BIN)/python -m tests.documents --write

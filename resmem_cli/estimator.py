@@ -32,6 +32,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions
+from resmem_cli.model.memory.index import SHARD_CELLS, GraphOptions
 from resmem_cli.model.spaces import encoder
 from resmem_cli.workflow.fit_base import BaseOptions
 from resmem_cli.workflow.foreign import from_fitted
@@ -80,6 +81,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         "n_folds": [Interval(Integral, 0, None, closed="left")],
         "metric": [str, None],
         "max_cells": [Interval(Integral, 1, None, closed="left"), None],
+        "shard_cells": [Interval(Integral, 1, None, closed="left")],
         "categories": ["array-like", str],
         "random_state": ["random_state"],
         "threads": [Interval(Integral, 0, None, closed="left")],
@@ -102,6 +104,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         n_folds: int = 5,
         metric: str | None = None,
         max_cells: int | None = None,
+        shard_cells: int = SHARD_CELLS,
         categories: Sequence[str] = (),
         random_state: Any = 0,
         threads: int = 0,
@@ -120,6 +123,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         self.n_folds = n_folds
         self.metric = metric
         self.max_cells = max_cells
+        self.shard_cells = shard_cells
         self.categories = categories
         self.random_state = random_state
         self.threads = threads
@@ -462,6 +466,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             objective=self.metric,
             effort=self.effort,
             n_folds=self.n_folds,
+            graph=GraphOptions(shard_cells=self.shard_cells),
             most_cells=self.max_cells,
             threads=self.threads,
         )
@@ -488,6 +493,7 @@ class ResMemRegressor(RegressorMixin, _ResMem):  # type: ignore[misc]
         n_folds: how many folds choose and measure; 0 for none, and then every setting must be given.
         metric: that is chosen by: "rmse" or "mae"; "log_loss" or "accuracy".
         max_cells: how many cells a memory may have; None for any number.
+        shard_cells: how many cells a shard may have; a memory of more is cut into shards.
         categories: names of columns of numbers that are categories.
         random_state: seed of every random step.
         threads: how many may be used; 0 for one per core. With 1 the same data give the same model.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @reads
 def remember(
     inputs: options.Inputs,
-    model: options.Model,
+    model: options.WrittenModel,
     max_residual: Annotated[
         float | None,
         typer.Option(
@@ -110,7 +110,7 @@ def _drift_lines(drift: Drift) -> list[str]:
 
 @reads
 def forget(
-    model: options.Model,
+    model: options.WrittenModel,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(

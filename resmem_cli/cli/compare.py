@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +11,7 @@ from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
 from resmem_cli.cli.json_file import Output, json_file
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.places import place
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.compare import ComparedModels
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
 @reads
 def compare(
-    model_a: Annotated[Path, typer.Argument(metavar="MODEL_A", help="A model directory.", show_default=False)],
+    model_a: Annotated[
+        Any,
+        typer.Argument(
+            metavar="MODEL_A", parser=place, help="A model directory, or the URI of one.", show_default=False
+        ),
+    ],
     model_b: Annotated[
-        Path,
+        Any,
         typer.Argument(
             metavar="MODEL_B",
+            parser=place,
             help="Another, of the same target. A gain is positive where B is better.",
             show_default=False,
         ),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from resmem_cli.cli import console, options
+from resmem_cli.cli.engine import Engine, EngineName, NumberOfWorkers, Scheduler, workers_of
 from resmem_cli.cli.figures import print_metrics
 from resmem_cli.cli.json_file import Output, json_file
 from resmem_cli.cli.limits import limited, percent
@@ -45,6 +46,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     interval: options.Interval = None,
     threads: options.Threads = 0,
+    engine: Engine = EngineName.LOCAL,
+    scheduler: Scheduler = None,
+    workers: NumberOfWorkers = None,
     reading: Reading = NOTHING_SAID,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -52,24 +56,30 @@ def evaluate(
 ) -> None:
     """Compare the base with and without the memory on labelled rows: metrics, gains and their 95 % intervals."""
     source = reading.input_of(inputs)
+    hired = workers_of(engine, scheduler, workers, threads)
+    if hired is not None and by:
+        raise typer.BadParameter("slices need all rows in one process: leave out --engine dask", param_hint="'--by'")
 
-    from resmem_cli.workflow.evaluate import evaluate as run
     from resmem_cli.workflow.inputs import refuse_overwriting
     from resmem_cli.workflow.thresholds import Limits
 
     if output is not None:
         refuse_overwriting(source, output, model)
     with json_file(output) as write, console.progress(quiet) as report:
-        done = run(
-            source,
-            model,
-            seed=seed,
-            interval=options.level(interval),
-            by=options.names(by) or by or (),
-            limits=Limits(min_gain, limits or {}),
-            threads=threads,
-            report=report,
-        )
+        said: dict[str, Any] = {
+            "seed": seed,
+            "interval": options.level(interval),
+            "limits": Limits(min_gain, limits or {}),
+            "report": report,
+        }
+        if hired is None:
+            from resmem_cli.workflow.evaluate import evaluate as run
+
+            done = run(source, model, by=options.names(by) or by or (), threads=threads, **said)
+        else:
+            from resmem_cli.workflow import evaluate_on_dask
+
+            done = evaluate_on_dask.evaluate(source, model, hired, **said)
         write(done.to_json())
 
     try:

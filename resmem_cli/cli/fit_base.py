@@ -12,6 +12,7 @@ import typer
 
 from resmem_cli.cli import base_report, console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.places import on_this_machine
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.adopt_base import FromColumns, FromFile
@@ -38,11 +39,15 @@ def _list_estimators(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _model_file(word: str) -> Path:
+    return on_this_machine(word, "--import does not read from an object store", "copy the file to this machine first")
+
+
 @reads
 def fit_base(
     inputs: options.Inputs,
     target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict.")],
-    model: options.Model,
+    model: options.WrittenModel,
     task: Annotated[TaskName, typer.Option(help="Kind of target; auto infers it from its values.")] = TaskName.AUTO,
     estimator: Annotated[
         str,
@@ -104,6 +109,7 @@ def fit_base(
         typer.Option(
             "--import",
             metavar="FILE",
+            parser=_model_file,
             help="The base is the model in this file: LightGBM text, XGBoost JSON or UBJ, CatBoost cbm, ONNX, or "
             "scikit-learn saved with skops.",
         ),
@@ -138,6 +144,14 @@ def fit_base(
     weight: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column of row weights, 0 or more; not a feature.")
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            min=1,
+            help="Fit on a uniform sample of so many rows (of whole groups); no others are held in memory.",
+        ),
+    ] = None,
     group: options.Group = None,
     time: options.Time = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
@@ -158,6 +172,9 @@ def fit_base(
             "an imported base is not fitted: leave --estimator and --param out", param_hint="'--estimator'"
         )
 
+    if origin is not None and sample is not None:
+        raise typer.BadParameter("an imported base is not fitted: leave --sample out", param_hint="'--sample'")
+
     from resmem_cli.data.inference import Roles
     from resmem_cli.data.schema import Task
     from resmem_cli.workflow.fit_base import BaseOptions
@@ -176,7 +193,7 @@ def fit_base(
     )
     with console.progress(quiet) as report:
         if origin is None:
-            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads), report, wait=wait)
+            fitted = run(source, roles, model, BaseOptions(estimator, params, seed, threads, sample), report, wait=wait)
         else:
             from resmem_cli.workflow.adopt_base import adopt_base
 

@@ -64,7 +64,7 @@ class BandwidthKind(enum.StrEnum):
 @reads
 def fit_residual(
     inputs: options.Inputs,
-    model: options.Model,
+    model: options.WrittenModel,
     neighbors: Annotated[
         str, typer.Option(metavar="K|auto", help="Number of nearest neighbours that correct a prediction.")
     ] = "auto",
@@ -127,6 +127,14 @@ def fit_residual(
             help="Labelled rows that the base was not trained on: they alone choose the settings, and are remembered.",
         ),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ROWS",
+            min=1,
+            help="Choose settings on a uniform sample of so many rows; the residuals of all others are streamed.",
+        ),
+    ] = None,
     group: options.Group = None,
     time: options.Time = None,
     folds: Annotated[
@@ -137,6 +145,13 @@ def fit_residual(
         typer.Option(
             min=1,
             help="Largest number of cells (distinct points) of a memory; the nearest are merged until it is reached.",
+        ),
+    ] = None,
+    shard_cells: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Largest number of cells of a shard, 5,000,000 by default; larger memories are cut into shards.",
         ),
     ] = None,
     m: Annotated[int, typer.Option("--M", min=2, max=128, help="Links per point of the HNSW graph.")] = 16,
@@ -178,7 +193,7 @@ def fit_residual(
 
     from resmem_cli.model import spaces
     from resmem_cli.model.choosing.options import MemoryOptions
-    from resmem_cli.model.memory.index import GraphOptions
+    from resmem_cli.model.memory.index import SHARD_CELLS, GraphOptions
     from resmem_cli.workflow.fit_residual import fit_residual as run
 
     kinds = ("auto", *(kind for kind in spaces.KINDS if kind != "column"))
@@ -200,13 +215,15 @@ def fit_residual(
         objective=None if metric is MetricName.AUTO else metric.value,
         effort=effort.value,
         n_folds=folds,
-        graph=GraphOptions(m, ef_construction, ef, recall),
+        graph=GraphOptions(m, ef_construction, ef, recall, shard_cells or SHARD_CELLS),
         most_cells=max_cells,
         threads=threads,
     )
     with console.progress(quiet) as report:
         new = None if valid is None else reading.input_of([valid])
-        fitted = run(source, model, chosen, report, valid=new, group=group, time=time, keep=keep, wait=wait)
+        fitted = run(
+            source, model, chosen, report, valid=new, sample=sample, group=group, time=time, keep=keep, wait=wait
+        )
 
     console.say(*source.note_lines, *(() if new is None else new.note_lines), quiet=quiet)
     if verbose and not quiet:

@@ -29,7 +29,7 @@ def history(model: options.Model, as_json: options.AsJson = False, traceback: op
 
 
 def undo(
-    model: options.Model,
+    model: options.WrittenModel,
     wait: options.Wait = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,

@@ -93,8 +93,9 @@ def _memory_lines(memory: dict[str, Any], roles: str) -> list[str]:
         more = f" and {len(memory['kept']) - 3} more" if len(memory["kept"]) > 3 else ""
         lines.append(f"  kept for undo: {kept}{more}")
     for member in memory["memories"]:
-        search = member["search"]
-        how = "exact" if search["kind"] == "exact" else f"HNSW, ef {search['ef']}, recall {member['recall']:.3f}"
+        ef, recall = member["search"]["ef"], member["recall"]
+        how = "exact" if ef is None else f"HNSW, ef {ef}, recall {recall:.3f}"
+        how += f" in {member['shards']} shards" if member["shards"] > 1 else ""
         most = f" (at most {member['max_cells']:,})" if member["max_cells"] else ""
         lines.append(
             f"  weight {100 * member['weight']:.3g} %: base {member['base']}, representation "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,12 +22,12 @@ def json_file(output: str | None) -> Iterator[Callable[[Any], None]]:
     Raises:
         OutputError: the file cannot be written.
     """
-    if output in (None, "-"):
+    if output is None or output == "-":
         yield lambda content: None
         return
-    from resmem_cli.data.replacement import replacing
+    from resmem_cli.data.output import opened
 
-    with replacing(Path(str(output)), option="--output") as stream:
+    with opened(output) as stream:
 
         def write(content: Any) -> None:
             stream.write(json.dumps(content).encode() + b"\n")

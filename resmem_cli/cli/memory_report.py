@@ -60,6 +60,7 @@ def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
 def _sentence(member: Member, fitted: FittedMemory, wanted_recall: float) -> str:
     recall, settings = member.memory.recall, member.settings
     search = ", exact search" if recall is None else f", recall {recall:.3f}"
+    search += f" in {member.memory.n_shards} shards" if member.memory.n_shards > 1 else ""
     if recall is not None and recall < wanted_recall:
         search += f" (below --recall {wanted_recall:g}: raise --M or --ef-construction)"
     weight = f"weight {100 * member.weight:.3g} %: " if member.weight < 1 else ""

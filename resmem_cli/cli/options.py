@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from resmem_cli.data.places import for_a_model, place
 from resmem_cli.data.sources import STDIN, Format
 from resmem_cli.errors import UsageError
 
@@ -21,12 +22,27 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT...",
-        help="Files, a directory of Parquet files, a glob, or - for standard input.",
+        help="Files, a directory of Parquet files, a glob, URIs of these, or - for standard input.",
         show_default=False,
     ),
 ]
+# A `Place`, into whose type Typer would look.
 Model = Annotated[
-    Path, typer.Option("--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", help="The model directory.")
+    Any,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="RESMEM_MODEL",
+        metavar="DIR",
+        parser=place,
+        help="The model directory, or the URI of one.",
+    ),
+]
+WrittenModel = Annotated[
+    Path,
+    typer.Option(
+        "--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", parser=for_a_model, help="The model directory."
+    ),
 ]
 Threads = Annotated[
     int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="Number of threads; 0 uses every core.")

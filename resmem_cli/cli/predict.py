@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.engine import Engine, EngineName, NumberOfWorkers, Scheduler, workers_of
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.places import place
 from resmem_cli.data.sources import Format
 
 if TYPE_CHECKING:
+    from resmem_cli.data.places import Place
     from resmem_cli.workflow.cluster import Workers
     from resmem_cli.workflow.inputs import Input, Report
     from resmem_cli.workflow.predict import PredictOptions
@@ -35,8 +36,12 @@ def predict(
         Format | None, typer.Option(help="Format of the output; by default from its file name.")
     ] = None,
     output_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write one output per input file, of the same name, in this directory."),
+        Any,
+        typer.Option(
+            metavar="DIR",
+            parser=place,
+            help="Write one output per input file, of the same name, in this directory or URI.",
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -150,7 +155,7 @@ def predict(
 
 
 def _predict_files(
-    source: Input, model: Path, chosen: PredictOptions, files: FilesOptions, workers: Workers | None, report: Report
+    source: Input, model: Place, chosen: PredictOptions, files: FilesOptions, workers: Workers | None, report: Report
 ) -> Predicted:
     if workers is None:
         from resmem_cli.workflow.predict_files import predict_files

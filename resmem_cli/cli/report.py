@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data import places
 from resmem_cli.data.sources import STDIN
 from resmem_cli.errors import UsageError
 
@@ -47,7 +47,7 @@ def report(
             "a page is HTML, which a terminal does not show", "name a file with --output, or redirect it with | or >"
         )
     refuse_overwriting(source, output, model)
-    names = ["standard input" if word == STDIN else Path(word).name or word for word in inputs]
+    names = ["standard input" if word == STDIN else places.place(word).name or word for word in inputs]
     with opened(output) as stream, console.progress(quiet, output=output) as progress:
         found = diagnose(
             source, model, seed=seed, by=options.names(by) or by or [AUTO], threads=threads, report=progress
@@ -63,14 +63,14 @@ def report(
 
 def _again(
     inputs: Sequence[str],
-    model: Path,
+    model: Any,
     output: str,
     by: Sequence[str],
     seed: int,
     reading: Reading,
 ) -> str:
     """Return the command that makes the page again."""
-    words = ["resmem", "report", *inputs, "--model", str(model)]
+    words = ["resmem", "report", *inputs, "--model", places.word(model)]
     words += [word for column in by for word in ("--by", column)]
     words += ["--seed", str(seed)] if seed else []
     return shlex.join([*words, *reading.words, "--output", output])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from resmem_cli.data import promotion
+from resmem_cli.data import promotion, streams
 from resmem_cli.data.pruning import Where, groups_that_may_match
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
@@ -33,18 +34,29 @@ def read_parquet(
     Row groups in which no row can have the values of `where` are left out, as are those that are not of the source. To
     `gaps` is added before which of the yielded rows, from 0, and how many rows each of them has.
     """
-    # A Parquet file is read from its end: a stream has to be held in memory.
-    opened = pa.BufferReader(stream.read()) if stream is not None else str(source.path)
-    with pyarrow.parquet.ParquetFile(opened, pre_buffer=False) as file:
+    with _parquet(source, stream) as file:
         chosen = choose(file.schema_arrow.names)
         first, end = source.row_groups or (0, file.num_row_groups)
         groups = [group for group in groups_that_may_match(file, where) if first <= group < end]
         if gaps is not None:
             gaps += _gaps([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)], groups)
-        for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=chosen):
-            yield pa.Table.from_batches([batch])
+        # Of a store, what is needed of one row group comes in few large requests, and is held.
+        for together in [[group] for group in groups] if source.is_remote else [groups]:
+            for batch in file.iter_batches(batch_size=batch_rows, row_groups=together, columns=chosen):
+                yield pa.Table.from_batches([batch])
         if file.metadata.num_rows == 0:
             yield file.schema_arrow.empty_table().select(chosen)
+
+
+@contextmanager
+def _parquet(source: Source, stream: BinaryIO | None) -> Iterator[pyarrow.parquet.ParquetFile]:
+    # A Parquet file is read from its end: a stream has to be held in memory.
+    if stream is not None:
+        opened = pa.BufferReader(stream.read())
+    else:
+        opened = streams.at_random(source) if source.is_remote else pa.OSFile(str(source.path))
+    with opened, pyarrow.parquet.ParquetFile(opened, pre_buffer=source.is_remote) as file:
+        yield file
 
 
 def _gaps(sizes: Sequence[int], groups: Sequence[int]) -> list[tuple[int, int]]:
@@ -56,8 +68,9 @@ def _gaps(sizes: Sequence[int], groups: Sequence[int]) -> list[tuple[int, int]]:
 def schema_of(source: Source) -> pa.Schema:
     """Return the names and types of a Parquet or Arrow file, of which little is read."""
     if source.format is Format.PARQUET:
-        return pyarrow.parquet.read_schema(str(source.path))
-    with pa.memory_map(str(source.path)) as opened:
+        with _parquet(source, None) as file:
+            return file.schema_arrow
+    with streams.at_random(source) as opened:
         if opened.read(len(_RANDOM_ACCESS_MAGIC)) == _RANDOM_ACCESS_MAGIC:
             return pyarrow.ipc.open_file(opened).schema
         opened.seek(0)
@@ -66,9 +79,9 @@ def schema_of(source: Source) -> pa.Schema:
 
 def rows_of_groups(source: Source) -> list[int]:
     """Return what a Parquet file's end says of how many rows each row group has that is of the source."""
-    metadata = pyarrow.parquet.read_metadata(str(source.path))
-    first, end = source.row_groups or (0, metadata.num_row_groups)
-    return [metadata.row_group(group).num_rows for group in range(first, end)]
+    with _parquet(source, None) as file:
+        first, end = source.row_groups or (0, file.num_row_groups)
+        return [file.metadata.row_group(group).num_rows for group in range(first, end)]
 
 
 def read_arrow(
@@ -80,7 +93,7 @@ def read_arrow(
         DataError: there is not a single byte.
     """
     # Both layouts are accepted also as a stream, and the random-access one needs a seek.
-    opened = pa.BufferReader(stream.read()) if stream is not None else pa.memory_map(str(source.path))
+    opened = pa.BufferReader(stream.read()) if stream is not None else streams.at_random(source)
     with opened:
         if opened.size() == 0:
             raise DataError(f"{source.name} is empty", "give a table with at least one row")

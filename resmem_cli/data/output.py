@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from resmem_cli.data import columnar, delimited_writing, json_lines
 from resmem_cli.data.dialect import Dialect
+from resmem_cli.data.places import Place, place
 from resmem_cli.data.replacement import naming, replacing
 from resmem_cli.data.sources import STDIN, Format, compression_of, format_of
 from resmem_cli.data.spooling import Spool
@@ -41,14 +42,16 @@ def output_format(output: str, forced: Format | None) -> tuple[Format, str | Non
     if output == STDOUT:
         return forced or Format.CSV, None
     if forced is not None:
-        return forced, compression_of(Path(output), forced)
-    if _is_device(Path(output)):
+        return forced, compression_of(place(output), forced)
+    if _is_device(place(output)):
         return Format.CSV, None
-    return format_of(Path(output), hint="name the format with --output-format")
+    return format_of(place(output), hint="name the format with --output-format")
 
 
-def _is_device(path: Path) -> bool:
+def _is_device(path: Place) -> bool:
     """Whether this is a device such as /dev/null, or a pipe such as bash gives for >(command), without an ending."""
+    if not isinstance(path, Path):
+        return False
     return not path.suffix and (path.is_char_device() or path.is_fifo() or Path("/dev") in path.absolute().parents)
 
 
@@ -92,7 +95,7 @@ def writer(
 
 
 @contextmanager
-def opened(output: str) -> Iterator[BinaryIO]:
+def opened(output: str, *, option: str = "--output") -> Iterator[BinaryIO]:
     """Open an output for bytes; on an error no file is left, and one that was there before stays as it was.
 
     Raises:
@@ -100,12 +103,32 @@ def opened(output: str) -> Iterator[BinaryIO]:
         BrokenPipeError: the reader of standard output has gone.
     """
     if output == STDOUT:
-        with naming("standard output", option="--output"):
+        with naming("standard output", option=option):
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
-    else:
-        with replacing(Path(output), option="--output") as stream:
+        return
+    with made_whole(place(output), option=option) as stream:
+        yield stream
+
+
+@contextmanager
+def made_whole(target: Place, *, option: str = "", synced: bool = True) -> Iterator[BinaryIO]:
+    """Open a file, or an object of a store, that appears complete when the block ends without an error, or not at all.
+
+    The arguments are those of `replacing`.
+
+    Raises:
+        OutputError: it cannot be written.
+        UsageError: the store is one that cannot be written to.
+    """
+    if isinstance(target, Path):
+        with replacing(target, option=option, synced=synced) as stream:
             yield stream
+        return
+    from resmem_cli.data.uploading import uploading
+
+    with uploading(target, option=option) as stream:
+        yield stream
 
 
 # How each format is written: by a sink of bytes, and whether that is a stream, of which nothing can be written again.
@@ -128,10 +151,15 @@ def _writer(
     if form is Format.JSONL:  # every line names its own columns
         yield made
     elif may_change and not form.is_text:
-        with Spool(made, None if output == STDOUT else Path(os.path.realpath(output)).parent) as spool:
+        with Spool(made, None if output == STDOUT else _folder_of(place(output))) as spool:
             yield _Uniform(spool)
     else:
         yield _Uniform(made)
+
+
+def _folder_of(target: Place) -> Path | None:
+    """Return the folder that has room for an output: of an object of a store, that of the system's temporary files."""
+    return Path(os.path.realpath(target)).parent if isinstance(target, Path) else None
 
 
 class _Uniform:

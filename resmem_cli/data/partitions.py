@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from urllib.parse import unquote
 
 from resmem_cli import spelling
+from resmem_cli.data.places import Place
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -29,7 +30,7 @@ class Partitions:
     above: Values
 
     @classmethod
-    def of(cls, path: Path, n_named: int) -> Partitions:
+    def of(cls, path: Place | PurePath, n_named: int) -> Partitions:
         """Return those of a file, the first `n_named` parts of whose path the user has named."""
         folders = path.parts[:-1]
         return cls(_values(folders[n_named:]), _values(folders[:n_named]))

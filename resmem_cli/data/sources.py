@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import enum
-import glob
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resmem_cli.data import searching
 from resmem_cli.data.partitions import NONE, Partitions
+from resmem_cli.data.places import Place
 from resmem_cli.errors import DataError, ResmemError, UsageError
 
 STDIN = "-"
-_GLOB_CHARACTERS = frozenset("*?[")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -54,18 +54,28 @@ class Source:
     columns, its `partitions`. Of a Parquet file it may be a part: the `row_groups` from the first to before the last.
     """
 
-    path: Path | None
+    path: Place | None
     format: Format | None
     compression: str | None = None
     partitions: Partitions = NONE
     row_groups: tuple[int, int] | None = None
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it can be read only once, as standard input and pipes."""
+        return self.path is None or (isinstance(self.path, Path) and not self.path.is_file())
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies in an object store."""
+        return self.path is not None and not isinstance(self.path, Path)
+
+    @property
     def name(self) -> str:
         return "standard input" if self.path is None else str(self.path)
 
 
-def format_of(path: Path, *, hint: str) -> tuple[Format, str | None]:
+def format_of(path: Place, *, hint: str) -> tuple[Format, str | None]:
     """Return the format and compression that a file's name tells.
 
     Raises:
@@ -78,18 +88,18 @@ def format_of(path: Path, *, hint: str) -> tuple[Format, str | None]:
     return found, compression_of(path, found)
 
 
-def _suffix(path: Path) -> str:
+def _suffix(path: Place) -> str:
     """Return the ending that tells a format, without that of a compression."""
     stem = path.stem if path.suffix.lower() in _COMPRESSIONS else path.name
     return Path(stem).suffix.lower()
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: Place) -> bool:
     """Whether a file's name tells a format."""
     return _suffix(path) in _SUFFIXES
 
 
-def compression_of(path: Path, form: Format) -> str | None:
+def compression_of(path: Place, form: Format) -> str | None:
     """Return the compression that a file's name tells.
 
     Raises:
@@ -110,7 +120,8 @@ Refused = Callable[[str, ResmemError], None]  # is told of a name that is left o
 def resolve(inputs: Sequence[str], forced: Format | None = None, refused: Refused | None = None) -> list[Source]:
     """Return the sources that the words of a command line name, in order.
 
-    A word is a file, a directory (every Parquet file below it, sorted), a glob (sorted), or "-". With `refused`, which
+    A word is a file, a directory (every Parquet file below it, sorted), a glob (sorted), a URI of one of these in an
+    object store, or "-". With `refused`, which
     is told of them, words that name nothing and files of no known format are left out.
 
     Raises:
@@ -141,11 +152,12 @@ def _expand(word: str, forced: Format | None, refused: Refused | None) -> list[S
     if word == STDIN:
         return [Source(None, forced)]
     try:
-        n_named, found = _n_named(word), list[Source]()
-        for place in _paths(word):
-            with _refusing(str(place), refused):
+        places, n_named = searching.named(word)
+        found: list[Source] = []
+        for where in places:
+            with _refusing(str(where), refused):
                 # "day=*" matches folders: each stands for the Parquet files below it, as if it had been named.
-                for path in _parquet_below(place) if place.is_dir() else [place]:
+                for path in searching.parquet_below(where) if where.is_dir() else [where]:
                     found.append(replace(_source(path, forced), partitions=Partitions.of(path, n_named)))
         return found
     except OSError as error:
@@ -154,46 +166,10 @@ def _expand(word: str, forced: Format | None, refused: Refused | None) -> list[S
         ) from error
 
 
-def _n_named(word: str) -> int:
-    """Return how many parts of the paths that a word stands for it names itself: of a glob, those before a pattern."""
-    parts = Path(word).parts
-    if Path(word).exists():
-        return len(parts)
-    return next((i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part)), len(parts))
-
-
-def _paths(word: str) -> list[Path]:
-    path = Path(word)
-    if word and path.exists():  # "" would be the present folder, where a variable of the shell was not set
-        return [path]
-    if not _GLOB_CHARACTERS & set(word):
-        raise DataError(f"there is no file '{word}'", "check the path and the current directory")
-    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
-    if not matches:
-        raise DataError(f"no file matches '{word}'", "check the pattern and the current directory")
-    return matches
-
-
-def _parquet_below(directory: Path) -> list[Path]:
-    """Return the Parquet files below a directory, without hidden ones and those that writers keep aside ("_")."""
-    files = sorted(
-        path
-        for path in directory.rglob("*")
-        if path.suffix.lower() in (".parquet", ".pq")
-        and not any(part.startswith((".", "_")) for part in path.relative_to(directory).parts)
-        and path.is_file()
-    )
-    if not files:
-        raise DataError(
-            f"the directory '{directory}' contains no Parquet file", "name the files themselves, or quote a glob"
-        )
-    return files
-
-
-def _source(path: Path, forced: Format | None) -> Source:
+def _source(path: Place, forced: Format | None) -> Source:
     if forced is not None:
         return Source(path, forced, compression_of(path, forced))
-    if not path.is_file():  # a pipe, as <(command) gives: looked into, as standard input is
+    if isinstance(path, Path) and not path.is_file():  # a pipe, as <(command) gives: looked into, as standard input is
         return Source(path, None)
     found, compression = format_of(path, hint="name the format with --input-format")
     return Source(path, found, compression)

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 
 from resmem_cli.data.sources import Format, Source
+from resmem_cli.errors import DataError
 
 Item = TypeVar("Item")
 
@@ -31,10 +33,19 @@ _MAGIC = {
 
 @contextmanager
 def opened(source: Source) -> Iterator[tuple[Source, BinaryIO | None]]:
-    """Give the source with its format known and, if it cannot be opened again (a pipe), its stream."""
+    """Give the source with its format known and, if it cannot be opened again (a pipe), its stream.
+
+    Raises:
+        DataError: it is an object of a store, and another one at the end: what was read may be of both.
+    """
     if source.path is None:
         yield _sniffed(source, sys.stdin.buffer)
-    elif source.path.is_file():
+    elif not isinstance(source.path, Path):
+        before = source.path.version()
+        yield source, None
+        if source.path.version() != before:
+            raise DataError(f"{source.name} was replaced while it was read", "run the command again")
+    elif not source.is_stream:
         yield source, None
     else:
         with open(source.path, "rb", buffering=0) as pipe:  # a buffer that `aside` waits for could not be closed
@@ -74,8 +85,21 @@ def aside(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
 
 def decompressed(source: Source, stream: BinaryIO | None) -> Any:
     """Return an Arrow stream of what a text source holds."""
-    raw = pa.PythonFile(stream, mode="r") if stream is not None else pa.OSFile(str(source.path))
+    raw = pa.PythonFile(stream, mode="r") if stream is not None else _from_beginning(source)
     return raw if source.compression is None else pa.CompressedInputStream(raw, source.compression)
+
+
+def _from_beginning(source: Source) -> Any:
+    if source.path is None or isinstance(source.path, Path):
+        return pa.OSFile(str(source.path))
+    return source.path.opened_in_order()
+
+
+def at_random(source: Source) -> Any:
+    """Return an Arrow file of a source that is no stream, of which any part can be read."""
+    if source.path is None or isinstance(source.path, Path):
+        return pa.memory_map(str(source.path))
+    return source.path.opened_at_random()
 
 
 def whole_lines(

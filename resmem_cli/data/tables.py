@@ -6,16 +6,16 @@ was written and a wrong one can be named with its row; typed formats arrive type
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from resmem_cli.data import columnar, delimited, json_lines, streams, text_file
+from resmem_cli.data import columnar, delimited, json_lines, object_stores, streams, text_file
 from resmem_cli.data.dialect import PLAIN, Dialect, shown
 from resmem_cli.data.folder_columns import with_columns
 from resmem_cli.data.promotion import concatenated
@@ -123,10 +123,19 @@ def read_all(sources: Sequence[Source], *, how: HowToRead = AS_FOUND, notes: lis
         DataError: as `read`; or sources with different columns.
     """
     wanted = _Wanted(_WHOLE_ROWS, how, None, [] if notes is None else notes)
-    parts = [list(_read_one(source, wanted)) for source in sources]
-    groups = [concatenate(part) for part in parts if part]
-    if not groups:
+    parts = joined([list(_read_one(source, wanted)) for source in sources])
+    if not parts:
         raise _without_rows(sources)
+    return parts
+
+
+def joined(parts: Sequence[Sequence[Rows]]) -> list[Rows]:
+    """Return the rows of several sources, text sources first joined into one; nothing if there are no rows.
+
+    Raises:
+        DataError: sources have different columns.
+    """
+    groups = [concatenate(part) for part in parts if part]
     for other in groups[1:]:
         odd = sorted(set(other.table.column_names) ^ set(groups[0].table.column_names))
         if odd:
@@ -168,17 +177,15 @@ def count_rows(sources: Sequence[Source]) -> int | None:
 
 
 def _count(source: Source) -> int | None:
-    # A pipe can be read only once.
-    if source.path is None or source.format is None or source.compression is not None or not source.path.is_file():
+    if source.is_stream or source.format is None or source.compression is not None:
         return None
     try:
         if source.format is Format.PARQUET:
             return sum(columnar.rows_of_groups(source))
         if source.format is Format.ARROW:  # batches may differ in size: each would have to be read
             return None
-        with open(source.path, "rb") as stream:
-            head = stream.read(_COUNTED_BYTES)
-            n_bytes = os.fstat(stream.fileno()).st_size
+        with streams.at_random(source) as opened:
+            head, n_bytes = bytes(opened.read(_COUNTED_BYTES)), int(opened.size())
         return round(head.count(b"\n") * n_bytes / max(len(head), 1))
     except (pa.ArrowException, OSError):
         return None  # whoever reads it says what is wrong with it
@@ -284,6 +291,10 @@ def _unreadable(source: Source, error: Exception, dialect: Dialect) -> DataError
     text = " ".join(str(error).split())
     if isinstance(error, UnicodeError) or "UTF8" in text or "UTF-8" in text:
         return _not_decoded(source, dialect)
+    if source.path is not None and not isinstance(source.path, Path):
+        known = object_stores.recognised(error, source.path.store)
+        if known is not None:
+            return DataError(f"{source.name} cannot be read ({known[0]})", known[1])
     if isinstance(error, FileNotFoundError):
         return DataError(f"the file {source.name} is not there any more", "see what removes it, and run again")
     if isinstance(error, PermissionError):

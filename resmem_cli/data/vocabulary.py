@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from resmem_cli.data import sources, tables
 from resmem_cli.data.kinds import as_category
+from resmem_cli.data.places import place
 from resmem_cli.data.rows import Rows, concatenate
 from resmem_cli.errors import DataError
 
@@ -19,7 +19,7 @@ def read(path: str) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read, has several columns, or a class is missing or there twice.
     """
-    named = _of_table(path) if sources.is_table(Path(path)) else _of_lines(path)
+    named = _of_table(path) if sources.is_table(place(path)) else _of_lines(path)
     seen: dict[str, int] = {}
     for number, name in enumerate(named, start=1):
         if not name:
@@ -36,7 +36,7 @@ def read(path: str) -> tuple[str, ...]:
 
 def _of_lines(path: str) -> list[str]:
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")  # in which a carriage return alone is no end of a line
+        text = place(path).read_bytes().decode("utf-8-sig")  # in which a carriage return alone is no end of a line
     except (OSError, UnicodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DataError(f"'{path}' cannot be read ({what})", "check --classes") from error

@@ -90,18 +90,20 @@ class SparseResiduals:
 Residuals = Floats | SparseResiduals
 
 
-def joined(first: Residuals, second: Residuals) -> Residuals:
-    """Return [n + m] residuals of one kind."""
-    if isinstance(first, SparseResiduals) and isinstance(second, SparseResiduals):
-        wide = max(first.n_entries, second.n_entries)
-        one, other = (
-            [np.pad(array, ((0, 0), (0, wide - each.n_entries))) for array in (each.classes, each.values)]
-            for each in (first, second)
-        )
-        return SparseResiduals(np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]]), first.n_classes)
-    if isinstance(first, SparseResiduals) or isinstance(second, SparseResiduals):
+def joined(parts: Sequence[Residuals]) -> Residuals:
+    """Return the residuals of all parts, which are of one kind."""
+    sparse = [part for part in parts if isinstance(part, SparseResiduals)]
+    dense = [part for part in parts if not isinstance(part, SparseResiduals)]
+    if sparse and dense:
         raise TypeError("residuals of different kinds")
-    return np.concatenate([first, second])
+    if dense:
+        return np.concatenate(dense)
+    wide = max(part.n_entries for part in sparse)
+    classes, values = (
+        np.concatenate([np.pad(array, ((0, 0), (0, wide - array.shape[1]))) for array in arrays])
+        for arrays in ([part.classes for part in sparse], [part.values for part in sparse])
+    )
+    return SparseResiduals(classes, values, sparse[0].n_classes)
 
 
 def values_of(residuals: Residuals) -> Floats:

@@ -155,7 +155,19 @@ class Member:
         self, kept: NDArray[np.bool_], new: LabelledRows, base: Base, weight: Floats | None, *, seed: int, threads: int
     ) -> Member:
         """Return the member whose memory has the rows that are kept, and new ones."""
-        points, residuals = self.remembered(new, base)
+        return self.with_residuals(kept, *self.remembered(new, base), weight, seed=seed, threads=threads)
+
+    def with_residuals(
+        self,
+        kept: NDArray[np.bool_],
+        points: Singles,
+        residuals: Residuals,
+        weight: Floats | None,
+        *,
+        seed: int,
+        threads: int,
+    ) -> Member:
+        """Return the member whose memory has the rows that are kept, and others, of which `remembered` gave this."""
         memory = self.memory.changed(
             kept,
             points,

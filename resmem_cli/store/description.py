@@ -12,7 +12,8 @@ from resmem_cli.errors import ModelError
 from resmem_cli.fields import Fields
 from resmem_cli.model.bases import BaseSpec
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.memory.index import GraphOptions, HnswIndex
+from resmem_cli.model.memory.index import GraphOptions, HnswIndex, Index
+from resmem_cli.model.memory.shards import MOST_SHARDS, Shard, ShardedIndex
 from resmem_cli.model.resmem import Member
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS
 from resmem_cli.store import history, ownership
@@ -202,9 +203,6 @@ def _spec_json(spec: BaseSpec) -> dict[str, Any]:
 
 def _member_json(member: Member) -> dict[str, Any]:
     index = member.memory.index
-    search: dict[str, Any] = {"kind": "exact"}
-    if isinstance(index, HnswIndex):
-        search = {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
     return {
         "base": member.base,
         "weight": member.weight,
@@ -214,15 +212,34 @@ def _member_json(member: Member) -> dict[str, Any]:
         "cells": member.memory.n_cells,
         "columns": index.n_columns,
         "max_cells": member.memory.most_cells,
-        "search": search,
+        "search": _search_json(index),
         "graph": _graph_json(member.memory.graph),
     }
+
+
+def _search_json(index: Index) -> dict[str, Any]:
+    if isinstance(index, ShardedIndex):
+        each = [{"kind": _kind_of(shard), "cells": shard.n_points} for shard in index.shards]
+        return {"kind": "shards", "ef": index.ef, "recall": index.recall, "shards": each}
+    if isinstance(index, HnswIndex):
+        return {"kind": "hnsw", "ef": index.ef, "recall": index.recall}
+    return {"kind": "exact"}
+
+
+def _kind_of(shard: Shard) -> str:
+    return "hnsw" if isinstance(shard, HnswIndex) else "exact"
 
 
 def _graph_json(graph: GraphOptions | None) -> dict[str, Any] | None:
     if graph is None:
         return None
-    return {"M": graph.M, "ef_construction": graph.ef_construction, "ef": graph.ef, "recall": graph.recall}
+    return {
+        "M": graph.M,
+        "ef_construction": graph.ef_construction,
+        "ef": graph.ef,
+        "recall": graph.recall,
+        "shard_cells": graph.shard_cells,
+    }
 
 
 def _candidate_json(candidate: Candidate) -> dict[str, Any]:
@@ -241,7 +258,20 @@ def graph_of(content: Fields) -> GraphOptions | None:
         ef_construction=fields.whole(graph, "ef_construction", least=1, most=most),
         ef=None if graph["ef"] is None else fields.whole(graph, "ef", least=1, most=most),
         recall=fields.number(graph, "recall", least=0, most=1),
+        shard_cells=fields.whole(graph, "shard_cells", least=1),
     )
+
+
+def shards_of(content: Fields) -> list[tuple[str, int]]:
+    """Return for each shard of a memory whether it is searched exactly or by a graph, and how many cells it has."""
+    search, n_cells = fields.group(content, "search"), fields.whole(content, "cells", least=1)
+    if fields.text(search, "kind", ("exact", "hnsw", "shards")) != "shards":
+        return [(search["kind"], n_cells)]
+    each = fields.groups(search, "shards")
+    said = [(fields.text(one, "kind", ("exact", "hnsw")), fields.whole(one, "cells", least=1)) for one in each]
+    if not 2 <= len(said) <= MOST_SHARDS or sum(n for _, n in said) != n_cells:
+        raise ValueError(f"its {len(said)} shards are not those of {n_cells} cells")
+    return said
 
 
 def _check_stamps(content: Fields) -> None:
@@ -301,7 +331,7 @@ def _check_one(content: Fields) -> None:
     if type(content["base"]) is not int:
         raise ValueError("base is not a whole number")
     search = fields.group(content, "search")
-    if fields.text(search, "kind", ("exact", "hnsw")) == "hnsw":
+    if any(kind == "hnsw" for kind, _ in shards_of(content)):
         fields.whole(search, "ef", least=1, most=(1 << 31) - 1)
         if search["recall"] is not None:
             fields.number(search, "recall", least=0, most=1)

@@ -197,11 +197,14 @@ def _share(path: Path, part: Part, directory: Path) -> None:
     for state in (state for content in manifests if content is not None for state in _states(content)):
         other = directory / parts.FOLDER / state["id"] / path.name
         is_said = parts.to_json({path.name: part})[path.name] == state["parts"].get(path.name)
-        if is_said and not (other.is_symlink() or other.parent.is_symlink()) and parts.is_same(other, part):
-            if not other.samefile(path):  # renaming one to the other would do nothing
-                spare = path.with_name(_SPARE)
-                parts.link(other, spare)
-                spare.replace(path)
+        if not is_said or other.is_symlink() or other.parent.is_symlink() or not other.exists():
+            continue
+        if other.samefile(path):
+            return
+        if parts.is_same(other, part):
+            spare = path.with_name(_SPARE)
+            parts.link(other, spare)
+            spare.replace(path)
             return
 
 

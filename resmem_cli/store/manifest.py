@@ -22,15 +22,15 @@ from resmem_cli.version import __version__
 # 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number; 6 keeps earlier
 # memories for undo, which an older resmem would not forget rows in; 7 has boosted trees as arrays, takes distances of
 # many columns between principal components, and may hold some classes of each residual alone; 8 weighs bases; 9 says
-# how text files are written, and tells the values of categories apart that have many.
-FORMAT = 9
+# how text files are written, and tells the values of categories apart that have many; 10 may have a memory in shards.
+FORMAT = 10
 
 BASE = "base.json"
 MEMORY = "memory.json"
 # What `write` adds to every manifest, and what names its generation.
 _STAMPS = ("format", "resmem", "libraries")
 STAMPED = (*_STAMPS, "id", "parts")
-_MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
+MOST_BYTES = 128 << 20  # of a manifest: no hash covers it. 100,000 columns take about 30 MiB
 _LIBRARIES = ("numpy", "scikit-learn", "hnswlib", "pyarrow", "skops")
 
 
@@ -44,8 +44,8 @@ def write(path: Path, content: Mapping[str, Any], *, modified: int | None = None
         raise OutputError(f"'{path}' is not a regular file", "remove it")
     text = json.dumps(stamped | _plain(dict(content)), indent=2, ensure_ascii=False, allow_nan=False)
     data = text.encode() + b"\n"
-    if len(data) > _MOST_BYTES:  # it could not be read again
-        raise OutputError(f"'{path}' would be larger than {_MOST_BYTES >> 20} MiB", "keep fewer memories with --keep")
+    if len(data) > MOST_BYTES:  # it could not be read again
+        raise OutputError(f"'{path}' would be larger than {MOST_BYTES >> 20} MiB", "keep fewer memories with --keep")
     with replacing(path) as stream:
         stream.write(data)
         if modified is not None:
@@ -101,7 +101,7 @@ def read_any(path: Path) -> dict[str, Any]:
         ModelError: it is damaged, or not ours.
     """
     try:
-        content = json.loads(files.read(path, _MOST_BYTES), parse_constant=_refused)
+        content = json.loads(files.read(path, MOST_BYTES), parse_constant=_refused)
         written = content["format"]
         if not isinstance(written, int) or isinstance(written, bool) or written < 1:
             raise ValueError(f"format {written!r}")

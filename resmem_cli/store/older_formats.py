@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from resmem_cli.errors import ModelError
 from resmem_cli.model.arrays import Arrays
+from resmem_cli.model.memory.index import SHARD_CELLS
 
 # What format 1 said once, and format 2 says of each base and of each memory.
 _OF_BASE = ("estimator", "params")
@@ -30,6 +31,8 @@ def present_manifest(content: Mapping[str, Any], written: int) -> dict[str, Any]
         content = _of_format_6(content)
     if written < 8:
         content = _of_format_8(content)
+    if written < 10 and "memories" in content:
+        content = _of_format_10(content)
     return dict(content)
 
 
@@ -89,3 +92,17 @@ def _of_format_8(content: Mapping[str, Any]) -> dict[str, Any]:
         return {**content, "bases": [{**each, "weight": float(i == 0)} for i, each in enumerate(content["bases"])]}
     earlier = [{**each, "base_share": 0.0} for each in content["earlier"]]
     return {**content, "base_share": 0.0, "earlier": earlier}
+
+
+def _of_format_10(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest whose memories were never cut as one that says how many cells are searched through one graph.
+
+    So few memories are that large that rows may make shards of them as of any other.
+    """
+    earlier = [{**each, "memories": _cuttable(each["memories"])} for each in content["earlier"]]
+    return {**content, "memories": _cuttable(content["memories"]), "earlier": earlier}
+
+
+def _cuttable(memories: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    size = {"shard_cells": SHARD_CELLS}
+    return [{**each, "graph": {**size, **each["graph"]}} if each.get("graph") else dict(each) for each in memories]

@@ -23,9 +23,11 @@ from resmem_cli.store import manifest
 PARTS = "parts"
 # A generation of bases is ROWS and, of each base, ARRAYS and, if arrays do not suffice, ESTIMATOR with the suffix of
 # its format; one of memories is ROWS, CALIBRATION and, of each memory, ARRAYS, REPRESENTATION and, if search is not
-# exact, GRAPH. Of several the first has the plain name, the others a number.
+# exact, GRAPH. Of several the first has the plain name, the others a number. A memory in shards has, instead of ARRAYS
+# and GRAPH, those of each: the numbers of the memory and of the shard.
 FILE_NAME = re.compile(
     r"(arrays|representation|rows|calibration)(_[0-9]+)?\.npz|graph(_[0-9]+)?\.hnsw"
+    r"|shard_[0-9]+_[0-9]+\.(npz|hnsw)"
     r"|estimator(_[0-9]+)?\.(skops|txt|ubj|cbm|onnx)"
 )
 GENERATION = re.compile(r"[0-9a-f]{16}")

@@ -20,7 +20,7 @@ from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.store import files, ownership
 
 FOLDER = ownership.PARTS
-ARRAYS, ESTIMATOR, GRAPH = "arrays.npz", "estimator", "graph.hnsw"
+ARRAYS, ESTIMATOR, GRAPH, SHARD = "arrays.npz", "estimator", "graph.hnsw", "shard"
 REPRESENTATION, ROWS, CALIBRATION = "representation.npz", "rows.npz", "calibration.npz"
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -30,6 +30,13 @@ def numbered(name: str, position: int) -> str:
     """Return the name of a file that every base or memory has: the first has it plain, the others with a number."""
     stem, suffix = name.split(".")
     return f"{stem}_{position}.{suffix}" if position else name
+
+
+def of_shard(position: int, i: int, n_shards: int) -> tuple[str, str]:
+    """Return the names of the arrays and of the graph of one of a memory's shards; those of an only one are shorter."""
+    if n_shards == 1:
+        return numbered(ARRAYS, position), numbered(GRAPH, position)
+    return f"{SHARD}_{position}_{i}.npz", f"{SHARD}_{position}_{i}.hnsw"
 
 
 def of_memory(name: str, position: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.data.places import Place
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import bases, metrics, residuals
@@ -25,11 +26,13 @@ from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import (
     description,
     estimators,
+    fetching,
     files,
     generations,
     history,
     manifest,
     members,
+    memory_files,
     older_formats,
     parts,
 )
@@ -86,42 +89,42 @@ class StoredModel(NamedTuple):
     kept: frozenset[int] = frozenset()
 
 
-def load_base(directory: Path) -> StoredBase:
+def load_base(model: Place) -> StoredBase:
     """Load the base alone.
 
     Raises:
         ModelError: there is none, or it is damaged or of a newer format.
     """
-    return steadily(directory, lambda: _base(directory, _read_base(directory)))
+    return steadily(model, lambda directory: _base(directory, _read_base(directory)), fetching.BASES)
 
 
-def load(directory: Path) -> StoredModel:
+def load(model: Place) -> StoredModel:
     """Load the base with the memory that belongs to it.
 
     Raises:
         ModelError: either is missing, damaged or of a newer format, or the memory belongs to another base.
     """
 
-    def read() -> StoredModel:
+    def read(directory: Path) -> StoredModel:
         base = _read_base(directory)  # its absence is told first
         content = _read_memory(directory)
         return _model(directory, base, content, content)
 
-    return steadily(directory, read)
+    return steadily(model, read)
 
 
-def identity(directory: Path, *, base_only: bool = False) -> tuple[str, str | None]:
+def identity(model: Place, *, base_only: bool = False) -> tuple[str, str | None]:
     """Return the generations of the bases and of the memories, if these are asked for, as the manifests name them.
 
     Raises:
         ModelError: as `load`, as far as the manifests tell.
     """
 
-    def read() -> tuple[str, str | None]:
+    def read(directory: Path) -> tuple[str, str | None]:
         base = _read_base(directory)["id"]
         return base, None if base_only else _read_memory(directory)["id"]
 
-    return steadily(directory, read)
+    return steadily(model, read)
 
 
 def n_kept(directory: Path) -> int:
@@ -130,22 +133,22 @@ def n_kept(directory: Path) -> int:
     Raises:
         ModelError: there is no memory, or it is damaged or of a newer format.
     """
-    return steadily(directory, lambda: len(generations.kept(_read_base(directory), _read_memory(directory))))
+    return steadily(directory, lambda local: len(generations.kept(_read_base(local), _read_memory(local))))
 
 
-def load_with_rows(directory: Path) -> tuple[StoredModel, RowNames]:
+def load_with_rows(model: Place) -> tuple[StoredModel, RowNames]:
     """Load the whole, and which rows its memories hold.
 
     Raises:
         ModelError: as `load`.
     """
 
-    def read() -> tuple[StoredModel, RowNames]:
+    def read(directory: Path) -> tuple[StoredModel, RowNames]:
         base = _read_base(directory)
         content = _read_memory(directory)
         return with_rows(directory, base, content, content)
 
-    return steadily(directory, read)
+    return steadily(model, read)
 
 
 def with_rows(
@@ -162,22 +165,22 @@ def with_rows(
     return _model(directory, base, content, state), _remembered(directory, state)[0]
 
 
-def load_for_change(directory: Path, back: int = 0) -> tuple[StoredModel, MemoryRows]:
+def load_for_change(model: Place, back: int = 0) -> tuple[StoredModel, MemoryRows]:
     """Load the whole with the rows that its memories were built of. The directory must be locked against writers.
 
     Args:
-        directory: of the model.
+        model: its directory.
         back: which memories: the present ones, or those that undo brings back after that many steps.
 
     Raises:
         ModelError: as `load`; or the memory was written by an older resmem, which did not keep the residuals of rows.
     """
 
-    def read() -> tuple[StoredModel, MemoryRows]:
+    def read(directory: Path) -> tuple[StoredModel, MemoryRows]:
         base, content = _read_base(directory), _read_memory(directory)
         return for_change(directory, base, content, [content, *generations.kept(base, content)][back])
 
-    return steadily(directory, read)
+    return steadily(model, read)
 
 
 def for_change(
@@ -195,7 +198,7 @@ def for_change(
                 "run fit-residual again",
             )
         if (residuals.CLASSES in arrays) != member.memory.is_sparse:
-            raise members.misfit(directory)
+            raise memory_files.misfit(directory)
         held = residuals.from_arrays(arrays, len(cells), model.base.problem.n_classes)
         if points is not None:
             as_stored({"points": points}, "points", SINGLE, len(cells), said["columns"])
@@ -207,7 +210,7 @@ def for_change(
     calibration = model.resmem.calibration
     held_out = None if calibration is None else calibration.rows
     if held_out is not None and not np.isin(held_out, np.arange(len(rows.hashes))).all():
-        raise members.misfit(directory)
+        raise memory_files.misfit(directory)
     return model._replace(resmem=replace(model.resmem, members=tuple(changeable))), rows
 
 
@@ -219,9 +222,9 @@ def damaged_earlier(directory: Path, error: ModelError) -> ModelError:
     )
 
 
-def trained_rows(directory: Path) -> TrainedRows:
+def trained_rows(model: Place) -> TrainedRows:
     """Return what is kept of the rows that trained the bases."""
-    return steadily(directory, lambda: _trained_rows(directory, _read_base(directory)))
+    return steadily(model, lambda directory: _trained_rows(directory, _read_base(directory)), fetching.BASES)
 
 
 def remembered_hashes(directory: Path) -> NDArray[np.uint64] | None:
@@ -230,47 +233,65 @@ def remembered_hashes(directory: Path) -> NDArray[np.uint64] | None:
     What replaces a damaged memory counts the rows that come and go as well as it can.
     """
     try:
-        return steadily(directory, lambda: _row_hashes(directory, _read_memory(directory)))
+        return steadily(directory, lambda local: _row_hashes(local, _read_memory(local)))
     except ModelError:
         return None
 
 
-def seen_hashes(directory: Path, *, with_memory: bool) -> NDArray[np.uint64]:
+def seen_hashes(model: Place, *, with_memory: bool) -> NDArray[np.uint64]:
     """Return the distinct hashes of the rows that the base, or also the memory, was fitted on."""
 
-    def read() -> NDArray[np.uint64]:
+    def read(directory: Path) -> NDArray[np.uint64]:
         manifests = [_read_base(directory)] + ([_read_memory(directory)] if with_memory else [])
         return np.unique(np.concatenate([_row_hashes(directory, content) for content in manifests]))
 
-    return steadily(directory, read)
+    return steadily(model, read)
 
 
-def read_manifest(directory: Path, name: str) -> dict[str, Any]:
+def read_manifest(model: Place, name: str) -> dict[str, Any]:
     """Return what base.json or memory.json says.
 
     Raises:
         ModelError: it is missing, damaged, or of a newer format.
     """
-    return steadily(directory, lambda: _read_base(directory) if name == manifest.BASE else _read_memory(directory))
+    read = _read_base if name == manifest.BASE else _read_memory
+    return steadily(model, read, fetching.MANIFESTS)
 
 
-def steadily(directory: Path, read: Callable[[], Loaded]) -> Loaded:
-    """Read again if a part is gone: a writer has replaced the generation between its manifest and its parts."""
+def has_memory(model: Place) -> bool:
+    """Whether there is a memory.json; of an object store ModelError if there is no model."""
+    if isinstance(model, Path):
+        return (model / manifest.MEMORY).exists()
+    return steadily(model, has_memory, fetching.MANIFESTS)
+
+
+def steadily(model: Place, read: Callable[[Path], Loaded], needed: int = fetching.PRESENT) -> Loaded:
+    """Read again if a part is gone: a writer has replaced the generation between its manifest and its parts.
+
+    Args:
+        model: a directory, or one in an object store, as much of which as is `needed` is then fetched.
+        read: reads the directory that it is given.
+        needed: as of `fetching.fetched`.
+    """
     for attempt in range(_RETRIES):
         time.sleep(0.1 * attempt)
         try:
-            with guarded(directory):
-                return read()
+            with guarded(model), _at_hand(model, needed) as directory:
+                return read(directory)
         except FileNotFoundError as error:
             if attempt == _RETRIES - 1:
                 raise ModelError(
-                    f"the model directory '{directory}' lacks {error.filename}", "fit the model again"
+                    f"the model directory '{model}' lacks {error.filename}", "fit the model again"
                 ) from error
     raise AssertionError("unreachable")
 
 
+def _at_hand(model: Place, needed: int) -> AbstractContextManager[Path]:
+    return nullcontext(model) if isinstance(model, Path) else fetching.fetched(model, needed)
+
+
 @contextmanager
-def guarded(directory: Path) -> Iterator[None]:
+def guarded(directory: Place) -> Iterator[None]:
     """Turn what damaged content makes of whoever reads it into an error that says so; a missing file passes.
 
     Raises:
@@ -372,7 +393,7 @@ def _model(
     stored = _base(directory, base)
     paths = parts.checked(directory, state["id"], state["parts"])
     if any(said["base"] not in range(len(stored.bases)) for said in state["memories"]):
-        raise members.misfit(directory)
+        raise memory_files.misfit(directory)
     loaded = [members.load(directory, said, paths, i, stored.problem) for i, said in enumerate(state["memories"])]
     calibration = None
     if parts.CALIBRATION in paths:
@@ -391,7 +412,7 @@ def _remembered(
     arrays = parts.load_arrays(paths[parts.ROWS])
     names = [parts.of_memory("cells", i) for i in range(len(content["memories"]))]
     if any(len(arrays[name]) != content["rows"] for name in ("hashes", *names, *arrays.keys() & {"id_ends", "weight"})):
-        raise members.misfit(directory)
+        raise memory_files.misfit(directory)
     cells = tuple(as_stored(arrays, name, WHOLE, content["rows"]) for name in names)
     for i, (own, said) in enumerate(zip(cells, content["memories"], strict=True)):
         if not 0 <= own.min() <= own.max() < said["cells"]:

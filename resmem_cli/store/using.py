@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resmem_cli.data.places import Place
 from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
 from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats
@@ -19,7 +20,7 @@ _AGAIN = "fit the model again"
 
 
 @contextmanager
-def used(directory: Path) -> Iterator[None]:
+def used(directory: Place) -> Iterator[None]:
     """Turn what a stored model fails by in use, which loading it does not show, into an error that says so.
 
     Raises:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resmem_cli.data.places import Place
 from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.residuals import values_of
 from resmem_cli.model.resmem import Member
-from resmem_cli.store import description, generations, manifest, ownership, parts, reading, trial, using
+from resmem_cli.store import description, fetching, generations, manifest, ownership, parts, reading, trial, using
 from resmem_cli.store.rows import TrainedRows
 
 _AGAIN = "fit the model again"
@@ -39,13 +40,13 @@ class Verified:
     leftovers: tuple[str, ...]
 
 
-def verify(directory: Path) -> Verified:
+def verify(model: Place) -> Verified:
     """Check every size, hash, count and link of a model directory, and that its parts belong together.
 
     Raises:
         ModelError: something is missing, damaged, or does not fit the rest.
     """
-    return reading.steadily(directory, lambda: _verified(directory))
+    return reading.steadily(model, _verified, fetching.EVERYTHING)
 
 
 def _verified(directory: Path) -> Verified:

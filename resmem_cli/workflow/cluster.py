@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
 
-from resmem_cli.errors import EngineError, ResmemError
+from resmem_cli.errors import EngineError
 from resmem_cli.model.parallel import interrupts_held_back
 from resmem_cli.version import __version__
 from resmem_cli.workflow import thread_limit
@@ -20,6 +22,7 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 _SECONDS = 20  # to reach a scheduler and one of its workers
+_SECONDS_BETWEEN_COUNTS = 5
 _AHEAD = 3  # calls that each thread of a worker has or waits for: it begins the next one without asking
 _PYTHON = "Python"
 _SAME = ("resmem-cli", "distributed", "numpy", "pyarrow", "scikit-learn")
@@ -52,6 +55,7 @@ class Cluster:
 
     def __init__(self, client: Any, threads: int, *, is_local: bool) -> None:
         self._client, self.threads, self.is_local = client, threads, is_local
+        self._most_running, self._counted = 0, -math.inf
 
     def done(
         self, call: Callable[[Item], Done], take: Callable[[], Item | None]
@@ -73,20 +77,26 @@ class Cluster:
         finished = _library().as_completed()
         try:
             while True:
-                while len(running) < self._most_running() and (item := take()) is not None:
-                    future = self._client.submit(call, item, pure=False)
-                    running[future] = item
-                    finished.add(future)
-                if not running:
-                    return
-                future = next(finished)
-                yield running[future], _result(future, running.pop(future))
+                with _saying_that_the_scheduler_has_gone():
+                    while len(running) < self._at_once() and (item := take()) is not None:
+                        future = self._client.submit(call, item, pure=False)
+                        running[future] = item
+                        finished.add(future)
+                    if not running:
+                        return
+                    future = next(finished)
+                    outcome = _result(future, running[future])
+                yield running.pop(future), outcome
         finally:
             for future in running:
                 future.cancel()
 
-    def _most_running(self) -> int:
-        return _AHEAD * max(1, sum(map(int, self._client.nthreads().values())))
+    def _at_once(self) -> int:
+        """Return how many calls may be on their way: workers may come and go, so they are counted now and then."""
+        if time.monotonic() > self._counted + _SECONDS_BETWEEN_COUNTS:
+            n_threads = sum(map(int, self._client.nthreads().values()))
+            self._most_running, self._counted = _AHEAD * max(1, n_threads), time.monotonic()
+        return self._most_running
 
 
 @contextmanager
@@ -97,7 +107,8 @@ def connected(workers: Workers) -> Iterator[Cluster]:
         EngineError: Dask is not installed, there is no such scheduler, it has no workers, or they have another resmem.
     """
     distributed = _library()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is raised
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is raised
     if workers.scheduler is not None:
         with _client_of(distributed, workers.scheduler) as client:
             _refuse_other_versions(client, workers.scheduler)
@@ -113,10 +124,20 @@ def connected(workers: Workers) -> Iterator[Cluster]:
         dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
         silence_logs=logging.CRITICAL,
     )
-    with interrupts_held_back():
+    with interrupts_held_back(), _saying_that_they_start_not():
         started = own()
     with started, distributed.Client(started) as client:
         yield Cluster(client, workers.threads or max(1, cores // number), is_local=True)
+
+
+@contextmanager
+def _saying_that_they_start_not() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise EngineError(
+            f"the worker processes cannot be started ({error})", "run it again, with fewer --workers if RAM is short"
+        ) from error
 
 
 def _library() -> Any:
@@ -189,23 +210,28 @@ def _result(future: Any, item: object) -> Any:
     """Return what a call returned, or the error that it cost several workers their life.
 
     Raises:
-        EngineError: the scheduler has gone.
         ResmemError: the call does.
     """
-    from concurrent.futures import CancelledError
-
     from distributed.scheduler import KilledWorker
 
     try:
         return future.result()
-    except ResmemError:
-        raise
     except KilledWorker as error:
         return EngineError(
             f"{item} cost {error.allowed_failures + 1} workers their life, at last {error.last_worker.address}",
             "give workers more memory, or fewer rows at once with --batch-rows",
         )
-    except CancelledError as error:
+
+
+@contextmanager
+def _saying_that_the_scheduler_has_gone() -> Iterator[None]:
+    from concurrent.futures import CancelledError
+
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError) as error:
         raise EngineError(
             "the Dask scheduler has gone", "what was finished stays: start it again, and run this again with --resume"
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.errors import UsageError
@@ -115,7 +115,7 @@ class ComparedModels(Judged):
 
 
 def compare(
-    source: Input, a: Path, b: Path, *, seed: int = 0, threads: int = 0, report: Report = silent
+    source: Input, a: Place, b: Place, *, seed: int = 0, threads: int = 0, report: Report = silent
 ) -> ComparedModels:
     """Compare two models of one target on the same labelled rows.
 
@@ -178,14 +178,14 @@ class _Side:
         threads: how many may be used.
     """
 
-    path: Path
+    path: Place
     stored: StoredModel
     seen: NDArray[np.uint64]
     order: NDArray[np.int64] | None
     threads: int
 
     @classmethod
-    def of(cls, path: Path, stored: StoredModel, first: Schema, threads: int) -> _Side:
+    def of(cls, path: Place, stored: StoredModel, first: Schema, threads: int) -> _Side:
         names = stored.base.schema.target.class_names
         order = np.array([names.index(name) for name in first.target.class_names]) if names else None
         return cls(path, stored, reading.seen_hashes(path, with_memory=True), order, threads)
@@ -205,7 +205,7 @@ class _Side:
         return metrics.joined(parts), np.isin(encoding.hash_rows(X, own), self.seen)
 
 
-def _refuse_other_question(a: Path, b: Path, one: Schema, other: Schema) -> None:
+def _refuse_other_question(a: Place, b: Place, one: Schema, other: Schema) -> None:
     """Refuse models whose predictions of a row are not of the same thing, or count differently."""
     for what, mine, its in (
         ("the target", f"'{one.target.name}'", f"'{other.target.name}'"),

@@ -7,12 +7,12 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place
 from resmem_cli.model import explanation, reliability, slices
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.reliability import Reliability
@@ -80,7 +80,7 @@ class Diagnosis:
 
 def diagnose(
     source: Input,
-    model: Path,
+    model: Place,
     *,
     seed: int = 0,
     by: Sequence[str] = (AUTO,),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place
 from resmem_cli.data.schema import Task
 from resmem_cli.errors import ThresholdError
 from resmem_cli.model import conformal
@@ -149,7 +149,7 @@ class Evaluation(Judged):
 
 def evaluate(
     source: Input,
-    model: Path,
+    model: Place,
     *,
     seed: int = 0,
     interval: float | None = None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from resmem_cli.data import encoding
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import DataError
@@ -76,7 +76,7 @@ class Explained:
 
 def explain(
     source: Input,
-    model: Path,
+    model: Place,
     *,
     rows: Sequence[int] | None = None,
     top: int = 10,

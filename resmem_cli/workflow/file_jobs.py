@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
+from resmem_cli.data import places
 from resmem_cli.data.partitions import Partitions
+from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError, ResmemError, UsageError
 from resmem_cli.workflow.finished import Content, Finished, make_folder
@@ -24,19 +24,23 @@ class Job:
     """An input file and its output file, and the columns that the folders of both hold."""
 
     source: Source
-    output: Path
+    output: Place
     folders: frozenset[str] = frozenset()
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """Of the input file."""
-        if self.source.path is None:
-            raise ValueError("standard input is no job")
-        return self.source.path
+        return _place(self.source)
 
     def failed(self, error: ResmemError) -> Failure:
         """Return that it failed."""
         return Failure(str(self.path), str(self.output), error)
+
+
+def _place(source: Source) -> Place:
+    if source.path is None:
+        raise ValueError("standard input is no job")
+    return source.path
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class FileWriter:
         make_folder(job.output.parent)
         content = Content.if_readable(job.path)
         own = self.source.only(job.source)
-        tally = self.writer.write(own, str(job.output), self.form, self.threads, told, left_out=job.folders)
+        tally = self.writer.write(own, places.word(job.output), self.form, self.threads, told, left_out=job.folders)
         if content is not None:
             self.finished.add(content, job.output)
         return tally
@@ -83,21 +87,23 @@ def sources_of(source: Input, *, keep_going: bool) -> tuple[list[Source], list[F
     return source.sources(lambda name, error: failures.append(Failure(name, None, error))), failures
 
 
-def jobs_of(sources: Iterable[Source], directory: Path, form: Format | None) -> list[Job]:
+def jobs_of(sources: Iterable[Source], directory: Place, form: Format | None) -> list[Job]:
     """Return every input file with its output file: of the same name below what all inputs have in common.
 
     Raises:
         UsageError: one has no name, two would be written to one file, or one to an input.
     """
-    files = [source for source in sources if source.path is not None or _refuse_standard_input()]
+    files = [*sources]
+    if any(source.path is None for source in files):
+        raise UsageError("standard input has no file name to use in --output-dir", "name files, or use --output")
     if not files:
         return []
-    common = Path(os.path.commonpath([_absolute(source).parent for source in files]))
-    while "=" in common.name:  # a column that the output's folders are to hold, too
-        common = common.parent
+    common = places.in_common([_place(source) for source in files])
+    while common and "=" in common[-1]:  # a column that the output's folders are to hold, too
+        common = common[:-1]
     jobs = []
     for source in files:
-        name = _absolute(source).relative_to(common)
+        name = places.below(_place(source), common)
         stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
         output = directory / (name if form is None else stem.with_suffix("." + form.value))
         jobs.append(Job(source, output, frozenset(Partitions.of(name, 0).below)))
@@ -105,16 +111,8 @@ def jobs_of(sources: Iterable[Source], directory: Path, form: Format | None) -> 
     twice = [output for output, count in written.items() if count > 1]
     if twice:
         raise UsageError(f"two inputs would be written to '{twice[0]}'", "name each file once")
-    own = {job.path.resolve() for job in jobs}
-    over = [job.path for job in jobs if job.output.resolve() in own]
+    own = {places.resolved(job.path) for job in jobs}
+    over = [job.path for job in jobs if places.resolved(job.output) in own]
     if over:
         raise UsageError(f"the input '{over[0]}' would be replaced by its output", "name another --output-dir")
     return jobs
-
-
-def _absolute(source: Source) -> Path:
-    return Path(source.name).absolute()
-
-
-def _refuse_standard_input() -> bool:
-    raise UsageError("standard input has no file name to use in --output-dir", "name files, or use --output")

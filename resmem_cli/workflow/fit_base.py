@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows, category_codes
-from resmem_cli.workflow import base_recipes, thread_limit
+from resmem_cli.workflow import base_recipes, streaming, thread_limit
 from resmem_cli.workflow.base_recipes import AUTO, BAGGED
 from resmem_cli.workflow.inputs import Input, Report, silent
 
@@ -31,12 +31,16 @@ _MOST_LISTED = 5  # columns in one note
 
 @dataclass(frozen=True)
 class BaseOptions:
-    """Which bases to fit: names separated by commas, or "auto"; parameters go to every base that has them."""
+    """Which bases to fit: names separated by commas, or "auto"; parameters go to every base that has them.
+
+    Of more rows than a `sample` has, they are fitted on a uniform sample of so many, and no others are held.
+    """
 
     estimator: str = AUTO
     params: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     threads: int = 0
+    sample: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,25 @@ def fit_base(
         UsageError: the roles, an estimator or a parameter are wrong, or the directory is not a model's.
     """
     ownership.refuse_foreign(model)
+    streaming.refuse_sample_in_time(options.sample, roles.time_column)
     base_recipes.names_of(options.estimator)  # a wrong one is told before anything is read
     with locking.alone(model, wait=wait, create=True), thread_limit.limited(options.threads) as threads:
         report("reading")
-        parts = source.read_all()
+        parts, notes = _read(source, roles, options)
         stored, rows, fitted = fit(parts, roles, options, threads=threads, report=report)
         report("writing")
         writing.save_base(model, stored, rows)
-    return fitted
+    return replace(fitted, notes=(*notes, *fitted.notes))
+
+
+def _read(source: Input, roles: Roles, options: BaseOptions) -> tuple[list[Rows], tuple[str, ...]]:
+    """Return the rows to fit, and what is to be said of those that are not."""
+    if options.sample is None:
+        return source.read_all(), ()
+    parts, n_rows = source.read_sample(options.sample, options.seed, roles.group_column)
+    n_drawn = sum(map(len, parts))
+    note = f"the base is fitted on a sample of {n_drawn:,} of {n_rows:,} rows"
+    return parts, () if n_drawn == n_rows else (note,)
 
 
 def fit(

@@ -23,9 +23,10 @@ from resmem_cli.store import description, history, locking, reading, using, writ
 from resmem_cli.store.history import Change
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
-from resmem_cli.workflow import belonging, labelled, measured, thread_limit
+from resmem_cli.workflow import belonging, labelled, measured, streaming, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.labelled import Labelled
+from resmem_cli.workflow.streaming import Streamed
 
 # A base whose metric on the rows to remember is less than this share of that on others was trained on them.
 _OVERFITTED = 0.5
@@ -76,6 +77,16 @@ class FittedMemory:
     is_kept: bool = False
     base_share: float = 0.0
     base_weights: tuple[float, ...] = ()
+
+    def with_rest(self, rest: Streamed) -> FittedMemory:
+        """Return this with what became of the rows that were not in the sample."""
+        return replace(
+            self,
+            members=rest.resmem.members,
+            n_rows=len(rest.rows.hashes),
+            n_seen=self.n_seen + rest.n_seen,
+            notes=(*self.notes, *rest.notes(self.n_rows)),
+        )
 
     @property
     def too_few_note(self) -> str | None:
@@ -142,6 +153,7 @@ class FittedMemory:
                     "base": self.estimators[member.base],
                     "weight": member.weight,
                     "cells": member.memory.n_cells,
+                    "shards": member.memory.n_shards,
                     "representation": member.space.name,
                     "residuals": member.residuals,
                     **measured.settings(description.settings_json(member.settings)),
@@ -161,6 +173,7 @@ def fit_residual(
     report: Report = silent,
     *,
     valid: Input | None = None,
+    sample: int | None = None,
     group: str | None = None,
     time: str | None = None,
     keep: int = 1,
@@ -175,6 +188,8 @@ def fit_residual(
         report: is told what is being done.
         valid: further rows, which the bases were not trained on. Then the settings are chosen by these alone, of which
             a memory knows nothing that holds the others; the memory that is kept holds these too.
+        sample: of more rows, a uniform sample of so many is held, on which settings are chosen and spaces fitted. Then
+            the residuals of all others are memorised, batch by batch.
         group: the column whose rows of one value are kept together in every split, if `fit_base` was told none.
         time: the column by whose times later rows are judged by earlier ones, if `fit_base` was told none.
         keep: how many earlier memories undo can bring back afterwards.
@@ -193,10 +208,27 @@ def fit_residual(
         objective(base.problem, options)  # a wrong one is told before anything is read
         base = replace(base, schema=_related_by(base.schema, group, time))
         report("reading")
-        labelled_rows = labelled.read(source, base.schema, with_relations=True)
+        streaming.refuse_sample_in_time(sample, base.schema.time_column)
+        limit = np.inf
+        if sample is None:
+            labelled_rows = labelled.read(source, base.schema, with_relations=True)
+        else:
+            labelled_rows, limit = labelled.sampled(source, base.schema, sample, base.problem.seed)
         further = None if valid is None else labelled.read(valid, base.schema, with_relations=True)
         trained = reading.trained_rows(model)
         resmem, rows, fitted = fit(labelled_rows, further, base, trained, options, threads=threads, report=report)
+        if limit < np.inf:
+            rest = streaming.remember(
+                source,
+                limit,
+                base=base,
+                trained=trained,
+                resmem=resmem,
+                rows=rows,
+                threads=threads,
+                report=report,
+            )
+            resmem, rows, fitted = rest.resmem, rest.rows, fitted.with_rest(rest)
         report("writing")
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         entry = fitted.as_entry(reading.remembered_hashes(model), rows)

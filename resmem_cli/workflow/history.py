@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resmem_cli.data.places import Place
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import metrics
 from resmem_cli.store import generations, locking, manifest, reading, using, writing
@@ -78,7 +79,7 @@ class Undone:
         return {name.removeprefix("n_"): value for name, value in vars(self).items()}
 
 
-def history(model: Path) -> list[Entry]:
+def history(model: Place) -> list[Entry]:
     """Return every change of a model's memory, oldest first (the last thousand).
 
     Raises:
@@ -139,7 +140,7 @@ def undo(
     return Undone(n_rows, n_added, n_removed, number, state["made"], commands.get(number), n_kept)
 
 
-def written_since(directory: Path) -> ModelError:
+def written_since(directory: Place) -> ModelError:
     """Return what is to be raised where a directory holds another model than the one that was loaded from it."""
     return ModelError(f"the model '{directory}' was written since it was loaded", "load it again")
 

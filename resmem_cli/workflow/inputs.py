@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data import encoding, partitions, sources, tables, totals
+from resmem_cli.data import encoding, partitions, sampling, sources, tables, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.kinds import Floats, Kind
+from resmem_cli.data.places import Place, is_alike, is_within, place, resolved
 from resmem_cli.data.pruning import Where
+from resmem_cli.data.relations import groups_if_known
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.data.sources import Format, Source
@@ -40,6 +43,7 @@ class Batches(Protocol):
         columns: frozenset[str] | None = None,
         schema: Schema | None = None,
         *,
+        may_be_empty: bool = False,
         where: Where = (),
     ) -> Iterator[Rows]:
         """Yield them; those that do not have the values of `where` may be left out."""
@@ -58,6 +62,7 @@ class InMemory:
         columns: frozenset[str] | None = None,
         schema: Schema | None = None,
         *,
+        may_be_empty: bool = False,
         where: Where = (),
     ) -> Iterator[Rows]:
         """Yield them as they are."""
@@ -81,6 +86,7 @@ class Input:
     dialect: Dialect = PLAIN
     found: tuple[Source, ...] | None = None
     notes: list[str] = field(default_factory=list, compare=False)
+    _found: list[Source] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def only(self, source: Source) -> Input:
         """Return one of the files, or a part of it, as an input that is read as the whole is."""
@@ -136,12 +142,34 @@ class Input:
 
     def sources(self, refused: sources.Refused | None = None) -> list[Source]:
         """Return the files one by one, each read as the whole would be; `refused` as of `sources.resolve`."""
-        return sources.resolve(self.words, self.format, refused) if self.found is None else [*self.found]
+        if self.found is not None:
+            return [*self.found]
+        if refused is not None:
+            return sources.resolve(self.words, self.format, refused)
+        if not self._found:  # once: of a store, listing takes time, and another listing may show other objects
+            self._found.extend(sources.resolve(self.words, self.format))
+        return [*self._found]
 
     def read_all(self) -> list[Rows]:
         """Return everything."""
         found = self.sources()
-        parts = tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes)
+        return self._with_folders(tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes), found)
+
+    def read_sample(self, size: int, seed: int, group_column: str | None = None) -> tuple[list[Rows], int]:
+        """Return a uniform sample of the rows, as `read_all` returns all, and how many rows there are.
+
+        Raises:
+            DataError: as `read_all`; or the rows have no such column.
+            UsageError: a group has more rows than are wanted.
+        """
+        found = self.sources()
+        lots = sampling.Lots(seed, sampling.FOR_BASE)
+        sample = sampling.draw(self.batches(), size, lots, partial(groups_if_known, name=group_column))
+        parts = tables.joined([[*part] for _, part in groupby(sample.parts, lambda rows: rows.source)])
+        return self._with_folders(parts, found), sample.n_rows
+
+    def _with_folders(self, parts: list[Rows], found: Sequence[Source]) -> list[Rows]:
+        """Return rows without the folders' columns that have one value; notes say which columns folders hold."""
         of_folders = [name for name in parts[0].table.column_names if name in parts[0].of_folders]
         one_valued = partitions.one_valued([source.partitions for source in found])
         for name in [name for name in one_valued if all(name in part.of_folders for part in parts)]:
@@ -154,7 +182,7 @@ class Input:
 
 
 def refuse_overwriting(
-    source: Input, output: str, model: Path, *, holds_input: bool = False, option: str = "--output"
+    source: Input, output: str, model: Place, *, holds_input: bool = False, option: str = "--output"
 ) -> None:
     """Refuse an output that would replace a part of the model, or an input, unless it holds all of that.
 
@@ -163,12 +191,15 @@ def refuse_overwriting(
     """
     if output == sources.STDIN:
         return
-    path = Path(output).resolve()
-    found = source.sources(lambda name, error: None)  # whoever reads it says what is wrong with a name
-    over = [each.path for each in found if each.path is not None and each.path.resolve() == path]
+    target = place(output)
+    alike = tuple(word for word in source.words if word != sources.STDIN and is_alike(word, target))
+    found = replace(source, words=alike).sources(
+        lambda name, error: None
+    )  # whoever reads it says what is wrong with it
+    over = [each.path for each in found if each.path is not None and resolved(each.path) == resolved(target)]
     if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")
-    if model.resolve() in path.parents:
+    if is_within(target, model):
         raise UsageError(f"the output '{output}' lies in the model directory", f"name another {option}")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from resmem_cli.data.places import Place
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import metrics
-from resmem_cli.store import generations, history, manifest, reading, verifying
+from resmem_cli.store import description, generations, history, manifest, reading, verifying
 from resmem_cli.store.verifying import Verified
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.inputs import Report, silent
@@ -84,6 +84,7 @@ class _Inspected:
                     "columns": each["columns"],
                     "max_cells": each.get("max_cells"),
                     "search": {name: each["search"].get(name) for name in ("kind", "ef")},
+                    "shards": len(description.shards_of(each)),
                     "recall": each["search"].get("recall"),
                 }
                 for each in content["memories"]
@@ -94,19 +95,19 @@ class _Inspected:
         }
 
 
-def inspect(model: Path) -> dict[str, Any]:
+def inspect(model: Place) -> dict[str, Any]:
     """Return what the manifests say, without loading what they name: a mapping as `--json` prints it.
 
     Raises:
         ModelError: there is no model, or a manifest is damaged or of a newer format.
     """
     base = reading.read_manifest(model, manifest.BASE)
-    memory = reading.read_manifest(model, manifest.MEMORY) if (model / manifest.MEMORY).exists() else None
+    memory = reading.read_manifest(model, manifest.MEMORY) if reading.has_memory(model) else None
     with reading.guarded(model):
         return _Inspected(Schema.from_json(base["schema"]), base, memory).to_json()
 
 
-def verify(model: Path, report: Report = silent) -> Verified:
+def verify(model: Place, report: Report = silent) -> Verified:
     """Check everything that the directory holds.
 
     Raises:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from resmem_cli.data.replacement import replacing
+from resmem_cli.data.output import made_whole
+from resmem_cli.data.places import Place, place
 from resmem_cli.errors import OutputError
 from resmem_cli.workflow.inputs import Input, refuse_overwriting
 from resmem_cli.workflow.predicted import Predicted
@@ -15,7 +16,7 @@ from resmem_cli.workflow.predicted import Predicted
 _PREFIX = "resmem_predict"
 
 
-def refuse_unwritable(path: str | None, option: str, source: Input, model: Path) -> None:
+def refuse_unwritable(path: str | None, option: str, source: Input, model: Place) -> None:
     """Refuse a file that cannot be written, or would replace an input or a part of the model, before the work is done.
 
     Raises:
@@ -25,7 +26,8 @@ def refuse_unwritable(path: str | None, option: str, source: Input, model: Path)
     if path is None:
         return
     refuse_overwriting(source, path, model, option=option)
-    if not Path(path).absolute().parent.is_dir():
+    target = place(path)
+    if isinstance(target, Path) and not target.absolute().parent.is_dir():
         raise OutputError(f"'{path}' cannot be written (No such file or directory)", "create the directory first")
 
 
@@ -35,7 +37,7 @@ def write_failures(path: str, done: Predicted) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with replacing(Path(path), option="--failures") as stream:
+    with made_whole(place(path), option="--failures") as stream:
         for failure in done.failures:
             stream.write(json.dumps(failure.to_json(), ensure_ascii=False).encode() + b"\n")
 
@@ -46,7 +48,7 @@ def write_metrics(path: str, done: Predicted) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with replacing(Path(path), option="--metrics") as stream:
+    with made_whole(place(path), option="--metrics") as stream:
         stream.write("".join(f"{line}\n" for line in _lines(done, time.time())).encode())
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
+from resmem_cli.data import places
+from resmem_cli.data.places import Place
 from resmem_cli.workflow.file_jobs import Job
 from resmem_cli.workflow.inputs import Report
 
@@ -63,8 +64,8 @@ class Progress:
         )
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
     try:
-        return path.stat().st_size
+        return places.size(path)
     except OSError:  # whoever reads it says what is wrong
         return 0

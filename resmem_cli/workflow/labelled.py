@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli import spelling
-from resmem_cli.data import encoding, tables
+from resmem_cli.data import encoding, sampling, tables
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.partitions import value_of
@@ -76,6 +76,9 @@ class Labelled:
         counts = Counter(map(spelling.canonical, filter(None, self.ids)))
         return sum(count for count in counts.values() if count > 1)
 
+    def __len__(self) -> int:
+        return len(self.y)
+
     def as_new(self) -> LabelledRows:
         """Return these rows as the model takes those that it does not know."""
         return LabelledRows(self.X, self.y, self.weight, np.ones(len(self.y), dtype=np.bool_))
@@ -133,7 +136,10 @@ def read(
         DataError: it cannot be read, does not fit the schema, or holds no row that counts.
     """
     with_ids = schema.id_column is not None
-    batches = list(in_batches(source, schema, where, with_ids=with_ids, with_relations=with_relations))
+    return _joined(list(in_batches(source, schema, where, with_ids=with_ids, with_relations=with_relations)), schema)
+
+
+def _joined(batches: Sequence[Labelled], schema: Schema) -> Labelled:
     relations = [batch.relations for batch in batches if batch.relations is not None]
     weights = [batch.weight for batch in batches if batch.weight is not None]
     ids = [name for batch in batches for name in batch.ids or ()]
@@ -150,6 +156,48 @@ def read(
         surprises,
         Relations.joined(relations) if relations else None,
     )
+
+
+def sampled(source: Batches, schema: Schema, size: int, seed: int) -> tuple[Labelled, float]:
+    """Return a sample of the rows that `read` returns, with relations, and the limit that `others` needs.
+
+    What is counted, and what is surprising, is that of all rows.
+
+    Raises:
+        DataError: as `read`.
+        UsageError: a group has more rows than are wanted.
+    """
+    n_dropped, n_foreign, surprises = 0, 0, Surprises()
+
+    def counted() -> Iterator[Labelled]:
+        nonlocal n_dropped, n_foreign
+        for batch in in_batches(source, schema, with_ids=schema.id_column is not None, with_relations=True):
+            n_dropped, n_foreign = n_dropped + batch.n_dropped, n_foreign + batch.n_foreign
+            surprises.add(batch.surprises)
+            yield batch
+
+    lots = sampling.Lots(seed, sampling.FOR_MEMORY)
+    sample = sampling.draw(counted(), size, lots, _groups)
+    rows = _joined(sample.parts, schema)
+    return replace(rows, n_dropped=n_dropped, n_foreign=n_foreign, surprises=surprises), sample.limit
+
+
+def others(source: Batches, schema: Schema, limit: float, seed: int) -> Iterator[Labelled]:
+    """Yield the rows of every batch that are not in the sample of that seed and limit.
+
+    Raises:
+        DataError: as `read`.
+    """
+    lots = sampling.Lots(seed, sampling.FOR_MEMORY)
+    with_groups = schema.group_column is not None
+    for batch in in_batches(source, schema, with_ids=schema.id_column is not None, with_relations=with_groups):
+        which = np.flatnonzero(lots.of(len(batch), _groups(batch)) >= limit)
+        if len(which):
+            yield batch.take(which)
+
+
+def _groups(batch: Labelled) -> NDArray[np.uint64] | None:
+    return None if batch.relations is None else batch.relations.groups
 
 
 def in_batches(
@@ -182,7 +230,8 @@ def in_batches(
     foreign = Foreign() if foreign is None else foreign
     needed = schema.needed | {name for name, _ in where} | set(also)
     at_once = tables.rows_at_once(tables.BATCH_ROWS, schema.width)
-    for batch in source.batches(at_once, None if with_relations else needed, schema, where=where):
+    columns = None if with_relations else needed
+    for batch in source.batches(at_once, columns, schema, may_be_empty=may_be_empty, where=where):
         found, matches = labels(batch, schema), _matches(batch, where)
         keep, is_foreign = found.counts & matches, found.is_foreign & matches
         foreign.add(batch, schema, is_foreign)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import encoding, frames
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place, for_a_model, place
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.errors import DataError, UsageError
@@ -66,7 +67,7 @@ class Model:
     def __init__(self, stored: StoredModel, rows: MemoryRows | None, trained: TrainedRows | None) -> None:
         """Take what a directory holds; without `rows` and `trained` those are read from it when they are needed."""
         self._stored, self._rows, self._trained = stored, rows, trained
-        self._directory: Path | None = None
+        self._directory: Place | None = None
         self._is_changed = False
         self._changing, self._predicting = threading.RLock(), threading.RLock()
         self.notes: tuple[str, ...] = ()
@@ -104,13 +105,14 @@ class Model:
 
     @classmethod
     def load(cls, directory: Path | str) -> Model:
-        """Load a model that the commands or `save` have written.
+        """Load a model that the commands or `save` have written, from a directory or the URI of an object store.
 
         Raises:
             ModelError: it is missing, stale or damaged, or has no memory yet.
         """
-        model = cls(reading.load(Path(directory)), None, None)
-        model._directory = Path(directory).absolute()
+        where = place(str(directory))
+        model = cls(reading.load(where), None, None)
+        model._directory = where.absolute() if isinstance(where, Path) else where
         return model
 
     def __repr__(self) -> str:
@@ -135,7 +137,7 @@ class Model:
             OutputError: the directory cannot be written, or another writer is at work.
             UsageError: the directory holds other things than a model.
         """
-        path = Path(directory)
+        path = for_a_model(str(directory))
         stored, rows, trained = self._complete()
         ownership.refuse_foreign(path)
         with locking.alone(path, wait=False, create=True):
@@ -389,7 +391,7 @@ class Model:
             UsageError: the model has changes of its own, or no earlier memory is kept.
         """
         with self._changing:
-            if self._directory is None or self._is_changed:
+            if not isinstance(self._directory, Path) or self._is_changed:
                 raise UsageError(
                     "this model is not what a directory holds, so that undo has nothing to go back to",
                     "load the model again to drop its changes",
@@ -438,7 +440,7 @@ class Model:
             return self._stored, self._rows, self._trained
         if self._directory is None:
             raise ValueError("a model that was not loaded has its rows")
-        with locking.alone(self._directory, wait=True):
+        with locking.alone(self._directory, wait=True) if isinstance(self._directory, Path) else nullcontext():
             stored, rows = reading.load_for_change(self._directory)
             trained = reading.trained_rows(self._directory)
         if (stored.base.id, stored.id) != (self._stored.base.id, self._stored.id):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow as pa
 from resmem_cli.data import output, tables
 from resmem_cli.data.dialect import Dialect
 from resmem_cli.data.encoding import Surprises
+from resmem_cli.data.places import Place
 from resmem_cli.data.predictions import Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format
@@ -46,7 +46,7 @@ class PredictOptions:
     threads: int = 0
 
 
-def predict(source: Input, model: Path, options: PredictOptions, report: Report = silent) -> Predicted:
+def predict(source: Input, model: Place, options: PredictOptions, report: Report = silent) -> Predicted:
     """Predict every row of the input, in order; the output appears whole or not at all. Of no rows it has none.
 
     Raises:
@@ -87,7 +87,7 @@ class Writer:
     model: str
 
     @classmethod
-    def load(cls, model: Path, options: PredictOptions, report: Report) -> Writer:
+    def load(cls, model: Place, options: PredictOptions, report: Report) -> Writer:
         """Load a model; ModelError if that cannot be."""
         report("loading the model")
         if options.score.base_only:

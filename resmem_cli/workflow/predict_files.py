@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+from resmem_cli.data import places
+from resmem_cli.data.places import Place
 from resmem_cli.errors import UsageError
 from resmem_cli.model.parallel import in_order
 from resmem_cli.workflow import thread_limit
@@ -31,13 +32,13 @@ class FilesOptions:
         keep_going: whether a file that cannot be predicted is left out, and the others are done.
     """
 
-    directory: Path
+    directory: Place
     resume: bool = False
     keep_going: bool = False
 
 
 def predict_files(
-    source: Input, model: Path, options: PredictOptions, files: FilesOptions, report: Report = silent
+    source: Input, model: Place, options: PredictOptions, files: FilesOptions, report: Report = silent
 ) -> Predicted:
     """Predict every file of the input into a file of the same name in a directory; each appears whole or not at all.
 
@@ -83,26 +84,22 @@ class Plan:
     failures: Sequence[Failure]
 
     @classmethod
-    def of(cls, source: Input, model: Path, options: PredictOptions, files: FilesOptions) -> Plan:
+    def of(cls, source: Input, model: Place, options: PredictOptions, files: FilesOptions) -> Plan:
         """Return a plan.
 
         Raises:
             DataError, UsageError: an input or the outputs are wrong, whatever is in the files.
         """
-        if model.resolve() in (files.directory.resolve(), *files.directory.resolve().parents):
+        if places.is_within(files.directory, model):
             raise UsageError(f"the outputs '{files.directory}' lie in the model directory", "name another --output-dir")
         sources, failures = sources_of(source, keep_going=files.keep_going)
         return cls(source, options, files, jobs_of(sources, files.directory, options.format), failures)
 
     def absolute(self) -> Plan:
         """Return the plan with paths that mean the same in any folder."""
-        directory = self.files.directory.absolute()
+        directory = places.absolute(self.files.directory)
         jobs = [
-            replace(
-                job,
-                source=replace(job.source, path=job.path.absolute()),
-                output=directory / job.output.relative_to(self.files.directory),
-            )
+            replace(job, source=replace(job.source, path=places.absolute(job.path)), output=places.absolute(job.output))
             for job in self.jobs
         ]
         return replace(self, jobs=jobs, files=replace(self.files, directory=directory))
@@ -134,7 +131,7 @@ class Run:
     reasons: Counter[str]
     progress: Progress
     _tally: Tally = field(default_factory=Tally)
-    _failures: dict[Path, Failure] = field(default_factory=dict)
+    _failures: dict[Place, Failure] = field(default_factory=dict)
     _started: float = field(default_factory=time.perf_counter)
 
     def take(self, job: Job, outcome: Tally | Failure) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from resmem_cli.data import places
+from resmem_cli.data.places import Place
 from resmem_cli.errors import EngineError
 from resmem_cli.store import reading
 from resmem_cli.workflow.cluster import Workers, connected
@@ -16,7 +18,7 @@ from resmem_cli.workflow.file_jobs import Job
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.predict import PredictOptions
 from resmem_cli.workflow.predict_files import FilesOptions, Plan, Run
-from resmem_cli.workflow.predict_tasks import Join, Part, Task, Whole, Work, cut, do
+from resmem_cli.workflow.predict_tasks import Join, Part, Task, Whole, Work, do, parts_of
 from resmem_cli.workflow.predicted import Failure, Predicted, Tally, model_of
 
 _SECONDS = 10  # in which a file that another machine has written is to be seen here
@@ -24,7 +26,7 @@ _SECONDS = 10  # in which a file that another machine has written is to be seen 
 
 def predict_files(
     source: Input,
-    model: Path,
+    model: Place,
     options: PredictOptions,
     files: FilesOptions,
     workers: Workers,
@@ -42,7 +44,7 @@ def predict_files(
     report("starting the workers" if workers.scheduler is None else "reaching the scheduler")
     with connected(workers) as cluster:
         if not cluster.is_local:
-            plan, model = plan.absolute(), model.absolute()
+            plan, model = plan.absolute(), places.absolute(model)
         run = plan.begin(identity, report)
         work = Work.of(run, model, cluster.threads)
         queue = _Queue(run, workers.rows, is_seen=cluster.is_local)
@@ -67,7 +69,7 @@ class _Queue:
         """Take what is to be done, into parts of how many rows files are cut, and if outputs are known to be seen."""
         self._run, self._rows = run, rows
         self._jobs, self._next = deque(run.todo), deque[Task]()
-        self._cuts: dict[Path, _Cut] = {}
+        self._cuts: dict[Place, _Cut] = {}
         self._is_seen = is_seen
 
     def take(self) -> Task | None:
@@ -99,7 +101,7 @@ class _Queue:
 
     def _tasks(self, job: Job) -> Iterator[Task]:
         """Yield the tasks of a file: itself, or the parts that are not finished."""
-        parts = cut(job, self._run.plan.files.directory, self._rows)
+        parts = parts_of(job, self._run.plan.files.directory, self._rows)
         if not parts:
             yield Whole(job)
             return
@@ -132,7 +134,7 @@ class _Queue:
         if self._is_seen or isinstance(outcome, Failure):
             return
         end = time.monotonic() + _SECONDS
-        while not task.job.output.exists():
+        while not places.exists(task.job.output):
             if time.monotonic() > end:
                 raise EngineError(
                     f"a worker has written '{task.job.output}', which this machine does not see",

@@ -6,29 +6,28 @@ large file are kept beside the markers until all are there.
 
 from __future__ import annotations
 
-import itertools
 import shutil
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from resmem_cli.data import columnar, output, tables
+from resmem_cli.data import output, places, tables
+from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Format, Source
-from resmem_cli.errors import DataError, EngineError
+from resmem_cli.errors import DataError
 from resmem_cli.version import __version__
-from resmem_cli.workflow import thread_limit
+from resmem_cli.workflow import cutting, thread_limit
 from resmem_cli.workflow.cluster import refuse_other_version
 from resmem_cli.workflow.file_jobs import OF_ONE_FILE, FileWriter, Job
 from resmem_cli.workflow.finished import FOLDER, Content, Finished, Version, make_folder
 from resmem_cli.workflow.inputs import Input, silent
+from resmem_cli.workflow.loaded_once import LoadedOnce, refuse_other_model
 from resmem_cli.workflow.predict import PredictOptions, Writer
 from resmem_cli.workflow.predict_files import Run
 from resmem_cli.workflow.predicted import Failure, Tally
 
 _PARTS = "parts"  # the folder of parts, beside the markers
-_LEAST_CUT_BYTES = 1 << 20  # smaller files are not looked into
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Work:
     """What a worker has to know of a run, whatever the file."""
 
     source: Input
-    model: Path
+    model: Place
     options: PredictOptions
     finished: Finished
     threads: int
     version: str = __version__
 
     @classmethod
-    def of(cls, run: Run, model: Path, threads: int) -> Work:
+    def of(cls, run: Run, model: Place, threads: int) -> Work:
         source = replace(run.plan.source, words=(), notes=[])  # a worker is given files, not words that may be many
         return cls(source, model, run.plan.options, run.finished, threads)
 
@@ -94,7 +93,7 @@ class Part:
 
     def done(self, work: Work, writer: Writer, source: Input) -> Tally:
         make_folder(self.folder)
-        is_text = output.output_format(str(self.job.output), work.options.format)[0].is_text
+        is_text = output.output_format(places.word(self.job.output), work.options.format)[0].is_text
         own = source.only(replace(self.job.source, row_groups=self.row_groups))
         tally = writer.write(
             own,
@@ -127,7 +126,7 @@ class Join:
         make_folder(self.job.output.parent)
         content = Content.if_readable(self.job.path)
         found = [Source(part.output, Format.ARROW) for part in self.parts]
-        with output.writer(str(self.job.output), work.options.format) as table:
+        with output.writer(places.word(self.job.output), work.options.format) as table:
             for rows in tables.read(found, may_be_empty=True):
                 table.write(rows.table, self.job.source.name)
         _refuse_other_version(self.job, self.parts[0].version)
@@ -157,7 +156,7 @@ def do(work: Work, task: Task) -> tuple[Tally | Failure, tuple[str, ...]]:
     """
     refuse_other_version(work.version)
     with thread_limit.limited(work.threads):
-        writer = _models.writer(work)
+        writer = _models.get((work.model, work.finished.model, work.options), partial(_loaded, work))
         source = replace(work.source, notes=[])
         try:
             outcome: Tally | Failure = task.done(work, writer, source)
@@ -166,55 +165,25 @@ def do(work: Work, task: Task) -> tuple[Tally | Failure, tuple[str, ...]]:
     return outcome, tuple(source.notes)
 
 
-class _Models:
-    """The model that this process has loaded, for all calls that need the same."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: tuple[Any, Writer] | None = None
-
-    def writer(self, work: Work) -> Writer:
-        """Return the loaded model.
-
-        Raises:
-            EngineError: here lies another model than the one that the command was given.
-            ModelError: as `Writer.load`.
-        """
-        key = work.model, work.finished.model, work.options
-        with self._lock:
-            if self._held is None or self._held[0] != key:
-                self._held = None  # two would take twice the memory
-                writer = Writer.load(work.model, work.options, silent)
-                if writer.model != work.finished.model:
-                    raise EngineError(
-                        f"a worker finds another model in '{work.model}' than this command does",
-                        "let no other command change it meanwhile, and let all machines see the same directory",
-                    )
-                self._held = key, writer
-            return self._held[1]
+_models = LoadedOnce[Writer]()
 
 
-_models = _Models()
+def _loaded(work: Work) -> Writer:
+    writer = Writer.load(work.model, work.options, silent)
+    refuse_other_model(work.model, writer.model, work.finished.model)
+    return writer
 
 
-def cut(job: Job, directory: Path, rows: int) -> tuple[Part, ...]:
-    """Return the parts of a large Parquet file; none of another one."""
-    try:
-        version = Version.of(job.path)
-        if job.source.format is not Format.PARQUET or version.size < _LEAST_CUT_BYTES:
-            return ()
-        sizes = columnar.rows_of_groups(job.source)
-    except (OSError, ValueError):  # whoever reads it says what is wrong with it
+def parts_of(job: Job, directory: Place, rows: int) -> tuple[Part, ...]:
+    """Return the parts of about so many rows that a large file is cut into; none of another one.
+
+    Where outputs lie in an object store, none is cut: parts would have to be sent there and back.
+    """
+    if not isinstance(directory, Path) or not isinstance(job.output, Path):
         return ()
-    if sum(sizes) < 2 * rows:
+    cut = cutting.cut(job.source, rows)
+    if len(cut) == 1:
         return ()
-    ends, n_rows = [0], 0
-    for group, size in enumerate(sizes):
-        n_rows += size
-        if n_rows >= rows:
-            ends.append(group + 1)
-            n_rows = 0
-    ends[-1] = len(sizes) if n_rows and len(ends) > 1 else ends[-1]  # few rows at the end belong to the part before
     folder = directory / FOLDER / _PARTS / job.output.relative_to(directory)
-    parts = tuple(Part(job, (first, end), version, folder) for first, end in itertools.pairwise(ends))
-    return parts if len(parts) > 1 else ()
+    version = Version.of(job.path)
+    return tuple(Part(job, part.row_groups, version, folder) for part in cut if part.row_groups is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from resmem_cli.data import encoding, predictions
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place
 from resmem_cli.data.predictions import Layout, Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.errors import UsageError
@@ -59,10 +59,10 @@ class Scorer:
     resmem: ResMem | None
     options: ScoreOptions = field(default_factory=ScoreOptions)
     usual_distances: Floats | None = None
-    directory: Path | None = None
+    directory: Place | None = None
 
     @classmethod
-    def of(cls, base: StoredBase, resmem: ResMem, options: ScoreOptions, directory: Path | None = None) -> Scorer:
+    def of(cls, base: StoredBase, resmem: ResMem, options: ScoreOptions, directory: Place | None = None) -> Scorer:
         """Return the scorer of a model.
 
         Raises:
@@ -74,7 +74,7 @@ class Scorer:
         return cls(base, resmem, options, usual, directory)
 
     @classmethod
-    def of_base(cls, base: StoredBase, options: ScoreOptions, directory: Path | None = None) -> Scorer:
+    def of_base(cls, base: StoredBase, options: ScoreOptions, directory: Place | None = None) -> Scorer:
         """Return the scorer of the base alone.
 
         Raises:

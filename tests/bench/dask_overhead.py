@@ -6,15 +6,17 @@ python -m tests.bench.dask_overhead [--rows 10000000] [--files 20] [--workers 2 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -29,14 +31,30 @@ def made(rows: int, seed: int) -> pa.Table:
     return pa.table({"id": np.arange(rows)} | {f"x{i}": column for i, column in enumerate(X.T)} | {"y": y})
 
 
-def resmem(folder: Path, *words: str) -> tuple[float, float]:
-    """Run a command, and return how long it took, by the clock and of the processor (its processes included)."""
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: seconds by the clock, of the processor in all its processes, and the largest one's MiB."""
+
+    clock: float
+    processor: float
+    largest: int
+
+
+def resmem(folder: Path, *words: str) -> Cost:
+    """Run a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "resmem_cli", *words, "--quiet"], cwd=folder, check=True)
+    started, largest = time.perf_counter(), 0
+    command = psutil.Popen([sys.executable, "-m", "resmem_cli", *words, "--quiet"], cwd=folder)
+    while command.poll() is None:
+        with contextlib.suppress(psutil.Error):  # which end meanwhile
+            sizes = [each.memory_info().rss for each in (command, *command.children(recursive=True))]
+            largest = max(largest, *sizes)
+        time.sleep(0.1)
+    if command.returncode:
+        raise SystemExit(f"{' '.join(words)} failed")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return time.perf_counter() - started, used
+    return Cost(time.perf_counter() - started, used, largest >> 20)
 
 
 def write(folder: Path, rows: int, files: int) -> None:
@@ -80,15 +98,18 @@ def main() -> None:
         write(folder, chosen.rows, chosen.files)
         words = ("predict", "in", "--model", "m", "--output-dir")
         local = resmem(folder, *words, "local")
+        print(f"{chosen.rows:,} rows in {chosen.files} files")
         print(
-            f"{chosen.rows:,} rows in {chosen.files} files, one process: {local[0]:.1f} s, of the processor {local[1]:.1f} s"
+            f"one process: {local.clock:.1f} s, of the processor {local.processor:.1f} s, {local.largest:,} MiB",
+            flush=True,
         )
         for number in chosen.workers:
-            clock, processor = resmem(folder, *words, f"dask{number}", "--engine", "dask", "--workers", str(number))
+            dask = resmem(folder, *words, f"dask{number}", "--engine", "dask", "--workers", str(number))
             equal = "equal" if are_equal(folder / "local", folder / f"dask{number}") else "OTHER"
             print(
-                f"{number} workers: {clock:.1f} s ({clock / local[0]:.3f} of one process), of the processor "
-                f"{processor:.1f} s ({processor / local[1]:.3f}); {equal} outputs",
+                f"{number} workers: {dask.clock:.1f} s ({dask.clock / local.clock:.3f} of one process), "
+                f"of the processor {dask.processor:.1f} s ({dask.processor / local.processor:.3f}), the largest process "
+                f"{dask.largest:,} MiB; {equal} outputs",
                 flush=True,
             )
 

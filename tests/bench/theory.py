@@ -36,8 +36,9 @@ from scipy.optimize import brentq
 from resmem_cli.model import kernel
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.kernel import Settings
+from resmem_cli.model.memory.building import build_index
 from resmem_cli.model.memory.cells import Cells
-from resmem_cli.model.memory.index import GraphOptions, build_index
+from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.memory.memory import Memory
 
 RESULTS = Path(__file__).parent / "results"

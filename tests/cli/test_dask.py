@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,10 +21,11 @@ import pytest
 from distributed import LocalCluster
 from distributed.scheduler import KilledWorker, WorkerState
 
+from resmem_cli.cli import engine
 from resmem_cli.data import sources, tables
 from resmem_cli.errors import EngineError
 from resmem_cli.store import reading
-from resmem_cli.workflow import cluster, predict_tasks
+from resmem_cli.workflow import cluster, cutting, evaluate_on_dask, predict_tasks
 from resmem_cli.workflow.cluster import Workers
 from resmem_cli.workflow.inputs import Input, silent
 from resmem_cli.workflow.predict import PredictOptions
@@ -79,8 +82,8 @@ def test_the_outputs_are_those_of_one_process_and_either_engine_resumes_the_othe
     assert "predicted 40 rows of 5 files in" in ended.err
     assert outputs("dask") == outputs("local")
     assert len(outputs("dask")) == len(inputs)
-    for directory, engine in (("dask", ()), ("local", dask)):
-        again = run(*words, directory, *engine)
+    for directory, other in (("dask", ()), ("local", dask)):
+        again = run(*words, directory, *other)
         assert "predicted 0 rows of 0 files" in again.err
         assert "5 files skipped, already up to date" in again.err
 
@@ -119,7 +122,7 @@ def test_wrong_files_are_left_out_or_end_the_run_as_with_one_process(
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch, inputs: list[str]) -> str:
     """A Parquet file of 40 rows in row groups of 3, which is cut although it is small."""
-    monkeypatch.setattr(predict_tasks, "_LEAST_CUT_BYTES", 0)
+    monkeypatch.setattr(cutting, "_LEAST_BYTES", 0)
     pq.write_table(table("diamonds", "new"), "cut.parquet", row_group_size=3)
     return "cut.parquet"
 
@@ -147,9 +150,9 @@ def test_a_large_file_is_cut_and_its_output_is_that_of_one_process(
 
 def test_parts_cover_a_file_and_begin_where_the_one_before_ends(cut: str) -> None:
     job = Plan.of(Input((cut,)), Path("m"), PredictOptions(), FilesOptions(Path("out"))).jobs[0]
-    parts = predict_tasks.cut(job, Path("out"), 7)
+    parts = predict_tasks.parts_of(job, Path("out"), 7)
     assert [part.row_groups for part in parts] == [(0, 3), (3, 6), (6, 9), (9, 14)]  # 9, 9, 9 and 13 rows
-    assert predict_tasks.cut(job, Path("out"), 21) == ()  # 40 rows are fewer than twice as many
+    assert predict_tasks.parts_of(job, Path("out"), 21) == ()  # 40 rows are fewer than twice as many
 
 
 def test_a_wrong_value_in_a_part_is_named_by_its_row_in_the_file(cut: str, run: Run, scheduler: str) -> None:
@@ -170,7 +173,7 @@ def parts_of(cut: str, directory: Path) -> tuple[Work, tuple[Part, ...]]:
     """The parts of a file, and what a worker has to know to do them."""
     plan = Plan.of(Input((cut,)), Path("m"), PredictOptions(), FilesOptions(directory)).absolute()
     run = plan.begin(model_of(*reading.identity(Path("m"))), silent)
-    return Work.of(run, Path("m").absolute(), 1), predict_tasks.cut(run.todo[0], plan.files.directory, 7)
+    return Work.of(run, Path("m").absolute(), 1), predict_tasks.parts_of(run.todo[0], plan.files.directory, 7)
 
 
 def test_parts_that_were_finished_before_the_command_was_killed_are_not_done_again(
@@ -317,6 +320,38 @@ def test_killed_workers_and_a_killed_command_lose_nothing_and_write_nothing_twic
     assert all(path.stat().st_mtime_ns == before[path] for path in marked)  # what was finished stayed
 
 
+def test_a_scheduler_that_goes_meanwhile_is_told_in_a_sentence(model: Callable[..., Path]) -> None:
+    model()
+    Path("in").mkdir()
+    for i in range(40):
+        pq.write_table(pa.concat_tables([table("diamonds", "new")] * 50), f"in/{i:02}.parquet")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", address.rpartition(":")[2]]
+    scheduler = subprocess.Popen([*dask, "--host", "127.0.0.1", "--no-dashboard"], **quiet)
+    worker = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"], **quiet)
+    words = [str(PROGRAM), "predict", "in", "--model", "m", "--output-dir", "dask"]
+    words += ["--engine", "dask", "--scheduler", address]
+    command = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 60
+        while not list(Path("dask").glob("*.parquet")) and time.monotonic() < end:
+            time.sleep(0.02)
+        scheduler.kill()
+        _, said = command.communicate(timeout=60)
+    finally:
+        for process in (scheduler, worker, command):
+            process.kill()
+            process.wait()
+    assert command.returncode == UNEXPECTED
+    assert said.splitlines()[-1] == (
+        "resmem: the Dask scheduler has gone; what was finished stays: start it again, and run this again with --resume"
+    )
+    assert "Traceback" not in said
+
+
 def kill_one_worker(command: subprocess.Popen[str]) -> None:
     """Kill a worker process of a command when the first outputs are there."""
     end = time.monotonic() + 60
@@ -361,3 +396,54 @@ def test_nothing_is_left_running_when_the_command_is_killed(inputs: list[str]) -
     _, alive = psutil.wait_procs(children, timeout=30)
     assert children
     assert not alive
+
+
+def evaluated(run: Run, *words: object) -> dict[str, Any]:
+    ended = run("evaluate", *words, "--model", "m", "--json", "--quiet")
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
+def without_metrics(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name != "metrics"}
+
+
+def test_evaluate_says_what_one_process_says_however_files_are_cut(
+    model: Callable[..., Path], run: Run, scheduler: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model()
+    test = table("diamonds", "test")
+    pq.write_table(test.slice(0, 60), "cut.parquet", row_group_size=7)
+    pq.write_table(test.slice(0, 0), "none.parquet")
+    write_csv(test.slice(60, 20), tmp_path / "rest.csv")
+    files = ("cut.parquet", "none.parquet", "rest.csv")
+    local = evaluated(run, *files)
+    monkeypatch.setattr(cutting, "_LEAST_BYTES", 0)
+    for rows, together in ((8, 0), (25, 0), (500_000, 8 << 20)):
+        monkeypatch.setattr(Workers, "rows", rows)
+        monkeypatch.setattr(evaluate_on_dask, "_LEAST_BYTES", together)
+        monkeypatch.setattr(engine, "workers_of", lambda *_, rows=rows: Workers(scheduler, rows=rows))
+        dask = evaluated(run, *files, "--engine", "dask", "--scheduler", scheduler)
+        assert without_metrics(dask) == without_metrics(local)
+        for name, compared in local["metrics"].items():
+            for key, value in compared.items():
+                assert dask["metrics"][name][key] == pytest.approx(value, rel=1e-9, abs=1e-9), (name, key)
+
+
+def test_evaluate_on_workers_refuses_slices_and_standard_input(inputs: list[str], run: Run, scheduler: str) -> None:
+    dask = ("--engine", "dask", "--scheduler", scheduler)
+    ended = run("evaluate", "in/a.csv", "--model", "m", "--by", "carat", *dask)
+    assert ended.code == USAGE
+    assert "Invalid value for '--by': slices need all rows in one process: leave out --engine dask" in ended.err
+    ended = run("evaluate", "-", "--model", "m", *dask)
+    assert ended.code == USAGE
+    assert ended.err.endswith("standard input cannot be read by the workers of --engine dask; name files\n")
+
+
+def test_evaluate_without_any_labelled_row_is_the_error_of_one_process(
+    inputs: list[str], run: Run, scheduler: str
+) -> None:
+    local = run("evaluate", "in/none.parquet", "--model", "m")
+    ended = run("evaluate", "in/none.parquet", "--model", "m", "--engine", "dask", "--scheduler", scheduler)
+    assert (local.code, ended.code) == (DATA, DATA)
+    assert ended.err.splitlines()[-1].startswith("resmem: ")

@@ -79,12 +79,12 @@ def test_a_cell_of_very_many_classes_holds_the_largest() -> None:
 
 def test_some_of_them_and_more_of_them() -> None:
     (few, _, _), (many, _, _) = sparse(20, n_largest=1, seed=1), sparse(30, n_largest=4, seed=2)
-    both = joined(few[1.0], many[1.0])
+    both = joined([few[1.0], many[1.0]])
     assert isinstance(both, SparseResiduals)
     np.testing.assert_array_equal(both.dense(), np.concatenate([few[1.0].dense(), many[1.0].dense()]))
     np.testing.assert_array_equal(both[[3, 1]].dense(), both.dense()[[3, 1]])
     with pytest.raises(TypeError, match="different kinds"):
-        joined(few[1.0], many[1.0].dense())
+        joined([few[1.0], many[1.0].dense()])
 
 
 def test_those_of_one_class_per_row_are_found() -> None:

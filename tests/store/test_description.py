@@ -208,7 +208,7 @@ def test_a_part_that_is_no_regular_file_is_refused(copied: Copied, name: str, ki
 
 def test_a_manifest_without_end_is_not_read(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = copied("linear")
-    monkeypatch.setattr(manifest, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(manifest, "MOST_BYTES", 1 << 20)
     with open(directory / "base.json", "r+b") as stream:
         stream.truncate(1 << 40)  # a file of nothing, which takes no space
     with pytest.raises(ModelError, match=r"base\.json is larger than 1 MiB"):

@@ -44,6 +44,7 @@ class InParts:
         columns: frozenset[str] | None = None,
         schema: Schema | None = None,
         *,
+        may_be_empty: bool = False,
         where: Where = (),
     ) -> Iterator[Rows]:
         self.n_read += 1

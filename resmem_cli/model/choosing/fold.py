@@ -13,9 +13,10 @@ from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.combination import mean_of_bases
 from resmem_cli.model.kernel import row_residuals
+from resmem_cli.model.memory.building import build_index
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
-from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, Index, build_index
+from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, Index
 from resmem_cli.model.residuals import NOT_NEEDED, Residuals, SparseResiduals, values_of
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Encoded

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from resmem_cli.model.arrays import Integers
+from resmem_cli.model.memory.building import build_index
 from resmem_cli.model.memory.cells import Cells
-from resmem_cli.model.memory.index import GraphOptions, build_index
+from resmem_cli.model.memory.index import GraphOptions
 
 _GRAPH = GraphOptions(M=8, ef_construction=64, ef=32)
 

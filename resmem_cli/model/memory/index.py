@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from resmem_cli.errors import ModelError, UsageError
+from resmem_cli.errors import ModelError
 from resmem_cli.model.arrays import Floats, Integers, Singles
 
 EXACT_BELOW = 1_000
 _ADDED_AT_ONCE = 10_000  # Ctrl-C is heard between the calls of hnswlib, and not within one
-_RECALL_QUERIES, _RECALL_ONE_IN = 500, 10  # at most so many, and of few points at most a tenth
+RECALL_QUERIES, _RECALL_ONE_IN = 500, 10  # at most so many, and of few points at most a tenth
 _MOST_EF = 4_096
 # Neighbouring queries one after the other find their part of the graph in the processor's cache: a fifth to a third
 # faster. Of few it does not pay.
 _ORDERED_FROM = 1_000
 _ROWS_OF_AXIS, _STEPS_TO_AXIS = 256, 3
+SHARD_CELLS = 5_000_000  # about a gigabyte of graph at 16 columns
 _MOST_HELD = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
 
@@ -36,6 +38,11 @@ class Index(Protocol):
     @property
     def n_columns(self) -> int:
         """How many columns the points have."""
+        ...
+
+    @property
+    def recall(self) -> float | None:
+        """The share of true neighbours that the search finds; None if it is exact, NaN if it was not measured."""
         ...
 
 
@@ -82,21 +89,31 @@ class ExactIndex:
     def n_columns(self) -> int:
         return int(self.points.shape[1])
 
+    @property
+    def n_points(self) -> int:
+        return len(self.points)
+
+    @property
+    def recall(self) -> None:
+        return None
+
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """How the HNSW graph is built and searched.
+    """How HNSW graphs are built and searched.
 
     Attributes:
         M, ef_construction: hnswlib's.
         ef: how many candidates a search considers; None is raised from the number of neighbours until `recall` holds.
         recall: the share of true neighbours that a search has to find.
+        shard_cells: how many cells are searched through one graph; more are cut into shards.
     """
 
     M: int = 16
     ef_construction: int = 200
     ef: int | None = None
     recall: float = 0.99
+    shard_cells: int = SHARD_CELLS
 
 
 @dataclass
@@ -107,15 +124,31 @@ class HnswIndex:
         graph: hnswlib's index, its labels the positions of the points.
         ef: the size of the candidate list while searching.
         recall: the share of true neighbours that it found for points which it did not hold yet; NaN if not measured.
+        file: the file that it was read of, as long as that has what it holds.
     """
 
     graph: Any
     ef: int
     recall: float
+    file: Path | None = None
 
     @classmethod
     def build(cls, points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Self:
         """Build the graph; with one thread the same points and seed give the same graph."""
+        index, known, last = cls.begun(points, k, options, seed, threads, n_last=RECALL_QUERIES)
+        index._raise_ef(points[known], points[last], k, options, threads)
+        index.add(points, last, threads)
+        return index
+
+    @classmethod
+    def begun(
+        cls, points: Singles, k: int, options: GraphOptions, seed: int, threads: int, *, n_last: int
+    ) -> tuple[Self, Integers, Integers]:
+        """Build the graph of most points, and return it with which it holds and which (at most `n_last`) it does not.
+
+        The last points are new to it, as the rows will be that are predicted: they show its recall before it is `add`
+        that completes it.
+        """
         graph = new_graph(points.shape[1])
         graph.init_index(
             len(points), M=options.M, ef_construction=options.ef_construction, random_seed=seed % (1 << 31)
@@ -123,12 +156,9 @@ class HnswIndex:
         # Shuffled, because a graph of rows that come sorted is poorly linked between their groups.
         order = np.random.default_rng(seed).permutation(len(points))
         index = cls(graph, options.ef or k, float("nan"))
-        # The last points are new to a graph of the others, as the rows will be that are predicted.
-        n_first = len(order) - min(_RECALL_QUERIES, len(order) // _RECALL_ONE_IN)
-        index._add(points, order[:n_first], threads)
-        index._raise_ef(points[order[:n_first]], points[order[n_first:]], k, options, threads)
-        index._add(points, order[n_first:], threads)
-        return index
+        n_known = len(order) - min(n_last, len(order) // _RECALL_ONE_IN)
+        index.add(points, order[:n_known], threads)
+        return index, order[:n_known], order[n_known:]
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
         self.graph.set_ef(max(self.ef, k))
@@ -151,6 +181,10 @@ class HnswIndex:
     def n_columns(self) -> int:
         return int(self.graph.dim)
 
+    @property
+    def n_points(self) -> int:
+        return int(self.graph.get_current_count())
+
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))
 
@@ -159,37 +193,64 @@ class HnswIndex:
         """Load a graph that has been checked: hnswlib trusts what it reads."""
         graph = new_graph(n_columns)
         graph.load_index(str(path), max_elements=n_points)
-        return cls(graph, ef, recall)
+        return cls(graph, ef, recall, path)
 
     def extended(self, points: Singles, k: int, options: GraphOptions, threads: int) -> Self:
         """Return this index with further points: of all [m, p], those after the ones that it holds."""
-        n_held = int(self.graph.get_current_count())
-        index = type(self)(self.graph, self.ef, self.recall)
+        index, n_held = self.resized(len(points)), self.n_points
         if n_held < len(points):
-            few = points[n_held:][:_RECALL_QUERIES]
+            few = points[n_held:][:RECALL_QUERIES]
             index._raise_ef(points[:n_held], few, k, options, threads)
-            index.graph.resize_index(len(points))
-            index._add(points, np.arange(n_held, len(points)), threads)
+            index.add(points, np.arange(n_held, len(points)), threads)
         return index
 
-    def _add(self, points: Singles, which: Integers, threads: int) -> None:
+    def resized(self, n_points: int) -> Self:
+        """Return this index with room for as many points as it is to hold; this one must not be used any more."""
+        if n_points <= self.n_points:
+            return replace(self)
+        self.graph.resize_index(n_points)
+        return replace(self, file=None)
+
+    def add(self, points: Singles, which: Integers, threads: int) -> None:
+        """Add some of [m, p] points, for which there is room."""
         for start in range(0, len(which), _ADDED_AT_ONCE):
             part = which[start : start + _ADDED_AT_ONCE]
             self.graph.add_items(points[part], part, num_threads=threads)
 
     def _raise_ef(self, known: Singles, new: Singles, k: int, options: GraphOptions, threads: int) -> None:
-        """Widen the search until it finds enough of the true neighbours that new points have among the known ones."""
         if len(new) == 0:
             return
         k = min(k, len(known))
         exact, _ = ExactIndex(known).search(new, k)
-        while True:
-            found, _ = self.search(new, k, threads)
-            # By distance, not by name: of points equally far away either one is right.
-            self.recall = float((found <= exact[:, -1:] * (1 + 1e-5) + 1e-12).mean())
-            if self.recall >= options.recall or options.ef is not None or self.ef >= min(_MOST_EF, len(known)):
-                return
-            self.ef = -(-self.ef * 5 // 4)
+
+        def found(ef: int) -> Floats:
+            self.ef = ef
+            return self.search(new, k, threads)[0]
+
+        self.ef, self.recall = wide_enough(found, exact, self.ef, len(known), options)
+
+
+def wide_enough(
+    found: Callable[[int], Floats], exact: Floats, ef: int, n_known: int, options: GraphOptions
+) -> tuple[int, float]:
+    """Widen a search until it finds enough of the true neighbours that new points have among the known ones.
+
+    Args:
+        found: the [n, k] distances of new points from those that a search of some width finds.
+        exact: [n, k] from the true ones.
+        ef: the width to begin with.
+        n_known: how many points are searched.
+        options: what is enough.
+
+    Returns:
+        The width, and the share of the true neighbours that are found at it.
+    """
+    while True:
+        # By distance, not by name: of points equally far away either one is right.
+        recall = float((found(ef) <= exact[:, -1:] * (1 + 1e-5) + 1e-12).mean())
+        if recall >= options.recall or options.ef is not None or ef >= min(_MOST_EF, n_known):
+            return ef, recall
+        ef = -(-ef * 5 // 4)
 
 
 def _along_main_axis(points: Singles) -> Integers:
@@ -218,19 +279,3 @@ def new_graph(n_columns: int) -> Any:
             "install a C++ compiler and the Python headers, then: HNSWLIB_NO_NATIVE=1 pip install hnswlib",
         ) from error
     return hnswlib.Index(space="l2", dim=n_columns)
-
-
-def build_index(points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Index:
-    """Return the exact search for few points, and a graph for many.
-
-    Raises:
-        UsageError: k is larger than the number of points.
-    """
-    if k > len(points):
-        raise UsageError(
-            f"{k} neighbours are more than the {len(points)} cells of the memory (rows with distinct representations)",
-            f"set --neighbors to at most {len(points)}",
-        )
-    if len(points) < EXACT_BELOW:
-        return ExactIndex(points)
-    return HnswIndex.build(points, k, options, seed, threads)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model.memory.building import build_index, changed_index, shards_of
 from resmem_cli.model.memory.cells import Cells
 from resmem_cli.model.memory.condensing import condensed
-from resmem_cli.model.memory.index import GraphOptions, HnswIndex, Index, build_index
+from resmem_cli.model.memory.index import GraphOptions, HnswIndex, Index
 from resmem_cli.model.residuals import Residuals, SparseResiduals, joined, values_of
 
 
@@ -99,7 +100,8 @@ class Memory:
     ) -> Self:
         """Build the memory of those of its rows that are kept, then of new ones, as if it had never been another.
 
-        Where rows are only added, the search graph is extended, and the old memory must not be used any more.
+        Search graphs that only gain cells are extended, and those that keep theirs stay: the old memory must not be
+        used any more.
 
         Args:
             kept: [n] which rows stay.
@@ -112,17 +114,27 @@ class Memory:
         """
         before = self._contents
         old = self.index.points_at(before.cells[kept]) if before.points is None else before.points[kept]
-        points, residuals = np.concatenate([old, points]), joined(before.residuals[kept], residuals)
+        points, residuals = np.concatenate([old, points]), joined([before.residuals[kept], residuals])
         cells = _cells(points, weight, self.most_cells, seed, threads)
         k, options = min(n_neighbors, len(cells.points)), self.graph or _graph_options(self.index)
-        if kept.all() and isinstance(self.index, HnswIndex) and self.most_cells is None:  # the old cells are the first
-            index: Index = self.index.extended(cells.points, k, options, threads)
-        else:
-            index = build_index(cells.points, k, options, seed, threads)
+        left = None if self.most_cells is not None else self._left(kept, cells)
+        index = changed_index(self.index, left, cells.points, k=k, options=options, seed=seed, threads=threads)
         contents = Contents(cells.of_rows, residuals, None if before.points is None else points)
         return replace(
             self, residuals=cells.mean(residuals, weight), counts=cells.counts, index=index, contents=contents
         )
+
+    def _left(self, kept: NDArray[np.bool_], cells: Cells) -> list[int]:
+        """Return how many cells of the rows that are kept are in the place of those of each shard.
+
+        Cells are numbered by the first row in them. So a shard has those cells of which the first row is one of
+        consecutive rows, and that is what it has when rows before or among them are gone.
+        """
+        sizes = [shard.n_points for shard in shards_of(self.index)]
+        ends = [int(np.argmax(self._contents.cells == start)) for start in np.cumsum(sizes)[:-1]]
+        n_kept = np.concatenate([[0], np.cumsum(kept)])
+        n_cells = [int(cells.of_rows[: n_kept[end]].max(initial=-1)) + 1 for end in [0, *ends, len(kept)]]
+        return np.diff(n_cells).tolist()
 
     @property
     def _contents(self) -> Contents:
@@ -145,9 +157,13 @@ class Memory:
         return len(self.counts)
 
     @property
+    def n_shards(self) -> int:
+        return len(shards_of(self.index))
+
+    @property
     def recall(self) -> float | None:
         """The share of true neighbours that the search finds; None if it is exact, NaN if it was not measured."""
-        return self.index.recall if isinstance(self.index, HnswIndex) else None
+        return self.index.recall
 
     def neighbors(self, queries: Singles, k: int, threads: int) -> tuple[Floats, Integers]:
         """Return [n, k] distances and cells of the k nearest to [n, p] points (all, if there are fewer than k)."""

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resmem_cli.model.memory.building import build_index
 from resmem_cli.model.memory.cells import Cells
-from resmem_cli.model.memory.index import ExactIndex, GraphOptions, build_index
+from resmem_cli.model.memory.index import ExactIndex, GraphOptions
 from tests.model.examples import FEW
 from tests.model.memory.points import by_brute_force, coarse_points
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import Singles
+from resmem_cli.model.memory.building import build_index
 from resmem_cli.model.memory.cells import Cells
-from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, GraphOptions, HnswIndex, build_index
+from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, GraphOptions, HnswIndex
 from tests.model.examples import FEW
 from tests.model.memory.points import by_brute_force, coarse_points, normal_points
 

@@ -1,0 +1,105 @@
+"""A uniform sample of rows, drawn in one pass that holds no more than twice as many as are wanted.
+
+Every row has a random number, and the rows of the smallest numbers are drawn; so which rows these are depends on the
+seed and the order of the rows alone, and not on the batches that they come in. Rows of one group have one number, and
+are drawn together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resmem_cli.errors import UsageError
+
+Hashes = NDArray[np.uint64]
+FOR_BASE, FOR_MEMORY = 0, 1  # purposes
+
+
+class Batch(Protocol):
+    """Some of the rows."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, positions: NDArray[np.int64], /) -> Self:
+        """Return the rows at some positions."""
+        ...
+
+
+Some = TypeVar("Some", bound=Batch)
+
+
+class Lots:
+    """The random numbers of rows, which have to be asked for in the order of the rows."""
+
+    def __init__(self, seed: int, purpose: int) -> None:
+        """Take what they follow from; samples for different purposes are independent of each other."""
+        self._of_rows = np.random.default_rng([seed, purpose])
+        self._of_groups = np.random.default_rng([seed, purpose, 1]).integers(0, 1 << 63, 2).astype(np.uint64)
+
+    def of(self, n_rows: int, groups: Hashes | None) -> NDArray[np.float64]:
+        """Return [n] numbers from 0 to 1 of the next rows; `groups` are [n] hashes, 0 of a row that is alone."""
+        own = self._of_rows.random(n_rows)
+        if groups is None:
+            return own
+        mixed = groups ^ self._of_groups[0]
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # of splitmix64
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= self._of_groups[1]
+        return np.where(groups == 0, own, (mixed >> np.uint64(11)) * 2.0**-53)
+
+
+@dataclass(frozen=True)
+class Sample(Generic[Some]):
+    """The rows that were drawn.
+
+    Attributes:
+        parts: in their order, none of them empty.
+        limit: their numbers are below it, and those of all others are not.
+        n_rows: how many rows there were to draw from.
+    """
+
+    parts: list[Some]
+    limit: float
+    n_rows: int
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+
+def draw(
+    batches: Iterable[Some], size: int, lots: Lots, groups_of: Callable[[Some], Hashes | None] = lambda _: None
+) -> Sample[Some]:
+    """Draw rows (of groups, as many whole ones as fit); all rows, if there are no more than are wanted.
+
+    Raises:
+        UsageError: not even one group fits.
+    """
+    held: list[tuple[Some, NDArray[np.float64]]] = []
+    n_rows, limit = 0, np.inf
+    for batch in batches:
+        numbers = lots.of(len(batch), groups_of(batch))
+        n_rows += len(batch)
+        held += _below(batch, numbers, limit)
+        if sum(len(each) for _, each in held) > 2 * size:
+            held, limit = _cut(held, size)
+    held, limit = _cut(held, size) if sum(len(each) for _, each in held) > size else (held, limit)
+    if n_rows and not held:
+        raise UsageError(f"a group of more than {size:,} rows was drawn first", "raise --sample, or leave --group out")
+    return Sample([batch for batch, _ in held], limit, n_rows)
+
+
+def _cut(
+    held: list[tuple[Some, NDArray[np.float64]]], size: int
+) -> tuple[list[tuple[Some, NDArray[np.float64]]], float]:
+    limit = float(np.partition(np.concatenate([numbers for _, numbers in held]), size)[size])
+    return [part for batch, numbers in held for part in _below(batch, numbers, limit)], limit
+
+
+def _below(batch: Some, numbers: NDArray[np.float64], limit: float) -> list[tuple[Some, NDArray[np.float64]]]:
+    which = np.flatnonzero(numbers < limit)
+    return [(batch.take(which), numbers[which])] if len(which) else []
