@@ -184,7 +184,7 @@ def _recalled(y: Floats, probabilities: Predictions) -> Any:
 
 
 def _balanced_accuracy(sums: Floats, targets: Targets) -> Floats:
-    totals, hits = sums.reshape(2, -1, sums.shape[1])
+    totals, hits = np.split(sums, 2)
     return mean_of_known(quotients(hits, totals))
 
 

@@ -90,5 +90,6 @@ def ranked(n_classes: int) -> range:
 
 
 def _per_class(sums: Floats, n_classes: int) -> tuple[Floats, Floats]:
-    cells = sums.reshape(len(ranked(n_classes)), -1, 2, sums.shape[1])
+    n_ranked = len(ranked(n_classes))
+    cells = sums.reshape(n_ranked, len(sums) // (2 * n_ranked), 2, sums.shape[1])
     return cells[:, :, 0], cells[:, :, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ class Statistics:
 
     def resampled(self, states: Keys, resamples: range) -> Sums:
         """Return the sums for resamples of the rows, by the [n] states of their keys; `LANES` divides the first."""
-        step = max(1, _WEIGHTS // len(resamples), self._n_sums)
+        step = max(1, _WEIGHTS // max(len(resamples), 1), self._n_sums)
         blocks = (slice(start, start + step) for start in range(0, len(states), step))
         return self._sums(((block, resampling.weights(states[block], resamples)) for block in blocks), len(resamples))
 
@@ -87,7 +87,7 @@ class Statistics:
     def _n_sums(self) -> int:
         return sum(each.shape[1] for side in (self._base, self._resmem) for each in side.values())
 
-    def _sums(self, weighings: Any, n_weighings: int) -> Sums:
+    def _sums(self, weighings: Iterable[tuple[slice, Floats]], n_weighings: int) -> Sums:
         targets = np.zeros((3, n_weighings))
         base, resmem = (
             {name: np.zeros((each.shape[1], n_weighings)) for name, each in side.items()}

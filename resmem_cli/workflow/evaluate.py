@@ -269,20 +269,34 @@ def refuse_wrong(stored: StoredModel, interval: float | None, limits: Limits) ->
         conformal.sufficient(stored.resmem.calibration, interval)
 
 
-def concluded(stored: StoredModel, every: Sample, unseen: Sample | None, limits: Limits, **measured: Any) -> Evaluation:
-    """Return the evaluation of a model by all rows and by those that were not seen in fitting, if some were.
-
-    `measured` are the other attributes of `Evaluation`: counts, intervals, slices and notes.
-    """
+def concluded(
+    stored: StoredModel,
+    every: Sample,
+    unseen: Sample | None,
+    limits: Limits,
+    *,
+    n_seen: int,
+    n_dropped: int,
+    n_unknown_class: int,
+    intervals: Coverage | None,
+    notes: tuple[str, ...],
+    slices: Slices | None = None,
+) -> Evaluation:
+    """Return the evaluation of a model by what was measured; the arguments are the attributes of `Evaluation`."""
     judged = every if unseen is None else unseen
     shown = judged if judged.are_enough else every
     return Evaluation(
         every=every,
         unseen=unseen,
+        n_seen=n_seen,
         n_forgotten=stored.base.n_forgotten,
+        n_dropped=n_dropped,
+        n_unknown_class=n_unknown_class,
         task=stored.base.schema.target.task,
         objective=stored.objective,
         uses_memory=stored.resmem.uses_memory,
         thresholds=thresholds.judged(limits, shown.metrics, stored.objective, can_judge=judged.are_enough),
-        **measured,
+        intervals=intervals,
+        slices=slices,
+        notes=notes,
     )

@@ -226,6 +226,13 @@ def test_a_part_may_have_no_row_that_counts_and_all_parts_may_not(pipelines: dic
         part(pipeline, Fragment(without, [])).evaluation(stored)
 
 
+def test_without_resamples_there_are_values_and_no_intervals(pipelines: dict[str, Pipeline]) -> None:
+    pipeline = pipelines["two"]
+    fragment = Fragment(str(pipeline.folder / "two.parquet"), [0])
+    found = part(pipeline, fragment, PartOptions(0)).evaluation(loaded(pipeline.model)[0])
+    assert all(np.isnan(each.ci95).all() and np.isfinite(each.gain) for each in found.metrics.values())
+
+
 def test_parts_of_different_evaluations_are_not_merged(pipelines: dict[str, Pipeline]) -> None:
     fragment = Fragment(str(pipelines["numbers"].folder / "two.parquet"), [0])
     one, other = (part(pipelines["numbers"], fragment, replace(OPTIONS, seed=seed)) for seed in (0, 1))
