@@ -5,7 +5,8 @@ a condensed memory. Format 3 (by the commit after 6549dd8), regression: a bounde
 regression: an encoder that makes waves of a number of two values. Format 5 (by 529d2aa), regression: weights, and two
 forgotten rows. Format 6 (by e8aa71f), regression and classification: boosted trees as scikit-learn has them, with
 categories and gaps, one of the logarithm; weights: weights, and an earlier memory. Format 7 (by 61858c3): the same, its
-boosted trees as arrays. Format 8 (by 9f9ef0f): networks, and weights of bases. Of format 1 are tests in store.
+boosted trees as arrays. Format 8 (by 9f9ef0f): networks, and weights of bases. Format 9 (by 4d9d5c5): dates
+as text, percent signs, and a category of many values with its target encoding. Of format 1 are tests in store.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ EVERY_MODEL = pytest.mark.parametrize(
         *("format_5/regression", "format_6/regression", "format_6/classification", "format_6/weights"),
         *("format_7/regression", "format_7/classification", "format_7/weights"),
         *("format_8/regression", "format_8/classification"),
+        *("format_9/regression", "format_9/classification"),
     ],
 )
 
