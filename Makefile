@@ -45,7 +45,7 @@ check: $(READY)
 # matplotlib draws and is an extra.
 bench: $(READY)
 	$(BIN)/python -m pip install -q -e '.[bench]'
-	for what in startup search trees throughput lightgbm_scoring growth many_classes wide bounded_memory busy_machine report target_encoding theory; do \
+	for what in startup search trees throughput lightgbm_scoring growth many_classes wide bounded_memory busy_machine report resampling target_encoding theory; do \
 		$(BIN)/python -m tests.bench.$$what || exit 1; done
 
 # The other methods are an extra; what is finished is not repeated, so this can be stopped and started again.

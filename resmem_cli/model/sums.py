@@ -89,15 +89,13 @@ class Statistics:
 
     def _sums(self, weighings: Iterable[tuple[slice, Floats]], n_weighings: int) -> Sums:
         targets = np.zeros((3, n_weighings))
-        base, resmem = (
-            {name: np.zeros((each.shape[1], n_weighings)) for name, each in side.items()}
-            for side in (self._base, self._resmem)
-        )
+        base, resmem = dict[str, Floats](), dict[str, Floats]()
         for rows, weights in weighings:
             targets += self._targets[rows].T @ weights
             for side, sums in ((self._base, base), (self._resmem, resmem)):
                 for name, each in side.items():
-                    sums[name] += each[rows].T @ weights
+                    product = each[rows].T @ weights
+                    sums[name] = np.add(sums[name], product, out=sums[name]) if name in sums else product
         return Sums(Targets.of(self._n_outputs, self._centre, targets), base, resmem)
 
 

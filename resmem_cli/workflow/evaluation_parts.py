@@ -8,7 +8,6 @@ rows where they are from (`Rows.origins`), as whatever reads the file does.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -152,11 +151,6 @@ def part_of(
     return EvaluationPart(
         options, sums[False], sums[True], drawing.unit, batches.n_read, batches.n_dropped, batches.foreign, batches.held
     )
-
-
-def merged(parts: list[EvaluationPart]) -> EvaluationPart:
-    """Return the part of the rows of all parts, of which there is at least one."""
-    return functools.reduce(EvaluationPart.merge, parts)
 
 
 def _sums(rows: Scored, options: PartOptions) -> SumsInParts:

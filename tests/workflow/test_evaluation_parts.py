@@ -149,7 +149,7 @@ def test_parts_of_any_cut_in_any_order_are_the_whole(pipelines: dict[str, Pipeli
             groups = range(pq.read_metadata(path).num_row_groups)
             fragments += [Fragment(path, list(some), batch_rows) for some in taken(groups, n_together)]
         parts = [part(pipeline, fragments[i], options) for i in np.random.default_rng(seed).permutation(len(fragments))]
-        found = evaluation_parts.merged(parts).evaluation(loaded(pipeline.model)[0])
+        found = functools.reduce(EvaluationPart.merge, parts).evaluation(loaded(pipeline.model)[0])
         assert_equal(found, expected)
 
     holds()
@@ -176,7 +176,7 @@ def test_a_file_without_the_column_of_groups_is_drawn_row_by_row(pipelines: dict
     expected = whole(pipeline, "one.parquet", "ungrouped.parquet")
     for order in (paths, paths[::-1]):
         parts = [part(pipeline, Fragment(each, [0])) for each in order]
-        found = evaluation_parts.merged(parts).evaluation(loaded(pipeline.model)[0])
+        found = functools.reduce(EvaluationPart.merge, parts).evaluation(loaded(pipeline.model)[0])
         assert_equal(found, expected)
         assert (found.every.n_groups, found.every.unit) == (25 + 60, "group")
 
