@@ -183,6 +183,18 @@ def test_what_is_finished_in_a_store_stays_and_what_has_changed_is_made_again(
     assert "made again: other options 3" in run(*words, "--prefix", "p_").err
 
 
+def test_a_store_is_searched_once(stored: Bucket, run: Run) -> None:
+    ended = run("predict", stored.uri("*w.csv"), "--model", "m", "--output", "out.parquet")
+    listed = [request for request in stored.server.said()["requests"] if "max-keys=1000" in request]
+    assert (ended.code, len(listed)) == (0, 1)
+
+
+def test_the_environment_may_name_a_model_in_a_store(stored: Bucket, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESMEM_MODEL", stored.uri("m"))
+    assert run("predict", "new.csv").out == run("predict", "new.csv", "--model", "m").out
+    assert run("remember", "train.csv").code == USAGE
+
+
 def test_an_object_that_cannot_be_predicted_is_left_out_and_told(stored: Bucket, run: Run) -> None:
     stored.put("in/bad.csv", b"carat\nx\n")
     stored.put("in/empty.csv", b"")
