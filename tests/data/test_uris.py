@@ -62,6 +62,7 @@ def test_messages_name_an_object_without_the_options_of_its_store() -> None:
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
+        ("s3:/b/k.csv", "'s3:/b/k.csv' has one slash after 's3:'; write s3://b/k.csv"),
         ("s3:///k.csv", "'s3:///k.csv' names no bucket; write s3://BUCKET/NAME"),
         ("s3://b/a//k.csv", "'s3://b/a//k.csv' has an empty folder name; write one slash between two names"),
         (
