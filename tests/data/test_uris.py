@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path, PurePosixPath
 
@@ -52,6 +53,11 @@ def test_options_after_a_question_mark_say_how_to_reach_the_store(uri: str, name
 def test_the_word_of_a_place_names_the_same_place(uri: str) -> None:
     found = places.place(uri)
     assert places.place(places.word(found)) == found
+
+
+def test_an_object_is_the_same_in_another_process() -> None:
+    found = Remote.of("s3://b/day=1/k.csv?region=eu-west-1")
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - our own
 
 
 def test_messages_name_an_object_without_the_options_of_its_store() -> None:
