@@ -25,6 +25,7 @@ def place(word: str) -> Place:
     if local is not None:
         return Path(local)
     if not uris.is_uri(word):
+        uris.refuse_one_slash(word)
         return Path(word)
     from resmem_cli.data.remote import Remote  # which loads Arrow
 

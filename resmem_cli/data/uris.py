@@ -87,6 +87,17 @@ def is_uri(word: str) -> bool:
     return _URI.fullmatch(word) is not None
 
 
+def refuse_one_slash(word: str) -> None:
+    """Refuse what would be a file in a folder named "s3:", and is not meant so.
+
+    Raises:
+        UsageError: it begins with the scheme of a store and a single slash.
+    """
+    scheme, slash, rest = word.partition(":/")
+    if slash and scheme.lower() in FAMILIES and not rest.startswith("/"):
+        raise UsageError(f"'{word}' has one slash after '{scheme}:'", f"write {scheme}://{rest}")
+
+
 def as_local(word: str) -> str | None:
     """Return the path that a URI of this machine's files names; None if it is another URI, or none.
 

@@ -183,6 +183,18 @@ def test_what_is_finished_in_a_store_stays_and_what_has_changed_is_made_again(
     assert "made again: other options 3" in run(*words, "--prefix", "p_").err
 
 
+def test_a_store_is_searched_once(stored: Bucket, run: Run) -> None:
+    ended = run("predict", stored.uri("*w.csv"), "--model", "m", "--output", "out.parquet")
+    listed = [request for request in stored.server.said()["requests"] if "max-keys=1000" in request]
+    assert (ended.code, len(listed)) == (0, 1)
+
+
+def test_the_environment_may_name_a_model_in_a_store(stored: Bucket, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESMEM_MODEL", stored.uri("m"))
+    assert run("predict", "new.csv").out == run("predict", "new.csv", "--model", "m").out
+    assert run("remember", "train.csv").code == USAGE
+
+
 def test_an_object_that_cannot_be_predicted_is_left_out_and_told(stored: Bucket, run: Run) -> None:
     stored.put("in/bad.csv", b"carat\nx\n")
     stored.put("in/empty.csv", b"")
@@ -374,11 +386,12 @@ def _started(*words: str) -> subprocess.Popen[str]:
         (signal.SIGKILL, -signal.SIGKILL, ""),
     ],
 )
-def test_a_command_that_is_stopped_while_it_sends_its_output_leaves_the_old_object(
+def test_a_command_that_is_stopped_while_it_sends_its_output_leaves_a_whole_object(
     stored: Bucket, large: str, number: int, code: int, said: str
 ) -> None:
+    """Usually the old one; on a busy machine the new one may be complete before the signal comes."""
     stored.put("out.csv", b"old")
-    stored.server.order(seconds=0.5)
+    stored.server.order(seconds=2)
     process = _started("predict", large, "--model", "m", "--base-only", "--output", stored.uri("out.csv"))
     while not any("partNumber" in request for request in stored.server.said()["requests"]):
         assert process.poll() is None
@@ -386,9 +399,10 @@ def test_a_command_that_is_stopped_while_it_sends_its_output_leaves_the_old_obje
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (code, "", said)
-    time.sleep(0.6)  # for what may still be under way
+    time.sleep(2.5)  # for what may still be under way
     stored.server.order()
-    assert stored.get("out.csv") == b"old"
+    found = stored.get("out.csv")
+    assert found == b"old" or found.count(b"\n") == Path(large).read_bytes().count(b"\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path, PurePosixPath
 
@@ -54,6 +55,11 @@ def test_the_word_of_a_place_names_the_same_place(uri: str) -> None:
     assert places.place(places.word(found)) == found
 
 
+def test_an_object_is_the_same_in_another_process() -> None:
+    found = Remote.of("s3://b/day=1/k.csv?region=eu-west-1")
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 - our own
+
+
 def test_messages_name_an_object_without_the_options_of_its_store() -> None:
     assert str(Remote.of("s3://b/k.csv?region=eu-west-1")) == "s3://b/k.csv"
     assert str(Remote.of("https://host/k.csv?signature=secret")) == "https://host/k.csv"
@@ -62,6 +68,7 @@ def test_messages_name_an_object_without_the_options_of_its_store() -> None:
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
+        ("s3:/b/k.csv", "'s3:/b/k.csv' has one slash after 's3:'; write s3://b/k.csv"),
         ("s3:///k.csv", "'s3:///k.csv' names no bucket; write s3://BUCKET/NAME"),
         ("s3://b/a//k.csv", "'s3://b/a//k.csv' has an empty folder name; write one slash between two names"),
         (
