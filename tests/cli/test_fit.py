@@ -176,7 +176,7 @@ class TestResidual:
         assert (found["rows"], found["bases"], found["uses_memory"]) == (240, ["linear"], True)
         (memory,) = found["memories"]
         assert set(memory) == {
-            "base", "weight", "cells", "representation", "residuals", "neighbors", "bandwidth", "bandwidth_kind",
+            "base", "weight", "cells", "shards", "representation", "residuals", "neighbors", "bandwidth", "bandwidth_kind",
             "shrinkage", "temperature", "recall",
         }  # fmt: skip
         assert (memory["base"], memory["weight"], memory["cells"]) == ("linear", 1, 240)
