@@ -176,8 +176,8 @@ class TestResidual:
         assert (found["rows"], found["bases"], found["uses_memory"]) == (240, ["linear"], True)
         (memory,) = found["memories"]
         assert set(memory) == {
-            "base", "weight", "cells", "representation", "residuals", "neighbors", "bandwidth", "bandwidth_kind",
-            "shrinkage", "temperature", "recall",
+            "base", "weight", "cells", "shards", "representation", "residuals", "neighbors", "bandwidth",
+            "bandwidth_kind", "shrinkage", "temperature", "recall",
         }  # fmt: skip
         assert (memory["base"], memory["weight"], memory["cells"]) == ("linear", 1, 240)
         assert (memory["residuals"], memory["recall"]) == ("in-sample", None)

@@ -27,6 +27,8 @@ from resmem_cli.model.parallel import in_order
 
 MOST_SHARDS = 1_000  # each has files of its own
 
+_NONE = np.empty(0, dtype=np.int64)
+
 Shard = ExactIndex | HnswIndex
 
 
@@ -150,9 +152,6 @@ class _Kept:
         n_held, n_points = self.index.n_points, len(self.points)
         index = self.index if n_held == n_points or isinstance(self.index, ExactIndex) else self.index.resized(n_points)
         return _Growing(index, self.points, np.arange(n_held), np.arange(n_held, n_points))
-
-
-_NONE = np.empty(0, dtype=np.int64)
 
 
 def holds_first(shard: Shard, points: Singles) -> bool:
