@@ -138,8 +138,7 @@ class Input:
 
     def read_once_only(self) -> str | None:
         """Return the name of an input that cannot be read again: a pipe; None if all can."""
-        found = sources.resolve(self.words, self.format)
-        return next((each.name for each in found if each.path is None or not each.path.is_file()), None)
+        return next((each.name for each in self.sources() if each.is_stream), None)
 
     def may_change(self) -> bool:
         """Whether a column may have other types in other rows."""
