@@ -35,6 +35,7 @@ from resmem_cli.workflow.predict_tasks import Part, Work
 from resmem_cli.workflow.predicted import Failure, Tally, model_of
 from resmem_cli.workflow.scoring import ScoreOptions
 from tests.cli.conftest import PROGRAM, Run, table, write_csv
+from tests.s3_server import Bucket
 
 UNEXPECTED, USAGE, DATA, PARTIAL = 1, 2, 3, 6
 
@@ -447,3 +448,20 @@ def test_evaluate_without_any_labelled_row_is_the_error_of_one_process(
     ended = run("evaluate", "in/none.parquet", "--model", "m", "--engine", "dask", "--scheduler", scheduler)
     assert (local.code, ended.code) == (DATA, DATA)
     assert ended.err.splitlines()[-1].startswith("resmem: ")
+
+
+def test_workers_read_and_write_objects_and_fetch_the_model_themselves(
+    inputs: list[str], run: Run, bucket: Bucket
+) -> None:
+    bucket.put("m", Path("m"))
+    for name in inputs:
+        bucket.put(name, Path(name))
+    words = ("--engine", "dask", "--workers", 1, "--resume")
+    predict = ("predict", bucket.uri("in/*.csv"), bucket.uri("in/day=*"), "--model", bucket.uri("m"))
+    ended = run(*predict, "--output-dir", bucket.uri("out"), *words)
+    assert ended.code == 0, ended.err
+    assert "predicted 32 rows of 3 files in" in ended.err
+    run("predict", "in/*.csv", "in/day=*", "--model", "m", "--output-dir", "local")
+    for name, content in outputs("local").items():
+        assert bucket.get(f"out/{name}") == content
+    assert "3 files skipped, already up to date" in run(*predict, "--output-dir", bucket.uri("out"), *words).err
