@@ -349,7 +349,7 @@ class TestOnDisk:
     def test_a_manifest_that_could_not_be_read_is_not_written(self, run: Run, model: Model, monkeypatch) -> None:
         path = model() / manifest.MEMORY
         before = path.read_bytes()
-        monkeypatch.setattr(manifest, "_MOST_BYTES", 1_000)
+        monkeypatch.setattr(manifest, "MOST_BYTES", 1_000)
         with pytest.raises(OutputError, match=r"'m/memory\.json' would be larger than 0 MiB; keep fewer memories"):
             manifest.write(path, json.loads(before))
         assert path.read_bytes() == before
