@@ -6,14 +6,15 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
 
-from resmem_cli.errors import EngineError
+from resmem_cli.data.sources import Source
+from resmem_cli.errors import EngineError, UsageError
 from resmem_cli.model.parallel import interrupts_held_back
 from resmem_cli.version import __version__
 from resmem_cli.workflow import thread_limit
@@ -23,7 +24,6 @@ Done = TypeVar("Done")
 
 _SECONDS = 20  # to reach a scheduler and one of its workers
 _SECONDS_BETWEEN_COUNTS = 5
-_AHEAD = 3  # calls that each thread of a worker has or waits for: it begins the next one without asking
 _PYTHON = "Python"
 _SAME = ("resmem-cli", "distributed", "numpy", "pyarrow", "scikit-learn")
 
@@ -53,8 +53,8 @@ class Cluster:
         is_local: whether the processes are this machine's, and find relative paths as this process does.
     """
 
-    def __init__(self, client: Any, threads: int, *, is_local: bool) -> None:
-        self._client, self.threads, self.is_local = client, threads, is_local
+    def __init__(self, client: Any, threads: int, after_loss: str, *, is_local: bool) -> None:
+        self._client, self._after_loss, self.threads, self.is_local = client, after_loss, threads, is_local
         self._most_running, self._counted = 0, -math.inf
 
     def done(
@@ -77,13 +77,14 @@ class Cluster:
         finished = _library().as_completed()
         try:
             while True:
-                with _saying_that_the_scheduler_has_gone():
-                    while len(running) < self._at_once() and (item := take()) is not None:
+                while len(running) < self._at_once() and (item := take()) is not None:
+                    with self._saying_that_it_has_gone(OSError, RuntimeError):
                         future = self._client.submit(call, item, pure=False)
-                        running[future] = item
-                        finished.add(future)
-                    if not running:
-                        return
+                    running[future] = item
+                    finished.add(future)
+                if not running:
+                    return
+                with self._saying_that_it_has_gone():
                     future = next(finished)
                     outcome = _result(future, running[future])
                 yield running.pop(future), outcome
@@ -94,14 +95,34 @@ class Cluster:
     def _at_once(self) -> int:
         """Return how many calls may be on their way: workers may come and go, so they are counted now and then."""
         if time.monotonic() > self._counted + _SECONDS_BETWEEN_COUNTS:
-            n_threads = sum(map(int, self._client.nthreads().values()))
-            self._most_running, self._counted = _AHEAD * max(1, n_threads), time.monotonic()
+            with self._saying_that_it_has_gone(OSError, AttributeError):  # a closed client lacks what it would ask with
+                n_threads = sum(map(int, self._client.nthreads().values()))
+            self._most_running, self._counted = max(1, n_threads), time.monotonic()
         return self._most_running
+
+    @contextmanager
+    def _saying_that_it_has_gone(self, *errors: type[Exception]) -> Iterator[None]:
+        """Turn Dask's errors about a scheduler that is not there, and other `errors`, into a sentence.
+
+        Raises:
+            EngineError: the scheduler has gone.
+        """
+        from concurrent.futures import CancelledError
+
+        from distributed.comm.core import CommClosedError
+
+        gone: tuple[type[Exception], ...] = (CancelledError, CommClosedError, *errors)
+        try:
+            yield
+        except gone as error:
+            raise EngineError("the Dask scheduler has gone", self._after_loss) from error
 
 
 @contextmanager
-def connected(workers: Workers) -> Iterator[Cluster]:
+def connected(workers: Workers, *, after_loss: str = "start it again, and run this again") -> Iterator[Cluster]:
     """Reach the workers, which know this resmem; processes that are started for that end with the block.
+
+    `after_loss` says what to do if the scheduler goes meanwhile.
 
     Raises:
         EngineError: Dask is not installed, there is no such scheduler, it has no workers, or they have another resmem.
@@ -112,7 +133,7 @@ def connected(workers: Workers) -> Iterator[Cluster]:
     if workers.scheduler is not None:
         with _client_of(distributed, workers.scheduler) as client:
             _refuse_other_versions(client, workers.scheduler)
-            yield Cluster(client, workers.threads or 1, is_local=False)
+            yield Cluster(client, workers.threads or 1, after_loss, is_local=False)
         return
     cores = thread_limit.cores()
     number = workers.number or cores
@@ -123,11 +144,12 @@ def connected(workers: Workers) -> Iterator[Cluster]:
         processes=True,
         dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
         silence_logs=logging.CRITICAL,
+        memory_limit=0,  # a worker that waits for memory to become free would wait for ever: its model stays
     )
     with interrupts_held_back(), _saying_that_they_start_not():
         started = own()
     with started, distributed.Client(started) as client:
-        yield Cluster(client, workers.threads or max(1, cores // number), is_local=True)
+        yield Cluster(client, workers.threads or max(1, cores // number), after_loss, is_local=True)
 
 
 @contextmanager
@@ -157,6 +179,10 @@ def _client_of(distributed: Any, address: str) -> Iterator[Any]:
     except (OSError, ValueError) as error:  # time-outs are errors of the system
         raise EngineError(
             f"no Dask scheduler answers at '{address}'", "check that it runs: dask scheduler; and name its address"
+        ) from error
+    except TypeError as error:  # tls:// without certificates
+        raise EngineError(
+            f"the scheduler at '{address}' cannot be reached ({error})", "name the certificates in Dask's configuration"
         ) from error
     with client:
         try:
@@ -193,6 +219,17 @@ def _minor(version: str) -> str:
     return version.rpartition(".")[0]
 
 
+def refuse_pipes(found: Iterable[Source]) -> None:
+    """Refuse standard input and pipes, which are this process's alone.
+
+    Raises:
+        UsageError: one of the sources is one.
+    """
+    pipe = next((each.name for each in found if each.is_stream), None)
+    if pipe is not None:
+        raise UsageError(f"the workers of --engine dask cannot read {pipe}: it can be read only here", "name files")
+
+
 def refuse_other_version(version: str) -> None:
     """Refuse, on a worker, to work for another resmem: a worker may come after the others were asked.
 
@@ -219,19 +256,5 @@ def _result(future: Any, item: object) -> Any:
     except KilledWorker as error:
         return EngineError(
             f"{item} cost {error.allowed_failures + 1} workers their life, at last {error.last_worker.address}",
-            "give workers more memory, or fewer rows at once with --batch-rows",
+            "give each worker more memory: start fewer of them, or with a larger limit",
         )
-
-
-@contextmanager
-def _saying_that_the_scheduler_has_gone() -> Iterator[None]:
-    from concurrent.futures import CancelledError
-
-    from distributed.comm.core import CommClosedError
-
-    try:
-        yield
-    except (CancelledError, CommClosedError) as error:
-        raise EngineError(
-            "the Dask scheduler has gone", "what was finished stays: start it again, and run this again with --resume"
-        ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import pyarrow as pa
+
 from resmem_cli.data import columnar, places
 from resmem_cli.data.sources import Format, Source
 
@@ -20,7 +22,7 @@ def cut(source: Source, rows: int) -> tuple[Source, ...]:
         if source.path is None or source.format is not Format.PARQUET or places.size(source.path) < _LEAST_BYTES:
             return (source,)
         sizes = columnar.rows_of_groups(source)
-    except (OSError, ValueError):
+    except (pa.ArrowException, OSError):
         return (source,)
     if sum(sizes) < 2 * rows:
         return (source,)

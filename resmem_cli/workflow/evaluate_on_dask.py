@@ -14,24 +14,25 @@ from resmem_cli.data import places
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Source
-from resmem_cli.errors import EngineError, UsageError
+from resmem_cli.errors import EngineError
 from resmem_cli.model import resampling
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.store import reading, using
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.version import __version__
 from resmem_cli.workflow import evaluation_parts, thread_limit
-from resmem_cli.workflow.cluster import Workers, connected, refuse_other_version
+from resmem_cli.workflow.cluster import Workers, connected, refuse_other_version, refuse_pipes
 from resmem_cli.workflow.cutting import cut
 from resmem_cli.workflow.evaluate import Evaluation, refuse_wrong
 from resmem_cli.workflow.evaluation_parts import EvaluationPart, PartOptions
 from resmem_cli.workflow.inputs import Input, Report, silent
-from resmem_cli.workflow.loaded_once import LoadedOnce, refuse_other_model
+from resmem_cli.workflow.loaded_once import LoadedOnce, one_at_a_time, refuse_other_model
 from resmem_cli.workflow.predicted import model_of
 from resmem_cli.workflow.thresholds import Limits
 
 # A call reads small files together, so many or of so many bytes: what it returns would be larger than one of them.
 _MOST_FILES, _LEAST_BYTES = 100, 8 << 20
+_MOST_WAITING = 100  # parts of some megabytes that are held because one before them is not done yet
 
 
 def evaluate(
@@ -57,8 +58,7 @@ def evaluate(
     stored = reading.load(model)
     refuse_wrong(stored, interval, limits or Limits())
     found = source.sources()
-    if any(each.path is None for each in found):
-        raise UsageError("standard input cannot be read by the workers of --engine dask", "name files")
+    refuse_pipes(found)
     n_rows = source.count_rows()
     options = PartOptions(resampling.n_resamples(n_rows or 0), seed, interval)
     report("starting the workers" if workers.scheduler is None else "reaching the scheduler")
@@ -70,7 +70,11 @@ def evaluate(
         work = _Work(own, model, model_of(stored.base.id, stored.id), options, cluster.threads)
         calls = enumerate(_calls(found, workers.rows))
         whole = _InOrder()
-        for call, outcome in cluster.done(partial(_part, work), lambda: next((_Call(*each) for each in calls), None)):
+
+        def take() -> _Call | None:
+            return None if whole.n_waiting >= _MOST_WAITING else next((_Call(*each) for each in calls), None)
+
+        for call, outcome in cluster.done(partial(_part, work), take):
             if isinstance(outcome, EngineError):
                 raise outcome
             part, notes = outcome
@@ -136,7 +140,8 @@ def _part(work: _Work, call: _Call) -> tuple[EvaluationPart, tuple[str, ...]]:
                 return stored.resmem.predict(X, threads=work.threads, with_place=work.options.interval is not None)
 
         source = replace(work.source, found=call.sources, notes=[])
-        part = evaluation_parts.part_of(source, stored, seen, predict, options=work.options)
+        with one_at_a_time(is_needed=not all(base.is_thread_safe for base in stored.base.bases)):
+            part = evaluation_parts.part_of(source, stored, seen, predict, options=work.options)
     return part, tuple(source.notes)
 
 
@@ -162,6 +167,11 @@ class _InOrder:
         while (following := self._waiting.pop(self._next, None)) is not None:
             self._part = following if self._part is None else self._part.merge(following)
             self._next += 1
+
+    @property
+    def n_waiting(self) -> int:
+        """How many parts are held."""
+        return len(self._waiting)
 
     @property
     def part(self) -> EvaluationPart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 from resmem_cli.data.places import Place
@@ -26,6 +27,14 @@ class LoadedOnce(Generic[Loaded]):
                 self._held = None
                 self._held = key, load()
             return self._held[1]
+
+
+_lock = threading.Lock()
+
+
+def one_at_a_time(*, is_needed: bool) -> AbstractContextManager[Any]:
+    """Hold other threads of this process back, if a base gives wrong numbers in several at once."""
+    return _lock if is_needed else nullcontext()
 
 
 def refuse_other_model(directory: Place, found: str, expected: str) -> None:

@@ -151,11 +151,6 @@ class Run:
             hint = "; ".join(filter(None, (error.hint, self.progress.standing())))
             raise type(error)(error.message, hint) from error
 
-    def add(self, job: Job, part: Tally) -> None:
-        """Note that a part of a file is done."""
-        self._tally.merge(part)
-        self.progress.add(job, part.n_rows)
-
     def predicted(self) -> Predicted:
         """Return what was done."""
         of_files = [self._failures[job.output] for job in self.todo if job.output in self._failures]

@@ -6,9 +6,11 @@ large file are kept beside the markers until all are there.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from resmem_cli.workflow.cluster import refuse_other_version
 from resmem_cli.workflow.file_jobs import OF_ONE_FILE, FileWriter, Job
 from resmem_cli.workflow.finished import FOLDER, Content, Finished, Version, make_folder
 from resmem_cli.workflow.inputs import Input, silent
-from resmem_cli.workflow.loaded_once import LoadedOnce, refuse_other_model
+from resmem_cli.workflow.loaded_once import LoadedOnce, one_at_a_time, refuse_other_model
 from resmem_cli.workflow.predict import PredictOptions, Writer
 from resmem_cli.workflow.predict_files import Run
 from resmem_cli.workflow.predicted import Failure, Tally
@@ -91,6 +93,10 @@ class Part:
             finished, directory=self.folder, options={**finished.options, "row_groups": list(self.row_groups)}
         )
 
+    def is_finished(self, finished: Finished) -> bool:
+        """Whether it is there, and was made of the input as it is."""
+        return self.finished(finished).why_again(self.job.path, self.output) is None
+
     def done(self, work: Work, writer: Writer, source: Input) -> Tally:
         make_folder(self.folder)
         is_text = output.output_format(places.word(self.job.output), work.options.format)[0].is_text
@@ -104,7 +110,7 @@ class Part:
             left_out=self.job.folders,
             typed=not is_text,
         )
-        _refuse_other_version(self.job, self.version)
+        _refuse_other_version(self)
         self.finished(work.finished).add(Content(self.version, None), self.output)
         return tally
 
@@ -123,33 +129,64 @@ class Join:
         return self.parts[0].job
 
     def done(self, work: Work, _writer: Writer, _source: Input) -> Tally:
+        lost = next((part for part in self.parts if not part.is_finished(work.finished)), None)
+        if lost is None:
+            self._write(work)
+        elif work.finished.why_again(self.job.path, self.job.output) is not None:  # it was not done, and then cut short
+            raise DataError(f"{lost} was changed or removed before it was joined", "run again with --resume")
+        folder = self.parts[0].folder
+        shutil.rmtree(folder, ignore_errors=True)  # some file systems hold what was read a moment ago
+        with suppress(OSError):  # other files have parts there
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
+        return Tally()
+
+    def _write(self, work: Work) -> None:
         make_folder(self.job.output.parent)
         content = Content.if_readable(self.job.path)
         found = [Source(part.output, Format.ARROW) for part in self.parts]
         with output.writer(places.word(self.job.output), work.options.format) as table:
             for rows in tables.read(found, may_be_empty=True):
                 table.write(rows.table, self.job.source.name)
-        _refuse_other_version(self.job, self.parts[0].version)
+            _refuse_other_version(self.parts[0])
         if content is not None:
             work.finished.add(content, self.job.output)
-        folder = self.parts[0].folder
-        shutil.rmtree(folder)
-        with suppress(OSError):  # other files have parts there
-            folder.parent.rmdir()
-        return Tally()
 
 
 Task = Whole | Part | Join
 
 
-def _refuse_other_version(job: Job, version: Version) -> None:
-    """Refuse a file that is not what was cut any more: its parts may be of different files."""
-    if Version.of(job.path) != version:
-        raise DataError(f"'{job.path}' was changed while it was predicted", "run again with --resume")
+def _refuse_other_version(part: Part) -> None:
+    """Refuse a file that is not what was cut any more: its parts may be of different files.
+
+    Raises:
+        DataError: it was changed or removed.
+    """
+    try:
+        is_same = Version.of(part.job.path).looks_like(part.version)
+    except OSError:
+        is_same = False
+    if not is_same:
+        raise DataError(f"'{part.job.path}' was changed while it was predicted", "run again with --resume")
 
 
-def do(work: Work, task: Task) -> tuple[Tally | Failure, tuple[str, ...]]:
-    """Do a task on a worker; return what was written, or why not, and the notes on what looked odd.
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task.
+
+    Attributes:
+        done: what was written, or why it could not be.
+        version: of a file's output, as the worker sees it; None of a part, and of what was not written.
+        notes: on what looked odd.
+    """
+
+    done: Tally | Failure
+    version: Version | None = None
+    notes: tuple[str, ...] = ()
+
+
+def do(work: Work, task: Task) -> Outcome:
+    """Do a task on a worker.
 
     Raises:
         EngineError, ModelError, OutputError: which hold for all files.
@@ -159,10 +196,12 @@ def do(work: Work, task: Task) -> tuple[Tally | Failure, tuple[str, ...]]:
         writer = _models.get((work.model, work.finished.model, work.options), partial(_loaded, work))
         source = replace(work.source, notes=[])
         try:
-            outcome: Tally | Failure = task.done(work, writer, source)
+            with one_at_a_time(is_needed=not writer.scorer.is_thread_safe):
+                done = task.done(work, writer, source)
         except OF_ONE_FILE as error:
-            outcome = task.job.failed(error)
-    return outcome, tuple(source.notes)
+            return Outcome(task.job.failed(error), notes=tuple(source.notes))
+        version = None if isinstance(task, Part) else Version.of(task.job.output)
+    return Outcome(done, version, tuple(source.notes))
 
 
 _models = LoadedOnce[Writer]()
@@ -174,16 +213,24 @@ def _loaded(work: Work) -> Writer:
     return writer
 
 
-def parts_of(job: Job, directory: Place, rows: int) -> tuple[Part, ...]:
+def parts_of(job: Job, finished: Finished, rows: int) -> tuple[Part, ...]:
     """Return the parts of about so many rows that a large file is cut into; none of another one.
 
     Where outputs lie in an object store, none is cut: parts would have to be sent there and back.
     """
+    directory = finished.directory
     if not isinstance(directory, Path) or not isinstance(job.output, Path):
+        return ()
+    try:
+        version = Version.of(job.path)  # before it is cut: one that is replaced meanwhile is found to be another
+    except OSError:  # whoever reads it says what is wrong with it
         return ()
     cut = cutting.cut(job.source, rows)
     if len(cut) == 1:
         return ()
-    folder = directory / FOLDER / _PARTS / job.output.relative_to(directory)
-    version = Version.of(job.path)
-    return tuple(Part(job, part.row_groups, version, folder) for part in cut if part.row_groups is not None)
+    ranges = [part.row_groups for part in cut if part.row_groups is not None]
+    # Another command may be at work with another model or other options.
+    made_of = json.dumps([finished.model, finished.options, asdict(version), ranges])
+    name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    folder = directory / FOLDER / _PARTS / job.output.relative_to(directory) / name
+    return tuple(Part(job, each, version, folder) for each in ranges)

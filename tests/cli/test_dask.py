@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from resmem_cli.cli import engine
 from resmem_cli.data import sources, tables
 from resmem_cli.errors import EngineError
 from resmem_cli.store import reading
-from resmem_cli.workflow import cluster, cutting, evaluate_on_dask, predict_tasks
+from resmem_cli.workflow import cluster, cutting, evaluate_on_dask, loaded_once, predict_on_dask, predict_tasks
 from resmem_cli.workflow.cluster import Workers
+from resmem_cli.workflow.finished import Finished
 from resmem_cli.workflow.inputs import Input, silent
 from resmem_cli.workflow.predict import PredictOptions
 from resmem_cli.workflow.predict_files import FilesOptions, Plan
 from resmem_cli.workflow.predict_on_dask import predict_files
-from resmem_cli.workflow.predict_tasks import Part, Work
+from resmem_cli.workflow.predict_tasks import Join, Part, Work
 from resmem_cli.workflow.predicted import Failure, Tally, model_of
 from resmem_cli.workflow.scoring import ScoreOptions
 from tests.cli.conftest import PROGRAM, Run, table, write_csv
@@ -151,9 +153,10 @@ def test_a_large_file_is_cut_and_its_output_is_that_of_one_process(
 
 def test_parts_cover_a_file_and_begin_where_the_one_before_ends(cut: str) -> None:
     job = Plan.of(Input((cut,)), Path("m"), PredictOptions(), FilesOptions(Path("out"))).jobs[0]
-    parts = predict_tasks.parts_of(job, Path("out"), 7)
+    finished = Finished(Path("out"), "a model", {})
+    parts = predict_tasks.parts_of(job, finished, 7)
     assert [part.row_groups for part in parts] == [(0, 3), (3, 6), (6, 9), (9, 14)]  # 9, 9, 9 and 13 rows
-    assert predict_tasks.parts_of(job, Path("out"), 21) == ()  # 40 rows are fewer than twice as many
+    assert predict_tasks.parts_of(job, finished, 21) == ()  # 40 rows are fewer than twice as many
 
 
 def test_a_wrong_value_in_a_part_is_named_by_its_row_in_the_file(cut: str, run: Run, scheduler: str) -> None:
@@ -174,7 +177,7 @@ def parts_of(cut: str, directory: Path) -> tuple[Work, tuple[Part, ...]]:
     """The parts of a file, and what a worker has to know to do them."""
     plan = Plan.of(Input((cut,)), Path("m"), PredictOptions(), FilesOptions(directory)).absolute()
     run = plan.begin(model_of(*reading.identity(Path("m"))), silent)
-    return Work.of(run, Path("m").absolute(), 1), predict_tasks.parts_of(run.todo[0], plan.files.directory, 7)
+    return Work.of(run, Path("m").absolute(), 1), predict_tasks.parts_of(run.todo[0], run.finished, 7)
 
 
 def test_parts_that_were_finished_before_the_command_was_killed_are_not_done_again(
@@ -182,9 +185,9 @@ def test_parts_that_were_finished_before_the_command_was_killed_are_not_done_aga
 ) -> None:
     work, parts = parts_of(cut, Path("dask"))
     for part in parts[:2]:
-        outcome, _ = predict_tasks.do(work, part)
-        assert isinstance(outcome, Tally)
-        assert outcome.n_rows == 9
+        done = predict_tasks.do(work, part).done
+        assert isinstance(done, Tally)
+        assert done.n_rows == 9
     done = predicted_in_parts(scheduler, PredictOptions(), FilesOptions(Path("dask"), resume=True))
     assert done.n_rows == 40 - 18
     run("predict", cut, "--model", "m", "--output-dir", "local")
@@ -200,11 +203,11 @@ def test_a_file_that_changes_or_goes_between_two_of_its_parts_is_not_mixed(cut: 
     work, parts = parts_of(cut, Path("dask"))
     predict_tasks.do(work, parts[0])
     pq.write_table(table("diamonds", "new").slice(0, 39), cut, row_group_size=3)
-    outcome, _ = predict_tasks.do(work, parts[1])
+    outcome = predict_tasks.do(work, parts[1]).done
     assert isinstance(outcome, Failure)
     assert outcome.error.message == f"'{Path.cwd()}/cut.parquet' was changed while it was predicted"
     Path(cut).unlink()
-    outcome, _ = predict_tasks.do(work, parts[2])
+    outcome = predict_tasks.do(work, parts[2]).done
     assert isinstance(outcome, Failure)
     assert outcome.error.message == f"the file {Path.cwd()}/cut.parquet is not there any more"
 
@@ -290,8 +293,8 @@ def test_a_file_that_costs_several_workers_their_life_is_one_that_cannot_be_pred
 
     error = cluster._result(Future(), "'big.parquet'")
     assert str(error) == (
-        "'big.parquet' cost 4 workers their life, at last tcp://10.0.0.7:1234; give workers more memory, or fewer rows "
-        "at once with --batch-rows"
+        "'big.parquet' cost 4 workers their life, at last tcp://10.0.0.7:1234; give each worker more memory: start fewer "
+        "of them, or with a larger limit"
     )
 
 
@@ -438,7 +441,9 @@ def test_evaluate_on_workers_refuses_slices_and_standard_input(inputs: list[str]
     assert "Invalid value for '--by': slices need all rows in one process: leave out --engine dask" in ended.err
     ended = run("evaluate", "-", "--model", "m", *dask)
     assert ended.code == USAGE
-    assert ended.err.endswith("standard input cannot be read by the workers of --engine dask; name files\n")
+    assert ended.err.endswith(
+        "the workers of --engine dask cannot read standard input: it can be read only here; name files\n"
+    )
 
 
 def test_evaluate_without_any_labelled_row_is_the_error_of_one_process(
@@ -465,3 +470,52 @@ def test_workers_read_and_write_objects_and_fetch_the_model_themselves(
     for name, content in outputs("local").items():
         assert bucket.get(f"out/{name}") == content
     assert "3 files skipped, already up to date" in run(*predict, "--output-dir", bucket.uri("out"), *words).err
+
+
+def test_parts_of_another_command_and_joins_that_were_cut_short_mix_nothing(cut: str, run: Run) -> None:
+    work, parts = parts_of(cut, Path("dask"))
+    assert {part.folder for part in parts}.isdisjoint(
+        part.folder
+        for part in predict_tasks.parts_of(parts[0].job, replace(work.finished, options={"keep": "none"}), 7)
+    )
+    for part in parts:
+        predict_tasks.do(work, part)
+    parts[1].output.write_bytes(parts[0].output.read_bytes())  # as another command would leave it
+    outcome = predict_tasks.do(work, Join(parts)).done
+    assert isinstance(outcome, Failure)
+    assert outcome.error.message.endswith("(row groups 3 to 5) was changed or removed before it was joined")
+    assert not Path("dask/cut.parquet").exists()
+    predict_tasks.do(work, parts[1])
+    assert isinstance(predict_tasks.do(work, Join(parts)).done, Tally)
+    written = Path("dask/cut.parquet").stat().st_mtime_ns
+    again = predict_tasks.do(work, Join(parts))  # a worker died before it could say that this was done
+    assert isinstance(again.done, Tally)
+    assert Path("dask/cut.parquet").stat().st_mtime_ns == written
+
+
+def test_an_output_that_this_machine_does_not_see_is_an_error(
+    inputs: list[str], run: Run, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_on_dask, "_SECONDS", 0)
+    monkeypatch.setattr(predict_on_dask, "_is_seen", lambda *_: False)
+    words = ("--engine", "dask", "--scheduler", scheduler)
+    ended = run("predict", "in/a.csv", "--model", "m", "--output-dir", "out", *words)
+    assert ended.code == UNEXPECTED
+    assert ended.err.endswith(
+        f"a worker has written '{Path.cwd()}/out/a.csv', which this machine does not see; name a directory that all "
+        "machines share\n"
+    )
+
+
+def test_a_base_that_is_wrong_in_several_threads_is_used_by_one() -> None:
+    with loaded_once.one_at_a_time(is_needed=True):
+        assert loaded_once._lock.locked()
+    with loaded_once.one_at_a_time(is_needed=False):
+        assert not loaded_once._lock.locked()
+
+
+def test_a_scheduler_of_tls_needs_certificates(inputs: list[str], run: Run) -> None:
+    words = ("--engine", "dask", "--scheduler", "tls://127.0.0.1:9")
+    ended = run("predict", "in/a.csv", "--model", "m", "--output-dir", "out", *words)
+    assert ended.code == UNEXPECTED
+    assert ended.err.endswith("name the certificates in Dask's configuration\n")
