@@ -293,8 +293,8 @@ def test_a_file_that_costs_several_workers_their_life_is_one_that_cannot_be_pred
 
     error = cluster._result(Future(), "'big.parquet'")
     assert str(error) == (
-        "'big.parquet' cost 4 workers their life, at last tcp://10.0.0.7:1234; give each worker more memory: start fewer "
-        "of them, or with a larger limit"
+        "'big.parquet' cost 4 workers their life, at last tcp://10.0.0.7:1234; give each worker more memory: start "
+        "fewer of them, or with a larger limit"
     )
 
 
