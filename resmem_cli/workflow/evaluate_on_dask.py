@@ -14,7 +14,7 @@ from resmem_cli.data import places
 from resmem_cli.data.kinds import Floats
 from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Source
-from resmem_cli.errors import EngineError
+from resmem_cli.errors import EngineError, UsageError
 from resmem_cli.model import resampling
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.store import reading, using
@@ -59,6 +59,10 @@ def evaluate(
     refuse_wrong(stored, interval, limits or Limits())
     found = source.sources()
     refuse_pipes(found)
+    if source.dialect.over(stored.base.schema.dialect).drop_totals:
+        raise UsageError(
+            "--drop-totals looks at the end of the whole input, which no worker reads", "leave out --engine dask"
+        )
     n_rows = source.count_rows()
     options = PartOptions(resampling.n_resamples(n_rows or 0), seed, interval)
     report("starting the workers" if workers.scheduler is None else "reaching the scheduler")

@@ -446,6 +446,14 @@ def test_evaluate_on_workers_refuses_slices_and_standard_input(inputs: list[str]
     )
 
 
+def test_evaluate_on_workers_refuses_totals_that_none_of_them_sees(inputs: list[str], run: Run, scheduler: str) -> None:
+    ended = run("evaluate", "in/a.csv", "--model", "m", "--drop-totals", "--engine", "dask", "--scheduler", scheduler)
+    assert ended.code == USAGE
+    assert (
+        "--drop-totals looks at the end of the whole input, which no worker reads; leave out --engine dask" in ended.err
+    )
+
+
 def test_evaluate_without_any_labelled_row_is_the_error_of_one_process(
     inputs: list[str], run: Run, scheduler: str
 ) -> None:
