@@ -12,7 +12,7 @@ import pytest
 
 from resmem_cli.data.inference import Roles
 from resmem_cli.data.schema import Task
-from resmem_cli.model import metrics
+from resmem_cli.model import comparison
 from tests.bench.accuracy import __main__ as benchmark
 from tests.bench.accuracy import data, marks, rivals, trust
 from tests.bench.accuracy.data import DataSet
@@ -171,8 +171,9 @@ def test_the_auc_of_rivals_is_that_of_evaluate(n_classes: int) -> None:
     rng = np.random.default_rng(1)
     y = rng.integers(0, n_classes, 60).astype(np.float64)
     predictions = rng.dirichlet(np.ones(n_classes), 60).round(1)  # with ties
-    by_evaluate = metrics.METRICS["roc_auc"].of(y, predictions)(np.ones(60))
-    assert scores(y, predictions)["roc_auc"] == pytest.approx(by_evaluate)
+    rows = np.arange(60, dtype=np.uint64)
+    by_evaluate = comparison.compare(y, predictions, predictions, None, 0, units=rows, n_resamples=0)
+    assert scores(y, predictions)["roc_auc"] == pytest.approx(by_evaluate["roc_auc"].base)
 
 
 def test_rows_of_one_class_have_no_auc() -> None:
