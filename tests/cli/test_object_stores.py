@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -208,6 +209,37 @@ def test_an_object_that_cannot_be_predicted_is_left_out_and_told(stored: Bucket,
         stored.uri("in/empty.csv"),
     ]
     assert [name for name in stored.names() if name.startswith("out/")] == ["out/.resmem/good.csv.json", "out/good.csv"]
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("s3://id:hidden@b/k.csv", "s3://b/k.csv"),
+        ("s3://b/k.csv?X-Amz-Signature=hidden", "s3://b/k.csv"),
+        ("memory://no/k.csv?token=hidden", "memory://no/k.csv"),
+    ],
+)
+def test_credentials_of_an_input_that_is_left_out_are_told_nowhere(
+    model: Callable[..., Path], run: Run, word: str, shown: str
+) -> None:
+    model()
+    words = ("predict", "new.csv", word, "--model", "m", "--output-dir", "out", "--keep-going", "--json")
+    ended = run(*words, "--failures", "f.jsonl")
+    assert (ended.code, [each["input"] for each in json.loads(ended.out)["failures"]]) == (PARTIAL, [shown])
+    assert json.loads(Path("f.jsonl").read_text())["input"] == shown
+    assert "hidden" not in ended.out + ended.err + Path("f.jsonl").read_text()
+
+
+def test_a_page_shows_no_query_of_an_address_of_the_web(model: Callable[..., Path], run: Run) -> None:
+    model()
+    fsspec.filesystem("memory").pipe("/b/test.csv?token=hidden", Path("test.csv").read_bytes())
+    try:
+        words = ("report", "memory://b/test.csv?token=hidden", "--input-format", "csv", "--model", "m")
+        assert run(*words, "--output", "page.html").code == 0
+    finally:
+        fsspec.filesystem("memory").rm("/b", recursive=True)
+    page = Path("page.html").read_text()
+    assert ("resmem report memory://b/test.csv --model m" in page, "token" in page) == (True, False)
 
 
 def test_inputs_of_two_stores_have_no_folder_in_common(stored: Bucket, run: Run) -> None:

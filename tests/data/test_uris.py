@@ -88,8 +88,18 @@ def test_a_uri_that_cannot_be_is_refused(uri: str, sentence: str) -> None:
     "uri",
     [
         "s3://id:hidden@b/k.csv",
+        "s3://id:hid/hidden@b/k.csv",
+        "s3:/id:hidden@b/k.csv",
         "s3://b/k.csv?access_key=id&secret_key=hidden",
+        "s3://b/k.csv?X-Amz-Signature=hidden",
+        "s3://b/k.csv?x-amz-security-token=hidden&region=eu-west-1",
+        "s3://b/k.csv?AWSAccessKeyId=id&Signature=hidden&Expires=1",
+        "s3://b/k.csv?Signature=hidden?x=1",
+        "s3://b?signature=hidden/hidden",
+        "gs://b/k.csv?X-Goog-Signature=hidden",
+        "abfs://c@a.dfs.core.windows.net/k.csv?sv=2024&SIG=hidden",
         "abfs://c:hidden@a.dfs.core.windows.net/k.csv",
+        "abfs://c:hid/hidden@a.dfs.core.windows.net/k.csv",
         "sftp://me:hidden@host/k.csv",
     ],
 )
@@ -98,6 +108,41 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
         places.place(uri)
     assert str(caught.value).startswith("a URI with credentials in it is not taken: others can read a command; set ")
     assert "hidden" not in str(caught.value)
+    assert "hidden" not in uris.shown(uri)
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("s3://id:hidden@b/k.csv", "s3://b/k.csv"),
+        ("s3://id:hid/den@b/k.csv", "s3://b/k.csv"),
+        ("s3://id:hidden", "s3://..."),
+        ("s3:/id:hidden@b/k.csv", "s3://b/k.csv"),
+        ("s3://b/k.csv?signature=hidden@x", "s3://b/k.csv"),
+        ("memory://b/k.csv?token=hidden", "memory://b/k.csv"),
+        ("https://host//d/k.csv?sig=hidden", "https://host//d/k.csv"),
+        ("file://me:hidden@host/k.csv", "file://host/k.csv"),
+        ("s3://b/part-?.csv?region=eu-west-1", "s3://b/part-?.csv?region=eu-west-1"),
+        ("s3://b/a@b:c.csv", "s3://b/a@b:c.csv"),
+        ("file:///tmp/what?.csv", "file:///tmp/what?.csv"),
+        ("a@b?c:d/k.csv", "a@b?c:d/k.csv"),
+    ],
+)
+def test_a_word_is_shown_without_credentials_and_else_as_it_is(word: str, shown: str) -> None:
+    assert uris.shown(word) == shown
+
+
+@pytest.mark.parametrize("uri", ["https://host//d/k.csv?sig=hidden", "https:///k.csv?sig=hidden"])
+def test_a_refused_address_of_the_web_is_told_without_its_query(uri: str) -> None:
+    with pytest.raises(UsageError, match=r"^'https://") as caught:
+        places.place(uri)
+    assert "hidden" not in str(caught.value)
+
+
+def test_the_machine_of_a_file_is_told_without_its_user() -> None:
+    sentence = "'file://host/k.csv' names a file of the machine 'host'; write file:/// and an absolute path"
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
+        places.place("file://me:hidden@host/k.csv")
 
 
 @pytest.mark.parametrize("uri", ["file:///a%20b/k.csv", "file://localhost/a%20b/k.csv", "FILE:///a b/k.csv"])
