@@ -80,7 +80,12 @@ class Remote:
 
     def is_below(self, folder: Remote) -> bool:
         """Whether it is the folder, or lies in it."""
-        return self.store == folder.store and folder.path in (self.path, *self.path.parents)
+        own = self.resolved()
+        return folder.resolved() in (own, *(Remote(own.store, each) for each in own.path.parents))
+
+    def resolved(self) -> Remote:
+        """Return it by the one name that all URIs share which lead to it; to be compared, not to be read."""
+        return Remote(object_stores.by_one_name(self.store), self.path)
 
     def is_dir(self) -> bool:
         """Whether it is a folder; DataError if the store cannot say."""

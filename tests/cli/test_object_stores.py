@@ -278,6 +278,28 @@ def test_an_input_is_not_replaced_by_what_does_not_hold_it(stored: Bucket, run: 
 
 
 @pytest.mark.parametrize(
+    "way", ["s3a://{b}", "s3://{b}?region=us-east-1", "s3://{b}?endpoint_override={host}&scheme=http"]
+)
+def test_an_input_and_a_model_are_known_again_by_another_uri(stored: Bucket, run: Run, way: str) -> None:
+    def other(name: str) -> str:
+        start, mark, options = way.partition("?")
+        return f"{start}/{name}{mark}{options}".format(b=stored.name, host=stored.server.url.removeprefix("http://"))
+
+    before = stored.get("new.csv")
+    ended = run("predict", stored.uri("new.csv"), "--model", "m", "--output-dir", other(""))
+    sentence = (
+        f"resmem: the input '{stored.uri('new.csv')}' would be replaced by its output; name another --output-dir\n"
+    )
+    assert (ended.code, ended.err) == (USAGE, sentence)
+    ended = run("predict", stored.uri("new.csv"), "--model", "m", "--output", other("new.csv"), "--keep", "none")
+    sentence = f"resmem: the input '{stored.uri('new.csv')}' would be replaced by the output; name another --output\n"
+    assert (ended.code, ended.err) == (USAGE, sentence)
+    ended = run("predict", "new.csv", "--model", stored.uri("m"), "--output", other("m/x.csv"))
+    sentence = f"resmem: the output '{other('m/x.csv')}' lies in the model directory; name another --output\n"
+    assert (ended.code, ended.err, stored.get("new.csv")) == (USAGE, sentence, before)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("fit-base", "train.csv", "--target", "price"),

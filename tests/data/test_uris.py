@@ -154,3 +154,37 @@ def test_a_uri_of_a_file_of_another_machine_is_refused() -> None:
     sentence = "'file://host/k.csv' names a file of the machine 'host'; write file:/// and an absolute path"
     with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"):
         places.place("file://host/k.csv")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("s3://b/k.csv", "s3a://b/k.csv", True),
+        ("s3://b/k.csv", "s3://b/k.csv?region=eu-west-1&force_virtual_addressing=true", True),
+        ("s3://b/k.csv?endpoint_override=Host:9&scheme=http", "s3://b/k.csv?endpoint_override=http://host:9/", True),
+        ("s3://b/k.csv", "s3://b/k.csv?endpoint_override=s3.eu-west-1.amazonaws.com", True),
+        ("s3://b/k.csv", "s3://b/k.csv?endpoint_override=host:9", False),
+        ("s3://b/k.csv", "s3://c/k.csv", False),
+        ("s3://b/k.csv", "gs://b/k.csv", False),
+        ("gs://b/k.csv", "gcs://b/k.csv?anonymous=true", True),
+        ("abfs://c@a.dfs.core.windows.net/k.csv", "abfss://c@a.blob.core.windows.net/k.csv", True),
+        ("abfs://c@a.dfs.core.windows.net/k.csv", "abfs://c/k.csv", True),
+        ("abfs://c@a.dfs.core.windows.net/k.csv", "abfs://c@b.dfs.core.windows.net/k.csv", False),
+    ],
+)
+def test_a_place_is_the_same_in_whichever_way_its_uri_says_to_reach_it(
+    one: str, other: str, is_same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "a")
+    a, b = places.place(one), places.place(other)
+    assert (places.resolved(a) == places.resolved(b)) is is_same
+    assert places.is_within(a, b) is is_same
+    assert places.is_within(a, b.parent) is is_same
+
+
+def test_the_endpoint_of_the_environment_is_the_same_as_that_of_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://host:9/")
+    one, other = places.place("s3://b/k.csv"), places.place("s3a://b/k.csv?endpoint_override=host:9&scheme=http")
+    assert places.resolved(one) == places.resolved(other)
