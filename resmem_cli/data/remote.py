@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from resmem_cli.data import object_stores, store_errors, uris
+from resmem_cli.data import object_stores, store_errors, uris, versions
 from resmem_cli.data.patient_file import PatientFile
 from resmem_cli.data.uris import Store
 from resmem_cli.errors import DataError, ResmemError
@@ -171,17 +170,13 @@ class Remote:
 
         Raises:
             FileNotFoundError: there is none.
+            versions.NoVersionError: the store gives neither.
             OSError: the store cannot say.
         """
         system, root = object_stores.filesystem(self.store)
-        path = self._within(root)
-        with system.open_input_file(path) as opened:
-            size, said = opened.size(), {name.lower(): value for name, value in (opened.metadata() or {}).items()}
-        tag = said.get("etag")
-        if tag is None:
-            return int(size), int(system.get_file_info(path).mtime_ns or 0)
-        data = tag if isinstance(tag, bytes) else str(tag).encode()
-        return int(size), int.from_bytes(hashlib.sha256(data).digest()[:7], "big")
+        if self.store.family is None:
+            return versions.by_fsspec(system.handler.fs, self._within(root))
+        return versions.by_arrow(system, self._within(root))
 
     @contextmanager
     def asking(self, done: str, kind: type[ResmemError] = DataError, *, missing: bool = True) -> Iterator[None]:

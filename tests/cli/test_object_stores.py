@@ -13,6 +13,7 @@ from pathlib import Path
 import fsspec
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import resmem_cli
 from resmem_cli.data import object_stores
@@ -182,6 +183,27 @@ def test_what_is_finished_in_a_store_stays_and_what_has_changed_is_made_again(
     assert "note: 2 outputs made again: another input 1, a changed output 1" in ended.lines
     assert ended.lines[-1].startswith("predicted 24 rows of 3 files in ")
     assert "made again: other options 3" in run(*words, "--prefix", "p_").err
+
+
+@pytest.mark.parametrize("has_versions", [True, False])
+def test_an_input_of_fsspec_is_predicted_again_unless_its_store_says_that_it_is_the_same(
+    model: Callable[..., Path], run: Run, monkeypatch: pytest.MonkeyPatch, has_versions: bool
+) -> None:
+    model()
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/in/new.csv", Path("new.csv").read_bytes())
+    if not has_versions:
+        monkeypatch.setattr(MemoryFileSystem, "modified", fsspec.AbstractFileSystem.modified)  # "created" is no tag
+    words = ("predict", "memory://in/new.csv", "--model", "m", "--output-dir", "out", "--resume")
+    try:
+        assert run(*words).code == 0
+        assert ("1 file skipped" in run(*words).err) == has_versions
+        before = Path("out/new.csv").read_bytes()
+        memory.pipe("/in/new.csv", Path("new.csv").read_bytes().replace(b"Ideal", b"Ideaz"))
+        ended = run(*words)
+        assert (ended.code, "skipped" in ended.err, Path("out/new.csv").read_bytes() == before) == (0, False, False)
+    finally:
+        memory.rm("/in", recursive=True)
 
 
 def test_a_store_is_searched_once(stored: Bucket, run: Run) -> None:
