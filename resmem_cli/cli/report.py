@@ -10,7 +10,7 @@ import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
-from resmem_cli.data import places
+from resmem_cli.data import places, uris
 from resmem_cli.data.sources import STDIN
 from resmem_cli.errors import UsageError
 
@@ -47,12 +47,13 @@ def report(
             "a page is HTML, which a terminal does not show", "name a file with --output, or redirect it with | or >"
         )
     refuse_overwriting(source, output, model)
-    names = ["standard input" if word == STDIN else places.place(word).name or word for word in inputs]
+    shown = [uris.shown(word) for word in inputs]
+    names = ["standard input" if word == STDIN else places.place(word).name or word for word in shown]
     with opened(output) as stream, console.progress(quiet, output=output) as progress:
         found = diagnose(
             source, model, seed=seed, by=options.names(by) or by or [AUTO], threads=threads, report=progress
         )
-        again = _again(inputs, model, output, by or [], seed, reading)
+        again = _again(shown, model, output, by or [], seed, reading)
         stream.write(page(found, source=", ".join(names), command=again).html.encode())
 
     evaluation = found.evaluation

@@ -64,11 +64,31 @@ def has_bucket(store: Store) -> bool:
     return is_there
 
 
+def by_one_name(store: Store) -> Store:
+    """Return a store by the name that all URIs share which lead to it, in whichever way they say to reach it."""
+    host = (_endpoint(store) or "").rpartition("://")[2].rstrip("/").lower()
+    is_usual = not host or host.endswith(".amazonaws.com")
+    account = f"@{_account(store)}" if store.family == AZURE else ""
+    return Store(
+        store.family or store.scheme, store.bucket + account, () if is_usual else (("endpoint_override", host),)
+    )
+
+
+def _endpoint(store: Store) -> str | None:
+    said = dict(store.options).get("endpoint_override")
+    if said or store.family != S3:
+        return said
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")  # which Arrow does not know
+
+
+def _account(store: Store) -> str | None:
+    return store.account or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+
+
 def _s3(store: Store, said: Mapping[str, str]) -> Any:
     from pyarrow import fs
 
-    usual = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")  # which Arrow does not know
-    endpoint = said.get("endpoint_override") or usual
+    endpoint = _endpoint(store)
     scheme, mark, host = (endpoint or "").rpartition("://")
     region = said.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if region is None and not endpoint:  # Amazon says of every bucket where it lies
@@ -103,7 +123,7 @@ def _gcs(_: Store, said: Mapping[str, str]) -> Any:
 def _azure(store: Store, said: Mapping[str, str]) -> Any:
     from pyarrow import fs
 
-    account = store.account or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+    account = _account(store)
     if account is None:
         raise UsageError(
             f"'{store}' names no account", f"write abfs://{store.bucket}@ACCOUNT.dfs.core.windows.net/NAME"

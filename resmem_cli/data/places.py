@@ -82,8 +82,8 @@ def exists(where: Place) -> bool:
 
 
 def resolved(where: Place) -> Place:
-    """Return the place without links."""
-    return where.resolve() if isinstance(where, Path) else where
+    """Return the place by the one name that all share which lead to it: without links, and ways to reach a store."""
+    return where.resolve() if isinstance(where, Path) else where.resolved()
 
 
 def is_alike(word: str, where: Place) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from resmem_cli.data import object_stores, store_errors, uris
+from resmem_cli.data import object_stores, store_errors, uris, versions
 from resmem_cli.data.patient_file import PatientFile
 from resmem_cli.data.uris import Store
 from resmem_cli.errors import DataError, ResmemError
@@ -80,7 +79,12 @@ class Remote:
 
     def is_below(self, folder: Remote) -> bool:
         """Whether it is the folder, or lies in it."""
-        return self.store == folder.store and folder.path in (self.path, *self.path.parents)
+        own = self.resolved()
+        return folder.resolved() in (own, *(Remote(own.store, each) for each in own.path.parents))
+
+    def resolved(self) -> Remote:
+        """Return it by the one name that all URIs share which lead to it; to be compared, not to be read."""
+        return Remote(object_stores.by_one_name(self.store), self.path)
 
     def is_dir(self) -> bool:
         """Whether it is a folder; DataError if the store cannot say."""
@@ -166,17 +170,13 @@ class Remote:
 
         Raises:
             FileNotFoundError: there is none.
+            versions.NoVersionError: the store gives neither.
             OSError: the store cannot say.
         """
         system, root = object_stores.filesystem(self.store)
-        path = self._within(root)
-        with system.open_input_file(path) as opened:
-            size, said = opened.size(), {name.lower(): value for name, value in (opened.metadata() or {}).items()}
-        tag = said.get("etag")
-        if tag is None:
-            return int(size), int(system.get_file_info(path).mtime_ns or 0)
-        data = tag if isinstance(tag, bytes) else str(tag).encode()
-        return int(size), int.from_bytes(hashlib.sha256(data).digest()[:7], "big")
+        if self.store.family is None:
+            return versions.by_fsspec(system.handler.fs, self._within(root))
+        return versions.by_arrow(system, self._within(root))
 
     @contextmanager
     def asking(self, done: str, kind: type[ResmemError] = DataError, *, missing: bool = True) -> Iterator[None]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resmem_cli.data import searching
+from resmem_cli.data import searching, uris
 from resmem_cli.data.partitions import NONE, Partitions
 from resmem_cli.data.places import Place
 from resmem_cli.errors import DataError, ResmemError, UsageError
@@ -132,7 +132,7 @@ def resolve(inputs: Sequence[str], forced: Format | None = None, refused: Refuse
         raise UsageError("standard input ('-') is named twice", "name it once")
     found: list[Source] = []
     for word in inputs:
-        with _refusing(word, refused):
+        with _refusing(uris.shown(word), refused):
             found += _expand(word, forced, refused)
     return found
 
@@ -162,7 +162,7 @@ def _expand(word: str, forced: Format | None, refused: Refused | None) -> list[S
         return found
     except OSError as error:
         raise DataError(
-            f"'{word}' cannot be searched for ({error.strerror})", "check the path and its permissions"
+            f"'{uris.shown(word)}' cannot be searched for ({error.strerror})", "check the path and its permissions"
         ) from error
 
 

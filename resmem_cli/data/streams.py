@@ -10,12 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 
 from resmem_cli.data.sources import Format, Source
+from resmem_cli.data.versions import NoVersionError
 from resmem_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from resmem_cli.data.remote import Remote
 
 Item = TypeVar("Item")
 
@@ -41,15 +45,22 @@ def opened(source: Source) -> Iterator[tuple[Source, BinaryIO | None]]:
     if source.path is None:
         yield _sniffed(source, sys.stdin.buffer)
     elif not isinstance(source.path, Path):
-        before = source.path.version()
+        before = _version(source.path)
         yield source, None
-        if source.path.version() != before:
+        if _version(source.path) != before:
             raise DataError(f"{source.name} was replaced while it was read", "run the command again")
     elif not source.is_stream:
         yield source, None
     else:
         with open(source.path, "rb", buffering=0) as pipe:  # a buffer that `aside` waits for could not be closed
             yield _sniffed(source, pipe)
+
+
+def _version(path: Remote) -> tuple[int, int] | None:
+    try:
+        return path.version()
+    except NoVersionError:  # it can be read nevertheless
+        return None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from resmem_cli.errors import UsageError
 
@@ -34,7 +34,11 @@ OPTIONS = {
     AZURE: ("blob_storage_authority", "blob_storage_scheme", "dfs_storage_authority", "dfs_storage_scheme"),
 }
 _SWITCHES = ("anonymous", "force_virtual_addressing")
-_SECRETS = frozenset({"access_key", "secret_key", "session_token", "account_key", "sas_token", "client_secret"})
+# What a name in a query is, or ends in, whose value is a credential: also as the signed addresses of all stores say it.
+_SECRET = re.compile(
+    r"sig|.*(signature|credential|token|secret|password|access_?id|(access|secret|account|api)_?key(_?id)?)",
+    re.IGNORECASE,
+)
 # Where each family's credentials come from.
 CREDENTIALS = {
     S3: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials",
@@ -95,6 +99,7 @@ def refuse_one_slash(word: str) -> None:
     """
     scheme, slash, rest = word.partition(":/")
     if slash and scheme.lower() in FAMILIES and not rest.startswith("/"):
+        parse(f"{scheme}://{rest}")  # which may hold credentials
         raise UsageError(f"'{word}' has one slash after '{scheme}:'", f"write {scheme}://{rest}")
 
 
@@ -109,7 +114,8 @@ def as_local(word: str) -> str | None:
         return None
     host, slash, path = match[2].partition("/")
     if host not in ("", "localhost") or not slash:
-        raise UsageError(f"'{word}' names a file of the machine '{host}'", "write file:/// and an absolute path")
+        host = host.rpartition("@")[2]
+        raise UsageError(f"'{shown(word)}' names a file of the machine '{host}'", "write file:/// and an absolute path")
     return "/" + unquote(path)
 
 
@@ -124,6 +130,7 @@ def parse(word: str) -> tuple[Store, PurePosixPath]:
         raise ValueError("not a URI")
     scheme = match[1].lower()
     family = FAMILIES.get(scheme)
+    _refuse_signature(match[2], family)
     authority, _, rest = match[2].partition("/")
     name, options = _options(rest, family)
     if not rest:
@@ -131,9 +138,11 @@ def parse(word: str) -> tuple[Store, PurePosixPath]:
     store = Store(scheme, authority, options)
     _refuse_credentials(store)
     if not store.bucket:
-        raise UsageError(f"'{word}' names no bucket", f"write {scheme}://BUCKET/NAME")
+        said = word if family else without_query(word)
+        raise UsageError(f"'{said}' names no bucket", f"write {scheme}://BUCKET/NAME")
     if "//" in f"/{name}":
-        raise UsageError(f"'{store}/{name}' has an empty folder name", "write one slash between two names")
+        said = f"{store}/{name}" if family else without_query(word)
+        raise UsageError(f"'{said}' has an empty folder name", "write one slash between two names")
     return store, PurePosixPath(name)
 
 
@@ -143,8 +152,6 @@ def _options(text: str, family: str | None) -> tuple[str, tuple[tuple[str, str],
     if family is None or not mark:
         return text, ()
     pairs = tuple(parse_qsl(query, keep_blank_values=True))
-    if {key for key, _ in pairs} & _SECRETS:
-        raise _with_credentials(family)
     known = OPTIONS[family]
     if not pairs or pairs[0][0] not in known:
         return text, ()
@@ -159,11 +166,18 @@ def _options(text: str, family: str | None) -> tuple[str, tuple[tuple[str, str],
 
 def _refuse_credentials(store: Store) -> None:
     """Refuse what others can read in the list of processes, and what would be in every message."""
-    user, sign, _ = store.authority.rpartition("@")
-    if store.family == AZURE:
-        sign = ":" if ":" in user else ""
-    if sign:
+    is_user = "@" in store.authority and store.family != AZURE
+    # A key can have a slash, and then no "@" comes before it; no bucket but an ARN of Amazon's has a colon.
+    is_key = store.family is not None and ":" in store.bucket and not store.bucket.startswith("arn:")
+    if is_user or is_key:
         raise _with_credentials(store.family)
+
+
+def _refuse_signature(text: str, family: str | None) -> None:
+    """Refuse the same in what follows any "?"; only addresses of the web may have it, which are shown without."""
+    query = text.partition("?")[2].replace("?", "&")
+    if family is not None and any(_SECRET.fullmatch(key.replace("-", "_")) for key, _ in parse_qsl(query)):
+        raise _with_credentials(family)
 
 
 def _with_credentials(family: str | None) -> UsageError:
@@ -173,4 +187,22 @@ def _with_credentials(family: str | None) -> UsageError:
 
 def without_query(word: str) -> str:
     """Return a URI as it may be shown: what follows "?" in one of the web may be a key."""
-    return urlsplit(word)._replace(query="", fragment="").geturl()
+    return re.split("[?#]", word, maxsplit=1)[0]
+
+
+def shown(word: str) -> str:
+    """Return what a command line names as it may be shown: without credentials, and what may be some."""
+    scheme, mark, body = word.partition(":/")
+    scheme, body = scheme.lower(), body.removeprefix("/")
+    if not is_uri(word) and not (mark and scheme in FAMILIES):
+        return word
+    if scheme == _LOCAL and "@" not in body.partition("/")[0]:
+        return word
+    try:
+        store, _ = parse(f"{scheme}://{body}")
+    except UsageError:  # whoever reads it says what is wrong
+        body = without_query(body)
+        if set("@:") & set(body.partition("/")[0]):
+            body = body.rpartition("@")[2] if "@" in body else "..."
+        return f"{scheme}://{body}"
+    return word if store.family else without_query(word)

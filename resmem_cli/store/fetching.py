@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,21 @@ def fetched(model: Remote, needed: int) -> Iterator[Path]:
 
 
 def cache() -> Path:
-    """Return the folder of the cache: $RESMEM_CACHE, or resmem in that of the user's caches."""
+    """Return the folder of the cache: $RESMEM_CACHE, or resmem in that of the user's caches.
+
+    Raises:
+        OutputError: neither is set, and the user has no home directory.
+    """
     said = os.environ.get("RESMEM_CACHE")
     if said:
         return Path(said)
-    usual = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(usual)) / "resmem"  # noqa: PTH111 - Path's raises where there is no home
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resmem"
+    except RuntimeError as error:
+        raise OutputError(
+            "there is no home directory for the cache of models",
+            "name a folder with the environment variable RESMEM_CACHE",
+        ) from error
 
 
 def _manifest(model: Remote, name: str) -> bytes | None:
@@ -210,10 +219,12 @@ def _drop_old() -> None:
     """Remove models that nobody has read for long, files that no model has, and what killed processes have left."""
     now = time.time()
     for directory in (cache() / "models").glob("*"):
-        if now - directory.stat().st_mtime > _KEPT_SECONDS:
-            shutil.rmtree(directory, ignore_errors=True)
+        with suppress(OSError):  # another process has removed it
+            if now - directory.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(directory, ignore_errors=True)
     for path in (cache() / "files").iterdir():
-        found = path.stat()
-        is_unused = found.st_nlink == 1 and now - found.st_mtime > _KEPT_SECONDS
-        if is_unused or (path.name.startswith(".") and now - found.st_mtime > _UNFINISHED_SECONDS):
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # or given it its name
+            found = path.stat()
+            is_unused = found.st_nlink == 1 and now - found.st_mtime > _KEPT_SECONDS
+            if is_unused or (path.name.startswith(".") and now - found.st_mtime > _UNFINISHED_SECONDS):
+                path.unlink()

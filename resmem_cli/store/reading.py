@@ -124,7 +124,7 @@ def identity(model: Place, *, base_only: bool = False) -> tuple[str, str | None]
         base = _read_base(directory)["id"]
         return base, None if base_only else _read_memory(directory)["id"]
 
-    return steadily(model, read)
+    return steadily(model, read, fetching.MANIFESTS)
 
 
 def n_kept(directory: Path) -> int:

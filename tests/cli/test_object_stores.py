@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import resmem_cli
 from resmem_cli.data import object_stores
@@ -183,6 +185,27 @@ def test_what_is_finished_in_a_store_stays_and_what_has_changed_is_made_again(
     assert "made again: other options 3" in run(*words, "--prefix", "p_").err
 
 
+@pytest.mark.parametrize("has_versions", [True, False])
+def test_an_input_of_fsspec_is_predicted_again_unless_its_store_says_that_it_is_the_same(
+    model: Callable[..., Path], run: Run, monkeypatch: pytest.MonkeyPatch, has_versions: bool
+) -> None:
+    model()
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/in/new.csv", Path("new.csv").read_bytes())
+    if not has_versions:
+        monkeypatch.setattr(MemoryFileSystem, "modified", fsspec.AbstractFileSystem.modified)  # "created" is no tag
+    words = ("predict", "memory://in/new.csv", "--model", "m", "--output-dir", "out", "--resume")
+    try:
+        assert run(*words).code == 0
+        assert ("1 file skipped" in run(*words).err) == has_versions
+        before = Path("out/new.csv").read_bytes()
+        memory.pipe("/in/new.csv", Path("new.csv").read_bytes().replace(b"Ideal", b"Ideaz"))
+        ended = run(*words)
+        assert (ended.code, "skipped" in ended.err, Path("out/new.csv").read_bytes() == before) == (0, False, False)
+    finally:
+        memory.rm("/in", recursive=True)
+
+
 def test_a_store_is_searched_once(stored: Bucket, run: Run) -> None:
     ended = run("predict", stored.uri("*w.csv"), "--model", "m", "--output", "out.parquet")
     listed = [request for request in stored.server.said()["requests"] if "max-keys=1000" in request]
@@ -208,6 +231,37 @@ def test_an_object_that_cannot_be_predicted_is_left_out_and_told(stored: Bucket,
         stored.uri("in/empty.csv"),
     ]
     assert [name for name in stored.names() if name.startswith("out/")] == ["out/.resmem/good.csv.json", "out/good.csv"]
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("s3://id:hidden@b/k.csv", "s3://b/k.csv"),
+        ("s3://b/k.csv?X-Amz-Signature=hidden", "s3://b/k.csv"),
+        ("memory://no/k.csv?token=hidden", "memory://no/k.csv"),
+    ],
+)
+def test_credentials_of_an_input_that_is_left_out_are_told_nowhere(
+    model: Callable[..., Path], run: Run, word: str, shown: str
+) -> None:
+    model()
+    words = ("predict", "new.csv", word, "--model", "m", "--output-dir", "out", "--keep-going", "--json")
+    ended = run(*words, "--failures", "f.jsonl")
+    assert (ended.code, [each["input"] for each in json.loads(ended.out)["failures"]]) == (PARTIAL, [shown])
+    assert json.loads(Path("f.jsonl").read_text())["input"] == shown
+    assert "hidden" not in ended.out + ended.err + Path("f.jsonl").read_text()
+
+
+def test_a_page_shows_no_query_of_an_address_of_the_web(model: Callable[..., Path], run: Run) -> None:
+    model()
+    fsspec.filesystem("memory").pipe("/b/test.csv?token=hidden", Path("test.csv").read_bytes())
+    try:
+        words = ("report", "memory://b/test.csv?token=hidden", "--input-format", "csv", "--model", "m")
+        assert run(*words, "--output", "page.html").code == 0
+    finally:
+        fsspec.filesystem("memory").rm("/b", recursive=True)
+    page = Path("page.html").read_text()
+    assert ("resmem report memory://b/test.csv --model m" in page, "token" in page) == (True, False)
 
 
 def test_inputs_of_two_stores_have_no_folder_in_common(stored: Bucket, run: Run) -> None:
@@ -243,6 +297,28 @@ def test_an_input_is_not_replaced_by_what_does_not_hold_it(stored: Bucket, run: 
         USAGE,
         f"resmem: the outputs '{stored.uri('m')}' lie in the model directory; name another --output-dir\n",
     )
+
+
+@pytest.mark.parametrize(
+    "way", ["s3a://{b}", "s3://{b}?region=us-east-1", "s3://{b}?endpoint_override={host}&scheme=http"]
+)
+def test_an_input_and_a_model_are_known_again_by_another_uri(stored: Bucket, run: Run, way: str) -> None:
+    def other(name: str) -> str:
+        start, mark, options = way.partition("?")
+        return f"{start}/{name}{mark}{options}".format(b=stored.name, host=stored.server.url.removeprefix("http://"))
+
+    before = stored.get("new.csv")
+    ended = run("predict", stored.uri("new.csv"), "--model", "m", "--output-dir", other(""))
+    sentence = (
+        f"resmem: the input '{stored.uri('new.csv')}' would be replaced by its output; name another --output-dir\n"
+    )
+    assert (ended.code, ended.err) == (USAGE, sentence)
+    ended = run("predict", stored.uri("new.csv"), "--model", "m", "--output", other("new.csv"), "--keep", "none")
+    sentence = f"resmem: the input '{stored.uri('new.csv')}' would be replaced by the output; name another --output\n"
+    assert (ended.code, ended.err) == (USAGE, sentence)
+    ended = run("predict", "new.csv", "--model", stored.uri("m"), "--output", other("m/x.csv"))
+    sentence = f"resmem: the output '{other('m/x.csv')}' lies in the model directory; name another --output\n"
+    assert (ended.code, ended.err, stored.get("new.csv")) == (USAGE, sentence, before)
 
 
 @pytest.mark.parametrize(

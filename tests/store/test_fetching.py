@@ -65,6 +65,9 @@ def test_only_what_is_needed_is_fetched(model: Remote, bucket: Bucket) -> None:
     assert gets(bucket) == ["base.json", "memory.json"]
     base = reading.read_manifest(model, manifest.BASE)
     bucket.server.order()
+    assert reading.identity(model) == (base["id"], reading.read_manifest(model, manifest.MEMORY)["id"])
+    assert gets(bucket) == 2 * ["base.json", "memory.json"]
+    bucket.server.order()
     reading.load_base(model)
     assert {name.split("/")[1] for name in gets(bucket)[2:]} == {base["id"]}
 
@@ -131,6 +134,24 @@ def test_a_model_that_was_replaced_between_its_manifests_is_read_again(
     model_of_before = [True]
     monkeypatch.setattr(Remote, "read_bytes", replaced)
     assert reading.load(model).id == reading.load(saved("boosting")).id
+
+
+def test_a_new_base_without_its_memory_yet_is_an_error_and_below_another_prefix_none(
+    model: Remote, bucket: Bucket, local: Path, saved: Callable[..., Path]
+) -> None:
+    new = saved("boosting")
+    for where in ("models/m", "models/m-2"):
+        bucket.put(f"{where}/parts", new / "parts")
+        bucket.put(f"{where}/base.json", new / "base.json")
+    sentence = (
+        f"the memory of '{model}' belongs to another base (the base was fitted again since); run: resmem fit-residual "
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(sentence)}"):
+        reading.load(model)
+    other = place(bucket.put("models/m-2/memory.json", new / "memory.json").removesuffix("/memory.json"))
+    assert reading.load(other).id == reading.load(new).id
+    bucket.put("models/m/memory.json", new / "memory.json")
+    assert reading.load(model).id == reading.load(new).id
 
 
 def test_a_part_that_is_not_there_is_named(model: Remote, bucket: Bucket, local: Path) -> None:
@@ -226,6 +247,26 @@ def test_what_nobody_has_read_for_a_month_is_removed_when_something_else_is_fetc
     assert leftover not in cached("files")
 
 
+def test_what_another_process_removes_meanwhile_is_no_error(
+    model: Remote, bucket: Bucket, saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading.load(model)
+    (fetching.cache() / "files" / ".0123456789abcdef.tmp").write_bytes(b"renamed soon")
+    seen: set[Path] = set()
+    stat = Path.stat
+
+    def gone(path: Path, **options: bool) -> os.stat_result:
+        if path.parent.parent == fetching.cache() and path not in seen:
+            seen.add(path)
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return stat(path, **options)
+
+    other = place(bucket.put("models/other", saved("boosting")))
+    monkeypatch.setattr(Path, "stat", gone)
+    assert reading.load(other).id == reading.load(saved("boosting")).id
+    assert {path.parent.name for path in seen} == {"models", "files"}
+
+
 def test_what_is_read_now_and_then_stays(model: Remote, bucket: Bucket, saved: Callable[..., Path]) -> None:
     reading.load(model)
     (kept,) = cached("models")
@@ -264,3 +305,18 @@ def test_the_cache_lies_where_the_environment_says(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert fetching.cache() == Path(folder)
+
+
+def test_a_cache_without_a_home_is_not_made_in_the_present_folder(
+    model: Remote, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("RESMEM_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # of a container whose user has no name
+    monkeypatch.chdir(tmp_path)
+    sentence = (
+        "there is no home directory for the cache of models; name a folder with the environment variable RESMEM_CACHE"
+    )
+    with pytest.raises(OutputError, match=f"^{re.escape(sentence)}$"):
+        reading.load(model)
+    assert not Path("~").exists()
