@@ -176,7 +176,7 @@ class Outcome:
 
     Attributes:
         done: what was written, or why it could not be.
-        version: of a file's output, as the worker sees it; None of a part, and of what was not written.
+        version: of a file's output on a disk, as the worker sees it; None of a part, and of what was not written.
         notes: on what looked odd.
     """
 
@@ -200,7 +200,8 @@ def do(work: Work, task: Task) -> Outcome:
                 done = task.done(work, writer, source)
         except OF_ONE_FILE as error:
             return Outcome(task.job.failed(error), notes=tuple(source.notes))
-        version = None if isinstance(task, Part) else Version.of(task.job.output)
+    written = task.job.output
+    version = Version.of(written) if isinstance(written, Path) and not isinstance(task, Part) else None
     return Outcome(done, version, tuple(source.notes))
 
 
