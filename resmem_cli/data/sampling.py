@@ -80,17 +80,24 @@ def draw(
         UsageError: not even one group fits.
     """
     held: list[tuple[Some, NDArray[np.float64]]] = []
-    n_rows, limit = 0, np.inf
+    n_rows, n_held, limit = 0, 0, np.inf
     for batch in batches:
         numbers = lots.of(len(batch), groups_of(batch))
         n_rows += len(batch)
-        held += _below(batch, numbers, limit)
-        if sum(len(each) for _, each in held) > 2 * size:
+        kept = _below(batch, numbers, limit)
+        held += kept
+        n_held += _count(kept)
+        if n_held > 2 * size:
             held, limit = _cut(held, size)
-    held, limit = _cut(held, size) if sum(len(each) for _, each in held) > size else (held, limit)
+            n_held = _count(held)
+    held, limit = _cut(held, size) if n_held > size else (held, limit)
     if n_rows and not held:
         raise UsageError(f"a group of more than {size:,} rows was drawn first", "raise --sample, or leave --group out")
     return Sample([batch for batch, _ in held], limit, n_rows)
+
+
+def _count(held: list[tuple[Some, NDArray[np.float64]]]) -> int:
+    return sum(len(numbers) for _, numbers in held)
 
 
 def _cut(
