@@ -94,8 +94,8 @@ class Input:
 
     @property
     def note_lines(self) -> tuple[str, ...]:
-        """The notes, as they are printed."""
-        return tuple(f"note: {note}" for note in self.notes)
+        """The notes, as they are printed; of rows that were read twice, once."""
+        return tuple(f"note: {note}" for note in dict.fromkeys(self.notes))
 
     def batches(
         self,

@@ -240,7 +240,6 @@ def test_a_graph_that_would_more_than_double_is_built_anew(most_cells_of_shard: 
     """What few points need is too little for many, and the recall that was measured on them would be false."""
     points = normal_points(5_000, 8)
     memory = memory_of(points[:1_000], cut(most_cells_of_shard))
-    shards_of(memory.index)[0].recall = 0.5  # what a graph of few would keep
     grown = memory.changed(np.ones(1_000, bool), points[1_000:], np.zeros((4_000, 1)), None, **SEVERAL)
     queries = normal_points(200, 8, 1)
     found, expected = grown.neighbors(queries, K, 1), ExactIndex(points).search(queries, K)
