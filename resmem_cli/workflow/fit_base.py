@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ def _read(source: Input, roles: Roles, options: BaseOptions) -> tuple[list[Rows]
     """Return the rows to fit, and what is to be said of those that are not."""
     if options.sample is None:
         return source.read_all(), ()
-    parts, n_rows = source.read_sample(options.sample, options.seed, roles.group_column)
+    # Totals end the input: of the last row of a sample nobody could tell that it holds them.
+    checked = partial(inference.without_totals, roles=roles)
+    parts, n_rows = source.read_sample(options.sample, options.seed, roles.group_column, checked)
     n_drawn = sum(map(len, parts))
     note = f"the base is fitted on a sample of {n_drawn:,} of {n_rows:,} rows"
     return parts, () if n_drawn == n_rows else (note,)

@@ -221,6 +221,43 @@ def test_totals_that_a_column_beside_the_features_names_are_left_out_of_both_pas
     assert manifest.read(Path("s/memory.json"))["rows"] == 240
 
 
+@pytest.mark.parametrize("how", ["named", "summed", "empty"])
+def test_totals_at_the_end_are_refused_or_left_out_though_a_sample_is_drawn(run: Run, model: Model, how: str) -> None:
+    model()
+    rows = rows_of("train.csv")
+    total = sum(float(row["price"]) for row in rows)
+    features = [name for name in rows[0] if name not in ("id", "price")]
+    last = dict.fromkeys(rows[0], "") | {"price": total, "id": "x"}
+    if how == "named":
+        last |= {name: rows[0][name] for name in features} | {"id": "Total"}
+    elif how == "summed":
+        numeric = [name for name in features if rows[0][name].replace(".", "").isdigit()]
+        last |= {name: sum(float(row[name]) for row in rows) for name in numeric}
+    write("totals.csv", [*rows, last])
+    own = (*BASE, "--sample", 100)
+    ended = run("fit-base", "totals.csv", *own, "--model", "t")
+    assert ended.code == ExitCode.DATA
+    assert ended.lines[-1] == (
+        f"resmem: totals.csv, row 241: the last row looks like totals ('price' is {total}, more than in any row above "
+        "it); leave it out with --drop-totals, or remove it from the file"
+    )
+    assert not Path("t/base.json").exists()
+    assert run("fit-base", "totals.csv", *own, "--drop-totals", "--model", "t", "--quiet").code == 0
+    assert run("fit-base", "train.csv", *own, "--model", "s", "--quiet").code == 0
+    assert list(reading.trained_rows(Path("t")).ids) == list(reading.trained_rows(Path("s")).ids)
+
+
+def test_a_last_row_that_is_only_larger_than_the_sample_is_no_totals(run: Run, model: Model) -> None:
+    """Nor is one with a larger target than any that is otherwise like the others."""
+    model()
+    rows = rows_of("train.csv")
+    largest = max(range(240), key=lambda i: float(rows[i]["price"]))
+    write("last.csv", [*rows[:largest], *rows[largest + 1 :], rows[largest]])
+    for size in (60, 1_000):
+        assert run("fit-base", "last.csv", *BASE, "--sample", size, "--model", "t", "--quiet").code == 0
+    assert len(reading.trained_rows(Path("t")).ids) == 240
+
+
 def test_rows_that_change_between_the_two_passes_end_the_fit(run: Run, model: Model, monkeypatch) -> None:
     model()
     run("fit-base", "train.csv", *BASE, "--sample", 100, "--model", "s", "--quiet")
