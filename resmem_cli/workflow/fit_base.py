@@ -98,10 +98,9 @@ def _read(source: Input, roles: Roles, options: BaseOptions) -> tuple[list[Rows]
         return source.read_all(), ()
     # Totals end the input: of the last row of a sample nobody could tell that it holds them.
     checked = partial(inference.without_totals, roles=roles)
-    parts, n_rows = source.read_sample(options.sample, options.seed, roles.group_column, checked)
-    n_drawn = sum(map(len, parts))
-    note = f"the base is fitted on a sample of {n_drawn:,} of {n_rows:,} rows"
-    return parts, () if n_drawn == n_rows else (note,)
+    drawn = source.read_sample(options.sample, options.seed, roles.group_column, checked)
+    note = f"the base is fitted on a sample of {len(drawn):,} of {drawn.n_rows:,} rows"
+    return drawn.parts, () if len(drawn) == drawn.n_rows else (note, *drawn.notes)
 
 
 def fit(

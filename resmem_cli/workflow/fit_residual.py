@@ -25,7 +25,7 @@ from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import belonging, labelled, measured, streaming, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.known_rows import KnownRows
-from resmem_cli.workflow.labelled import Labelled
+from resmem_cli.workflow.labelled import Labelled, Sampled
 from resmem_cli.workflow.streaming import Streamed
 
 # A base whose metric on the rows to remember is less than this share of that on others was trained on them.
@@ -56,6 +56,7 @@ class FittedMemory:
         is_kept: whether rows of the memory before, which this one does not have, are kept for undo.
         base_share: what the base without memory weighs in the prediction.
         base_weights: of each of the bases in the mean that is the base; without any, that is the first.
+        is_of_sample: whether it was chosen on a sample, beside which there were other rows.
     """
 
     selection: Selection | None
@@ -77,8 +78,9 @@ class FittedMemory:
     is_kept: bool = False
     base_share: float = 0.0
     base_weights: tuple[float, ...] = ()
+    is_of_sample: bool = False
 
-    def with_rest(self, rest: Streamed, n_valid: int) -> FittedMemory:
+    def with_rest(self, rest: Streamed, drawn: Sampled, n_valid: int) -> FittedMemory:
         """Return this, of a sample and so many rows of `valid`, with what became of the rows that were in neither."""
         return replace(
             self,
@@ -86,7 +88,8 @@ class FittedMemory:
             n_rows=len(rest.rows.hashes),
             n_seen=self.n_seen + rest.n_seen,
             n_repeated_ids=labelled.n_repeated(rest.rows.ids),
-            notes=(*self.notes, *rest.notes(self.n_rows - n_valid, n_valid)),
+            notes=(*self.notes, *rest.notes(self.n_rows - n_valid, n_valid), *drawn.notes),
+            is_of_sample=True,
         )
 
     @property
@@ -94,15 +97,17 @@ class FittedMemory:
         """What to say of rows that were too few to measure by; None if they were enough, or it was not to be known."""
         if self.too_few is None or self.is_switched_off:
             return None
+        raised = ", or raise --sample" if self.is_of_sample else ""
         if self.group_column is not None or self.time_column is not None:
             what = f"groups of '{self.group_column}'" if self.group_column else f"times '{self.time_column}'"
             return (
                 f"the rows that can be held out are fewer than {LEAST_HELD_OUT}, or of fewer {what} than there are "
-                "folds, so no gain is measured and the memory is off; give more rows, or lower --folds"
+                f"folds, so no gain is measured and the memory is off; give more rows, or lower --folds{raised}"
             )
         return (
             f"only {self.too_few:,} distinct row{'s' if self.too_few > 1 else ''} could be held out, too few to "
             f"measure a gain, so the memory is off; give at least {LEAST_HELD_OUT} labelled rows with distinct features"
+            f"{raised}"
         )
 
     @property
@@ -219,7 +224,8 @@ def fit_residual(
             drawn = labelled.sampled(source, base.schema, sample, base.problem.seed, known.meet)
             labelled_rows = drawn.rows
         further = None if valid is None else labelled.read(valid, base.schema, with_relations=True)
-        resmem, rows, fitted = fit(labelled_rows, further, base, trained, options, threads=threads, report=report)
+        with streaming.hinting_at(drawn):
+            resmem, rows, fitted = fit(labelled_rows, further, base, trained, options, threads=threads, report=report)
         if drawn is not None and not drawn.is_all:
             rest = streaming.remember(
                 source,
@@ -232,7 +238,7 @@ def fit_residual(
                 report=report,
             )
             resmem, rows = rest.resmem, rest.rows
-            fitted = fitted.with_rest(rest, 0 if further is None else len(further))
+            fitted = fitted.with_rest(rest, drawn, 0 if further is None else len(further))
         report("writing")
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         entry = fitted.as_entry(reading.remembered_hashes(model), rows)

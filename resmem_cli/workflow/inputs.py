@@ -18,6 +18,7 @@ from resmem_cli.data.places import Place, is_alike, is_within, place, resolved
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.relations import groups_if_known
 from resmem_cli.data.rows import Rows
+from resmem_cli.data.sampling import Sample
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.data.text_file import HowToRead
@@ -165,8 +166,8 @@ class Input:
         seed: int,
         group_column: str | None = None,
         checked: Callable[[Iterator[Rows]], Iterator[Rows]] = iter,
-    ) -> tuple[list[Rows], int]:
-        """Return a uniform sample of the rows, as `read_all` returns all, and how many rows there are.
+    ) -> Sample[Rows]:
+        """Return a uniform sample of the rows, in parts as `read_all` returns all.
 
         Args:
             size: how many rows are wanted.
@@ -183,7 +184,7 @@ class Input:
         batches = checked(self.batches())
         sample = sampling.draw(batches, size, lots, partial(groups_if_known, name=group_column))
         parts = tables.joined([[*part] for _, part in groupby(sample.parts, lambda rows: rows.source)])
-        return self._with_folders(parts, found), sample.n_rows
+        return replace(sample, parts=self._with_folders(parts, found))
 
     def _with_folders(self, parts: list[Rows], found: Sequence[Source]) -> list[Rows]:
         """Return rows without the folders' columns that have one value; notes say which columns folders hold."""

@@ -169,11 +169,13 @@ class Sampled:
         rows: the sample; what is counted, and what is surprising, is that of all rows.
         limit: that `sampling.draw` drew by.
         n_labelled: how many rows there are in all that count.
+        notes: sentences on what is not drawn as it should be.
     """
 
     rows: Labelled
     limit: float
     n_labelled: int
+    notes: tuple[str, ...] = ()
 
     @property
     def is_all(self) -> bool:
@@ -204,7 +206,7 @@ def sampled(
     sample = sampling.draw(counted(), size, lots, _groups)
     rows = _joined(sample.parts, schema)
     rows = replace(rows, n_dropped=n_dropped, n_foreign=n_foreign, surprises=surprises)
-    return Sampled(rows, sample.limit, sample.n_rows)
+    return Sampled(rows, sample.limit, sample.n_rows, sample.notes)
 
 
 def others(source: Batches, schema: Schema, sample: Sampled, seed: int) -> Iterator[Labelled]:

@@ -7,13 +7,14 @@ their residuals are those that new rows have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.residuals import Residuals, joined
 from resmem_cli.model.resmem import Member, ResMem
@@ -143,6 +144,21 @@ def remember(
         changed.append(member.with_residuals(kept, points, residuals, every.weight, seed=seed, threads=threads))
     resmem = replace(resmem, members=tuple(changed))
     return Streamed(resmem, every, gathered.n_seen, gathered.n_left_out, gathered.n_related)
+
+
+@contextmanager
+def hinting_at(sample: Sampled | None) -> Iterator[None]:
+    """Add to the hint of what is wrong with the rows that there are more, if they are a sample.
+
+    Raises:
+        DataError: as what is done within it.
+    """
+    try:
+        yield
+    except DataError as error:
+        if sample is None or sample.is_all:
+            raise
+        raise DataError(error.message, f"{error.hint}, or raise --sample") from error
 
 
 def refuse_sample_in_time(sample: int | None, time_column: str | None) -> None:

@@ -307,6 +307,35 @@ def test_groups_are_drawn_whole(run: Run, model: Model) -> None:
     assert not set(first) & {shop[name] for name in list(kept.ids)[60:]}
 
 
+def test_a_group_that_is_large_beside_the_sample_is_noted(run: Run, model: Model) -> None:
+    model()
+    rows = [{**row, "shop": f"shop {max(0, i - 8)}"} for i, row in enumerate(rows_of("train.csv"))]
+    write("shops.csv", rows)
+    note = (
+        "note: the largest group has 9 rows, more than 5 % of the 100 of --sample: groups so large are drawn too rarely"
+    )
+    ended = run("fit-base", "shops.csv", *BASE, "--group", "shop", "--sample", 100, "--model", "s")
+    assert f"{note}; raise --sample\n" in ended.err
+    own = ("fit-residual", "shops.csv", "--model", "s", *SETTINGS, *FEATURES)
+    assert f"{note}; raise --sample\n" in run(*own, "--sample", 100).err
+    assert "largest group" not in run(*own, "--sample", 200).err  # of which 9 rows are less
+    assert "largest group" not in run(*own, "--sample", 240).err  # all rows
+
+
+def test_a_sample_that_is_too_small_is_said_to_be_one(run: Run, model: Model) -> None:
+    model()
+    run("fit-base", "train.csv", *BASE, "--sample", 100, "--model", "s", "--quiet")
+    own = ("fit-residual", "train.csv", "--model", "s", *FEATURES)
+    ended = run(*own, "--sample", 12)
+    assert ended.code == 0, ended.err
+    assert "give at least 30 labelled rows with distinct features, or raise --sample\n" in ended.err
+    ended = run(*own, "--sample", 60, "--folds", 40)
+    assert ended.code == ExitCode.DATA
+    assert ended.lines[-1] == (
+        "resmem: 60 rows are too few for 40 folds; give more rows, or lower --folds, or raise --sample"
+    )
+
+
 @pytest.mark.parametrize("command", ["fit-base", "fit-residual"])
 def test_rows_in_the_order_of_time_are_not_sampled(run: Run, model: Model, command: str) -> None:
     model()
