@@ -132,8 +132,7 @@ def fit_residual(
         typer.Option(
             metavar="ROWS",
             min=1,
-            help="Choose settings on a uniform sample of so many rows (of whole groups; large ones too rarely); the "
-            "residuals of all others are streamed.",
+            help="Choose settings on a uniform sample of so many rows (large groups too rarely); others are streamed.",
         ),
     ] = None,
     group: options.Group = None,
