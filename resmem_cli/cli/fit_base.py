@@ -149,7 +149,8 @@ def fit_base(
         typer.Option(
             metavar="ROWS",
             min=1,
-            help="Fit on a uniform sample of so many rows (of whole groups); no others are held in memory.",
+            help="Fit on a uniform sample of so many rows (of whole groups; large ones too rarely); no others are held "
+            "in memory.",
         ),
     ] = None,
     group: options.Group = None,

@@ -132,7 +132,7 @@ def fit_residual(
         typer.Option(
             metavar="ROWS",
             min=1,
-            help="Choose settings on a uniform sample of so many rows; the residuals of all others are streamed.",
+            help="Choose settings on a uniform sample of so many rows (large groups too rarely); others are streamed.",
         ),
     ] = None,
     group: options.Group = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -113,6 +114,26 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
     return Learned(schema, rows, (*target_notes, *weight_notes, *notes, *feature_notes))
 
 
+def without_totals(batches: Iterable[Rows], roles: Roles) -> Iterator[Rows]:
+    """Yield batches of training rows without totals at the end of all, as `learn` does with rows that it holds.
+
+    Raises:
+        DataError: as `learn` of totals, or of columns that are missing.
+    """
+    remaining = iter(batches)
+    first = next(remaining, None)
+    if first is None:
+        return
+    candidates = [name for name in _candidates(first, roles) if name not in first.of_folders]
+    dialect = first.dialect
+    if first.is_text:
+        try:
+            dialect = dialect_learning.learned(first, _marked(candidates, roles))
+        except DataError:  # which is for `learn` to say, of all rows that it is given
+            dialect = first.dialect
+    yield from totals.checked(chain([first], remaining), candidates, roles.target, dialect)
+
+
 def _candidates(rows: Rows, roles: Roles) -> list[str]:
     names = list(rows.table.column_names)
     if len(set(roles.named)) < len(roles.named):
@@ -134,8 +155,7 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
 
 def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) -> tuple[list[Rows], Dialect]:
     """Return the parts, text ones with what the marks in them mean, and that dialect."""
-    names = {*candidates, roles.target, *filter(None, (roles.weight_column, roles.time_column)), *roles.given}
-    names -= {*roles.categories, roles.id_column, roles.group_column}
+    names = _marked(candidates, roles)
     found, done = PLAIN, []
     for part in parts:
         if not part.is_text:
@@ -144,6 +164,12 @@ def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) 
         found = dialect_learning.learned(part, names)
         done.append(totals.without(replace(part, dialect=found), candidates, roles.target))
     return done, found.learned()
+
+
+def _marked(candidates: Sequence[str], roles: Roles) -> set[str]:
+    """Return the columns whose values may be written with marks: numbers and dates, and no names."""
+    names = {*candidates, roles.target, *filter(None, (roles.weight_column, roles.time_column)), *roles.given}
+    return names - {*roles.categories, *filter(None, (roles.id_column, roles.group_column))}
 
 
 def _roles(roles: Roles) -> str:

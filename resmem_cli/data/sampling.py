@@ -18,6 +18,8 @@ from resmem_cli.errors import UsageError
 
 Hashes = NDArray[np.uint64]
 FOR_BASE, FOR_MEMORY = 0, 1  # purposes
+_LARGE_GROUP = 0.05  # of the rows that are wanted
+_COUNTED_AT_ONCE = 1_000_000
 
 
 class Batch(Protocol):
@@ -61,14 +63,59 @@ class Sample(Generic[Some]):
         parts: in their order, none of them empty.
         limit: their numbers are below it, and those of all others are not.
         n_rows: how many rows there were to draw from.
+        size: how many were wanted.
+        largest_group: how many rows the largest group has; 0 without groups.
     """
 
     parts: list[Some]
     limit: float
     n_rows: int
+    size: int
+    largest_group: int = 0
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of a group that is too large to be drawn as often as others: it seldom fits at the end."""
+        if self.limit == np.inf or self.largest_group <= _LARGE_GROUP * self.size:
+            return ()
+        return (
+            f"the largest group has {self.largest_group:,} rows, more than {100 * _LARGE_GROUP:.0f} % of the "
+            f"{self.size:,} of --sample: groups so large are drawn too rarely; raise --sample",
+        )
+
+
+class _GroupSizes:
+    """Counts the rows of every group, holding two numbers for each."""
+
+    def __init__(self) -> None:
+        self._groups, self._counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+        self._waiting: list[Hashes] = []
+        self._n_waiting = 0
+
+    def add(self, groups: Hashes | None) -> None:
+        """Count more rows; those without a group, of hash 0, are alone."""
+        if groups is None:
+            return
+        self._waiting.append(groups[groups != 0])
+        self._n_waiting += len(groups)
+        if self._n_waiting > max(len(self._groups), _COUNTED_AT_ONCE):  # seldom: each sorts all groups
+            self._count()
+
+    def largest(self) -> int:
+        """Return how many rows the largest group has; 0 if there is none."""
+        self._count()
+        return int(self._counts.max(initial=0))
+
+    def _count(self) -> None:
+        new, n_new = np.unique(np.concatenate([np.empty(0, np.uint64), *self._waiting]), return_counts=True)
+        self._groups, at = np.unique(np.concatenate([self._groups, new]), return_inverse=True)
+        counts = np.concatenate([self._counts, n_new])
+        self._counts = np.zeros(len(self._groups), np.int64)
+        np.add.at(self._counts, at, counts)
+        self._waiting, self._n_waiting = [], 0
 
 
 def draw(
@@ -80,17 +127,26 @@ def draw(
         UsageError: not even one group fits.
     """
     held: list[tuple[Some, NDArray[np.float64]]] = []
-    n_rows, limit = 0, np.inf
+    n_rows, n_held, limit, sizes = 0, 0, np.inf, _GroupSizes()
     for batch in batches:
-        numbers = lots.of(len(batch), groups_of(batch))
+        groups = groups_of(batch)
+        sizes.add(groups)
+        numbers = lots.of(len(batch), groups)
         n_rows += len(batch)
-        held += _below(batch, numbers, limit)
-        if sum(len(each) for _, each in held) > 2 * size:
+        kept = _below(batch, numbers, limit)
+        held += kept
+        n_held += _count(kept)
+        if n_held > 2 * size:
             held, limit = _cut(held, size)
-    held, limit = _cut(held, size) if sum(len(each) for _, each in held) > size else (held, limit)
+            n_held = _count(held)
+    held, limit = _cut(held, size) if n_held > size else (held, limit)
     if n_rows and not held:
         raise UsageError(f"a group of more than {size:,} rows was drawn first", "raise --sample, or leave --group out")
-    return Sample([batch for batch, _ in held], limit, n_rows)
+    return Sample([batch for batch, _ in held], limit, n_rows, size, sizes.largest())
+
+
+def _count(held: list[tuple[Some, NDArray[np.float64]]]) -> int:
+    return sum(len(numbers) for _, numbers in held)
 
 
 def _cut(

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from resmem_cli.data import kinds
+from resmem_cli.data.dialect import Dialect
 from resmem_cli.data.rows import Rows
 from resmem_cli.errors import DataError
 
@@ -46,6 +47,15 @@ class Above:
             known = values[~np.isnan(values)]
             self._sums[name] = self._sums.get(name, 0.0) + float(known.sum())
             self._most[name] = max(self._most.get(name, 0.0), float(np.abs(known).max(initial=0.0)))
+
+    def add_numbers(self, rows: Rows, names: Iterable[str]) -> list[str]:
+        """Take more rows, and return which of these columns are numbers in them, too; the others are not taken."""
+        self.n_rows += len(rows)
+        numeric = [name for name in names if _are_numbers(rows, name)]
+        for name in self._sums.keys() - {*numeric}:
+            del self._sums[name], self._most[name]
+        self.add_columns(rows, numeric)
+        return numeric
 
     def may_be_totals(self, last: Rows) -> bool:
         """Whether the target of the last row, if it has one, is larger than any above it."""
@@ -90,7 +100,42 @@ def without(rows: Rows, features: Collection[str], target: str) -> Rows:
             return rows
     if rows.written.drop_totals:
         return first
-    raise DataError(
+    raise _refused(last, target)
+
+
+def checked(batches: Iterable[Rows], features: Collection[str], target: str, dialect: Dialect) -> Iterator[Rows]:
+    """Yield batches of training rows, the last of them of text without totals at the end, if its dialect says so.
+
+    It is `without` for rows that are not held together. `dialect` says what the marks in their numbers mean.
+
+    Raises:
+        DataError: there are totals, and nothing is said of them.
+    """
+    above, numeric = Above(features, target), [target, *features]
+    held: Rows | None = None
+    for batch in batches:
+        if held is not None:
+            if held.is_text and target in numeric:
+                numeric = above.add_numbers(replace(held, dialect=dialect), numeric)
+            yield held
+        held = batch
+    if held is None:
+        return
+    if held.is_text and len(held) and target in numeric:
+        first, last = _divided(held)
+        numeric = above.add_numbers(replace(first, dialect=dialect), numeric)
+        end = replace(last, dialect=dialect)
+        is_larger = target in numeric and _number(end, target) is not None and above.may_be_totals(end)
+        if is_larger and (above.is_named_or_empty(end) or above.are_summed(end)):
+            if not held.dialect.drop_totals:
+                raise _refused(last, target)
+            held = first
+    if len(held):
+        yield held
+
+
+def _refused(last: Rows, target: str) -> DataError:
+    return DataError(
         f"{last.locate(0)}: the last row looks like totals ('{target}' is {last.column(target)[0].as_py()}, more than "
         "in any row above it)",
         "leave it out with --drop-totals, or remove it from the file",

@@ -36,6 +36,15 @@ def mean_of_known(values: Floats) -> Floats:
     return quotients(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
 
 
+def is_in_sorted(values: NDArray[Any], ordered: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return [n] whether each value is among ascending ones; what `np.isin` gives, which sorts them every time."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
+    at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    found: NDArray[np.bool_] = ordered[at] == values
+    return found
+
+
 def row_blocks(n_rows: int, n_outputs: int) -> list[slice]:
     """Return slices of the rows, of which all probabilities can be held; one slice if the classes are few."""
     step = max(1, n_rows if n_outputs <= MOST_DENSE else _MOST_AT_ONCE // n_outputs)

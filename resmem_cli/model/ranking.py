@@ -39,11 +39,13 @@ def binned(scores: Floats, n_bins: int) -> Cells:
     """Return [n] cells of probabilities that are the same wherever they are computed: bins of their logit.
 
     They are about even where that is small, and wider the larger it is, since it is not known where the scores lie.
+    What is no number comes last, as when scores are sorted.
     """
     with np.errstate(divide="ignore"):
         logit = np.log(scores) - np.log1p(-np.minimum(scores, 1.0))
     scaled = np.arcsinh(np.clip(logit, -_LARGEST_LOGIT, _LARGEST_LOGIT) / _EVEN_LOGIT)
     share = (scaled / np.arcsinh(_LARGEST_LOGIT / _EVEN_LOGIT) + 1) / 2
+    share = np.where(np.isnan(share), 1.0, share)  # a NaN made a whole number differs by processor
     bins: Cells = np.minimum((share * n_bins).astype(np.int64), n_bins - 1)
     return bins
 

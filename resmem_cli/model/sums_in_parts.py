@@ -19,6 +19,8 @@ from resmem_cli.model.sums import Statistics, Sums, Values
 # Bins of all classes together, and of one at least and at most. Each resample has sums of its own: these are few.
 _BINS, _LEAST_BINS = 16_384, 256
 _RESAMPLED_BINS, _LEAST_RESAMPLED_BINS, _MOST_RESAMPLED_BINS = 64_000, 12, 512
+# Where few bins leave more than this share of the pairs open, a gain that they hide has an interval that excludes it.
+_MOST_ERROR = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,18 @@ class SumsInParts:
         )
 
     def compared(self) -> dict[str, Comparison]:
-        """Return the comparison by every metric; one of too many sums for every resample has no interval."""
+        """Return the comparison by every metric.
+
+        One of too many sums for every resample has no interval, nor one whose few bins cannot tell scores apart.
+        """
         values, metrics = self.once.values(_metrics(self.n_outputs)), self._resampled_metrics
         few, drawn = self.resampled_once.values(metrics), self.resampled.values(metrics)
-        # What few bins lose is lost in all resamples alike.
+        blurred = self._blurred
+        # What few bins lose is lost in all resamples alike, if it is little.
         shifted: Values = {
             name: (base + values[name][0] - few[name][0], resmem + values[name][1] - few[name][1])
             for name, (base, resmem) in drawn.items()
+            if name not in blurred
         }
         return comparison.comparisons(values, [shifted] if self.units.count > 1 else [])
 
@@ -100,14 +107,27 @@ class SumsInParts:
         """Sentences on what is not measured as it is of all rows at once."""
         found = []
         for name in _binned(self.n_outputs):
-            sums = (self.once.base[name], self.once.resmem[name])
-            error = max(float(ranking.greatest_error(each, self.n_outputs)[0]) for each in sums)
+            error = self._greatest_error(self.once, name)
             found.append(f"{name} is that of probabilities in bins, at most {error:.1g} off the exact one")
+        found += [
+            f"{name} has no interval: the probabilities lie too close together for the bins of resamples"
+            for name in self._blurred
+        ]
         without = [name for name in _metrics(self.n_outputs) if name not in self._resampled_metrics]
         if without:
             named, have = " and ".join(without), "has" if len(without) == 1 else "have"
             found.append(f"{named} {have} no interval: it would need sums of each of {self.n_outputs:,} classes")
         return tuple(found)
+
+    @property
+    def _blurred(self) -> list[str]:
+        """The metrics of which the few bins of resamples put too many rows of different classes into one."""
+        binned = [name for name in _binned(self.n_outputs) if name in self._resampled_metrics]
+        return [name for name in binned if self._greatest_error(self.resampled_once, name) > _MOST_ERROR]
+
+    def _greatest_error(self, sums: Sums, name: str) -> float:
+        both = (sums.base[name], sums.resmem[name])
+        return max(float(ranking.greatest_error(each, self.n_outputs)[0]) for each in both)
 
     @property
     def _resampled_metrics(self) -> dict[str, Metric]:

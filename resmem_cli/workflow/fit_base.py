@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,11 @@ def _read(source: Input, roles: Roles, options: BaseOptions) -> tuple[list[Rows]
     """Return the rows to fit, and what is to be said of those that are not."""
     if options.sample is None:
         return source.read_all(), ()
-    parts, n_rows = source.read_sample(options.sample, options.seed, roles.group_column)
-    n_drawn = sum(map(len, parts))
-    note = f"the base is fitted on a sample of {n_drawn:,} of {n_rows:,} rows"
-    return parts, () if n_drawn == n_rows else (note,)
+    # Totals end the input: of the last row of a sample nobody could tell that it holds them.
+    checked = partial(inference.without_totals, roles=roles)
+    drawn = source.read_sample(options.sample, options.seed, roles.group_column, checked)
+    note = f"the base is fitted on a sample of {len(drawn):,} of {drawn.n_rows:,} rows"
+    return drawn.parts, () if len(drawn) == drawn.n_rows else (note, *drawn.notes)
 
 
 def fit(

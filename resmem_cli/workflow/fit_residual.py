@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.data.relations import Relations
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import cost
@@ -25,7 +24,8 @@ from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
 from resmem_cli.workflow import belonging, labelled, measured, streaming, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
-from resmem_cli.workflow.labelled import Labelled
+from resmem_cli.workflow.known_rows import KnownRows
+from resmem_cli.workflow.labelled import Labelled, Sampled
 from resmem_cli.workflow.streaming import Streamed
 
 # A base whose metric on the rows to remember is less than this share of that on others was trained on them.
@@ -56,6 +56,7 @@ class FittedMemory:
         is_kept: whether rows of the memory before, which this one does not have, are kept for undo.
         base_share: what the base without memory weighs in the prediction.
         base_weights: of each of the bases in the mean that is the base; without any, that is the first.
+        is_of_sample: whether it was chosen on a sample, beside which there were other rows.
     """
 
     selection: Selection | None
@@ -77,15 +78,18 @@ class FittedMemory:
     is_kept: bool = False
     base_share: float = 0.0
     base_weights: tuple[float, ...] = ()
+    is_of_sample: bool = False
 
-    def with_rest(self, rest: Streamed) -> FittedMemory:
-        """Return this with what became of the rows that were not in the sample."""
+    def with_rest(self, rest: Streamed, drawn: Sampled, n_valid: int) -> FittedMemory:
+        """Return this, of a sample and so many rows of `valid`, with what became of the rows that were in neither."""
         return replace(
             self,
             members=rest.resmem.members,
             n_rows=len(rest.rows.hashes),
             n_seen=self.n_seen + rest.n_seen,
-            notes=(*self.notes, *rest.notes(self.n_rows)),
+            n_repeated_ids=labelled.n_repeated(rest.rows.ids),
+            notes=(*self.notes, *rest.notes(self.n_rows - n_valid, n_valid), *drawn.notes),
+            is_of_sample=True,
         )
 
     @property
@@ -93,15 +97,17 @@ class FittedMemory:
         """What to say of rows that were too few to measure by; None if they were enough, or it was not to be known."""
         if self.too_few is None or self.is_switched_off:
             return None
+        raised = ", or raise --sample" if self.is_of_sample else ""
         if self.group_column is not None or self.time_column is not None:
             what = f"groups of '{self.group_column}'" if self.group_column else f"times '{self.time_column}'"
             return (
                 f"the rows that can be held out are fewer than {LEAST_HELD_OUT}, or of fewer {what} than there are "
-                "folds, so no gain is measured and the memory is off; give more rows, or lower --folds"
+                f"folds, so no gain is measured and the memory is off; give more rows, or lower --folds{raised}"
             )
         return (
             f"only {self.too_few:,} distinct row{'s' if self.too_few > 1 else ''} could be held out, too few to "
             f"measure a gain, so the memory is off; give at least {LEAST_HELD_OUT} labelled rows with distinct features"
+            f"{raised}"
         )
 
     @property
@@ -210,26 +216,29 @@ def fit_residual(
         report("reading")
         streaming.refuse_sample_in_time(sample, base.schema.time_column)
         streaming.refuse_sample_of_pipe(sample, source)
-        limit = np.inf
+        trained = reading.trained_rows(model)
+        known, drawn = KnownRows(trained), None
         if sample is None:
             labelled_rows = labelled.read(source, base.schema, with_relations=True)
         else:
-            labelled_rows, limit = labelled.sampled(source, base.schema, sample, base.problem.seed)
+            drawn = labelled.sampled(source, base.schema, sample, base.problem.seed, known.meet)
+            labelled_rows = drawn.rows
         further = None if valid is None else labelled.read(valid, base.schema, with_relations=True)
-        trained = reading.trained_rows(model)
-        resmem, rows, fitted = fit(labelled_rows, further, base, trained, options, threads=threads, report=report)
-        if limit < np.inf:
+        with streaming.hinting_at(drawn):
+            resmem, rows, fitted = fit(labelled_rows, further, base, trained, options, threads=threads, report=report)
+        if drawn is not None and not drawn.is_all:
             rest = streaming.remember(
                 source,
-                limit,
+                drawn,
                 base=base,
-                trained=trained,
+                known=known,
                 resmem=resmem,
                 rows=rows,
                 threads=threads,
                 report=report,
             )
-            resmem, rows, fitted = rest.resmem, rest.rows, fitted.with_rest(rest)
+            resmem, rows = rest.resmem, rest.rows
+            fitted = fitted.with_rest(rest, drawn, 0 if further is None else len(further))
         report("writing")
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         entry = fitted.as_entry(reading.remembered_hashes(model), rows)
@@ -283,8 +292,9 @@ def fit(
     if valid is not None:
         labelled_rows = labelled_rows.joined(valid)
         is_valid = np.arange(len(labelled_rows.y)) >= n_first
-    is_seen = np.isin(labelled_rows.hashes, trained.hashes)
-    is_new = ~is_seen & _is_unrelated(labelled_rows.relations, is_seen, trained)
+    known = KnownRows(trained)
+    known.meet(labelled_rows)
+    is_seen, is_new = known.have(labelled_rows), known.are_new(labelled_rows)
     if base.n_forgotten:  # which rows those were is not known any more: any but those of --valid may be one
         is_new &= False if is_valid is None else is_valid
     rows = LabelledRows(
@@ -302,23 +312,6 @@ def fit(
         labelled_rows.hashes, labelled_rows.ids, labelled_rows.weight, category_codes(labelled_rows.X, base.schema)
     )
     return fitted.resmem, kept, _summary(fitted, base, labelled_rows, is_seen, options)
-
-
-def _is_unrelated(relations: Relations | None, is_seen: NDArray[np.bool_], trained: TrainedRows) -> NDArray[np.bool_]:
-    """Return [n] whether a row is of no group that trained the bases, and later than all that did.
-
-    Of bases that were fitted without groups or times, what is known of them is those of the rows that they have seen.
-    """
-    is_unrelated = np.ones(len(is_seen), dtype=np.bool_)
-    if relations is None:
-        return is_unrelated
-    if relations.groups is not None:
-        known = relations.groups[is_seen] if trained.groups is None else trained.groups
-        is_unrelated &= ~np.isin(relations.groups, known) | (relations.groups == 0)
-    if relations.times is not None:
-        times = relations.times[is_seen] if trained.times is None else trained.times
-        is_unrelated &= relations.times > times[~np.isnan(times)].max(initial=-np.inf)  # not if it has none
-    return is_unrelated
 
 
 def _related_by(schema: Schema, group: str | None, time: str | None) -> Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -18,6 +18,7 @@ from resmem_cli.data.places import Place, is_alike, is_within, place, resolved
 from resmem_cli.data.pruning import Where
 from resmem_cli.data.relations import groups_if_known
 from resmem_cli.data.rows import Rows
+from resmem_cli.data.sampling import Sample
 from resmem_cli.data.schema import Schema, Task
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.data.text_file import HowToRead
@@ -94,8 +95,8 @@ class Input:
 
     @property
     def note_lines(self) -> tuple[str, ...]:
-        """The notes, as they are printed."""
-        return tuple(f"note: {note}" for note in self.notes)
+        """The notes, as they are printed; of rows that were read twice, once."""
+        return tuple(f"note: {note}" for note in dict.fromkeys(self.notes))
 
     def batches(
         self,
@@ -159,18 +160,31 @@ class Input:
         found = self.sources()
         return self._with_folders(tables.read_all(found, how=HowToRead(self.dialect), notes=self.notes), found)
 
-    def read_sample(self, size: int, seed: int, group_column: str | None = None) -> tuple[list[Rows], int]:
-        """Return a uniform sample of the rows, as `read_all` returns all, and how many rows there are.
+    def read_sample(
+        self,
+        size: int,
+        seed: int,
+        group_column: str | None = None,
+        checked: Callable[[Iterator[Rows]], Iterator[Rows]] = iter,
+    ) -> Sample[Rows]:
+        """Return a uniform sample of the rows, in parts as `read_all` returns all.
+
+        Args:
+            size: how many rows are wanted.
+            seed: of the sample.
+            group_column: of which the rows of one value are drawn together.
+            checked: what yields the batches to draw from, of those that are read.
 
         Raises:
-            DataError: as `read_all`; or the rows have no such column.
+            DataError: as `read_all`, or as `checked`; or the rows have no such column.
             UsageError: a group has more rows than are wanted.
         """
         found = self.sources()
         lots = sampling.Lots(seed, sampling.FOR_BASE)
-        sample = sampling.draw(self.batches(), size, lots, partial(groups_if_known, name=group_column))
+        batches = checked(self.batches())
+        sample = sampling.draw(batches, size, lots, partial(groups_if_known, name=group_column))
         parts = tables.joined([[*part] for _, part in groupby(sample.parts, lambda rows: rows.source)])
-        return self._with_folders(parts, found), sample.n_rows
+        return replace(sample, parts=self._with_folders(parts, found))
 
     def _with_folders(self, parts: list[Rows], found: Sequence[Source]) -> list[Rows]:
         """Return rows without the folders' columns that have one value; notes say which columns folders hold."""

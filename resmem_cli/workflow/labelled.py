@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -71,10 +71,7 @@ class Labelled:
     @property
     def n_repeated_ids(self) -> int:
         """How many rows have an id that another row has, too."""
-        if self.ids is None:
-            return 0
-        counts = Counter(map(spelling.canonical, filter(None, self.ids)))
-        return sum(count for count in counts.values() if count > 1)
+        return n_repeated(self.ids)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -158,10 +155,38 @@ def _joined(batches: Sequence[Labelled], schema: Schema) -> Labelled:
     )
 
 
-def sampled(source: Batches, schema: Schema, size: int, seed: int) -> tuple[Labelled, float]:
-    """Return a sample of the rows that `read` returns, with relations, and the limit that `others` needs.
+def n_repeated(ids: Sequence[str] | None) -> int:
+    """Return how many of some ids are not missing, and there more than once."""
+    counts = Counter(map(spelling.canonical, filter(None, ids or ())))
+    return sum(count for count in counts.values() if count > 1)
 
-    What is counted, and what is surprising, is that of all rows.
+
+@dataclass(frozen=True)
+class Sampled:
+    """A sample of rows, with relations, and what it takes to find the others.
+
+    Attributes:
+        rows: the sample; what is counted, and what is surprising, is that of all rows.
+        limit: that `sampling.draw` drew by.
+        n_labelled: how many rows there are in all that count.
+        notes: sentences on what is not drawn as it should be.
+    """
+
+    rows: Labelled
+    limit: float
+    n_labelled: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether there are no others."""
+        return len(self.rows) == self.n_labelled
+
+
+def sampled(
+    source: Batches, schema: Schema, size: int, seed: int, watch: Callable[[Labelled], object] = len
+) -> Sampled:
+    """Return a sample of the rows that `read` returns; `watch` is shown every batch of all rows.
 
     Raises:
         DataError: as `read`.
@@ -174,26 +199,35 @@ def sampled(source: Batches, schema: Schema, size: int, seed: int) -> tuple[Labe
         for batch in in_batches(source, schema, with_ids=schema.id_column is not None, with_relations=True):
             n_dropped, n_foreign = n_dropped + batch.n_dropped, n_foreign + batch.n_foreign
             surprises.add(batch.surprises)
+            watch(batch)
             yield batch
 
     lots = sampling.Lots(seed, sampling.FOR_MEMORY)
     sample = sampling.draw(counted(), size, lots, _groups)
     rows = _joined(sample.parts, schema)
-    return replace(rows, n_dropped=n_dropped, n_foreign=n_foreign, surprises=surprises), sample.limit
+    rows = replace(rows, n_dropped=n_dropped, n_foreign=n_foreign, surprises=surprises)
+    return Sampled(rows, sample.limit, sample.n_rows, sample.notes)
 
 
-def others(source: Batches, schema: Schema, limit: float, seed: int) -> Iterator[Labelled]:
-    """Yield the rows of every batch that are not in the sample of that seed and limit.
+def others(source: Batches, schema: Schema, sample: Sampled, seed: int) -> Iterator[Labelled]:
+    """Yield the rows of every batch that are not in the sample of that seed.
+
+    They are read as the sample was, so that the same rows count: what looks like totals may do so by any column.
 
     Raises:
-        DataError: as `read`.
+        DataError: as `read`; or there are other rows than when the sample was drawn.
     """
-    lots = sampling.Lots(seed, sampling.FOR_MEMORY)
-    with_groups = schema.group_column is not None
-    for batch in in_batches(source, schema, with_ids=schema.id_column is not None, with_relations=with_groups):
-        which = np.flatnonzero(lots.of(len(batch), _groups(batch)) >= limit)
+    lots, n_labelled = sampling.Lots(seed, sampling.FOR_MEMORY), 0
+    for batch in in_batches(source, schema, with_ids=schema.id_column is not None, with_relations=True):
+        n_labelled += len(batch)
+        which = np.flatnonzero(lots.of(len(batch), _groups(batch)) >= sample.limit)
         if len(which):
             yield batch.take(which)
+    if n_labelled != sample.n_labelled:
+        raise DataError(
+            f"the rows changed while they were read: first there were {sample.n_labelled:,}, and then {n_labelled:,}",
+            "run fit-residual again when nothing writes to them",
+        )
 
 
 def _groups(batch: Labelled) -> NDArray[np.uint64] | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data.kinds import Floats
 from resmem_cli.model import metrics
-from resmem_cli.model.arrays import row_blocks
+from resmem_cli.model.arrays import is_in_sorted, row_blocks
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.workflow import labelled
@@ -94,8 +94,8 @@ class ScoredBatches:
         interval: float | None = None,
         watch: Watch | None = None,
     ) -> None:
-        """Take a model, hashes of the rows that were seen in fitting, what predicts encoded rows, by what rows are
-        drawn, the level of intervals if they are wanted, and who else looks at the rows.
+        """Take a model, the ascending hashes of rows that were seen in fitting, what predicts encoded rows, by what
+        rows are drawn, the level of intervals if they are wanted, and who else looks at the rows.
         """
         self._stored, self._seen, self._predict, self._drawing = stored, seen, predict, drawing
         self._interval, self._watch = interval, watch
@@ -123,7 +123,7 @@ class ScoredBatches:
 
     def _scored(self, rows: Labelled) -> Scored:
         weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
-        is_seen = np.isin(rows.hashes, self._seen)
+        is_seen = is_in_sorted(rows.hashes, self._seen)
         groups = None if rows.rows is None else self._drawing.read(rows.rows)
         before, after = [], []
         for part in row_blocks(len(rows.y), self._stored.base.problem.n_outputs):

@@ -7,21 +7,23 @@ their residuals are those that new rows have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.residuals import Residuals, joined
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.store.reading import StoredBase
-from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
+from resmem_cli.store.rows import MemoryRows, category_codes
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow.inputs import Batches, Input, Report
-from resmem_cli.workflow.labelled import Labelled
+from resmem_cli.workflow.known_rows import KnownRows
+from resmem_cli.workflow.labelled import Labelled, Sampled
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,30 @@ class Streamed:
     Attributes:
         resmem, rows: the model, and the rows.
         n_seen: how many rows beside the sample trained the base and are remembered by their in-sample residuals.
-        n_left_out: how many rows that trained the base are not remembered, because cross-fitted residuals were chosen.
+        n_left_out: how many rows that the base knows are not remembered, because cross-fitted residuals were chosen.
+        n_related: how many of these did not train it, as far as is known, but share a group with rows that did, or may
+            be rows that it was told to forget.
     """
 
     resmem: ResMem
     rows: MemoryRows
     n_seen: int
     n_left_out: int
+    n_related: int
 
-    def notes(self, n_sampled: int) -> tuple[str, ...]:
+    def notes(self, n_sampled: int, n_valid: int) -> tuple[str, ...]:
         """Return what to say of them: which rows decided, and which rows are remembered in which way."""
-        n_others = len(self.rows.hashes) - n_sampled
-        said = [
-            f"settings were chosen on a sample of {n_sampled:,} rows; of {n_others:,} others, "
-            f"{n_others - self.n_seen:,} did not train the base"
-        ]
+        n_others = len(self.rows.hashes) - n_sampled - n_valid
+        chosen = f"settings were chosen on a sample of {n_sampled:,} rows"
+        if n_valid:
+            chosen = (
+                f"settings were chosen on the {n_valid:,} rows of --valid, by a memory of a sample of {n_sampled:,}"
+            )
+        said = [f"{chosen}; of {n_others:,} others, {n_others - self.n_seen:,} did not train the base"]
         if self.n_left_out:
+            who = " or may have (by their group, or because rows of it were forgotten)" if self.n_related else ""
             said.append(
-                f"{self.n_left_out:,} rows that trained the base are not in the sample and were left out, because "
+                f"{self.n_left_out:,} rows that trained the base{who} are not in the sample and were left out, because "
                 "cross-fitted residuals were chosen; fit-base --sample leaves more rows to remember"
             )
         return tuple(said)
@@ -68,15 +76,20 @@ class _Gathered:
     rows: list[MemoryRows] = field(default_factory=list)
     n_seen: int = 0
     n_left_out: int = 0
+    n_related: int = 0
 
-    def add(self, batch: Labelled, is_seen: NDArray[np.bool_], base: StoredBase, members: Sequence[Member]) -> int:
+    def add(self, batch: Labelled, known: KnownRows, base: StoredBase, members: Sequence[Member]) -> int:
         """Keep what the memories hold of a batch, and return of how many of its rows.
 
-        Cross-fitted residuals of rows that trained the base would take a base that did not see them.
+        Cross-fitted residuals of rows that the base knows would take a base that did not see them.
         """
-        if is_seen.any() and any(member.residuals == "cross-fitted" for member in members):
-            self.n_left_out += int(is_seen.sum())
-            batch, is_seen = batch.take(np.flatnonzero(~is_seen)), is_seen[~is_seen]
+        is_seen = known.have(batch)
+        if any(member.residuals == "cross-fitted" for member in members):
+            # Of a base that has forgotten rows it is not known any more which they were.
+            are_new = known.are_new(batch) & (base.n_forgotten == 0)
+            self.n_left_out += int((~are_new).sum())
+            self.n_related += int((~are_new & ~is_seen).sum())
+            batch, is_seen = batch.take(np.flatnonzero(are_new)), is_seen[are_new]
         if not len(batch):
             return 0
         self.n_seen += int(is_seen.sum())
@@ -90,10 +103,10 @@ class _Gathered:
 
 def remember(
     source: Batches,
-    limit: float,
+    sample: Sampled,
     *,
     base: StoredBase,
-    trained: TrainedRows,
+    known: KnownRows,
     resmem: ResMem,
     rows: MemoryRows,
     threads: int,
@@ -103,26 +116,25 @@ def remember(
 
     Args:
         source: the rows, with those of the sample.
-        limit: of the sample, as `labelled.sampled` returned it.
+        sample: as `labelled.sampled` returned it.
         base: the bases.
-        trained: what is known of the rows that trained the bases.
+        known: the rows that the bases know, which has met all rows.
         resmem: the model, which must not be used any more.
         rows: what is kept of the rows that it remembers.
         threads: how many may be used.
         report: is told what is being done.
 
     Raises:
-        DataError: the rows cannot be read.
+        DataError: the rows cannot be read, or have changed since the sample was drawn.
     """
     members = resmem.members
     gathered = _Gathered([[] for _ in members], [[] for _ in members])
     n_rows = len(rows.hashes)
-    for batch in labelled.others(source, base.schema, limit, base.problem.seed):
-        is_seen = np.isin(batch.hashes, trained.hashes)
-        n_rows += gathered.add(batch, is_seen, base, members)
+    for batch in labelled.others(source, base.schema, sample, base.problem.seed):
+        n_rows += gathered.add(batch, known, base, members)
         report(f"memorising {n_rows:,} rows")
     if not gathered.rows:
-        return Streamed(resmem, rows, 0, gathered.n_left_out)
+        return Streamed(resmem, rows, 0, gathered.n_left_out, gathered.n_related)
     report(f"indexing {n_rows:,} rows")
     every = _joined([rows, *gathered.rows])
     kept: NDArray[np.bool_] = np.ones(len(rows.hashes), dtype=np.bool_)
@@ -130,7 +142,23 @@ def remember(
     for member in members:
         points, residuals = np.concatenate(gathered.points.pop(0)), joined(gathered.residuals.pop(0))
         changed.append(member.with_residuals(kept, points, residuals, every.weight, seed=seed, threads=threads))
-    return Streamed(replace(resmem, members=tuple(changed)), every, gathered.n_seen, gathered.n_left_out)
+    resmem = replace(resmem, members=tuple(changed))
+    return Streamed(resmem, every, gathered.n_seen, gathered.n_left_out, gathered.n_related)
+
+
+@contextmanager
+def hinting_at(sample: Sampled | None) -> Iterator[None]:
+    """Add to the hint of what is wrong with the rows that there are more, if they are a sample.
+
+    Raises:
+        DataError: as what is done within it.
+    """
+    try:
+        yield
+    except DataError as error:
+        if sample is None or sample.is_all:
+            raise
+        raise DataError(error.message, f"{error.hint}, or raise --sample") from error
 
 
 def refuse_sample_in_time(sample: int | None, time_column: str | None) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from resmem_cli.cli.main import ExitCode
 from resmem_cli.model.kernel import row_residuals
 from resmem_cli.model.scaling import Encoded
 from resmem_cli.store import manifest, reading
-from resmem_cli.workflow import labelled
+from resmem_cli.workflow import fit_residual, labelled
 from resmem_cli.workflow.inputs import Input
 from tests.cli.conftest import Run
 from tests.cli.test_change import SETTINGS, rows_of, write
@@ -150,6 +151,134 @@ def test_rows_that_trained_the_base_have_no_cross_fitted_residuals_to_be_streame
     ) in said
 
 
+def test_rows_of_a_group_that_trained_the_base_are_left_out_with_it(run: Run, model: Model) -> None:
+    """The base knows their group, whether it was fitted with --group or without."""
+    model()
+    rows = [{**row, "shop": f"shop {i % 40}"} for i, row in enumerate(rows_of("train.csv"))]
+    write("shops.csv", rows)
+    some = [row for i, row in enumerate(rows) if i % 40 < 20 and i < 160]  # of 20 shops, but not all rows
+    own = (*SETTINGS, *FEATURES, "--residuals", "cross-fitted", "--sample", 60, "--group", "shop", "--model", "s")
+    for group in ((), ("--group", "shop")):
+        write("some.csv", some if group else [{name: row[name] for name in row if name != "shop"} for row in some])
+        assert run("fit-base", "some.csv", *BASE, *group, "--model", "s", "--quiet").code == 0
+        ended = run("fit-residual", "shops.csv", *own)
+        assert ended.code == 0, ended.err
+        _, kept = reading.load_for_change(Path("s"))
+        shop = {row["id"]: int(row["shop"].removeprefix("shop ")) for row in rows}
+        assert min(shop[name] for name in list(kept.ids)[60:]) >= 20
+        left_out = 240 - len(kept.ids)
+        assert left_out > 60
+        assert (
+            f"note: {left_out} rows that trained the base or may have (by their group, or because rows of it were "
+            "forgotten) are not in the sample and were left out"
+        ) in ended.err
+
+
+def test_of_a_base_that_has_forgotten_rows_none_is_surely_new(run: Run, sampled) -> None:
+    sampled()
+    gone = write("gone.csv", [row for row in rows_of("train.csv") if row["id"] in reading.trained_rows(Path("s")).ids])
+    assert run("forget", gone, "--model", "s", "--quiet").code == 0
+    own = (*SETTINGS, *FEATURES, "--residuals", "cross-fitted", "--sample", 120)
+    ended = run("fit-residual", "train.csv", "--model", "s", *own)
+    assert ended.code == 0, ended.err
+    assert "note: 120 rows that trained the base or may have (by their group" in ended.err
+    assert manifest.read(Path("s/memory.json"))["rows"] == 120
+
+
+def test_settings_that_further_rows_chose_are_said_to_be_so(run: Run, model: Model) -> None:
+    model()
+    rows = rows_of("train.csv")
+    write("most.csv", rows[:180])
+    write("valid.csv", rows[180:])
+    run("fit-base", "most.csv", *BASE, "--sample", 50, "--model", "s", "--quiet")
+    ended = run("fit-residual", "most.csv", "--valid", "valid.csv", "--model", "s", *FEATURES, "--sample", 100)
+    assert ended.code == 0, ended.err
+    assert "note: settings were chosen on the 60 rows of --valid, by a memory of a sample of 100; of 80 others" in (
+        ended.err
+    )
+    assert manifest.read(Path("s/memory.json"))["rows"] == 240
+
+
+def test_ids_that_rows_beside_the_sample_repeat_are_counted(run: Run, model: Model) -> None:
+    model()
+    rows = rows_of("train.csv")
+    write("same.csv", [{**row, "id": "one" if i % 3 == 0 else row["id"]} for i, row in enumerate(rows)])
+    run("fit-base", "train.csv", *BASE, "--sample", 100, "--model", "s", "--quiet")
+    ended = run("fit-residual", "same.csv", "--model", "s", *SETTINGS, *FEATURES, "--sample", 50)
+    assert "note: 80 rows share their id with another row" in ended.err
+
+
+def test_totals_that_a_column_beside_the_features_names_are_left_out_of_both_passes(run: Run, model: Model) -> None:
+    model()
+    train = [{**row, "remark": "-"} for row in rows_of("train.csv")]
+    last = {**train[-1], "id": "", "price": 1e9, "remark": "Total"}
+    write("totals.csv", [*train, last])
+    base = ("fit-base", "train.csv", *BASE, "--sample", 100, "--model", "s", "--drop-totals", "--quiet")
+    assert run(*base).code == 0
+    ended = run("fit-residual", "totals.csv", "--model", "s", *SETTINGS, *FEATURES, "--sample", 50)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("note: totals.csv, row 241 holds totals and is left out\n") == 1
+    assert manifest.read(Path("s/memory.json"))["rows"] == 240
+
+
+@pytest.mark.parametrize("how", ["named", "summed", "empty"])
+def test_totals_at_the_end_are_refused_or_left_out_though_a_sample_is_drawn(run: Run, model: Model, how: str) -> None:
+    model()
+    rows = rows_of("train.csv")
+    total = sum(float(row["price"]) for row in rows)
+    features = [name for name in rows[0] if name not in ("id", "price")]
+    last = dict.fromkeys(rows[0], "") | {"price": total, "id": "x"}
+    if how == "named":
+        last |= {name: rows[0][name] for name in features} | {"id": "Total"}
+    elif how == "summed":
+        numeric = [name for name in features if rows[0][name].replace(".", "").isdigit()]
+        last |= {name: sum(float(row[name]) for row in rows) for name in numeric}
+    write("totals.csv", [*rows, last])
+    own = (*BASE, "--sample", 100)
+    ended = run("fit-base", "totals.csv", *own, "--model", "t")
+    assert ended.code == ExitCode.DATA
+    assert ended.lines[-1] == (
+        f"resmem: totals.csv, row 241: the last row looks like totals ('price' is {total}, more than in any row above "
+        "it); leave it out with --drop-totals, or remove it from the file"
+    )
+    assert not Path("t/base.json").exists()
+    assert run("fit-base", "totals.csv", *own, "--drop-totals", "--model", "t", "--quiet").code == 0
+    assert run("fit-base", "train.csv", *own, "--model", "s", "--quiet").code == 0
+    assert list(reading.trained_rows(Path("t")).ids) == list(reading.trained_rows(Path("s")).ids)
+
+
+def test_a_last_row_that_is_only_larger_than_the_sample_is_no_totals(run: Run, model: Model) -> None:
+    """Nor is one with a larger target than any that is otherwise like the others."""
+    model()
+    rows = rows_of("train.csv")
+    largest = max(range(240), key=lambda i: float(rows[i]["price"]))
+    write("last.csv", [*rows[:largest], *rows[largest + 1 :], rows[largest]])
+    for size in (60, 1_000):
+        assert run("fit-base", "last.csv", *BASE, "--sample", size, "--model", "t", "--quiet").code == 0
+    assert len(reading.trained_rows(Path("t")).ids) == 240
+
+
+def test_rows_that_change_between_the_two_passes_end_the_fit(run: Run, model: Model, monkeypatch) -> None:
+    model()
+    run("fit-base", "train.csv", *BASE, "--sample", 100, "--model", "s", "--quiet")
+    fit = fit_residual.fit
+
+    def growing(*given: Any, **more: Any) -> Any:
+        last = Path("train.csv").read_text().splitlines()[-1]
+        with Path("train.csv").open("a") as file:
+            file.write(last + "\n")
+        return fit(*given, **more)
+
+    monkeypatch.setattr(fit_residual, "fit", growing)
+    ended = run("fit-residual", "train.csv", "--model", "s", *SETTINGS, *FEATURES, "--sample", 50)
+    assert ended.code == ExitCode.DATA
+    assert ended.lines[-1] == (
+        "resmem: the rows changed while they were read: first there were 240, and then 241; "
+        "run fit-residual again when nothing writes to them"
+    )
+    assert not Path("s/memory.json").exists()
+
+
 def test_rows_without_a_target_are_counted_once(run: Run, model: Model) -> None:
     model()
     rows = rows_of("train.csv")
@@ -176,6 +305,35 @@ def test_groups_are_drawn_whole(run: Run, model: Model) -> None:
     first = [shop[name] for name in list(kept.ids)[:60]]
     assert len(set(first)) == 10
     assert not set(first) & {shop[name] for name in list(kept.ids)[60:]}
+
+
+def test_a_group_that_is_large_beside_the_sample_is_noted(run: Run, model: Model) -> None:
+    model()
+    rows = [{**row, "shop": f"shop {max(0, i - 8)}"} for i, row in enumerate(rows_of("train.csv"))]
+    write("shops.csv", rows)
+    note = (
+        "note: the largest group has 9 rows, more than 5 % of the 100 of --sample: groups so large are drawn too rarely"
+    )
+    ended = run("fit-base", "shops.csv", *BASE, "--group", "shop", "--sample", 100, "--model", "s")
+    assert f"{note}; raise --sample\n" in ended.err
+    own = ("fit-residual", "shops.csv", "--model", "s", *SETTINGS, *FEATURES)
+    assert f"{note}; raise --sample\n" in run(*own, "--sample", 100).err
+    assert "largest group" not in run(*own, "--sample", 200).err  # of which 9 rows are less
+    assert "largest group" not in run(*own, "--sample", 240).err  # all rows
+
+
+def test_a_sample_that_is_too_small_is_said_to_be_one(run: Run, model: Model) -> None:
+    model()
+    run("fit-base", "train.csv", *BASE, "--sample", 100, "--model", "s", "--quiet")
+    own = ("fit-residual", "train.csv", "--model", "s", *FEATURES)
+    ended = run(*own, "--sample", 12)
+    assert ended.code == 0, ended.err
+    assert "give at least 30 labelled rows with distinct features, or raise --sample\n" in ended.err
+    ended = run(*own, "--sample", 60, "--folds", 40)
+    assert ended.code == ExitCode.DATA
+    assert ended.lines[-1] == (
+        "resmem: 60 rows are too few for 40 folds; give more rows, or lower --folds, or raise --sample"
+    )
 
 
 @pytest.mark.parametrize("command", ["fit-base", "fit-residual"])

@@ -111,3 +111,12 @@ def test_no_more_than_twice_the_sample_and_a_batch_are_held():
 
     draw((Counted(batch.rows) for batch in batches(100_000, 100)), 500, Lots(0, FOR_BASE))
     assert sum(held) < 20_000
+
+
+def test_the_largest_group_is_counted_in_batches_of_any_size():
+    groups = np.random.default_rng(1).integers(0, 30, 2_000).astype(np.uint64)  # of which 0 is none
+    largest = int(np.bincount(groups.astype(np.int64))[1:].max())
+    for size in (1, 7, 2_000):
+        sample = draw(batches(2_000, size, groups), 1_000, Lots(0, FOR_BASE), lambda rows: rows.groups)
+        assert sample.largest_group == largest
+    assert draw(batches(9, 4), 5, Lots(0, FOR_BASE)).largest_group == 0

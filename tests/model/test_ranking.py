@@ -78,3 +78,8 @@ def test_the_metric_by_bins_is_the_area():
     metric = metrics.METRICS["roc_auc"].binned(64)
     sums = metric.statistics(y, p).T @ weight[:, None]
     assert metric.value(sums, Targets(3, *np.ones((3, 1)))) == pytest.approx(area(y, p, weight, 64)[0])
+
+
+def test_probabilities_that_are_no_numbers_are_in_the_last_bin():
+    """As they come last where scores are sorted, on any processor."""
+    assert ranking.binned(np.array([np.nan, 0.5]), 64).tolist() == [63, 32]

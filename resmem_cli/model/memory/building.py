@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, GraphOptions, HnswIndex, Index
-from resmem_cli.model.memory.shards import Shard, ShardedIndex, holds_first
+from resmem_cli.model.memory.shards import Shard, ShardedIndex, can_become
 
 
 def build_index(points: Singles, k: int, options: GraphOptions, seed: int, threads: int) -> Index:
@@ -52,7 +52,7 @@ def changed_index(
     """
     shards = shards_of(before)
     if left is None or (len(shards) == 1 and len(points) <= options.shard_cells):
-        if left is not None and isinstance(before, HnswIndex) and holds_first(before, points):
+        if left is not None and isinstance(before, HnswIndex) and can_become(before, points):
             return before.extended(points, k, options, threads)
         return build_index(points, k, options, seed, threads)
     changed = ShardedIndex.changed(shards, left, points, k=k, options=options, seed=seed, threads=threads)

@@ -20,6 +20,8 @@ _MOST_EF = 4_096
 # faster. Of few it does not pay.
 _ORDERED_FROM = 1_000
 _ROWS_OF_AXIS, _STEPS_TO_AXIS = 256, 3
+# A graph of few points, to which many are added, is as wide as few need: it finds less than was measured on the few.
+_MOST_GROWTH = 2
 SHARD_CELLS = 5_000_000  # about a gigabyte of graph at 16 columns
 _MOST_HELD = 2_000_000  # distances, or differences of coordinates, held at once by the exact search
 
@@ -184,6 +186,10 @@ class HnswIndex:
     @property
     def n_points(self) -> int:
         return int(self.graph.get_current_count())
+
+    def can_grow_to(self, n_points: int) -> bool:
+        """Whether so many points are few enough to be added to those that it holds, instead of building it anew."""
+        return n_points <= _MOST_GROWTH * self.n_points
 
     def save(self, path: Path) -> None:
         self.graph.save_index(str(path))

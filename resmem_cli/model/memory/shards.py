@@ -154,18 +154,18 @@ class _Kept:
         return _Growing(index, self.points, np.arange(n_held), np.arange(n_held, n_points))
 
 
-def holds_first(shard: Shard, points: Singles) -> bool:
-    """Whether what a shard holds is the first of some points."""
-    n_held = shard.n_points
-    return n_held <= len(points) and np.array_equal(shard.points_at(np.arange(n_held)), points[:n_held])
+def can_become(shard: Shard, points: Singles) -> bool:
+    """Whether what a shard holds is the first of some points, and no others or, of a graph, not too many are new."""
+    n_held, n_points = shard.n_points, len(points)
+    can_grow = isinstance(shard, HnswIndex) and shard.can_grow_to(n_points)
+    if n_held > n_points or (n_held < n_points and not can_grow):
+        return False
+    return np.array_equal(shard.points_at(np.arange(n_held)), points[:n_held])
 
 
 def _job(before: Shard | None, points: Singles) -> _Fresh | _Kept:
     """Return how a shard of some points comes about, in the place of another or of none."""
-    if before is None or not holds_first(before, points):
-        return _Fresh(points)
-    can_grow = isinstance(before, HnswIndex) or before.n_points == len(points)
-    return _Kept(before, points) if can_grow else _Fresh(points)
+    return _Kept(before, points) if before is not None and can_become(before, points) else _Fresh(points)
 
 
 def _built(jobs: Sequence[_Fresh | _Kept], k: int, options: GraphOptions, seed: int, threads: int) -> tuple[Shard, ...]:

@@ -235,6 +235,21 @@ def test_one_graph_that_becomes_too_large_is_the_first_of_several_shards():
     np.testing.assert_array_equal(grown.neighbors(points, 1, 1)[1][:, 0], np.arange(2_600))
 
 
+@pytest.mark.parametrize("most_cells_of_shard", [6_000, 4_500], ids=["alone", "one of several"])
+def test_a_graph_that_would_more_than_double_is_built_anew(most_cells_of_shard: int):
+    """What few points need is too little for many, and the recall that was measured on them would be false."""
+    points = normal_points(5_000, 8)
+    memory = memory_of(points[:1_000], cut(most_cells_of_shard))
+    grown = memory.changed(np.ones(1_000, bool), points[1_000:], np.zeros((4_000, 1)), None, **SEVERAL)
+    queries = normal_points(200, 8, 1)
+    found, expected = grown.neighbors(queries, K, 1), ExactIndex(points).search(queries, K)
+    truth = (found[0] <= expected[0][:, -1:] * (1 + 1e-5)).mean()
+    assert grown.recall >= 0.99
+    assert truth >= grown.recall - 0.01
+    graph = shards_of(memory.index)[0].graph
+    assert all(shard.graph is not graph for shard in shards_of(grown.index) if isinstance(shard, HnswIndex))
+
+
 def test_small_neighbours_become_one_shard_and_empty_ones_go():
     points = normal_points(400, 3)
     memory = memory_of(points, cut(100))
