@@ -97,7 +97,8 @@ class ScoredBatches:
         """Take a model, the ascending hashes of rows that were seen in fitting, what predicts encoded rows, by what
         rows are drawn, the level of intervals if they are wanted, and who else looks at the rows.
         """
-        self._stored, self._seen, self._predict, self._drawing = stored, seen, predict, drawing
+        self._stored, self._predict, self._drawing = stored, predict, drawing
+        self._seen = np.unique(seen)  # sorted once, and not for every batch
         self._interval, self._watch = interval, watch
         self.n_read = self.n_dropped = 0
         self.foreign, self.held = Foreign(), Held()
