@@ -68,17 +68,13 @@ def absolute(where: Place) -> Place:
 
 
 def size(where: Place) -> int:
-    """Return how many bytes a file has; of an object those that the listing said, and 0 if it did not.
-
-    Raises:
-        OSError: it is not there.
-    """
-    return where.stat().st_size if isinstance(where, Path) else where.size or 0
-
-
-def exists(where: Place) -> bool:
-    """Whether a file is there; DataError if a store cannot say."""
-    return where.exists() if isinstance(where, Path) else where.is_file()
+    """Return how many bytes a file has; of an object those that the listing said, and 0 where that is not known."""
+    if not isinstance(where, Path):
+        return where.size or 0
+    try:
+        return where.stat().st_size
+    except OSError:  # whoever reads it says what is wrong
+        return 0
 
 
 def resolved(where: Place) -> Place:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resmem_cli.data import searching, uris
 from resmem_cli.data.partitions import NONE, Partitions
-from resmem_cli.data.places import Place
+from resmem_cli.data.places import Place, absolute
 from resmem_cli.errors import DataError, ResmemError, UsageError
 
 STDIN = "-"
@@ -59,6 +59,10 @@ class Source:
     compression: str | None = None
     partitions: Partitions = NONE
     row_groups: tuple[int, int] | None = None
+
+    def absolute(self) -> Source:
+        """Return it by a path that means the same in any folder."""
+        return self if self.path is None else replace(self, path=absolute(self.path))
 
     @property
     def is_stream(self) -> bool:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -137,17 +136,15 @@ def connected(workers: Workers, *, after_loss: str = "start it again, and run th
         return
     cores = thread_limit.cores()
     number = workers.number or cores
-    own = partial(
-        distributed.LocalCluster,
-        n_workers=number,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
-        silence_logs=logging.CRITICAL,
-        memory_limit=0,  # a worker that waits for memory to become free would wait for ever: its model stays
-    )
     with interrupts_held_back(), _saying_that_they_start_not():
-        started = own()
+        started = distributed.LocalCluster(
+            n_workers=number,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # any port: the usual one may be taken
+            silence_logs=logging.CRITICAL,
+            memory_limit=0,  # a worker that waits for memory to become free would wait for ever: its model stays
+        )
     with started, distributed.Client(started) as client:
         yield Cluster(client, workers.threads or max(1, cores // number), after_loss, is_local=True)
 

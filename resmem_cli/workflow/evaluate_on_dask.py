@@ -68,7 +68,7 @@ def evaluate(
     report("starting the workers" if workers.scheduler is None else "reaching the scheduler")
     with connected(workers) as cluster:
         if not cluster.is_local:
-            found = [replace(each, path=places.absolute(each.path)) for each in found if each.path is not None]
+            found = [each.absolute() for each in found]
             model = places.absolute(model)
         own = replace(source, words=(), found=None, notes=[])
         work = _Work(own, model, model_of(stored.base.id, stored.id), options, cluster.threads)
@@ -82,7 +82,7 @@ def evaluate(
             if isinstance(outcome, EngineError):
                 raise outcome
             part, notes = outcome
-            source.notes.extend(note for note in notes if note not in source.notes)
+            source.take_notes(notes)
             whole.add(call.number, part)
             report(f"{whole.n_read:,} rows", whole.n_read / n_rows if n_rows else None)
     return whole.part.evaluation(stored, limits)
@@ -116,7 +116,7 @@ def _calls(found: list[Source], rows: int) -> Iterator[tuple[Source, ...]]:
     """Yield what each call is to read, in order: a part of a large file, or some small files."""
     small, n_bytes = list[Source](), 0
     for part in itertools.chain.from_iterable(cut(source, rows) for source in found):
-        size = _LEAST_BYTES if part.row_groups is not None else _size(part)
+        size = _LEAST_BYTES if part.path is None or part.row_groups is not None else places.size(part.path)
         if small and (len(small) == _MOST_FILES or n_bytes + size > _LEAST_BYTES):
             yield tuple(small)
             small, n_bytes = [], 0
@@ -124,13 +124,6 @@ def _calls(found: list[Source], rows: int) -> Iterator[tuple[Source, ...]]:
         n_bytes += size
     if small:
         yield tuple(small)
-
-
-def _size(source: Source) -> int:
-    try:
-        return 0 if source.path is None else places.size(source.path)
-    except OSError:  # whoever reads it says what is wrong
-        return 0
 
 
 def _part(work: _Work, call: _Call) -> tuple[EvaluationPart, tuple[str, ...]]:

@@ -65,7 +65,7 @@ class Content:
         """
         version = Version.of(path)
         if not isinstance(path, Path):
-            return cls(version, "")
+            return cls(version, None)
         with open(path, "rb") as stream:
             return cls(version, hashlib.file_digest(stream, "sha256").hexdigest())
 
@@ -85,8 +85,7 @@ class Content:
                 return True
             if self.sha256 is None:
                 return now.looks_like(self.version)
-            may_be = now.size == self.version.size
-            return may_be and isinstance(path, Path) and Content.of(path).sha256 == self.sha256
+            return now.size == self.version.size and Content.of(path).sha256 == self.sha256
         except OSError:  # whoever reads it says what is wrong
             return False
 

@@ -89,6 +89,10 @@ class Input:
     notes: list[str] = field(default_factory=list, compare=False)
     _found: list[Source] = field(default_factory=list, init=False, repr=False, compare=False)
 
+    def take_notes(self, notes: Sequence[str]) -> None:
+        """Add notes of somebody who has read a part of it; what was noted already is not noted again."""
+        self.notes.extend(note for note in notes if note not in self.notes)
+
     def only(self, source: Source) -> Input:
         """Return one of the files, or a part of it, as an input that is read as the whole is."""
         return replace(self, found=(source,))

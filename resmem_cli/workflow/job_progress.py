@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 from resmem_cli.data import places
-from resmem_cli.data.places import Place
 from resmem_cli.workflow.file_jobs import Job
 from resmem_cli.workflow.inputs import Report
 
@@ -21,7 +20,7 @@ class Progress:
 
     def __init__(self, jobs: Sequence[Job], report: Report) -> None:
         self._report = report
-        self._sizes = {job.output: _size(job.path) for job in jobs}
+        self._sizes = {job.output: places.size(job.path) for job in jobs}
         self._n_all, self._all_bytes = len(jobs), max(1, sum(self._sizes.values()))
         self._lock = threading.Lock()
         self._started = time.perf_counter()
@@ -62,10 +61,3 @@ class Progress:
             f"last '{job.path}'",
             self._n_bytes / self._all_bytes,
         )
-
-
-def _size(path: Place) -> int:
-    try:
-        return places.size(path)
-    except OSError:  # whoever reads it says what is wrong
-        return 0

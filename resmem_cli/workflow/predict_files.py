@@ -98,10 +98,7 @@ class Plan:
     def absolute(self) -> Plan:
         """Return the plan with paths that mean the same in any folder."""
         directory = places.absolute(self.files.directory)
-        jobs = [
-            replace(job, source=replace(job.source, path=places.absolute(job.path)), output=places.absolute(job.output))
-            for job in self.jobs
-        ]
+        jobs = [replace(job, source=job.source.absolute(), output=places.absolute(job.output)) for job in self.jobs]
         return replace(self, jobs=jobs, files=replace(self.files, directory=directory))
 
     def begin(self, model: str, report: Report) -> Run:

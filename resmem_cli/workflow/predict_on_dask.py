@@ -96,8 +96,7 @@ class _Queue:
         """
         if isinstance(outcome, EngineError):
             outcome = Outcome(task.job.failed(outcome))
-        known = self._run.plan.source.notes
-        known.extend(note for note in outcome.notes if note not in known)
+        self._run.plan.source.take_notes(outcome.notes)
         if isinstance(task, Part):
             self._take_part(task, outcome.done)
             return
