@@ -66,6 +66,11 @@ class StoredBase:
     n_forgotten: int = 0
     weights: tuple[float, ...] = ()
 
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether several threads may ask them at the same time."""
+        return all(base.is_thread_safe for base in self.bases)
+
 
 class StoredModel(NamedTuple):
     """A model as it lies in its directory.

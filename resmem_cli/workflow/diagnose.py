@@ -98,11 +98,7 @@ def diagnose(
         seen = reading.seen_hashes(model, with_memory=True)
         with using.used(model):
             usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
-
-        def predict(X: Floats) -> Prediction:
-            with using.used(model):
-                return stored.resmem.predict(X, threads=count, with_place=True)
-
+        predict = evaluate.predictor(stored, model, threads=count, with_place=True)
         return of_rows(
             source, stored, names, seen, predict, usual=usual, seed=seed, by=by, threads=count, report=report
         )

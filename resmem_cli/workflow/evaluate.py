@@ -180,14 +180,20 @@ def evaluate(
         report("loading the model")
         stored = reading.load(model)
         seen = reading.seen_hashes(model, with_memory=True)
-
-        def predict(X: Floats) -> Prediction:
-            with using.used(model):
-                return stored.resmem.predict(X, threads=count, with_place=interval is not None)
-
+        predict = predictor(stored, model, threads=count, with_place=interval is not None)
         return of_rows(
             source, stored, seen, predict, seed=seed, interval=interval, by=by, limits=limits, report=report
         ).evaluation
+
+
+def predictor(stored: StoredModel, model: Place, *, threads: int, with_place: bool) -> Callable[[Floats], Prediction]:
+    """Return what predicts [n, d] encoded rows by a model of a directory, with their places if these are wanted."""
+
+    def predict(X: Floats) -> Prediction:
+        with using.used(model):
+            return stored.resmem.predict(X, threads=threads, with_place=with_place)
+
+    return predict
 
 
 class Measured(NamedTuple):

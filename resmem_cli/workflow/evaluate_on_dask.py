@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.data import places
-from resmem_cli.data.kinds import Floats
 from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Source
 from resmem_cli.errors import EngineError, UsageError
 from resmem_cli.model import resampling
-from resmem_cli.model.resmem import Prediction
-from resmem_cli.store import reading, using
+from resmem_cli.store import reading
 from resmem_cli.store.reading import StoredModel
 from resmem_cli.version import __version__
 from resmem_cli.workflow import evaluation_parts, thread_limit
 from resmem_cli.workflow.cluster import Workers, connected, refuse_other_version, refuse_pipes
 from resmem_cli.workflow.cutting import cut
-from resmem_cli.workflow.evaluate import Evaluation, refuse_wrong
+from resmem_cli.workflow.evaluate import Evaluation, predictor, refuse_wrong
 from resmem_cli.workflow.evaluation_parts import EvaluationPart, PartOptions
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.loaded_once import LoadedOnce, one_at_a_time, refuse_other_model
@@ -131,13 +129,9 @@ def _part(work: _Work, call: _Call) -> tuple[EvaluationPart, tuple[str, ...]]:
     refuse_other_version(work.version)
     with thread_limit.limited(work.threads):
         stored, seen = _models.get((work.model, work.identity), partial(_loaded, work))
-
-        def predict(X: Floats) -> Prediction:
-            with using.used(work.model):
-                return stored.resmem.predict(X, threads=work.threads, with_place=work.options.interval is not None)
-
+        predict = predictor(stored, work.model, threads=work.threads, with_place=work.options.interval is not None)
         source = replace(work.source, found=call.sources, notes=[])
-        with one_at_a_time(is_needed=not all(base.is_thread_safe for base in stored.base.bases)):
+        with one_at_a_time(is_needed=not stored.base.is_thread_safe):
             part = evaluation_parts.part_of(source, stored, seen, predict, options=work.options)
     return part, tuple(source.notes)
 

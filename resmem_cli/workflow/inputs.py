@@ -215,9 +215,8 @@ def refuse_overwriting(
         return
     target = place(output)
     alike = tuple(word for word in source.words if word != sources.STDIN and is_alike(word, target))
-    found = replace(source, words=alike).sources(
-        lambda name, error: None
-    )  # whoever reads it says what is wrong with it
+    # Whoever reads them says what is wrong with a name.
+    found = replace(source, words=alike).sources(lambda name, error: None)
     over = [each.path for each in found if each.path is not None and resolved(each.path) == resolved(target)]
     if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")

@@ -480,8 +480,7 @@ class Model:
 
     def _alone_if_needed(self) -> AbstractContextManager[Any]:
         """Hold others off where a base may not be asked by several threads at the same time."""
-        is_thread_safe = all(base.is_thread_safe for base in self._stored.base.bases)
-        return nullcontext() if is_thread_safe else self._predicting
+        return nullcontext() if self._stored.base.is_thread_safe else self._predicting
 
     def _note(self, entry: Change, n_rows: int) -> None:
         """Add a change to the history, after which there are so many rows."""

@@ -92,7 +92,7 @@ class Scorer:
     @property
     def is_thread_safe(self) -> bool:
         """Whether batches may be scored side by side."""
-        return all(base.is_thread_safe for base in self.base.bases)
+        return self.base.is_thread_safe
 
     def layout(self, *, typed: bool) -> Layout:
         """Return which columns the output has; `typed` says whether it has types, as text formats have not."""
