@@ -1,13 +1,14 @@
 """A search over points that are cut into shards: consecutive ranges, each with an index of its own.
 
 A shard is built, stored and changed apart from the others, so that none is larger than it may be. A search asks every
-shard for its nearest and merges them by distance. That loses nothing: what is among the k nearest of all is among the
-k nearest of its shard. It gains a little: of the k nearest of all, few are in one shard, and its graph finds its first
-few more surely than its last, so that graphs need not be searched as widely as a single one.
+shard for a few of its nearest and merges them by distance. Where all that a shard gave are among the k nearest, it may
+have more of them, and is asked for k. That loses nothing: of other shards even the next one is too far away. It gains
+much: graphs need not be searched as widely for a few points as for k.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -26,6 +27,7 @@ from resmem_cli.model.memory.index import (
 from resmem_cli.model.parallel import in_order
 
 MOST_SHARDS = 1_000  # each has files of its own
+_SPREADS = 3.0  # standard deviations of the number of a query's neighbours in a shard
 
 _NONE = np.empty(0, dtype=np.int64)
 
@@ -171,8 +173,9 @@ def _job(before: Shard | None, points: Singles) -> _Fresh | _Kept:
 def _built(jobs: Sequence[_Fresh | _Kept], k: int, options: GraphOptions, seed: int, threads: int) -> tuple[Shard, ...]:
     """Return the shards with all of their points, and with the width at which a search of all finds enough."""
     each = max(1, threads // len(jobs))
+    few = _share(k, len(jobs))
     n_last = max(1, RECALL_QUERIES // len(jobs))
-    growing = list(in_order(lambda job: job.begun(k, options, seed, each, n_last), jobs, min(threads, len(jobs))))
+    growing = list(in_order(lambda job: job.begun(few, options, seed, each, n_last), jobs, min(threads, len(jobs))))
     shards = _wide_enough(growing, k, options, threads)
     n_growing = max(1, sum(len(part.last) > 0 for part in growing))
 
@@ -212,8 +215,26 @@ def _with(shards: Sequence[Shard], ef: int, recall: float) -> tuple[Shard, ...]:
 
 def _search(shards: Sequence[Shard], queries: Singles, k: int, threads: int) -> tuple[Floats, Integers]:
     starts = np.cumsum([0, *(shard.n_points for shard in shards)]).tolist()
-    found = (shard.search(queries, min(k, shard.n_points), threads) for shard in shards)
+    few = _share(k, len(shards))
+    found = [shard.search(queries, min(few, shard.n_points), threads) for shard in shards]
+    first, _ = _merged(zip(found, starts, strict=False), k)
+    farthest = first[:, -1] if first.shape[1] == k else np.full(len(queries), np.inf)
+    for i, shard in enumerate(shards):
+        distances, nearest = found[i]
+        again = np.flatnonzero(distances[:, -1] <= farthest)
+        most = min(k, shard.n_points)
+        if len(again) and distances.shape[1] < most:
+            more = ((0, 0), (0, most - distances.shape[1]))
+            distances, nearest = np.pad(distances, more, constant_values=np.inf), np.pad(nearest, more)
+            distances[again], nearest[again] = shard.search(queries[again], most, threads)
+            found[i] = distances, nearest
     return _merged(zip(found, starts, strict=False), k)
+
+
+def _share(k: int, n_shards: int) -> int:
+    """Return how many of the k nearest a shard seldom has more of, where points are in any order."""
+    mean = k / n_shards
+    return min(k, math.ceil(mean + _SPREADS * math.sqrt(mean * (1 - 1 / n_shards))))
 
 
 def _merged(found: Iterable[tuple[tuple[Floats, Integers], int]], k: int) -> tuple[Floats, Integers]:

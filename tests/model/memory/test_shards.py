@@ -106,6 +106,40 @@ def test_shards_that_have_become_very_many_are_cut_anew(monkeypatch: pytest.Monk
     np.testing.assert_array_equal(grown.points_at(np.arange(60)), points[:60])
 
 
+# What each shard is asked for
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """How many queries were made of a shard, and for how many points each."""
+    made, search = list[tuple[int, int]](), ExactIndex.search
+
+    def told(self, queries, k, *more, **named):
+        made.append((len(queries), k))
+        return search(self, queries, k, *more, **named)
+
+    monkeypatch.setattr(ExactIndex, "search", told)
+    return made
+
+
+def test_of_points_in_any_order_a_shard_is_asked_for_about_its_part_and_few_queries_again(asked):
+    points, queries, k = normal_points(4_000, 4), normal_points(500, 4, 1), 32
+    build_index(points, k, cut(500), 0, 1).search(queries, k, 1)
+    assert asked[:8] == [(500, 10)] * 8
+    assert sum(n for n, _ in asked[8:]) < 0.05 * 8 * 500
+    assert {few for _, few in asked[8:]} == {k}
+
+
+def test_of_points_in_order_only_the_shards_that_hold_the_nearest_are_asked_again(asked):
+    points, k = np.arange(400, dtype=np.float32)[:, None] ** 1.01, 20  # no two are equally far apart
+    expected = ExactIndex(points).search(points, k)
+    asked.clear()
+    for ours, theirs in zip(build_index(points, k, cut(50), 0, 1).search(points, k, 1), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert asked[:8] == [(400, 7)] * 8
+    assert 400 <= sum(n for n, _ in asked[8:]) <= 2 * 400  # one or two of eight shards
+
+
 # Graphs
 
 
