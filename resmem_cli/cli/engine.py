@@ -35,7 +35,8 @@ NumberOfWorkers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="With --engine dask and no --scheduler: how many processes of this machine; by default one per core.",
+        help="With --engine dask and no --scheduler: how many processes of this machine; by default one per core; "
+        "more are slower: each holds a model of its own.",
     ),
 ]
 

@@ -61,15 +61,16 @@ class Cluster:
     ) -> Iterator[tuple[Item, Done | EngineError]]:
         """Make a call for each item, and yield the item with what it returned, as they come.
 
-        Only some items are on their way at once. What a worker that dies has had in hand, another one gets; of an item
-        that has cost several workers their life there is an error in the place of what is returned.
+        A call may use the `threads` of the cluster. Only some items are on their way at once. What a worker that dies
+        has had in hand, another one gets; of an item that has cost several workers their life there is an error in the
+        place of what is returned.
 
         Args:
             call: is made on a worker: a function that it can import.
             take: returns the next item, and None if there is none now: what was yielded may bring others.
 
         Raises:
-            EngineError: the scheduler has gone.
+            EngineError: the scheduler has gone, or a worker that came later has another resmem.
             ResmemError: a call does.
         """
         running: dict[Any, Item] = {}
@@ -78,7 +79,7 @@ class Cluster:
             while True:
                 while len(running) < self._at_once() and (item := take()) is not None:
                     with self._saying_that_it_has_gone(OSError, RuntimeError):
-                        future = self._client.submit(call, item, pure=False)
+                        future = self._client.submit(_made, call, item, __version__, self.threads, pure=False)
                     running[future] = item
                     finished.add(future)
                 if not running:
@@ -227,17 +228,19 @@ def refuse_pipes(found: Iterable[Source]) -> None:
         raise UsageError(f"the workers of --engine dask cannot read {pipe}: it can be read only here", "name files")
 
 
-def refuse_other_version(version: str) -> None:
-    """Refuse, on a worker, to work for another resmem: a worker may come after the others were asked.
+def _made(call: Callable[[Item], Done], item: Item, version: str, threads: int) -> Done:
+    """Make a call, on a worker.
 
     Raises:
-        EngineError: it is another one.
+        EngineError: it has another resmem: it may have come after the others were asked.
     """
     if version != __version__:
         raise EngineError(
             f"a worker has resmem {__version__}, and is to work for resmem {version}",
             "give the workers the environment of the machine that runs the command",
         )
+    with thread_limit.limited(threads):
+        return call(item)
 
 
 def _result(future: Any, item: object) -> Any:

@@ -17,9 +17,8 @@ from resmem_cli.errors import EngineError, UsageError
 from resmem_cli.model import resampling
 from resmem_cli.store import reading
 from resmem_cli.store.reading import StoredModel
-from resmem_cli.version import __version__
-from resmem_cli.workflow import evaluation_parts, thread_limit
-from resmem_cli.workflow.cluster import Workers, connected, refuse_other_version, refuse_pipes
+from resmem_cli.workflow import evaluation_parts
+from resmem_cli.workflow.cluster import Workers, connected, refuse_pipes
 from resmem_cli.workflow.cutting import cut
 from resmem_cli.workflow.evaluate import Evaluation, predictor, refuse_wrong
 from resmem_cli.workflow.evaluation_parts import EvaluationPart, PartOptions
@@ -95,7 +94,6 @@ class _Work:
     identity: str
     options: PartOptions
     threads: int
-    version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -126,13 +124,11 @@ def _calls(found: list[Source], rows: int) -> Iterator[tuple[Source, ...]]:
 
 def _part(work: _Work, call: _Call) -> tuple[EvaluationPart, tuple[str, ...]]:
     """Evaluate on a worker what a call reads; return it with the notes on what looked odd."""
-    refuse_other_version(work.version)
-    with thread_limit.limited(work.threads):
-        stored, seen = _models.get((work.model, work.identity), partial(_loaded, work))
-        predict = predictor(stored, work.model, threads=work.threads, with_place=work.options.interval is not None)
-        source = replace(work.source, found=call.sources, notes=[])
-        with one_at_a_time(is_needed=not stored.base.is_thread_safe):
-            part = evaluation_parts.part_of(source, stored, seen, predict, options=work.options)
+    stored, seen = _models.get((work.model, work.identity), partial(_loaded, work))
+    predict = predictor(stored, work.model, threads=work.threads, with_place=work.options.interval is not None)
+    source = replace(work.source, found=call.sources, notes=[])
+    with one_at_a_time(is_needed=not stored.base.is_thread_safe):
+        part = evaluation_parts.part_of(source, stored, seen, predict, options=work.options)
     return part, tuple(source.notes)
 
 

@@ -293,9 +293,9 @@ def in_batches(
             n_foreign,
             surprises,
             relations,
-            kept,
-            numbers,
-            batch.numbers[keep],
+            rows=kept,
+            numbers=numbers,
+            numbers_in_source=batch.numbers[keep],
         )
     if n_labelled == 0 and not may_be_empty:
         raise nowhere(n_rows, where) if n_matching == 0 else unlabelled(n_matching, schema, foreign)

@@ -18,9 +18,7 @@ from resmem_cli.data import output, places, tables
 from resmem_cli.data.places import Place
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError
-from resmem_cli.version import __version__
-from resmem_cli.workflow import cutting, thread_limit
-from resmem_cli.workflow.cluster import refuse_other_version
+from resmem_cli.workflow import cutting
 from resmem_cli.workflow.file_jobs import OF_ONE_FILE, FileWriter, Job
 from resmem_cli.workflow.finished import FOLDER, Content, Finished, Version, make_folder
 from resmem_cli.workflow.inputs import Input, silent
@@ -41,7 +39,6 @@ class Work:
     options: PredictOptions
     finished: Finished
     threads: int
-    version: str = __version__
 
     @classmethod
     def of(cls, run: Run, model: Place, threads: int) -> Work:
@@ -191,15 +188,13 @@ def do(work: Work, task: Task) -> Outcome:
     Raises:
         EngineError, ModelError, OutputError: which hold for all files.
     """
-    refuse_other_version(work.version)
-    with thread_limit.limited(work.threads):
-        writer = _models.get((work.model, work.finished.model, work.options), partial(_loaded, work))
-        source = replace(work.source, notes=[])
-        try:
-            with one_at_a_time(is_needed=not writer.scorer.is_thread_safe):
-                done = task.done(work, writer, source)
-        except OF_ONE_FILE as error:
-            return Outcome(task.job.failed(error), notes=tuple(source.notes))
+    writer = _models.get((work.model, work.finished.model, work.options), partial(_loaded, work))
+    source = replace(work.source, notes=[])
+    try:
+        with one_at_a_time(is_needed=not writer.scorer.is_thread_safe):
+            done = task.done(work, writer, source)
+    except OF_ONE_FILE as error:
+        return Outcome(task.job.failed(error), notes=tuple(source.notes))
     written = task.job.output
     version = Version.of(written) if isinstance(written, Path) and not isinstance(task, Part) else None
     return Outcome(done, version, tuple(source.notes))

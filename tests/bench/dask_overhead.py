@@ -1,5 +1,7 @@
 """What the Dask engine costs beside one process on the same machine, per row, and whether the outputs are equal.
 
+The times at which the outputs were finished say what a file takes, and so what ten times as many would.
+
 python -m tests.bench.dask_overhead [--rows 10000000] [--files 20] [--workers 2 4]
 """
 
@@ -86,6 +88,14 @@ def are_equal(one: Path, other: Path) -> bool:
     )
 
 
+def extrapolated(outputs: Path, cost: Cost, times: int) -> str:
+    """Return what so many times as many files would take, by the times at which these were finished."""
+    finished = sorted(path.stat().st_mtime for path in outputs.glob("*.parquet"))
+    per_file = np.polyfit(range(len(finished)), finished, 1)[0]
+    more = cost.clock + (times - 1) * len(finished) * per_file
+    return f"{per_file:.2f} s a file; extrapolated to {times} times as many: {more:,.0f} s"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
@@ -103,6 +113,7 @@ def main() -> None:
             f"one process: {local.clock:.1f} s, of the processor {local.processor:.1f} s, {local.largest:,} MiB",
             flush=True,
         )
+        print(extrapolated(folder / "local", local, 10), flush=True)
         for number in chosen.workers:
             dask = resmem(folder, *words, f"dask{number}", "--engine", "dask", "--workers", str(number))
             equal = "equal" if are_equal(folder / "local", folder / f"dask{number}") else "OTHER"
@@ -112,6 +123,7 @@ def main() -> None:
                 f"the largest process {dask.largest:,} MiB; {equal} outputs",
                 flush=True,
             )
+            print(extrapolated(folder / f"dask{number}", dask, 10), flush=True)
 
 
 if __name__ == "__main__":

@@ -219,11 +219,15 @@ def test_a_worker_that_finds_another_model_says_so(cut: str, run: Run) -> None:
         predict_tasks.do(work, parts[0])
 
 
-def test_a_worker_of_another_resmem_does_nothing(cut: str) -> None:
-    work, parts = parts_of(cut, Path("dask"))
-    object.__setattr__(work, "version", "0.0.1")
-    with pytest.raises(EngineError, match=r"a worker has resmem .*, and is to work for resmem 0\.0\.1"):
-        predict_tasks.do(work, parts[0])
+def test_a_worker_of_another_resmem_does_nothing(
+    inputs: list[str], run: Run, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "__version__", "0.0.1")  # the workers are other processes
+    ended = run("predict", *inputs, "--model", "m", "--output-dir", "out", "--engine", "dask", "--scheduler", scheduler)
+    assert ended.code == UNEXPECTED
+    assert "a worker has resmem " in ended.err
+    assert ", and is to work for resmem 0.0.1; give the workers the environment of the machine" in ended.err
+    assert outputs("out") == {}
 
 
 def test_workers_with_other_libraries_are_refused(
