@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def s3_server() -> Iterator[Server]:
     """An S3 server on loopback, one for every worker."""
     if not all(map(importlib.util.find_spec, ("moto", "flask", "flask_cors"))):
-        pytest.skip("moto[server] is not installed")
+        pytest.skip("moto or flask is not installed")
     with serving() as server:
         yield server
 

@@ -35,8 +35,7 @@ NumberOfWorkers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="With --engine dask and no --scheduler: how many processes of this machine; by default one per core; "
-        "more are slower: each holds a model of its own.",
+        help="With --engine dask and no --scheduler: how many processes of this machine; by default one per core.",
     ),
 ]
 
