@@ -22,8 +22,9 @@ from resmem_cli.version import __version__
 # 2 held several bases and memories; 3 bounds a line; 4 boosts several times; 5 waves not every number; 6 keeps earlier
 # memories for undo, which an older resmem would not forget rows in; 7 has boosted trees as arrays, takes distances of
 # many columns between principal components, and may hold some classes of each residual alone; 8 weighs bases; 9 says
-# how text files are written, and tells the values of categories apart that have many; 10 may have a memory in shards.
-FORMAT = 10
+# how text files are written, and tells the values of categories apart that have many; 10 may have a memory in shards;
+# 11 has bases that are the mean of several models of another library.
+FORMAT = 11
 
 BASE = "base.json"
 MEMORY = "memory.json"

@@ -6,7 +6,8 @@ regression: an encoder that makes waves of a number of two values. Format 5 (by 
 forgotten rows. Format 6 (by e8aa71f), regression and classification: boosted trees as scikit-learn has them, with
 categories and gaps, one of the logarithm; weights: weights, and an earlier memory. Format 7 (by 61858c3): the same, its
 boosted trees as arrays. Format 8 (by 9f9ef0f): networks, and weights of bases. Format 9 (by 4d9d5c5): dates
-as text, percent signs, and a category of many values with its target encoding. Of format 1 are tests in store.
+as text, percent signs, and a category of many values with its target encoding. Format 10 (by e9c8e86): shards.
+Of format 1 are tests in store.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ EVERY_MODEL = pytest.mark.parametrize(
         *("format_7/regression", "format_7/classification", "format_7/weights"),
         *("format_8/regression", "format_8/classification"),
         *("format_9/regression", "format_9/classification"),
+        "format_10/regression",
     ],
 )
 
@@ -45,7 +47,8 @@ def copy_of(tmp_path: Path) -> Callable[[str], Path]:
 def test_it_is_verified_and_predicts_what_it_did(run: Run, copy_of: Callable[[str], Path], name: str) -> None:
     folder = copy_of(name)
     before = snapshot(folder)
-    assert json.loads((folder / "model/memory.json").read_text())["format"] == int(name[7])
+    of_name = name.partition("/")[0].removeprefix("format_")
+    assert json.loads((folder / "model/memory.json").read_text())["format"] == int(of_name)
     assert run("verify", "--model", folder / "model").code == 0
     for reader in ("inspect", "explain", "evaluate"):
         rows = () if reader == "inspect" else (folder / "train.csv",)

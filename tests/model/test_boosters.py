@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, KINDS, Problem, protocol
-from resmem_cli.model.bases.boosters import lightgbm_text, xgboost_file
+from resmem_cli.model.bases.boosters import lightgbm_text, training_set, xgboost_file
 from resmem_cli.model.bases.boosters.training_set import SHARED, Sample, TrainingSet
 from resmem_cli.model.bases.boosters.trees import plainly
 from resmem_cli.model.bases.table import Field, Table
@@ -30,6 +30,7 @@ LIBRARIES = [name for name in ("lightgbm", "xgboost", "catboost") if name in INS
 EVERY_LIBRARY = pytest.mark.parametrize("name", LIBRARIES)
 EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={REGRESSION: "number", BINARY: "2", MULTICLASS: "4"}.get)
 FEW = {"n_estimators": 12, "learning_rate": 0.3}
+ONE = {**FEW, "bags": 1}  # as the library's own model
 
 
 # Fitted here
@@ -68,7 +69,7 @@ def reference(name: str, X, y, n_classes: int, seed: int):
 @EVERY_LIBRARY
 def test_a_base_predicts_as_its_library_does_and_represents_by_groups_that_sum_to_the_raw_prediction(name, n_classes):
     X, y, problem = make_rows(300, n_classes)
-    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
+    base = ESTIMATORS[name].fit(X, y, None, problem, ONE)
     expected, raw = reference(name, X, y, n_classes, problem.seed)
     np.testing.assert_allclose(base.predict(X), expected.reshape(300, -1), atol=1e-6)
     n_columns = 4 if n_classes == MULTICLASS else 1
@@ -118,11 +119,60 @@ def test_a_base_stops_early_as_the_user_asks(name, n_rows, asked, stops):
 def test_how_long_to_learn_depends_on_rows_and_classes_where_the_user_does_not_say(n_rows, n_classes, expected):
     X, y, problem = make_rows(n_rows, n_classes)
     for params in ({}, SHARED):
-        training_set = TrainingSet.plan(Sample(X, y, None), problem, params)
-        assert (training_set.n_rounds, training_set.patience, training_set.params["learning_rate"]) == expected
+        plan = TrainingSet.plan(Sample(X, y, None), problem, params)
+        assert (plan.n_rounds, plan.patience, plan.params["learning_rate"]) == expected
     asked = {"n_estimators": 7, "early_stopping_rounds": 4, "learning_rate": 1}
-    training_set = TrainingSet.plan(Sample(X, y, None), problem, asked)
-    assert (training_set.n_rounds, training_set.patience, training_set.params["learning_rate"]) == (7, 4, 1)
+    plan = TrainingSet.plan(Sample(X, y, None), problem, asked)
+    assert (plan.n_rounds, plan.patience, plan.params["learning_rate"]) == (7, 4, 1)
+
+
+# The mean of several models
+
+
+@EVERY_TASK
+@EVERY_LIBRARY
+def test_a_base_of_several_models_is_their_mean_and_comes_back(name, n_classes):
+    X, y, problem = make_rows(1_100, n_classes)
+    kind, params = ESTIMATORS[name], {"n_estimators": 12, "early_stopping_rounds": 3, "subsample": 0.7}
+    params |= {"subsample_freq": 1} if name == "lightgbm" else {"bootstrap_type": "MVS"} if name == "catboost" else {}
+    base = kind.fit(X, y, None, problem, params | {"bags": 3})
+    alone = kind.fit(X, y, None, problem, params | {"bags": 1})
+    assert (len(base.further), len(alone.further)) == (2, 0)
+    models = [replace(base, further=()), *base.further]
+    predicted = [model.predict(X) for model in models]
+    np.testing.assert_array_equal(predicted[0], alone.predict(X))
+    assert not any(np.array_equal(predicted[0], other) for other in predicted[1:])  # stopped by other rows
+    np.testing.assert_allclose(base.predict(X), np.mean(predicted, axis=0), rtol=1e-12)
+    assert base.represent(X).shape[0] == len(X)
+    again = kind.restore(base.to_arrays(), base.estimator)
+    np.testing.assert_array_equal(again.predict(X), base.predict(X))
+    np.testing.assert_array_equal(again.represent(X), base.represent(X))
+
+
+def test_catboost_is_the_mean_of_three_models_of_few_rows_and_one_of_many(monkeypatch):
+    X, y, problem = make_rows(60, REGRESSION)
+    few = {"n_estimators": 3}
+    assert len(ESTIMATORS["catboost"].fit(X, y, None, problem, few).further) == 2
+    assert len(ESTIMATORS["lightgbm"].fit(X, y, None, problem, few).further) == 0
+    monkeypatch.setattr(training_set, "_MOST_ROWS_OF_BAGS", 59)
+    assert len(ESTIMATORS["catboost"].fit(X, y, None, problem, few).further) == 0
+    assert len(ESTIMATORS["catboost"].fit(X, y, None, problem, few | {"bags": 2}).further) == 1
+
+
+@EVERY_LIBRARY
+def test_models_of_a_mean_that_are_damaged_or_of_another_target_are_refused(name):
+    X, y, problem = make_rows(60, REGRESSION)
+    base = ESTIMATORS[name].fit(X, y, None, problem, {"n_estimators": 3, "bags": 2})
+    arrays = base.to_arrays()
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever the library says of it
+        ESTIMATORS[name].restore({**arrays, "further_1": np.frombuffer(b"nothing", np.uint8)}, base.estimator)
+    with pytest.raises(ValueError, match=r"further_1 holds"):
+        ESTIMATORS[name].restore({**arrays, "further_1": np.zeros(3)}, base.estimator)
+    X, y, problem = make_rows(60, MULTICLASS)
+    other = ESTIMATORS[name].fit(X, y, None, problem, {"n_estimators": 3, "bags": 1})
+    mixed = replace(base, further=(replace(other, n_classes=0, classes=base.classes),))
+    with pytest.raises(ModelError):
+        mixed.predict(X)
 
 
 def test_of_fewer_rows_than_ten_none_is_held_out():
@@ -160,9 +210,9 @@ def test_categories_are_taken_as_such(name, n_classes):
 @EVERY_LIBRARY
 def test_columns_beyond_the_features_are_not_read(name):
     X, y, problem = make_rows(120, REGRESSION)
-    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
+    base = ESTIMATORS[name].fit(X, y, None, problem, ONE)
     wider = np.column_stack([X, y])
-    np.testing.assert_array_equal(ESTIMATORS[name].fit(wider, y, None, problem, FEW).predict(wider), base.predict(X))
+    np.testing.assert_array_equal(ESTIMATORS[name].fit(wider, y, None, problem, ONE).predict(wider), base.predict(X))
 
 
 @EVERY_TASK
@@ -179,7 +229,7 @@ def test_features_that_are_all_constant_leave_the_mean_or_the_frequencies(name, 
 @EVERY_LIBRARY
 def test_the_same_rows_and_seed_give_the_same_bytes_which_a_worker_gets_alone(name, n_classes):
     X, y, problem = make_rows(120, n_classes)
-    first, second = (ESTIMATORS[name].fit(X, y, None, problem, FEW) for _ in range(2))
+    first, second = (ESTIMATORS[name].fit(X, y, None, problem, ONE) for _ in range(2))
     assert first.estimator == second.estimator
     copied = pickle.loads(pickle.dumps(first))  # noqa: S301 - our own, as joblib does it
     assert "model" in vars(first)
@@ -225,6 +275,8 @@ def test_every_parameter_of_catboosts_that_is_kept_exists():
         *((name, {"n_estimators": 0}, "n_estimators is 0, not a whole number of 1 or more") for name in LIBRARIES),
         *((name, {"n_estimators": "x"}, "n_estimators is 'x', not a whole number of 1") for name in LIBRARIES),
         *((name, {"early_stopping_rounds": -1}, "early_stopping_rounds is -1, not") for name in LIBRARIES),
+        *((name, {"bags": 0}, "bags is 0, not a whole number of 1 to 10") for name in LIBRARIES),
+        *((name, {"bags": True}, "bags is True, not a whole number of 1 to 10") for name in LIBRARIES),
         *((name, {"learning_rate": 0}, "learning_rate is 0, not a number of more than 0") for name in LIBRARIES),
     ],
 )
@@ -983,7 +1035,7 @@ def test_what_is_said_of_an_import_are_its_trees_and_columns_that_are_known_by_t
 def test_what_a_library_has_to_say_reaches_neither_stream(name, capfd):
     """Not when it learns, is read or predicts, in this thread or in another."""
     X, y, problem = make_rows(60, REGRESSION)
-    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
+    base = ESTIMATORS[name].fit(X, y, None, problem, ONE)
     KINDS[name].restore(base.to_arrays(), base.estimator).predict(X)
     base.represent(X)
     frame, _, y, _ = rows_from_elsewhere()

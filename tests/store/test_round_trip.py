@@ -312,7 +312,7 @@ def test_manifests_say_format_versions_and_the_hash_of_every_part(saved: Saved) 
     directory = saved("boosting")
     base, memory = (json.loads((directory / name).read_text()) for name in ("base.json", "memory.json"))
     for content in (base, memory):
-        assert content["format"] == manifest.FORMAT == 10
+        assert content["format"] == manifest.FORMAT == 11
         assert content["resmem"]
         assert set(content["libraries"]) == {"numpy", "scikit-learn", "hnswlib", "pyarrow", "skops"}
         for name, part in content["parts"].items():

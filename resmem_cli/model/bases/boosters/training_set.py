@@ -14,7 +14,10 @@ from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases.protocol import Problem
 
 # The parameters that are the same for all: of None, the default, the number of rows decides.
-SHARED: dict[str, Any] = {"n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
+SHARED: dict[str, Any] = {"bags": None, "n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
+_MOST_BAGS = 10
+# Of more rows a mean of several models gains less, and takes long to fit.
+_MOST_ROWS_OF_BAGS = 20_000
 # Below this, a tenth of the rows says too little about when to stop.
 _EARLY_STOPPING_FROM_ROWS = 1_000
 # Of few rows.
@@ -22,6 +25,7 @@ SHORT: Mapping[str, Any] = {"n_estimators": 100, "learning_rate": 0.1, "early_st
 _LONG = {"n_estimators": 2_000, "learning_rate": 0.05, "early_stopping_rounds": 50}
 # Every round has a tree for each class.
 _MANY_CLASSES = 10
+_SEEDS = 1 << 31
 _LONG_OF_MANY_CLASSES = {"n_estimators": 500, "learning_rate": 0.1, "early_stopping_rounds": 20}
 
 
@@ -76,9 +80,16 @@ class TrainingSet:
 
     @classmethod
     def plan(
-        cls, sample: Sample, problem: Problem, params: Mapping[str, Any], short: Mapping[str, Any] = SHORT
+        cls,
+        sample: Sample,
+        problem: Problem,
+        params: Mapping[str, Any],
+        short: Mapping[str, Any] = SHORT,
+        which: int = 0,
     ) -> TrainingSet:
         """Lay out encoded rows, with class codes as targets, and the user's parameters; `short` is for few rows.
+
+        Each of several models, of which it is said `which`, has a seed of its own and is stopped by other rows.
 
         Raises:
             UsageError: one of the parameters that are the same for all is out of its range.
@@ -96,10 +107,11 @@ class TrainingSet:
             classes, sample = present.astype(np.int64), replace(sample, y=positions.astype(np.float64))
         long = _LONG_OF_MANY_CLASSES if len(classes) > _MANY_CLASSES else _LONG
         schedule = {**(long if len(sample.y) >= _EARLY_STOPPING_FROM_ROWS else short), **given}
+        schedule.pop("bags", None)
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}
-        fitted, held = problem.stopping_splits(sample.X, sample.y)[0] if patience else ((), ())
+        fitted, held = problem.stopping_splits(sample.X, sample.y, which + 1)[which] if patience else ((), ())
         stops = len(fitted) > 0 and len(held) > 0
         return cls(
             fitted=sample.take(fitted) if stops else sample,
@@ -107,7 +119,7 @@ class TrainingSet:
             every=sample if stops and problem.is_refitted else None,
             categories=tuple(i for i, count in enumerate(problem.n_categories) if count > 0),
             classes=classes,
-            seed=problem.seed,
+            seed=(problem.seed + which) % _SEEDS,
             n_rounds=n_rounds,
             patience=patience,
             params=schedule,
@@ -118,6 +130,20 @@ class TrainingSet:
         if self.every is None:
             return None
         return replace(self, fitted=self.every, held=None, every=None, n_rounds=n_rounds)
+
+
+def n_bags(params: Mapping[str, Any], usual: int, n_rows: int) -> int:
+    """Return of how many models a base is the mean: as many as the user says, or as usual where there are few rows.
+
+    Raises:
+        UsageError: that is out of its range.
+    """
+    asked = params.get("bags")
+    if asked is None:
+        return usual if n_rows <= _MOST_ROWS_OF_BAGS else 1
+    if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
+        raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
+    return asked
 
 
 def _refuse_out_of_range(params: Mapping[str, Any]) -> None:

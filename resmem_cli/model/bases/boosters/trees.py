@@ -16,9 +16,9 @@ import numpy as np
 import threadpoolctl
 
 from resmem_cli.errors import ModelError, UsageError
-from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored_codes, stored_number
+from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.boosters.inputs import Inputs
-from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet
+from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet, n_bags
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 
@@ -31,20 +31,25 @@ _REPRESENTATION_COLUMNS = 64
 _MOST_GROUPS = 16
 _ROUNDING = 1e-4  # of predictions in single precision, as a part of the largest
 _LARGEST_SINGLE = float(np.finfo(np.float32).max)
+_FURTHER = "further_{}"
 
 
 @dataclass(frozen=True)
 class Trees(ABC):
-    """A model of one of the libraries.
+    """A model of one of the libraries, or the mean of several.
 
     Attributes:
+        bags: of how many models it is the mean, where few rows are learned from and nobody says otherwise.
         data: the model in the library's own format.
         inputs: what it reads.
         classes: [m] which class of the target each of its outputs is; empty for regression.
         n_classes: of the target, 0 for regression.
         notes: of a model from elsewhere, how its file is read.
+        further: the other models, each with a seed of its own and stopped by other rows.
         short: for how long to learn from few rows, of which none are held out to stop by.
     """
+
+    bags: ClassVar[int] = 1
 
     is_thread_safe: ClassVar[bool] = False
     reads_features: ClassVar[bool] = True
@@ -57,6 +62,7 @@ class Trees(ABC):
     classes: Integers
     n_classes: int
     notes: tuple[str, ...] = ()
+    further: tuple[Trees, ...] = ()
 
     # What each library does in its own way.
 
@@ -95,18 +101,28 @@ class Trees(ABC):
 
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
+        sample = Sample(X[:, : len(problem.n_categories)], y, weight)
+        bags = range(n_bags(params, cls.bags, len(y)))
+        plans = [TrainingSet.plan(sample, problem, params, cls.short, which) for which in bags]
         inputs = cls.inputs_of(problem)
-        training_set = TrainingSet.plan(
-            Sample(X[:, : len(problem.n_categories)], y, weight), problem, params, cls.short
-        )
         with fitting(params):
-            base = cls(cls.learned(training_set, inputs), inputs, training_set.classes, problem.n_classes)
-            again = training_set.again(max(1, base.n_rounds()))
-            if again is not None:
-                base = replace(base, data=cls.learned(again, inputs))
-            if base.width != base.expected_width:
-                raise ValueError(f"the model predicts {base.width} numbers per row, and the target is one")
+            first, *further = [cls._fitted(plan, inputs, problem) for plan in plans]
+        return replace(first, further=tuple(further)) if further else first
+
+    @classmethod
+    def _fitted(cls, training_set: TrainingSet, inputs: Inputs, problem: Problem) -> Self:
+        base = cls(cls.learned(training_set, inputs), inputs, training_set.classes, problem.n_classes)
+        again = training_set.again(max(1, base.n_rounds()))
+        if again is not None:
+            base = replace(base, data=cls.learned(again, inputs))
+        if base.width != base.expected_width:
+            raise ValueError(f"the model predicts {base.width} numbers per row, and the target is one")
         return base
+
+    @property
+    def _all(self) -> tuple[Trees, ...]:
+        """The models that this is the mean of."""
+        return (self, *self.further)
 
     @cached_property
     def model(self) -> Any:
@@ -126,6 +142,9 @@ class Trees(ABC):
         """Return [n, 1] numbers, or [n, n_classes] probabilities."""
         if len(X) == 0:  # which not every library takes
             return np.empty((0, self.n_classes or 1))
+        return _mean([each._alone(X) for each in self._all])
+
+    def _alone(self, X: Floats) -> Floats:
         outputs = np.asarray(self._asked(lambda: self.outputs(X)), dtype=np.float64).reshape(len(X), -1)
         if not self.n_classes:
             return outputs
@@ -136,11 +155,15 @@ class Trees(ABC):
 
     def represent(self, X: Floats) -> Singles:
         """Return the sums of consecutive groups of trees, per class in units of its logit."""
-        n_rounds, n_columns = self.n_rounds(), len(self.classes) if len(self.classes) > 2 else 1
-        n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // n_columns, n_rounds))
-        bounds = np.linspace(0, n_rounds, n_groups + 1).round().astype(int).tolist()
+        n_columns = len(self.classes) if len(self.classes) > 2 else 1
+        fewest = min(each.n_rounds() for each in self._all)
+        n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // n_columns, fewest))
+        return _mean([each._groups(X, n_groups) for each in self._all]).astype(np.float32)
+
+    def _groups(self, X: Floats, n_groups: int) -> Floats:
+        bounds = np.linspace(0, self.n_rounds(), n_groups + 1).round().astype(int).tolist()
         groups = self._asked(lambda: self.sums(X, list(pairwise(bounds))))
-        return np.concatenate([group.reshape(len(X), -1) for group in groups], axis=1).astype(np.float32)
+        return np.concatenate([group.reshape(len(X), -1) for group in groups], axis=1, dtype=np.float64)
 
     def agrees(self, model: bytes, X: Floats) -> bool:
         own, theirs = (np.asarray(each).reshape(len(X), -1) for each in (self.outputs(X), self.by_owner(model, X)))
@@ -159,7 +182,11 @@ class Trees(ABC):
             raise ModelError(f"the {self.package} model fails ({error})", "fit or import the base again") from error
 
     def to_arrays(self) -> Arrays:
-        return {**self.inputs.to_arrays(), "classes": self.classes, "n_classes": np.array([self.n_classes])}
+        further = {
+            _FURTHER.format(i): np.frombuffer(each.data, dtype=np.uint8) for i, each in enumerate(self.further, start=1)
+        }
+        own = {"classes": self.classes, "n_classes": np.array([self.n_classes])}
+        return {**self.inputs.to_arrays(), **own, **further}
 
     @property
     def estimator(self) -> bytes:
@@ -171,8 +198,13 @@ class Trees(ABC):
         classes = stored_codes(arrays, "classes", n_classes, None).astype(np.int64)
         if len(set(classes.tolist())) < len(classes) or (n_classes > 0) != (len(classes) > 0):
             raise ValueError("the classes of the model are not those of the target")
-        base = cls(estimator, Inputs.from_arrays(arrays), classes, n_classes)
-        _ = base.model  # damage shows now rather than at the first prediction
+        inputs, further = Inputs.from_arrays(arrays), list[Trees]()
+        while (name := _FURTHER.format(len(further) + 1)) in arrays:
+            data = stored(arrays, name, np.uint8, None).tobytes()
+            further.append(cls(data, inputs, classes, n_classes))
+        base = cls(estimator, inputs, classes, n_classes, further=tuple(further))
+        for each in base._all:
+            _ = each.model  # damage shows now rather than at the first prediction
         return base
 
     def belongs(self, problem: Problem, width: int) -> bool:
@@ -208,6 +240,17 @@ class Trees(ABC):
                 "give a model of this target alone",
             )
         return base
+
+
+def _mean(found: Sequence[Floats]) -> Floats:
+    """Return the mean of [n, p] arrays: of one that array, to the last bit.
+
+    Raises:
+        ModelError: they have other shapes.
+    """
+    if any(each.shape != found[0].shape for each in found):
+        raise ModelError("the models that a base is the mean of predict different things", "fit the base again")
+    return np.asarray(np.mean(found, axis=0))
 
 
 def parameters_of(wrapper: Any, problem: Problem, *, objective: str, offers: Callable[[str], bool]) -> dict[str, Any]:
