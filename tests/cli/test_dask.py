@@ -103,6 +103,19 @@ def test_processes_of_this_machine_are_started_and_ended(inputs: list[str], run:
     assert not [process for process in workers if "spawn_main" in " ".join(process.cmdline())]
 
 
+@pytest.mark.parametrize("own", [None, "glibc.malloc.perturb=0"])
+def test_processes_of_this_machine_get_memory_in_large_pages_unless_the_user_asks_otherwise(
+    own: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    asked = iter(["GLIBC_TUNABLES"])
+    with cluster.connected(Workers(number=1)) as started:
+        ((_, found),) = started.done(os.getenv, lambda: next(asked, None))
+    assert found == (own or "glibc.malloc.hugetlb=1")
+
+
 def test_wrong_files_are_left_out_or_end_the_run_as_with_one_process(
     inputs: list[str], run: Run, scheduler: str
 ) -> None:
