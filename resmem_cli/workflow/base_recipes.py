@@ -11,12 +11,15 @@ from resmem_cli.errors import UsageError, did_you_mean
 from resmem_cli.model import bases, cost
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.bases.boosters.trees import Trees
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.bases.protocol import WithVariants
 from resmem_cli.model.rows import Recipe
 
 AUTO, POISSON, DISCRIMINANT = "auto", "poisson", "discriminant"
 BAGGED = ("boosting", POISSON)
+# Of more rows a mean of several models of CatBoost gains less, and takes long to fit.
+_MOST_ROWS_OF_BAGS = 20_000
 _ANOTHER = "choose another --estimator"
 # What else people call the estimators.
 _ALIASES = {
@@ -98,10 +101,17 @@ def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) ->
 
 
 def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:
-    """Fit boosted trees of a wide table as often as can be waited for, now and in every fold, if it is not said."""
-    if spec.estimator not in BAGGED or not size.is_wide:
+    """Say of how many models boosted trees are the mean, now and in every fold, as far as that can be waited for.
+
+    It is said here once, because folds have fewer rows: what they measure is to be what is stored.
+    """
+    kind = bases.ESTIMATORS[spec.estimator]
+    if spec.estimator in BAGGED and size.is_wide:
+        usual = int(bases.parameters(spec.estimator, problem)["bags"])
+    elif issubclass(kind, Trees) and kind.usual_bags > 1 and size.n_rows <= _MOST_ROWS_OF_BAGS:
+        usual = kind.usual_bags
+    else:
         return spec
-    usual = bases.parameters(spec.estimator, problem)["bags"]
     return replace(spec, params={"bags": min(usual, cost.n_bags(size)), **spec.params})
 
 

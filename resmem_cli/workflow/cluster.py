@@ -156,11 +156,13 @@ def _large_pages() -> Iterator[None]:
 
     Dask tells their allocator to give back what is not used at once, so that every batch gets other pages: of two
     workers the processor took 1.33 times as long. glibc, of version 2.35 or later, reads this when a process starts;
-    what the user has set in its place stays.
+    what the user has set in its place, in the environment or in Dask's configuration, stays.
     """
     import dask
 
-    with dask.config.set({"distributed.nanny.pre-spawn-environ.GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}):
+    of_processes, name = "distributed.nanny.pre-spawn-environ", "GLIBC_TUNABLES"
+    is_said = name in (dask.config.get(of_processes, None) or {})
+    with dask.config.set({} if is_said else {f"{of_processes}.{name}": "glibc.malloc.hugetlb=1"}):
         yield
 
 

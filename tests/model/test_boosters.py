@@ -20,7 +20,7 @@ import pytest
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases import ESTIMATORS, IMPORTABLE, KINDS, Problem, protocol
-from resmem_cli.model.bases.boosters import lightgbm_text, training_set, xgboost_file
+from resmem_cli.model.bases.boosters import lightgbm_text, xgboost_file
 from resmem_cli.model.bases.boosters.training_set import SHARED, Sample, TrainingSet
 from resmem_cli.model.bases.boosters.trees import plainly
 from resmem_cli.model.bases.table import Field, Table
@@ -30,7 +30,6 @@ LIBRARIES = [name for name in ("lightgbm", "xgboost", "catboost") if name in INS
 EVERY_LIBRARY = pytest.mark.parametrize("name", LIBRARIES)
 EVERY_TASK = pytest.mark.parametrize("n_classes", TASKS, ids={REGRESSION: "number", BINARY: "2", MULTICLASS: "4"}.get)
 FEW = {"n_estimators": 12, "learning_rate": 0.3}
-ONE = {**FEW, "bags": 1}  # as the library's own model
 
 
 # Fitted here
@@ -69,7 +68,7 @@ def reference(name: str, X, y, n_classes: int, seed: int):
 @EVERY_LIBRARY
 def test_a_base_predicts_as_its_library_does_and_represents_by_groups_that_sum_to_the_raw_prediction(name, n_classes):
     X, y, problem = make_rows(300, n_classes)
-    base = ESTIMATORS[name].fit(X, y, None, problem, ONE)
+    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
     expected, raw = reference(name, X, y, n_classes, problem.seed)
     np.testing.assert_allclose(base.predict(X), expected.reshape(300, -1), atol=1e-6)
     n_columns = 4 if n_classes == MULTICLASS else 1
@@ -149,25 +148,27 @@ def test_a_base_of_several_models_is_their_mean_and_comes_back(name, n_classes):
     np.testing.assert_array_equal(again.represent(X), base.represent(X))
 
 
-def test_catboost_is_the_mean_of_three_models_of_few_rows_and_one_of_many(monkeypatch):
+def test_models_of_which_nothing_is_drawn_are_one():
     X, y, problem = make_rows(60, REGRESSION)
-    few = {"n_estimators": 3}
-    assert len(ESTIMATORS["catboost"].fit(X, y, None, problem, few).further) == 2
-    assert len(ESTIMATORS["lightgbm"].fit(X, y, None, problem, few).further) == 0
-    monkeypatch.setattr(training_set, "_MOST_ROWS_OF_BAGS", 59)
-    assert len(ESTIMATORS["catboost"].fit(X, y, None, problem, few).further) == 0
-    assert len(ESTIMATORS["catboost"].fit(X, y, None, problem, few | {"bags": 2}).further) == 1
+    assert len(ESTIMATORS["lightgbm"].fit(X, y, None, problem, {**FEW, "bags": 3}).further) == 0
+    drawn = {**FEW, "bags": 3, "subsample": 0.7, "subsample_freq": 1, "min_child_samples": 5}
+    assert len(ESTIMATORS["lightgbm"].fit(X, y, None, problem, drawn).further) == 2
 
 
 @EVERY_LIBRARY
 def test_models_of_a_mean_that_are_damaged_or_of_another_target_are_refused(name):
     X, y, problem = make_rows(60, REGRESSION)
-    base = ESTIMATORS[name].fit(X, y, None, problem, {"n_estimators": 3, "bags": 2})
+    base = ESTIMATORS[name].fit(X, y, None, problem, {"n_estimators": 3, "bags": 2, "early_stopping_rounds": 1})
     arrays = base.to_arrays()
     with pytest.raises(ValueError):  # noqa: PT011 - whatever the library says of it
         ESTIMATORS[name].restore({**arrays, "further_1": np.frombuffer(b"nothing", np.uint8)}, base.estimator)
     with pytest.raises(ValueError, match=r"further_1 holds"):
         ESTIMATORS[name].restore({**arrays, "further_1": np.zeros(3)}, base.estimator)
+    with pytest.raises(ValueError, match=r"^of its models one is missing, or there are too many$"):
+        ESTIMATORS[name].restore({**arrays, "further_3": arrays["further_1"]}, base.estimator)
+    many = {f"further_{i}": arrays["further_1"] for i in range(1, 11)}
+    with pytest.raises(ValueError, match=r"^of its models one is missing, or there are too many$"):
+        ESTIMATORS[name].restore({**arrays, **many}, base.estimator)
     X, y, problem = make_rows(60, MULTICLASS)
     other = ESTIMATORS[name].fit(X, y, None, problem, {"n_estimators": 3, "bags": 1})
     mixed = replace(base, further=(replace(other, n_classes=0, classes=base.classes),))
@@ -210,9 +211,9 @@ def test_categories_are_taken_as_such(name, n_classes):
 @EVERY_LIBRARY
 def test_columns_beyond_the_features_are_not_read(name):
     X, y, problem = make_rows(120, REGRESSION)
-    base = ESTIMATORS[name].fit(X, y, None, problem, ONE)
+    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
     wider = np.column_stack([X, y])
-    np.testing.assert_array_equal(ESTIMATORS[name].fit(wider, y, None, problem, ONE).predict(wider), base.predict(X))
+    np.testing.assert_array_equal(ESTIMATORS[name].fit(wider, y, None, problem, FEW).predict(wider), base.predict(X))
 
 
 @EVERY_TASK
@@ -229,7 +230,7 @@ def test_features_that_are_all_constant_leave_the_mean_or_the_frequencies(name, 
 @EVERY_LIBRARY
 def test_the_same_rows_and_seed_give_the_same_bytes_which_a_worker_gets_alone(name, n_classes):
     X, y, problem = make_rows(120, n_classes)
-    first, second = (ESTIMATORS[name].fit(X, y, None, problem, ONE) for _ in range(2))
+    first, second = (ESTIMATORS[name].fit(X, y, None, problem, FEW) for _ in range(2))
     assert first.estimator == second.estimator
     copied = pickle.loads(pickle.dumps(first))  # noqa: S301 - our own, as joblib does it
     assert "model" in vars(first)
@@ -1035,7 +1036,7 @@ def test_what_is_said_of_an_import_are_its_trees_and_columns_that_are_known_by_t
 def test_what_a_library_has_to_say_reaches_neither_stream(name, capfd):
     """Not when it learns, is read or predicts, in this thread or in another."""
     X, y, problem = make_rows(60, REGRESSION)
-    base = ESTIMATORS[name].fit(X, y, None, problem, ONE)
+    base = ESTIMATORS[name].fit(X, y, None, problem, FEW)
     KINDS[name].restore(base.to_arrays(), base.estimator).predict(X)
     base.represent(X)
     frame, _, y, _ = rows_from_elsewhere()

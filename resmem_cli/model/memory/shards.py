@@ -79,7 +79,7 @@ class ShardedIndex:
         ranges = _cut_again(left, len(points), options.shard_cells)
         parts = _parts(points, [size for size, _ in ranges])
         jobs = [_job(None if i is None else before[i], part) for (_, i), part in zip(ranges, parts, strict=True)]
-        return cls(_built(jobs, k, options, seed, threads))
+        return cls(_built(jobs, k, options, seed, threads, is_fewer=len(jobs) < len(before)))
 
     def search(self, queries: Singles, k: int, threads: int = 1) -> tuple[Floats, Integers]:
         return _search(self.shards, queries, k, threads)
@@ -170,13 +170,18 @@ def _job(before: Shard | None, points: Singles) -> _Fresh | _Kept:
     return _Kept(before, points) if before is not None and can_become(before, points) else _Fresh(points)
 
 
-def _built(jobs: Sequence[_Fresh | _Kept], k: int, options: GraphOptions, seed: int, threads: int) -> tuple[Shard, ...]:
-    """Return the shards with all of their points, and with the width at which a search of all finds enough."""
+def _built(
+    jobs: Sequence[_Fresh | _Kept], k: int, options: GraphOptions, seed: int, threads: int, *, is_fewer: bool = False
+) -> tuple[Shard, ...]:
+    """Return the shards with all of their points, and with the width at which a search of all finds enough.
+
+    `is_fewer` says that shards have gone: each of the others is asked for more, and may have to be searched wider.
+    """
     each = max(1, threads // len(jobs))
     few = _share(k, len(jobs))
     n_last = max(1, RECALL_QUERIES // len(jobs))
     growing = list(in_order(lambda job: job.begun(few, options, seed, each, n_last), jobs, min(threads, len(jobs))))
-    shards = _wide_enough(growing, k, options, threads)
+    shards = _wide_enough(growing, k, options, threads, is_fewer=is_fewer)
     n_growing = max(1, sum(len(part.last) > 0 for part in growing))
 
     def complete(part: _Growing) -> None:
@@ -187,17 +192,21 @@ def _built(jobs: Sequence[_Fresh | _Kept], k: int, options: GraphOptions, seed: 
     return shards
 
 
-def _wide_enough(growing: Sequence[_Growing], k: int, options: GraphOptions, threads: int) -> tuple[Shard, ...]:
+def _wide_enough(
+    growing: Sequence[_Growing], k: int, options: GraphOptions, threads: int, *, is_fewer: bool
+) -> tuple[Shard, ...]:
     """Return the shards, the graphs of which are searched as widely as it takes to find enough in all shards."""
     shards = tuple(part.index for part in growing)
     graphs = [shard for shard in shards if isinstance(shard, HnswIndex)]
-    with_last = [part for part in growing if len(part.last)]
+    asking = [(part, part.last) for part in growing if len(part.last)]
+    if is_fewer and not asking:  # of points that are there each finds itself, and then its neighbours
+        asking, k = [(part, part.known) for part in growing], k + 1
     if not graphs:
         return shards
     ef, recall = max(graph.ef for graph in graphs), min(graph.recall for graph in graphs)
-    if with_last:
-        n_asked = max(1, RECALL_QUERIES // len(with_last))
-        asked = np.concatenate([part.points[part.last[:n_asked]] for part in with_last])
+    if asking:
+        n_asked = max(1, RECALL_QUERIES // len(asking))
+        asked = np.concatenate([part.points[which[:n_asked]] for part, which in asking])
         n_known = sum(len(part.known) for part in growing)
         k = min(k, n_known)
         exact, _ = _merged(((part.exact(asked, k), 0) for part in growing), k)

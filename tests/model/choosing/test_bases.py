@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from resmem_cli.model.bases import TARGET_ENCODING, BaseSpec, Problem
+from resmem_cli.model.bases import ESTIMATORS, TARGET_ENCODING, BaseSpec, Problem
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.poisson import Poisson
 from resmem_cli.model.bases.protocol import WithVariants
@@ -16,8 +16,8 @@ from resmem_cli.model.choosing.bases import compare
 from resmem_cli.model.combination import combined
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.rows import LabelledRows, Recipe
-from resmem_cli.workflow.base_recipes import variants_of
-from tests.model.examples import EVERY_TASK, REGRESSION, make_rows, quick_recipe, rows_of
+from resmem_cli.workflow.base_recipes import recipes_of, variants_of
+from tests.model.examples import EVERY_TASK, INSTALLED, REGRESSION, make_rows, quick_recipe, rows_of
 
 SMALL = {"max_leaf_nodes": 3, "max_iter": 15}
 LARGE = {"max_leaf_nodes": 63, "max_iter": 150, "min_samples_leaf": 2}
@@ -172,3 +172,19 @@ def test_settings_of_tables_with_levels_are_compared_with_and_without_target_enc
     of_trees = variants_of(Recipe(BaseSpec("boosting"), problem), y, ["auto"])
     assert [each.get(TARGET_ENCODING, False) for each in of_trees] == [False] + [True] * (len(of_trees) - 1)
     assert variants_of(Recipe(BaseSpec("constant"), problem), y, ["constant"]) == [{}]
+
+
+@pytest.mark.skipif("catboost" not in INSTALLED, reason="catboost is not installed")
+def test_of_how_many_models_catboost_is_the_mean_is_said_once_by_the_number_of_all_rows():
+    problem = Problem((0, 0), REGRESSION, 0)
+
+    def params(n_rows, **own):
+        (recipe,) = recipes_of(("catboost",), own, problem, np.zeros(n_rows))
+        return recipe.spec.params
+
+    assert params(20_000) == {"bags": 3}
+    assert params(20_001) == {}
+    assert params(100, bags=1) == {"bags": 1}
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    base = ESTIMATORS["catboost"].fit(X, X[:, 0], None, problem, {"n_estimators": 3})
+    assert base.further == ()  # as an older resmem has fitted it, which has not said how many

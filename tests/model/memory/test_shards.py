@@ -304,6 +304,20 @@ def test_shards_of_which_one_is_left_are_a_memory_as_if_it_had_never_been_cut():
     assert isinstance(memory.changed(kept, *NO_ROWS, **SEVERAL).index, ExactIndex)
 
 
+def test_graphs_that_are_left_are_searched_more_widely_where_each_is_asked_for_more():
+    points, k, options = normal_points(4_000, 24), 24, cut(1_000, M=8, ef_construction=40)
+    index = build_index(points, k, options, 0, 1)
+    four = index.ef
+    kept = changed_index(index, [1_000, 0, 0, 0], points[:1_000], k=k, options=options, seed=0, threads=1)
+    assert isinstance(kept, HnswIndex)
+    assert kept.ef > four
+    assert kept.recall >= 0.99
+    _, found = kept.search(points[1_000:], k, 1)
+    _, true = ExactIndex(points[:1_000]).search(points[1_000:], k)
+    hits = [len(set(ours) & set(exact)) for ours, exact in zip(found.tolist(), true.tolist(), strict=True)]
+    assert np.mean(hits) / k >= 0.98
+
+
 def test_a_condensed_memory_is_cut_after_it_is_condensed():
     points = normal_points(600, 3)
     one, several = (memory_of(points, options, most_cells=200) for options in (GraphOptions(), cut(90)))

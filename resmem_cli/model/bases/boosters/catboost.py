@@ -51,7 +51,7 @@ _MISSING = "nan"  # CatBoost takes no missing category: this is what pandas make
 class Catboost(Trees):
     """Trees of CatBoost's; the model is its cbm."""
 
-    bags: ClassVar[int] = 3
+    usual_bags: ClassVar[int] = 3
     package: ClassVar[str | None] = "catboost"
     stored_as: ClassVar[str | None] = "cbm"
     encodes_targets: ClassVar[bool] = True  # ordered statistics, of every category and of their combinations

@@ -12,12 +12,11 @@ import numpy as np
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases.protocol import Problem
+from resmem_cli.model.splitting import Split, stopping_split
 
 # The parameters that are the same for all: of None, the default, the number of rows decides.
-SHARED: dict[str, Any] = {"bags": None, "n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
-_MOST_BAGS = 10
-# Of more rows a mean of several models gains less, and takes long to fit.
-_MOST_ROWS_OF_BAGS = 20_000
+SHARED: dict[str, Any] = {"bags": 1, "n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
+MOST_BAGS = 10
 # Below this, a tenth of the rows says too little about when to stop.
 _EARLY_STOPPING_FROM_ROWS = 1_000
 # Of few rows.
@@ -89,7 +88,8 @@ class TrainingSet:
     ) -> TrainingSet:
         """Lay out encoded rows, with class codes as targets, and the user's parameters; `short` is for few rows.
 
-        Each of several models, of which it is said `which`, has a seed of its own and is stopped by other rows.
+        Each of several models, of which it is said `which`, has a seed of its own and, where some are held out to stop
+        by, other such rows.
 
         Raises:
             UsageError: one of the parameters that are the same for all is out of its range.
@@ -111,7 +111,7 @@ class TrainingSet:
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}
-        fitted, held = problem.stopping_splits(sample.X, sample.y, which + 1)[which] if patience else ((), ())
+        fitted, held = _stopping_split(sample, problem, which) if patience else ((), ())
         stops = len(fitted) > 0 and len(held) > 0
         return cls(
             fitted=sample.take(fitted) if stops else sample,
@@ -132,18 +132,20 @@ class TrainingSet:
         return replace(self, fitted=self.every, held=None, every=None, n_rounds=n_rounds)
 
 
-def n_bags(params: Mapping[str, Any], usual: int, n_rows: int) -> int:
-    """Return of how many models a base is the mean: as many as the user says, or as usual where there are few rows.
+def n_bags(params: Mapping[str, Any]) -> int:
+    """Return of how many models a base is the mean.
 
     Raises:
         UsageError: that is out of its range.
     """
-    asked = params.get("bags")
-    if asked is None:
-        return usual if n_rows <= _MOST_ROWS_OF_BAGS else 1
-    if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
-        raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
+    asked = params.get("bags", SHARED["bags"])
+    if type(asked) is not int or not 1 <= asked <= MOST_BAGS:
+        raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {MOST_BAGS}", "correct the --param")
     return asked
+
+
+def _stopping_split(sample: Sample, problem: Problem, which: int) -> Split:
+    return stopping_split(problem.relations(sample.X), None if problem.is_regression else sample.y, problem.seed, which)
 
 
 def _refuse_out_of_range(params: Mapping[str, Any]) -> None:

@@ -18,11 +18,12 @@ import threadpoolctl
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.boosters.inputs import Inputs
-from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet, n_bags
+from resmem_cli.model.bases.boosters.training_set import MOST_BAGS, SHARED, SHORT, Sample, TrainingSet, n_bags
 from resmem_cli.model.bases.protocol import Problem, fitting
 from resmem_cli.model.bases.table import Table
 
 Done = TypeVar("Done")
+Model = TypeVar("Model", bound="Trees")
 
 # Of fewer rows the parallel regions are so short that a second thread is a loss on a busy machine (see boosting.py).
 _ROWS_PER_THREAD = 25_000
@@ -32,6 +33,7 @@ _MOST_GROUPS = 16
 _ROUNDING = 1e-4  # of predictions in single precision, as a part of the largest
 _LARGEST_SINGLE = float(np.finfo(np.float32).max)
 _FURTHER = "further_{}"
+_COMPARED = 1_000  # rows
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,17 @@ class Trees(ABC):
     """A model of one of the libraries, or the mean of several.
 
     Attributes:
-        bags: of how many models it is the mean, where few rows are learned from and nobody says otherwise.
+        usual_bags: of how many models it is the mean, where few rows are learned from and nobody says otherwise.
         data: the model in the library's own format.
         inputs: what it reads.
         classes: [m] which class of the target each of its outputs is; empty for regression.
         n_classes: of the target, 0 for regression.
         notes: of a model from elsewhere, how its file is read.
-        further: the other models, each with a seed of its own and stopped by other rows.
+        further: the other models, each with a seed of its own and, where some are held out to stop by, other such rows.
         short: for how long to learn from few rows, of which none are held out to stop by.
     """
 
-    bags: ClassVar[int] = 1
+    usual_bags: ClassVar[int] = 1
 
     is_thread_safe: ClassVar[bool] = False
     reads_features: ClassVar[bool] = True
@@ -102,11 +104,12 @@ class Trees(ABC):
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         sample = Sample(X[:, : len(problem.n_categories)], y, weight)
-        bags = range(n_bags(params, cls.bags, len(y)))
-        plans = [TrainingSet.plan(sample, problem, params, cls.short, which) for which in bags]
-        inputs = cls.inputs_of(problem)
-        with fitting(params):
-            first, *further = [cls._fitted(plan, inputs, problem) for plan in plans]
+        inputs, models = cls.inputs_of(problem), list[Self]()
+        for which in range(n_bags(params)):
+            training_set = TrainingSet.plan(sample, problem, params, cls.short, which)
+            with fitting(params):
+                models.append(cls._fitted(training_set, inputs, problem))
+        first, *further = _different(models, X[:_COMPARED])
         return replace(first, further=tuple(further)) if further else first
 
     @classmethod
@@ -202,6 +205,8 @@ class Trees(ABC):
         while (name := _FURTHER.format(len(further) + 1)) in arrays:
             data = stored(arrays, name, np.uint8, None).tobytes()
             further.append(cls(data, inputs, classes, n_classes))
+        if len(further) >= MOST_BAGS or len(further) < sum(name.startswith(_FURTHER.format("")) for name in arrays):
+            raise ValueError("of its models one is missing, or there are too many")
         base = cls(estimator, inputs, classes, n_classes, further=tuple(further))
         for each in base._all:
             _ = each.model  # damage shows now rather than at the first prediction
@@ -240,6 +245,17 @@ class Trees(ABC):
                 "give a model of this target alone",
             )
         return base
+
+
+def _different(models: Sequence[Model], X: Floats) -> list[Model]:
+    """Return models without those that predict of [n, d] rows what an earlier one does: nothing of them was drawn."""
+    kept, known = list[Model](), set[bytes]()
+    for model in models:
+        predicted = model._alone(X).tobytes() if len(models) > 1 else b""
+        if predicted not in known:
+            kept.append(model)
+        known.add(predicted)
+    return kept
 
 
 def _mean(found: Sequence[Floats]) -> Floats:
