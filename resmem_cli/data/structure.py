@@ -133,12 +133,17 @@ def _header(records: Sequence[Sequence[str]], filled: Sequence[int], n_fields: i
         record = records[at]
         n_known = sum(map(bool, record))
         is_title = n_known <= max(1, n_fields // 2) and (len(record) < n_fields or (n_known == 1 and n_fields > 2))
-        if not is_title:
+        if not is_title or _opens_quote(record):
             names = [cell for cell in record if cell]
             # Never a row of values, whose header would be lost; without names there is nothing to find.
             is_named = len(record) == n_fields and len(set(names)) == len(names) > 1 and not any(map(_is_number, names))
             return at if at != filled[0] and is_named and at < len(records) - 1 and at <= _MOST_ABOVE else 0
     return 0
+
+
+def _opens_quote(record: Sequence[str]) -> bool:
+    """Whether a line of TSV begins with a quote that holds it and the next together, as a name of two lines does."""
+    return record[0].startswith('"') and sum(cell.count('"') for cell in record) % 2 == 1
 
 
 def _is_number(cell: str) -> bool:

@@ -194,6 +194,14 @@ def test_any_text_survives_csv_and_is_what_pythons_csv_module_reads(write, read_
         assert found.to_pydict() == wanted
 
 
+@pytest.mark.parametrize("name", ["floor\narea", "floor\r\narea", "\r"])
+def test_a_first_name_of_two_lines_is_no_title_above_the_table(write, read_back, tmp_path, name):
+    table = pa.table({name: ["7", "8"], "x": ["1", "2"], "y": ["3", "4"]})
+    for ending in ("tsv", "csv"):
+        write(tmp_path / f"a.{ending}", table)
+        assert read_back(tmp_path / f"a.{ending}").to_pydict() == table.to_pydict()
+
+
 def test_text_passes_from_csv_to_csv_unchanged(write, read_back, tmp_path):
     before = 'id,price,note,empty\n001,1.50,"a, b",\n+2,1e5,"say ""x""",\n 3 ,NA,"two\nlines",\n'
     (tmp_path / "in.csv").write_text(before)
