@@ -10,16 +10,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import threadpoolctl
 
-from resmem_cli.errors import UsageError
 from resmem_cli.model import cost
 from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.forest import Forest
 from resmem_cli.model.bases.protocol import (
+    MOST_BAGS,
     FromSklearn,
     OfArrays,
     Problem,
     expit,
     fitting,
+    n_models,
     softmax,
     spread_classes,
 )
@@ -36,7 +37,6 @@ _LARGE = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "max_iter": 1_000}
 _SMALL_OF_FEW = {"max_leaf_nodes": 8, "min_samples_leaf": 3, "max_iter": 400}
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
-_MOST_BAGS = 10
 _MANY_CLASSES = 10  # each has trees of its own: more bags of more classes take too long
 _SEEDS = 1 << 32
 _LOGARITHMIC = ("poisson", "gamma")  # losses whose trees add up to the logarithm of the prediction
@@ -168,7 +168,7 @@ class Boosting(OfArrays, FromSklearn):
         asked = own.get("early_stopping", "auto")
         wanted = len(y) >= EARLY_STOPPING_FROM_ROWS if asked == "auto" else bool(asked)
         # Our own validation rows: the estimator's split fails where a class has one row.
-        n_bags = _n_bags(params, problem)
+        n_bags = n_models("bags", params.get("bags", _default_bags(problem)), MOST_BAGS)
         split = problem.stopping_splits(X, y, n_bags) if wanted else []
         split = [each for each in split if cls.can_stop_by(each, y, weight)]
         patience = {**_PATIENCE, **({"max_iter": cost.WIDE_ROUNDS} if len(problem.n_categories) > cost.WIDE else {})}
@@ -249,7 +249,7 @@ class Boosting(OfArrays, FromSklearn):
             models = estimator if isinstance(estimator, list) else [estimator]
             _refuse_others(models, n_classes)
             bags = [Bag.of(model) for model in models]
-        if not 1 <= len(bags) <= _MOST_BAGS:
+        if not 1 <= len(bags) <= MOST_BAGS:
             raise ValueError(f"it holds {len(bags)} boosting models")
         if len({bag.forest.n_features for bag in bags}) > 1:
             raise ValueError("its boosting models read different columns")
@@ -271,13 +271,6 @@ def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
 
 def _default_bags(problem: Problem) -> int:
     return 1 if problem.n_classes > _MANY_CLASSES else 3
-
-
-def _n_bags(params: Mapping[str, Any], problem: Problem) -> int:
-    asked = params.get("bags", _default_bags(problem))
-    if type(asked) is not int or not 1 <= asked <= _MOST_BAGS:
-        raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {_MOST_BAGS}", "correct the --param")
-    return asked
 
 
 def _seeded(model: Any, bag: int) -> Any:

@@ -12,7 +12,7 @@ import threadpoolctl
 from resmem_cli.errors import UsageError
 from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import FLOAT, SINGLE, Arrays, Floats, Integers, Singles, stored
-from resmem_cli.model.bases.protocol import OfArrays, Problem, softmax, spread_classes, stored_classes
+from resmem_cli.model.bases.protocol import OfArrays, Problem, n_models, softmax, spread_classes, stored_classes
 from resmem_cli.model.network import Network, in_blocks
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.splitting import Split
@@ -145,10 +145,7 @@ class _Params(NamedTuple):
 
     def checked(self) -> _Params:
         """Return them; UsageError if one has a value that it cannot have."""
-        if type(self.members) is not int or not 1 <= self.members <= _MOST_MEMBERS:
-            raise UsageError(
-                f"members is {self.members!r}, not a whole number of 1 to {_MOST_MEMBERS}", "correct the --param"
-            )
+        n_models("members", self.members, _MOST_MEMBERS)
         if type(self.max_steps) is not int or self.max_steps < 1:
             raise UsageError(f"max_steps is {self.max_steps!r}, not a whole number above 0", "correct the --param")
         for name, value, least in (

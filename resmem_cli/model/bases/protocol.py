@@ -20,6 +20,7 @@ from resmem_cli.model.bases.table import Table
 from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.splitting import Related, Split, stopping_split
 
+MOST_BAGS = 10  # models of trees that a base can be the mean of: each is stopped by another tenth of the rows
 # Of the packages that bases need: the extra that installs each, where it has another name.
 EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx"}
 
@@ -61,10 +62,10 @@ class Problem:
         """Return [n] which of [n, columns] encoded rows have equal features, numbered as `equal_rows` does."""
         return equal_rows(X[:, : len(self.n_categories) + len(self.levels)])
 
-    def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1) -> list[Split]:
+    def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1, *, first: int = 0) -> list[Split]:
         """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""
         related, classes = self.relations(X), None if self.is_regression else y
-        return [stopping_split(related, classes, self.seed, which) for which in range(n_splits)]
+        return [stopping_split(related, classes, self.seed, which) for which in range(first, first + n_splits)]
 
     def relations(self, X: Floats) -> Related:
         """Return which of the [n, columns] encoded rows that a base is fitted to belong together."""
@@ -89,6 +90,17 @@ class BaseSpec:
     estimator: str
     params: Mapping[str, Any] = field(default_factory=dict)
     can_refit: bool = True
+
+
+def n_models(name: str, asked: Any, most: int) -> int:
+    """Return of how many models a base is to be the mean, by the parameter of that name.
+
+    Raises:
+        UsageError: it is no number of 1 to `most`.
+    """
+    if type(asked) is not int or not 1 <= asked <= most:
+        raise UsageError(f"{name} is {asked!r}, not a whole number of 1 to {most}", "correct the --param")
+    return asked
 
 
 class Base(Protocol):

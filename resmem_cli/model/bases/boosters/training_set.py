@@ -12,11 +12,9 @@ import numpy as np
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.bases.protocol import Problem
-from resmem_cli.model.splitting import Split, stopping_split
 
 # The parameters that are the same for all: of None, the default, the number of rows decides.
 SHARED: dict[str, Any] = {"bags": 1, "n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
-MOST_BAGS = 10
 # Below this, a tenth of the rows says too little about when to stop.
 _EARLY_STOPPING_FROM_ROWS = 1_000
 # Of few rows.
@@ -111,7 +109,7 @@ class TrainingSet:
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do
             n_rounds, patience, schedule = 1, 0, {}
-        fitted, held = _stopping_split(sample, problem, which) if patience else ((), ())
+        fitted, held = problem.stopping_splits(sample.X, sample.y, first=which)[0] if patience else ((), ())
         stops = len(fitted) > 0 and len(held) > 0
         return cls(
             fitted=sample.take(fitted) if stops else sample,
@@ -130,22 +128,6 @@ class TrainingSet:
         if self.every is None:
             return None
         return replace(self, fitted=self.every, held=None, every=None, n_rounds=n_rounds)
-
-
-def n_bags(params: Mapping[str, Any]) -> int:
-    """Return of how many models a base is the mean.
-
-    Raises:
-        UsageError: that is out of its range.
-    """
-    asked = params.get("bags", SHARED["bags"])
-    if type(asked) is not int or not 1 <= asked <= MOST_BAGS:
-        raise UsageError(f"bags is {asked!r}, not a whole number of 1 to {MOST_BAGS}", "correct the --param")
-    return asked
-
-
-def _stopping_split(sample: Sample, problem: Problem, which: int) -> Split:
-    return stopping_split(problem.relations(sample.X), None if problem.is_regression else sample.y, problem.seed, which)
 
 
 def _refuse_out_of_range(params: Mapping[str, Any]) -> None:

@@ -18,8 +18,8 @@ import threadpoolctl
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.boosters.inputs import Inputs
-from resmem_cli.model.bases.boosters.training_set import MOST_BAGS, SHARED, SHORT, Sample, TrainingSet, n_bags
-from resmem_cli.model.bases.protocol import Problem, fitting
+from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet
+from resmem_cli.model.bases.protocol import MOST_BAGS, Problem, fitting, n_models
 from resmem_cli.model.bases.table import Table
 
 Done = TypeVar("Done")
@@ -105,7 +105,7 @@ class Trees(ABC):
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         sample = Sample(X[:, : len(problem.n_categories)], y, weight)
         inputs, models = cls.inputs_of(problem), list[Self]()
-        for which in range(n_bags(params)):
+        for which in range(n_models("bags", params.get("bags", SHARED["bags"]), MOST_BAGS)):
             training_set = TrainingSet.plan(sample, problem, params, cls.short, which)
             with fitting(params):
                 models.append(cls._fitted(training_set, inputs, problem))
