@@ -380,10 +380,10 @@ def test_the_gamma_deviance_of_negative_numbers_is_left_aside_as_the_poisson_los
 
 def test_auto_fits_poisson_where_no_number_is_negative():
     for n_classes, values, expected in (
-        (0, [0.0, 3.0], ("boosting", "poisson", "network", "linear")),
-        (0, [-1.0, 3.0], ("boosting", "network", "linear")),
-        (2, [0.0, 1.0], ("boosting", "network", "linear")),
-        (11, [0.0, 10.0], ("linear",)),
+        (0, [0.0, 3.0], ("boosting", "poisson", "network", "linear", "constant")),
+        (0, [-1.0, 3.0], ("boosting", "network", "linear", "constant")),
+        (2, [0.0, 1.0], ("boosting", "network", "linear", "constant")),
+        (11, [0.0, 10.0], ("linear", "constant")),
     ):
         problem, y = Problem((0,), n_classes, 0), np.tile(values, 150)
         assert automatic(problem, y, is_there=lambda _: False) == expected
@@ -393,10 +393,10 @@ def test_auto_fits_poisson_where_no_number_is_negative():
 
 def test_auto_fits_catboost_where_it_is_installed_and_boosts_at_all():
     for n_columns, n_classes, expected in (
-        (1, 0, ("boosting", "catboost", "network", "linear")),
-        (1, 3, ("boosting", "catboost", "network", "linear")),
-        (1, 11, ("linear",)),
-        (784, 0, ("boosting", "mlp", "linear")),
+        (1, 0, ("boosting", "catboost", "network", "linear", "constant")),
+        (1, 3, ("boosting", "catboost", "network", "linear", "constant")),
+        (1, 11, ("linear", "constant")),
+        (784, 0, ("boosting", "mlp", "linear", "constant")),
     ):
         problem, y = Problem((0,) * n_columns, n_classes, 0), np.tile([-1.0, 3.0], 150)
         assert automatic(problem, y, is_there=lambda package: package == "catboost") == expected
@@ -404,9 +404,9 @@ def test_auto_fits_catboost_where_it_is_installed_and_boosts_at_all():
 
 def test_auto_fits_a_network_to_many_columns_and_trees_only_if_they_end():
     for n_rows, n_classes, expected in (
-        (1_000, 0, ("boosting", "mlp", "linear")),
-        (60_000, 10, ("mlp", "linear")),
-        (60_000, 11, ("linear",)),
+        (1_000, 0, ("boosting", "mlp", "linear", "constant")),
+        (60_000, 10, ("mlp", "linear", "constant")),
+        (60_000, 11, ("linear", "constant")),
     ):
         assert automatic(Problem((0,) * 784, n_classes, 0), np.zeros(n_rows)) == expected
 

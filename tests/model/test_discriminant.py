@@ -72,7 +72,8 @@ def test_a_prior_that_is_no_number_above_0_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "expected"), [(10, "boosting,network,linear"), (100, "linear"), (101, "discriminant")]
+    ("n_classes", "expected"),
+    [(10, "boosting,network,linear,constant"), (100, "linear,constant"), (101, "discriminant")],
 )
 def test_it_is_the_base_of_very_many_classes(n_classes: int, expected: str) -> None:
     assert ",".join(automatic(Problem((0,), n_classes, 0), np.zeros(300), is_there=lambda _: False)) == expected

@@ -40,6 +40,7 @@ IMPORTABLE = Registry[type[Importable]](
     },
 )
 COLUMNS = "columns"
+CONSTANT = "constant"
 KINDS = Registry[type[BaseKind]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
 _MANY_CLASSES = 10
 _ROWS_OF_NETWORK = 300  # fewer rows say too little to a network
@@ -55,21 +56,21 @@ def installed(package: str) -> str:
 def automatic(problem: Problem, y: Floats, *, is_there: Callable[[str], bool] = is_installed) -> tuple[str, ...]:
     """Return the bases to fit to [n] targets where the user named none, by which libraries are there.
 
-    Strong ones, and one that leaves much for the memory to explain: their corrected models err differently. Of many
-    classes the last alone: trees of every class take minutes per fit, and a memory does better without them. Of very
-    many one in closed form. Of many columns a network, too, and boosted trees only if they do not take too long.
-    CatBoost, whose symmetric trees err differently from the others, takes part where it is installed.
+    Strong ones, one that leaves much for the memory to explain, and one that leaves everything: their corrected models
+    err differently. Of many classes no strong ones: trees of every class take minutes per fit, and a memory does better
+    without them. Of very many one in closed form. Of many columns a network, too, and boosted trees only if they do not
+    take too long. CatBoost, whose symmetric trees err differently from the others, takes part where it is installed.
     """
     if problem.n_classes > MOST_DENSE:
         return ("discriminant",)
     if problem.n_classes > _MANY_CLASSES:
-        return ("linear",)
+        return ("linear", CONSTANT)
     size = size_of(problem, len(y))
     if size.is_wide:
-        return ("boosting", "mlp", "linear") if cost.can_boost(size) else ("mlp", "linear")
+        return (*(("boosting",) if cost.can_boost(size) else ()), "mlp", "linear", CONSTANT)
     is_never_negative = problem.is_regression and y.min() >= 0
     found = {"poisson": is_never_negative, "catboost": is_there("catboost"), "network": len(y) >= _ROWS_OF_NETWORK}
-    return ("boosting", *(name for name, takes_part in found.items() if takes_part), "linear")
+    return ("boosting", *(name for name, takes_part in found.items() if takes_part), "linear", CONSTANT)
 
 
 def parameters(estimator: str, problem: Problem) -> Mapping[str, Any]:
@@ -104,6 +105,7 @@ def size_of(problem: Problem, n_rows: int) -> cost.Size:
 
 __all__ = [
     "COLUMNS",
+    "CONSTANT",
     "ESTIMATORS",
     "IMPORTABLE",
     "KINDS",

@@ -20,23 +20,25 @@ class Effort:
     """What choosing may cost.
 
     Attributes:
-        encoders: the kinds that are trained on a base.
+        encoders: the kinds that are trained on the constant base, or if it is not among the bases on others.
+        beside_constant: the kinds that are trained on others beside it.
         n_steps: how many steps each is trained, at `_ROWS_OF_STEPS` rows.
         most_members: how many corrected models may share the prediction.
-        at_ends: whether, unless the user asks for encoders, they are trained on the first and on the last base only:
-            those on bases between are no gain for the mean.
+        at_ends: whether, unless the user asks for encoders, of the others the first and the last only have some: those
+            on bases between are no gain for the mean.
     """
 
     encoders: tuple[encoder.Kind, ...]
+    beside_constant: tuple[encoder.Kind, ...]
     n_steps: int
     most_members: int
     at_ends: bool = False
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort((), 500, 4),
-    "default": Effort(("mlp", "periodic"), 500, 6, at_ends=True),
-    "high": Effort(("linear", "mlp", "periodic"), 1_000, 6),
+    "quick": Effort((), (), 500, 4),
+    "default": Effort(("mlp", "periodic"), ("mlp",), 500, 6, at_ends=True),
+    "high": Effort(("linear", "mlp", "periodic"), ("linear", "mlp", "periodic"), 1_000, 6),
 }
 # Steps grow as the root of the rows, within these shares of an effort's.
 _ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS, _MOST_SHARE_OF_STEPS = 20_000, 0.25, 1.5

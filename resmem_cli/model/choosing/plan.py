@@ -9,7 +9,7 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model import cost, spaces
-from resmem_cli.model.bases import Base, Problem
+from resmem_cli.model.bases import CONSTANT, Base, Problem
 from resmem_cli.model.choosing.grid import grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, n_steps
 from resmem_cli.model.memory.index import GraphOptions
@@ -104,22 +104,29 @@ def _encoders(
     options: MemoryOptions, rows: LabelledRows, problem: Problem, estimators: Sequence[str]
 ) -> list[tuple[encoder.Kind, ...]]:
     """Return per base, of these estimators, the kinds of encoder that are trained on it."""
-    n_bases = len(estimators)
     if options.encoder is not None:
-        return [(options.encoder,)] * n_bases
+        return [(options.encoder,)] * len(estimators)
     if options.n_largest(problem) is not None:
-        return [()] * n_bases
+        return [()] * len(estimators)
     effort = EFFORTS[options.effort]
-    is_asked = options.space == "learned"
-    kinds = effort.encoders or (EFFORTS["default"].encoders if is_asked else ())
-    if (
-        "periodic" in kinds and not 0 < _n_periodic(rows, problem) <= _MOST_PERIODIC
-    ):  # of none it would be the same as mlp
-        kinds = tuple(kind for kind in kinds if kind != "periodic")
-    able = [i for i in range(n_bases) if estimators[i] not in _ENCODERS_THEMSELVES] or [*range(n_bases)]
-    at_ends = (able[0], able[-1])
-    has_some = [is_asked or (i in at_ends if effort.at_ends else i in able) for i in range(n_bases)]
-    return [kinds if each else () for each in has_some]
+    if options.space == "learned":
+        kinds = _without_waves(effort.encoders or EFFORTS["default"].encoders, rows, problem)
+        return [kinds] * len(estimators)
+    kinds = _without_waves(effort.encoders, rows, problem)
+    others = [i for i, name in enumerate(estimators) if name not in (*_ENCODERS_THEMSELVES, CONSTANT)]
+    if effort.at_ends:
+        others = [*others[:1], *others[-1:]]
+    if CONSTANT not in estimators:
+        return [kinds if i in (others or [0]) else () for i in range(len(estimators))]
+    beside = () if problem.n_outputs > encoder.MANY_OUTPUTS else _without_waves(effort.beside_constant, rows, problem)
+    return [kinds if name == CONSTANT else beside if i in others else () for i, name in enumerate(estimators)]
+
+
+def _without_waves(kinds: tuple[encoder.Kind, ...], rows: LabelledRows, problem: Problem) -> tuple[encoder.Kind, ...]:
+    """Leave out the encoder with waves where no column has any, so that it would be `mlp`, or too many have."""
+    if "periodic" in kinds and not 0 < _n_periodic(rows, problem) <= _MOST_PERIODIC:
+        return tuple(kind for kind in kinds if kind != "periodic")
+    return kinds
 
 
 def _n_periodic(rows: LabelledRows, problem: Problem) -> int:

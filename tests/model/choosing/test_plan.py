@@ -1,0 +1,66 @@
+"""Which encoders are trained on which base."""
+
+from __future__ import annotations
+
+import pytest
+
+from resmem_cli.model.bases import Base, BaseSpec, Problem
+from resmem_cli.model.choosing.options import MemoryOptions
+from resmem_cli.model.choosing.plan import plans
+from resmem_cli.model.rows import Recipe
+from tests.model.examples import make_rows, quick_base, rows_of
+
+MANY = 11  # classes
+BOTH = ("mlp", "periodic")
+
+
+def encoders(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
+    """By base, the kinds of encoder that are trained on it."""
+    n_rows = 600
+    X, y, _ = make_rows(n_rows, min(n_classes, 3))
+    problem = Problem((0,) * X.shape[1], n_classes, 0)
+    bases: list[Base] = [quick_base(name, X, y, problem) for name in names]
+    recipes = [Recipe(BaseSpec(name, {}), problem) for name in names]
+    planned = plans(rows_of(X, y), bases, recipes, MemoryOptions(**options))
+    learned = [tuple(name.removeprefix("learned:") for name in plan.spaces if "learned" in name) for plan in planned]
+    return dict(zip(names, learned, strict=True))
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 10])
+def test_most_encoders_are_trained_on_the_constant_base_and_one_on_the_first_and_the_last_of_the_others(n_classes):
+    found = encoders(["boosting", "linear", "network", "discriminant" if n_classes else "mlp", "constant"], n_classes)
+    assert list(found.values()) == [("mlp",), (), (), ("mlp",), BOTH]
+
+
+def test_of_many_classes_only_the_constant_base_has_encoders():
+    assert encoders(["linear", "constant"], MANY) == {"linear": (), "constant": BOTH}
+
+
+def test_without_the_constant_base_those_at_both_ends_have_all_encoders():
+    assert list(encoders(["linear", "boosting", "mlp"], 0).values()) == [BOTH, (), BOTH]
+    assert encoders(["linear"], MANY) == {"linear": BOTH}
+
+
+def test_a_network_alone_is_what_encoders_learn_from():
+    assert encoders(["network"], 0) == {"network": BOTH}
+    assert encoders(["network", "constant"], 0) == {"network": (), "constant": BOTH}
+
+
+def test_the_constant_base_alone_has_all_encoders_and_where_it_is_best_the_others_keep_theirs():
+    assert encoders(["constant"], 0) == {"constant": BOTH}
+    assert encoders(["constant", "linear"], 0) == {"constant": BOTH, "linear": ("mlp",)}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"effort": "quick"}, [(), (), ()]),
+        ({"effort": "high"}, [("linear", *BOTH)] * 3),
+        ({"encoder": "diagonal"}, [("diagonal",)] * 3),
+        ({"space": "learned"}, [BOTH] * 3),
+        ({"space": "learned", "effort": "quick"}, [BOTH] * 3),
+        ({"shrinkage": 0.0}, [(), (), ()]),
+    ],
+)
+def test_what_is_asked_for_comes_before_what_is_usual(options, expected):
+    assert list(encoders(["boosting", "linear", "constant"], 0, **options).values()) == expected
