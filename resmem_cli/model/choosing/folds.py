@@ -66,8 +66,9 @@ def growing_folds(
         n_last = min(n_last, max(n_first, _MOST_FOLDS_TO_LEARN))
     # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
     n_alone = 1 if any(plan.is_open for plan in plans) else n_first
-    # A single run has all threads for itself.
-    inner = threads if n_first == len(plans) == 1 else 1
+    # A run has all threads for itself where no other takes as long.
+    n_long = sum(plan.learns for plan in plans) or len(plans)
+    inner = threads if n_first == n_long == 1 else 1
     runs: list[list[OfBase]] = []
     for n in sorted({n_alone, *range(n_first, n_last + 1)}):
         of = f"of {n_first}" if n <= n_first else "added because the gain is not clear"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import starmap
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from resmem_cli.errors import DataError
 from resmem_cli.model import parallel
 from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.choosing import folds
 from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.fold import Fold
+from resmem_cli.model.choosing.fold import run as run_fold
 from resmem_cli.model.choosing.folds import FoldSizes, growing_folds
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS, Training
@@ -267,6 +270,27 @@ def test_one_fold_is_enough_where_an_encoder_is_trained_on_many_rows(monkeypatch
     assert [len(fold.y) for fold in two] == [8] * 5
     for first, second in zip(one, two, strict=True):
         assert_same(first, second)
+
+
+@pytest.mark.parametrize(
+    ("learning", "expected"), [(("constant",), {2}), (("constant", "linear"), {1}), ((), {1})], ids=len
+)
+def test_the_only_run_that_trains_encoders_has_all_threads(monkeypatch, learning, expected):
+    given = set()
+
+    def recorded(rows, plan, training, held_out, threads):
+        given.add(threads)
+        return run_fold(rows, plan, training, held_out, threads)
+
+    monkeypatch.setattr(folds, "run", recorded)
+    monkeypatch.setattr(folds, "side_by_side", lambda function, arguments, **_: starmap(function, arguments))
+    X, y, problem = make_rows(100, REGRESSION)
+    spaces = {
+        name: ("features", *(("learned:diagonal",) if name in learning else ())) for name in ("constant", "linear")
+    }
+    plans = [plan_of(name, problem, spaces=own) for name, own in spaces.items()]
+    run(rows_of(X, y), *plans, threads=2, sizes=FoldSizes(enough_to_learn=20))
+    assert given == expected
 
 
 def test_progress_is_reported_fold_by_fold():
