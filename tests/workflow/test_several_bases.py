@@ -40,33 +40,6 @@ def straight(n_rows: int, seed: int = 0) -> pa.Table:
 
 
 @pytest.mark.parametrize(
-    ("options", "trained"),
-    [
-        (MemoryOptions(), [("mlp", "periodic"), (), ("mlp", "periodic")]),
-        (MemoryOptions(space="learned"), [("mlp", "periodic")] * 3),
-        (MemoryOptions(space="learned", effort="quick"), [("mlp", "periodic")] * 3),
-        (MemoryOptions(encoder="linear"), [("linear",)] * 3),
-        (MemoryOptions(effort="high"), [("linear", "mlp", "periodic")] * 3),
-        (MemoryOptions(effort="quick"), [()] * 3),
-        (MemoryOptions(shrinkage=0.0), [()] * 3),
-    ],
-    ids=["default", "learned", "learned, quick", "one encoder", "high", "quick", "switched off"],
-)
-def test_by_default_encoders_are_trained_on_the_first_base_and_on_the_last(
-    pipeline: Pipeline, options: MemoryOptions, trained: list[tuple[str, ...]]
-) -> None:
-    table = straight(600)
-    pipeline.fit_base(pipeline.file("t.parquet", table), "linear,boosting,constant", Roles("y"), params=QUICK)
-    base = reading.load_base(pipeline.model)
-    rows = LabelledRows(
-        np.column_stack([table["a"], table["b"]]), table["y"].to_numpy(), None, np.zeros(600, dtype=bool)
-    )
-    planned = plans(rows, base.bases, [Recipe(spec, base.problem) for spec in base.specs], options)
-    found = [tuple(name for name in plan.spaces if name.startswith("learned:")) for plan in planned]
-    assert found == [tuple(f"learned:{kind}" for kind in kinds) for kinds in trained]
-
-
-@pytest.mark.parametrize(
     ("n_numbers", "n_flags", "trained"),
     [(2, 120, ("mlp", "periodic")), (0, 3, ("mlp",)), (101, 0, ("mlp",)), (100, 0, ("mlp", "periodic"))],
 )
@@ -156,10 +129,11 @@ class TestBases:
 
     def test_auto_is_a_strong_base_and_one_that_leaves_much_to_remember(self, pipeline: Pipeline) -> None:
         done = pipeline.fit_base(pipeline.file("t.parquet", straight(300)), "auto", Roles("y"), params=QUICK_AUTO)
-        assert set(done.estimators) == {"boosting", "catboost", "network", "linear"}
+        assert set(done.estimators) == {"boosting", "catboost", "network", "linear", "constant"}
 
     @pytest.mark.parametrize(
-        ("n_classes", "fitted"), [(10, {"boosting", "catboost", "network", "linear"}), (11, {"linear"})]
+        ("n_classes", "fitted"),
+        [(10, {"boosting", "catboost", "network", "linear", "constant"}), (11, {"linear", "constant"})],
     )
     def test_of_many_classes_auto_is_the_one_that_leaves_much_to_remember(
         self, pipeline: Pipeline, n_classes: int, fitted: set[str]

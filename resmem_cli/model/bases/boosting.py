@@ -35,6 +35,7 @@ _ROWS_PER_THREAD = 25_000
 _SMALL = {"max_leaf_nodes": 8, "min_samples_leaf": 5, "max_features": 0.5}
 _LARGE = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "max_iter": 1_000}
 _SMALL_OF_FEW = {"max_leaf_nodes": 8, "min_samples_leaf": 3, "max_iter": 400}
+_VARIED_OF_FEW = {**_SMALL_OF_FEW, "max_features": 0.3}
 # The representation has about this many columns in all: groups of consecutive trees, times the classes.
 _REPRESENTATION_COLUMNS = 64
 _MANY_CLASSES = 10  # each has trees of its own: more bags of more classes take too long
@@ -139,7 +140,7 @@ class Boosting(OfArrays, FromSklearn):
         if len(problem.n_categories) > cost.WIDE or problem.n_classes > 2:
             return ()
         if len(y) < EARLY_STOPPING_FROM_ROWS:
-            return (_SMALL_OF_FEW,)
+            return (_SMALL_OF_FEW, _VARIED_OF_FEW)
         return (_SMALL, _LARGE)
 
     @classmethod

@@ -68,7 +68,8 @@ def test_bases_say_which_settings_suit_how_many_rows():
     few, many, positive = np.zeros(999), np.linspace(-1, 1, 1_000), np.linspace(1, 2, 1_000)
     for base in (Boosting, Poisson):
         assert issubclass(base, WithVariants)
-        assert {each["max_leaf_nodes"] for each in base.variants(problem, few)} == {8}
+        of_few = base.variants(problem, few)
+        assert {(each["max_leaf_nodes"], each.get("max_features")) for each in of_few} == {(8, None), (8, 0.3)}
     assert [each["max_leaf_nodes"] for each in Boosting.variants(problem, many)] == [8, 63]
     assert {each["loss"] for each in Poisson.variants(problem, positive)} == {"gamma"}
     assert Poisson.variants(problem, positive - 1) == ()
