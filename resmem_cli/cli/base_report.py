@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Those that can be fitted, for completion and help, which must not load them.
 ESTIMATORS = {
-    "auto": "boosting,network,linear with settings compared, and their mean; also catboost if it is installed, and "
-    "poisson if no target is negative; with more than 10 classes linear alone, with more than 100 discriminant alone",
+    "auto": "boosting,network,linear,constant with settings compared, and their mean; also catboost if installed, and "
+    "poisson if no target is negative; of more than 10 classes linear,constant, of more than 100 discriminant alone",
     "boosting": "scikit-learn's histogram gradient boosting, the mean of 3 with early stopping (--param bags=1 for 1)",
     "poisson": "boosting with Poisson loss and log link, for targets that are never negative (--param loss=gamma)",
     "lightgbm": "LightGBM with early stopping",

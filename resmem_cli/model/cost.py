@@ -112,11 +112,17 @@ def most_split(size: Size, fits: Sequence[tuple[str, bool]], effort: str) -> int
     return max(min(_LEAST_SPLIT, size.n_rows), min(size.n_rows, int(size.n_rows * budget / whole)))
 
 
-def most_inner(size: Size, estimators: Sequence[str], effort: str) -> int:
-    """Return how many rows make the folds within all rows that the encoders of the final memories learn from."""
+def most_inner(size: Size, estimator: str, effort: str) -> int:
+    """Return how many rows make the folds within all rows that the encoders of a final memory learn from.
+
+    Args:
+        size: of the table.
+        estimator: the base that is fitted anew to parts of these rows.
+        effort: of the choice.
+    """
     if not size.is_wide:
         return _MOST_INNER
-    whole = max((base_seconds(each, size) for each in estimators), default=0.0) * _INNER_FITS
+    whole = base_seconds(estimator, size) * _INNER_FITS
     affordable = int(size.n_rows * _FOLD_SECONDS[effort] / max(whole, 1e-9))
     return max(_LEAST_SPLIT, min(_MOST_INNER, affordable))
 

@@ -21,7 +21,7 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import bases as base_models
 from resmem_cli.model import cost, metrics
 from resmem_cli.model.arrays import Floats, row_blocks
-from resmem_cli.model.bases import Base, BaseSpec, Problem
+from resmem_cli.model.bases import CONSTANT, Base, BaseSpec, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
 from resmem_cli.model.choosing.grid import grid
@@ -106,8 +106,7 @@ def fit_memory(
         sizes=sizes,
     )
     choices = combination.choices
-    fitted_anew = [recipe.spec.estimator for recipe in recipes if recipe.within.fixed is None]
-    most_inner = cost.most_inner(base_models.size_of(problem, len(rows.y)), fitted_anew, options.effort)
+    size = base_models.size_of(problem, len(rows.y))
     trainings = [
         Training(
             rows,
@@ -117,7 +116,9 @@ def fit_memory(
             threads,
             report,
             starts={key[1:]: space for key, space in trained.items() if key.base == i},
-            most_rows_in_folds=most_inner,
+            most_rows_in_folds=cost.most_inner(
+                size, recipe.spec.estimator if recipe.within.fixed is None else CONSTANT, options.effort
+            ),
         )
         for i, ((_, base), recipe) in enumerate(zip(bases, recipes, strict=True))
     ]

@@ -13,6 +13,7 @@ from resmem_cli.data.encoding import Surprises
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import explanation, metrics
 from resmem_cli.model.arrays import Floats, row_blocks
+from resmem_cli.model.bases.constant import Constant
 from resmem_cli.model.metrics import Predictions
 from resmem_cli.model.residuals import Residuals, values_of
 from resmem_cli.model.resmem import Member, Prediction, ResMem
@@ -225,8 +226,12 @@ def _is_beyond_interval(resmem: ResMem, predicted: Prediction, y: Floats) -> NDA
 
 
 def _beyond_remembered(resmem: ResMem, new: Labelled) -> float | None:
-    """Return the share of rows whose residual, under the first memory, is beyond those of most remembered rows."""
-    member = resmem.members[0]
+    """Return the share of rows whose residual is beyond those of most remembered rows; None if these are too few.
+
+    Under the first memory that is of more than a constant: what that leaves is how unusual a target is.
+    """
+    of_more = (each for each in resmem.members if not isinstance(resmem.bases[each.base], Constant))
+    member = next(of_more, resmem.members[0])
     remembered = _sizes(_remembered_residuals(member))
     if len(remembered) < _LEAST:
         return None

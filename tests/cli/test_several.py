@@ -59,9 +59,9 @@ class TestBases:
     @pytest.mark.parametrize(
         ("asked", "fitted"),
         [
-            ("auto", {"boosting", "poisson", "catboost", "linear"}),
+            ("auto", {"boosting", "poisson", "catboost", "linear", "constant"}),
             ("auto,constant", {"boosting", "poisson", "catboost", "linear", "constant"}),
-            ("network,auto", {"boosting", "poisson", "catboost", "network", "linear"}),
+            ("network,auto", {"boosting", "poisson", "catboost", "network", "linear", "constant"}),
             ("linear,linear", {"linear"}),
             (" constant , linear ", {"constant", "linear"}),
         ],
@@ -119,6 +119,25 @@ class TestMemories:
         ]
         assert [memory["representation"] for memory in found["memories"]] == ["features", "features"]
         assert found["uses_memory"] is True
+
+    def test_a_memory_of_the_constant_base_beside_the_base_is_like_any_other(self, run: Run) -> None:
+        """As where `auto` has many classes: what is remembered is what the constant leaves."""
+        chess = table("chess", "train")
+        write_csv(chess, Path("chess.csv"))
+        write_csv(chess.slice(0, 9), Path("some.csv"))
+        words = ("--target", "depth", "--id", "id", "--estimator", "linear,constant", "--model", "m", "--quiet")
+        assert run("fit-base", "chess.csv", *words).code == 0
+        words = ("--folds", 2, "--representation", "learned", "--encoder", "linear", "--memories", 1, "--shrinkage", 1)
+        fitted = json.loads(run("fit-residual", "chess.csv", "--model", "m", *words, "--json", "--quiet").out)
+        assert set(fitted["bases"]) == {"linear", "constant"}
+        assert [memory["base"] for memory in fitted["memories"]] == ["constant"]
+        before = run("predict", "chess.csv", "--model", "m").out
+        each = json.loads(run("explain", "chess.csv", "--model", "m", "--rows", 1).out)
+        assert each["prediction"] == pytest.approx(each["base"] + each["correction"] + each["adjustment"])
+        assert run("forget", "some.csv", "--model", "m", "--threads", 1).code == 0
+        assert run("predict", "chess.csv", "--model", "m").out != before
+        assert "240 now" in run("remember", "some.csv", "--model", "m", "--threads", 1).err
+        assert run("verify", "--model", "m").code == 0
 
     @pytest.mark.parametrize("most", [1, 2, 3])
     def test_no_more_are_kept_than_asked(self, run: Run, most: int) -> None:

@@ -18,7 +18,7 @@ def test_nothing_is_left_out_of_tables_that_are_not_wide(size, effort):
     assert cost.n_bags(size) == 3
     assert cost.n_axes(size.n_columns) is None
     assert cost.most_split(size, BASES, effort) is None
-    assert cost.most_inner(size, ["boosting"], effort) == 100_000
+    assert cost.most_inner(size, "boosting", effort) == 100_000
 
 
 def test_a_quick_choice_of_many_rows_is_made_on_one_split_and_of_few_on_folds():
@@ -70,4 +70,9 @@ def test_bases_that_are_not_fitted_anew_cost_nothing():
 
 
 def test_the_final_encoders_learn_from_as_many_rows_as_end_in_time():
-    assert 4_000 <= cost.most_inner(Size(100_000, 2_000, 10), ["mlp"], "quick") < 100_000
+    assert (
+        4_000
+        <= cost.most_inner(Size(100_000, 2_000, 10), "mlp", "quick")
+        < 100_000
+        == cost.most_inner(Size(100_000, 2_000, 10), "constant", "quick")
+    )

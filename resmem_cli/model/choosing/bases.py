@@ -13,6 +13,7 @@ import numpy as np
 
 from resmem_cli.model import metrics
 from resmem_cli.model.arrays import Floats, row_blocks
+from resmem_cli.model.bases import CONSTANT
 from resmem_cli.model.choosing import serving
 from resmem_cli.model.combination import combine, combined
 from resmem_cli.model.grouping import drawn
@@ -94,7 +95,8 @@ def compare(
     losses = iter([judge.without_outliers(lighter).loss(each) for each in lighter])
     chosen = [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
     predicted = list(predictions(chosen))
-    judge = judge.without_outliers(predicted)
+    knowing = [each for recipe, each in zip(chosen, predicted, strict=True) if recipe.spec.estimator != CONSTANT]
+    judge = judge.without_outliers(knowing)
     by_loss = [judge.loss(each) for each in predicted]
     order = np.argsort(by_loss, kind="stable").tolist()
     ordered = [predicted[i] for i in order]

@@ -67,7 +67,7 @@ def growing_folds(
     # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
     n_alone = 1 if any(plan.is_open for plan in plans) else n_first
     # A run has all threads for itself where no other takes as long.
-    n_long = sum(plan.learns for plan in plans) or len(plans)
+    n_long = sum(plan.takes_long for plan in plans) or len(plans)
     inner = threads if n_first == n_long == 1 else 1
     runs: list[list[OfBase]] = []
     for n in sorted({n_alone, *range(n_first, n_last + 1)}):

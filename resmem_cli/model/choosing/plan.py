@@ -63,6 +63,11 @@ class Plan:
         return self.n_learned > 0
 
     @property
+    def takes_long(self) -> bool:
+        """Whether its run takes as long as one that trains encoders."""
+        return self.learns or self.recipe.spec.estimator in _ENCODERS_THEMSELVES
+
+    @property
     def is_open(self) -> bool:
         """Whether it is to be seen which kinds of residuals there are to try."""
         return self.residuals is None and self.learns and self.recipe.within.fixed is None
@@ -88,7 +93,7 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
     return [
         Plan(
             recipe,
-            _spaces(fitted, recipe, rows, options, kinds[i]),
+            _spaces(fitted, recipe, rows, options, kinds[i], n_bases=len(recipes)),
             options.residuals,
             max(neighbors),
             options.graph,
@@ -139,7 +144,13 @@ def _n_periodic(rows: LabelledRows, problem: Problem) -> int:
 
 
 def _spaces(
-    base: Base, recipe: Recipe, rows: LabelledRows, options: MemoryOptions, kinds: Sequence[encoder.Kind]
+    base: Base,
+    recipe: Recipe,
+    rows: LabelledRows,
+    options: MemoryOptions,
+    kinds: Sequence[encoder.Kind],
+    *,
+    n_bases: int,
 ) -> tuple[str, ...]:
     """Return the names of the spaces to choose from."""
     estimator, problem = recipe.spec.estimator, recipe.problem
@@ -154,6 +165,8 @@ def _spaces(
         too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN and options.encoder is None
         return untrained if too_few or options.shrinkage == 0 else untrained + tuple(map(learned.name_of, kinds))
     if options.space not in untrained:
+        if estimator == CONSTANT and n_bases > 1:  # it has no representation of its own
+            return ("features",)
         raise UsageError(
             f"the base {estimator} has no representation '{options.space}'",
             f"choose from: {', '.join(untrained)}, learned",

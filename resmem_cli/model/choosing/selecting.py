@@ -101,17 +101,18 @@ def only_combination(plans: Sequence[Plan], grid: Grid, base_weights: Sequence[f
     Raises:
         UsageError: something is left to choose.
     """
-    names = plans[0].spaces
-    if len(names) > 1 or len(grid.settings(names[0])) > 1:
+    names = [plan.spaces for plan in plans]
+    if any(len(own) > 1 or len(grid.settings(own[0])) > 1 for own in names):
         raise UsageError(
             "--folds 0 chooses no settings",
             "give a number for each setting, --representation and, for a learned one, --encoder; or set --folds to "
             "2 or more",
         )
-    settings, weights = grid.settings(names[0])[0], base_weights or (1.0,)
+    weights = base_weights or (1.0,)
     choices = tuple(
-        Choice(Candidate(i, names[0], plans[i].residuals or "in-sample"), settings, weights[i])
-        for i in in_base(weights)
+        Choice(Candidate(i, own, plans[i].residuals or "in-sample"), grid.settings(own)[0], weights[i])
+        for i, (own, *_) in enumerate(names)
+        if i in in_base(weights)
     )
     return Combination(choices)
 

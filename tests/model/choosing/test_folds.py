@@ -273,9 +273,15 @@ def test_one_fold_is_enough_where_an_encoder_is_trained_on_many_rows(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("learning", "expected"), [(("constant",), {2}), (("constant", "linear"), {1}), ((), {1})], ids=len
+    ("beside", "learning", "expected"),
+    [
+        ("linear", ("constant",), {2}),
+        ("linear", ("constant", "linear"), {1}),
+        ("linear", (), {1}),
+        ("network", ("constant",), {1}),  # which takes as long
+    ],
 )
-def test_the_only_run_that_trains_encoders_has_all_threads(monkeypatch, learning, expected):
+def test_the_only_run_that_takes_long_has_all_threads(monkeypatch, beside, learning, expected):
     given = set()
 
     def recorded(rows, plan, training, held_out, threads):
@@ -285,9 +291,7 @@ def test_the_only_run_that_trains_encoders_has_all_threads(monkeypatch, learning
     monkeypatch.setattr(folds, "run", recorded)
     monkeypatch.setattr(folds, "side_by_side", lambda function, arguments, **_: starmap(function, arguments))
     X, y, problem = make_rows(100, REGRESSION)
-    spaces = {
-        name: ("features", *(("learned:diagonal",) if name in learning else ())) for name in ("constant", "linear")
-    }
+    spaces = {name: ("features", *(("learned:diagonal",) if name in learning else ())) for name in ("constant", beside)}
     plans = [plan_of(name, problem, spaces=own) for name, own in spaces.items()]
     run(rows_of(X, y), *plans, threads=2, sizes=FoldSizes(enough_to_learn=20))
     assert given == expected

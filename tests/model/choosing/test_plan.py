@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.plan import plans
@@ -14,16 +15,21 @@ MANY = 11  # classes
 BOTH = ("mlp", "periodic")
 
 
-def encoders(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
-    """By base, the kinds of encoder that are trained on it."""
+def spaces(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
+    """By base, the names of the spaces that are tried with it."""
     n_rows = 600
     X, y, _ = make_rows(n_rows, min(n_classes, 3))
     problem = Problem((0,) * X.shape[1], n_classes, 0)
     bases: list[Base] = [quick_base(name, X, y, problem) for name in names]
     recipes = [Recipe(BaseSpec(name, {}), problem) for name in names]
     planned = plans(rows_of(X, y), bases, recipes, MemoryOptions(**options))
-    learned = [tuple(name.removeprefix("learned:") for name in plan.spaces if "learned" in name) for plan in planned]
-    return dict(zip(names, learned, strict=True))
+    return dict(zip(names, (plan.spaces for plan in planned), strict=True))
+
+
+def encoders(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
+    """By base, the kinds of encoder that are trained on it."""
+    found = spaces(names, n_classes, **options)
+    return {name: tuple(each[8:] for each in own if each.startswith("learned:")) for name, own in found.items()}
 
 
 @pytest.mark.parametrize("n_classes", [0, 2, 10])
@@ -34,6 +40,15 @@ def test_most_encoders_are_trained_on_the_constant_base_and_one_on_the_first_and
 
 def test_of_many_classes_only_the_constant_base_has_encoders():
     assert encoders(["linear", "constant"], MANY) == {"linear": (), "constant": BOTH}
+    assert encoders(["linear", "constant"], MANY, effort="high") == {"linear": (), "constant": ("linear", *BOTH)}
+
+
+@pytest.mark.parametrize("names", [["linear", "constant"], ["constant", "linear"]])
+@pytest.mark.parametrize("space", ["sensitivity", "model"])
+def test_the_constant_base_has_no_representation_of_its_own(names, space):
+    assert spaces(names, 0, space=space) == {"linear": (space,), "constant": ("features",)}
+    with pytest.raises(UsageError, match=f"the base constant has no representation '{space}'"):
+        spaces(["constant"], 0, space=space)
 
 
 def test_without_the_constant_base_those_at_both_ends_have_all_encoders():

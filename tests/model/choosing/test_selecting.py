@@ -834,6 +834,9 @@ def test_where_nothing_is_measured_the_settings_are_put_on_every_base_that_weigh
     assert [(choice.candidate.base, choice.weight) for choice in found.choices] == [(0, 0.75), (2, 0.25)]
     assert {choice.settings for choice in found.choices} == set(one.settings("features"))
     assert found.base_share == 0
+    own = [replace(plan, spaces=(space,)) for plan, space in zip(plans, ("model", "features", "model"), strict=True)]
+    choices = selecting.only_combination(own, one, (0.5, 0.5)).choices
+    assert [choice.candidate.space for choice in choices] == ["model", "features"]
     (alone,) = selecting.only_combination(plans, one, ()).choices
     assert (alone.candidate.base, alone.weight) == (0, 1.0)
     with pytest.raises(UsageError, match="--folds 0 chooses no settings"):

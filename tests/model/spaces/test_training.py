@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from resmem_cli.model.bases import ESTIMATORS
+from resmem_cli.model.bases import ESTIMATORS, Problem
+from resmem_cli.model.metrics import row_loss
 from tests.model.examples import EVERY_TASK, REGRESSION, make_rows, one_hot, quick_base, rows_of, training_of
 
 # Cross-fitted predictions
@@ -55,6 +56,16 @@ def test_a_base_that_repeats_what_it_has_seen_overfits_and_one_that_knows_the_me
     assert training_of(rows_of(X, y), problem, estimator=parrot).overfits
     assert not training_of(rows_of(X, y), problem, estimator="constant").overfits
     assert not training_of(rows_of(X, y), problem, estimator="linear").overfits
+
+
+def test_the_constant_base_never_overfits_however_much_groups_differ():
+    groups = np.arange(90) % 3
+    y = 5.0 * (groups == 2) + np.random.default_rng(0).normal(size=90)
+    rows = replace(rows_of(np.arange(90.0)[:, None], y), groups=groups)
+    training = training_of(rows, Problem((0,), REGRESSION, 0), estimator="constant")
+    seen, unseen = (row_loss(y, predictions).mean() for predictions in (training.in_sample, training.out_of_fold))
+    assert seen < unseen / 2
+    assert not training.overfits
 
 
 def test_a_base_overfits_where_it_loses_less_than_half_on_rows_that_it_has_seen():
