@@ -653,11 +653,18 @@ class TestUsage:
         )
         fails(USAGE, sentence, "fit-residual", "fresh.csv", "--model", "m", "--residuals", "cross-fitted")
 
-    def test_a_representation_that_one_of_several_bases_has_not(self, model: Model, run: Run, fails: Fails) -> None:
+    def test_a_representation_that_none_of_several_bases_has(self, model: Model, run: Run, fails: Fails) -> None:
         model()
         assert run("fit-base", "train.csv", *TRAIN, "--estimator", "linear,constant").code == 0
-        sentence = "the base constant has no representation 'model'; choose from: features, learned"
-        fails(USAGE, sentence, "fit-residual", "train.csv", "--model", "m", "--representation", "model")
+        words = ("fit-residual", "train.csv", "--model", "m", "--representation")
+        sentence = (
+            "the base linear has no representation 'column:cut'; choose from: features, sensitivity, model, learned"
+        )
+        fails(USAGE, sentence, *words, "column:cut")
+        # One that the constant alone has not, as it is beside others in every model of auto, is no error.
+        ended = run(*words, "model")
+        assert ended.code == 0
+        assert "base linear, representation model," in ended.err
 
     def test_an_unknown_parameter_of_the_estimator(self, model: Model, fails: Fails) -> None:
         model()
