@@ -334,7 +334,7 @@ def _refuse_improbable(base: Base, X: Floats, predicted: Floats, table: Rows, st
 
 def _worse_than_nothing(own: Floats, rows: LabelledRows, problem: Problem, schema: Schema) -> tuple[str, ...]:
     """Say so if the base, of [n] losses, is worse than knowing nothing of a row: then something is mistaken."""
-    nothing = bases.ESTIMATORS["constant"].fit(rows.X, rows.y, rows.weight, problem, {})
+    nothing = bases.ESTIMATORS[bases.CONSTANT].fit(rows.X, rows.y, rows.weight, problem, {})
     without = [
         metrics.row_loss(rows.y[part], nothing.predict(rows.X[part]))
         for part in row_blocks(len(rows.y), problem.n_outputs)

@@ -70,9 +70,6 @@ def test_bases_that_are_not_fitted_anew_cost_nothing():
 
 
 def test_the_final_encoders_learn_from_as_many_rows_as_end_in_time():
-    assert (
-        4_000
-        <= cost.most_inner(Size(100_000, 2_000, 10), "mlp", "quick")
-        < 100_000
-        == cost.most_inner(Size(100_000, 2_000, 10), "constant", "quick")
-    )
+    size = Size(100_000, 2_000, 10)
+    assert 4_000 <= cost.most_inner(size, "mlp", "quick") < 100_000
+    assert cost.most_inner(size, "constant", "quick") == 100_000

@@ -135,7 +135,7 @@ class TestBases:
         ("n_classes", "fitted"),
         [(10, {"boosting", "catboost", "network", "linear", "constant"}), (11, {"linear", "constant"})],
     )
-    def test_of_many_classes_auto_is_the_one_that_leaves_much_to_remember(
+    def test_of_many_classes_auto_has_no_strong_base(
         self, pipeline: Pipeline, n_classes: int, fitted: set[str]
     ) -> None:
         rows = straight(300)

@@ -123,7 +123,8 @@ def _encoders(
         others = [*others[:1], *others[-1:]]
     if CONSTANT not in estimators:
         return [kinds if i in (others or [0]) else () for i in range(len(estimators))]
-    beside = () if problem.n_outputs > encoder.MANY_OUTPUTS else _without_waves(effort.beside_constant, rows, problem)
+    are_many = problem.n_outputs > encoder.MANY_OUTPUTS
+    beside = () if are_many else tuple(kind for kind in effort.beside_constant if kind in kinds)
     return [kinds if name == CONSTANT else beside if i in others else () for i, name in enumerate(estimators)]
 
 

@@ -110,9 +110,8 @@ def only_combination(plans: Sequence[Plan], grid: Grid, base_weights: Sequence[f
         )
     weights = base_weights or (1.0,)
     choices = tuple(
-        Choice(Candidate(i, own, plans[i].residuals or "in-sample"), grid.settings(own)[0], weights[i])
-        for i, (own, *_) in enumerate(names)
-        if i in in_base(weights)
+        Choice(Candidate(i, names[i][0], plans[i].residuals or "in-sample"), grid.settings(names[i][0])[0], weights[i])
+        for i in in_base(weights)
     )
     return Combination(choices)
 
