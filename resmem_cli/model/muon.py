@@ -17,9 +17,10 @@ from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import Arrays, Singles
 
 _MOMENTUM = 0.95
-# Coefficients of x, x³ and x⁵ by Jordan et al.: after five iterations what is between 0 and 1 is between .7 and 1.2.
+# Coefficients of x, x³ and x⁵ by Jordan et al. An iteration brings large singular values to between .7 and 1.2, and
+# makes small ones 3.4 times as large. They take five; three teach as much, and cost less.
 _LINEAR, _CUBIC, _QUINTIC = 3.4445, -4.7750, 2.0315
-_N_ITERATIONS = 5
+_N_ITERATIONS = 3
 _TINY = 1e-7
 _ROOT_MEAN_SQUARE = 0.2
 
@@ -58,7 +59,7 @@ def moves(name: str) -> bool:
 
 
 def orthogonal(matrix: Singles) -> Singles:
-    """Return a matrix of about the same singular vectors, with all its singular values about 1 (or 0, as they were)."""
+    """Return a matrix of the same singular vectors, with values of about 1; what was far smaller stays less."""
     wide: Singles = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = np.asarray(wide / (np.linalg.norm(wide) + _TINY))
     for _ in range(_N_ITERATIONS):
