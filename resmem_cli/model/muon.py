@@ -9,6 +9,7 @@ scalable for LLM training"): a root mean square of 0.2 times the rate, which is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,42 +28,41 @@ _ROOT_MEAN_SQUARE = 0.2
 
 @dataclass
 class Muon:
-    """Muon for the matrices of a network, Adam for what else it has.
+    """Muon for matrices between the layers of a network, or of several side by side, and Adam for what else there is.
 
     Attributes:
         rate: of the matrices.
         decay: of the matrices, in every step times their rate.
+        moves: whether Muon moves the weights of a name, which are [..., n, m] matrices.
         others: moves the other weights.
         momentum: of the gradients so far, by the name of the matrix.
     """
 
     rate: float
     decay: float
+    moves: Callable[[str], bool]
     others: Adam
     momentum: Arrays = field(default_factory=dict)
 
     def step(self, weights: Arrays, gradient: Arrays, share: float = 1.0) -> None:
         """Move weights down the gradient of the same names, at a share of the rates."""
-        self.others.step(weights, {name: slope for name, slope in gradient.items() if not moves(name)}, share)
+        moved = {name: slope for name, slope in gradient.items() if self.moves(name)}
+        self.others.step(weights, {name: slope for name, slope in gradient.items() if name not in moved}, share)
         rate = share * self.rate
-        for name in filter(moves, gradient):
-            slope = np.asarray((1 - _MOMENTUM) * gradient[name])
+        for name, whole in moved.items():
+            slope = np.asarray((1 - _MOMENTUM) * whole)
             self.momentum[name] = np.asarray(_MOMENTUM * self.momentum.get(name, 0) + slope)
             ahead = orthogonal(np.asarray(_MOMENTUM * self.momentum[name] + slope))  # Nesterov's momentum
-            length = rate * _ROOT_MEAN_SQUARE * max(ahead.shape) ** 0.5
+            length = rate * _ROOT_MEAN_SQUARE * max(ahead.shape[-2:]) ** 0.5
             weights[name] = ((1 - rate * self.decay) * weights[name] - length * ahead).astype(np.float32)
 
 
-def moves(name: str) -> bool:
-    """Whether Muon moves the weights of this name: those between layers."""
-    return name == "out" or name.startswith("layer_")
-
-
-def orthogonal(matrix: Singles) -> Singles:
-    """Return a matrix of the same singular vectors, with values of about 1; what was far smaller stays less."""
-    wide: Singles = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = np.asarray(wide / (np.linalg.norm(wide) + _TINY))
+def orthogonal(matrices: Singles) -> Singles:
+    """Return [..., n, m] matrices of the same singular vectors, with values of about 1; far smaller ones stay less."""
+    is_tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = np.swapaxes(matrices, -1, -2) if is_tall else matrices
+    wide = np.asarray(wide / (np.linalg.norm(wide, axis=(-2, -1), keepdims=True) + _TINY))
     for _ in range(_N_ITERATIONS):
-        square = wide @ wide.T
+        square = wide @ np.swapaxes(wide, -1, -2)
         wide = np.asarray(_LINEAR * wide + (_CUBIC * square + _QUINTIC * (square @ square)) @ wide)
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    return np.swapaxes(wide, -1, -2) if is_tall else wide

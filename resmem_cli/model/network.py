@@ -124,7 +124,7 @@ class Network:
 
     @property
     def n_layers(self) -> int:
-        return sum(name.startswith("layer_") for name in self.weights)
+        return sum(map(is_layer, self.weights))
 
     def forward(self, z: Singles) -> Pass:
         """Compute the layers of [..., n, p] inputs."""
@@ -187,6 +187,11 @@ class Network:
             "wave_bias": slope.sum(axis=-2, keepdims=True),
             "frequency": in_frequency,
         }
+
+
+def is_layer(name: str) -> bool:
+    """Whether the weights of this name are a matrix between two layers."""
+    return name.startswith("layer_")
 
 
 def in_blocks(z: Singles, compute: Callable[[Singles], tuple[Singles, ...]]) -> tuple[Singles, ...]:

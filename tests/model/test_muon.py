@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from resmem_cli.model.adam import Adam
-from resmem_cli.model.muon import Muon, moves, orthogonal
+from resmem_cli.model.muon import Muon, orthogonal
 
 
 def muon(rate: float = 0.01, decay: float = 0.0) -> Muon:
-    return Muon(rate, decay, Adam(lambda _: 0.01, decay))
+    return Muon(rate, decay, lambda name: name in ("layer_0", "out"), Adam(lambda _: 0.01, decay))
 
 
 @pytest.mark.parametrize("shape", [(40, 24), (24, 40), (24, 24)])
@@ -57,8 +57,19 @@ def test_a_step_is_as_long_as_one_of_adam():
         assert 0.0014 < np.sqrt(np.mean(weights["out"] ** 2)) < 0.0024
 
 
-def test_what_is_no_matrix_between_layers_is_moved_by_adam():
-    assert all(map(moves, ("layer_0", "layer_12", "out")))
+def test_several_networks_are_moved_as_each_alone():
+    gradients = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    together, optimizer = {"out": np.ones((3, 5, 4), np.float32)}, muon(decay=0.5)
+    for gradient in gradients:
+        optimizer.step(together, {"out": gradient})
+    for i in range(3):
+        alone, optimizer = {"out": np.ones((5, 4), np.float32)}, muon(decay=0.5)
+        for gradient in gradients:
+            optimizer.step(alone, {"out": gradient[i]})
+        np.testing.assert_allclose(together["out"][i], alone["out"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_other_weights_are_moved_by_adam():
     rng = np.random.default_rng(0)
     shapes = {"scale": (3,), "bias_0": (4,), "wave": (2, 3, 4), "trend": (4, 1), "log_tau": ()}
     gradient = {name: np.asarray(rng.normal(size=shape), np.float32) for name, shape in shapes.items()}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.muon import Muon
+from resmem_cli.model.network import is_layer
 from resmem_cli.model.spaces.encoder import Encoder
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
@@ -62,7 +63,7 @@ def train(
     weights = start.to_arrays()
     adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, _DECAY)
     are_classes = folds[0].targets.shape[1] > 1
-    optimizer = Muon(_RATE_OF_MATRICES, _DECAY, others=adam) if are_classes else adam
+    optimizer = Muon(_RATE_OF_MATRICES, _DECAY, _is_of_layers, adam) if are_classes else adam
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
         fold = _drawn(folds[int(rng.integers(len(folds)))], rng)
@@ -71,6 +72,10 @@ def train(
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
     return start.with_arrays(weights)
+
+
+def _is_of_layers(name: str) -> bool:
+    return name == "out" or is_layer(name)
 
 
 def n_memories(n_rows: int) -> int:

@@ -51,13 +51,15 @@ def test_a_prediction_is_the_mean_of_its_members_and_each_is_seeded_alone():
 @pytest.mark.parametrize("n_classes", [REGRESSION, BINARY])
 def test_a_row_of_weight_3_draws_about_as_the_row_three_times(n_classes):
     X, y, problem = make_rows(300, n_classes)
+    if n_classes:  # classes that overlap: where they do not, weights change next to nothing
+        y = np.where(np.random.default_rng(0).random(300) < 0.3, 1 - y, y)
     heavy = y > np.median(y) if n_classes == 0 else y == 1
     weighted = Networks.fit(X, y, np.where(heavy, 3.0, 1.0), problem, {})
     order = np.concatenate([np.arange(300), *[np.flatnonzero(heavy)] * 2])
     repeated = Networks.fit(X[order], y[order], None, problem, {})
     plain = Networks.fit(X, y, None, problem, {})
     far, near = (np.abs(weighted.predict(X)[:, -1] - other.predict(X)[:, -1]).mean() for other in (plain, repeated))
-    assert near < far
+    assert near < (0.5 if n_classes else 1) * far
 
 
 @pytest.mark.parametrize("n_classes", [REGRESSION, BINARY])
