@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
 from resmem_cli.model.spaces.learning import n_memories, started, starting_frequencies, train
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+NETWORKS = pytest.mark.parametrize("kind", ["mlp", "periodic"])
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
 P, RELEVANT = 5, 2
 
@@ -53,6 +55,28 @@ def assert_equal(first: Neighbourhood, second: Neighbourhood) -> None:
 
 
 # Training
+
+
+def first_step(kind: Kind, n_outputs: int) -> NDArray[np.float32]:
+    """Return what the first of two steps, at half of the rates, does to the last matrix; the second has no length."""
+    fold = problem(n_outputs)
+    before = start_of(kind, fold, np.random.default_rng(0)).to_arrays()["out"]
+    return learned(kind, [fold], 2).to_arrays()["out"] - before
+
+
+@NETWORKS
+def test_encoders_of_numbers_are_trained_by_adam(kind):
+    """Its first step changes nearly every weight by its rate, and decay by far less."""
+    np.testing.assert_allclose(np.quantile(np.abs(first_step(kind, 1)), [0.1, 0.5, 1]), 0.004 / 2, rtol=0.3)
+
+
+@NETWORKS
+def test_encoders_of_classes_are_trained_by_muon(kind):
+    """Its steps have singular values of about .2 √m times its rate, as far as the gradient has such directions."""
+    step = first_step(kind, 3)
+    values = np.linalg.svd(step, compute_uv=False)
+    length = 0.016 / 2 * 0.2 * max(step.shape) ** 0.5
+    assert 0.6 * length < values[2] <= values[0] < 1.5 * length
 
 
 @EVERY_KIND
