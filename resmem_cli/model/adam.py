@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resmem_cli.model.arrays import Arrays
+from resmem_cli.model.arrays import Arrays, Singles
 
 _MOMENTUM, _TINY = 0.9, 1e-8
+# Momentum of weights without gradients falls until it is subnormal, and then slows every step; it is 0 long before.
+_NOTHING = 1e-20
+_CLEARED_EVERY = 100  # steps
 
 
 @dataclass
@@ -40,6 +43,8 @@ class Adam:
             # In place: in small networks these passes are half of the work.
             first *= _MOMENTUM
             first += (1 - _MOMENTUM) * slope
+            if self.n_steps % _CLEARED_EVERY == 0:
+                without_subnormal(first)
             second *= self.second_momentum
             second += (1 - self.second_momentum) * np.square(slope)
             moved = np.asarray(np.sqrt(second))
@@ -50,6 +55,12 @@ class Adam:
             moved *= rate / of_first
             kept = 1 - rate * self.decay if is_matrix(name) else 1.0
             weights[name] = (kept * weights[name] - moved).astype(np.float32)
+
+
+def without_subnormal(momentum: Singles) -> Singles:
+    """Set to 0, in place, what is too small to matter."""
+    momentum[np.abs(momentum) < _NOTHING] = 0
+    return momentum
 
 
 def is_matrix(name: str) -> bool:

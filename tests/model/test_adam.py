@@ -51,3 +51,12 @@ def test_a_gradient_is_not_changed_by_a_step():
 )
 def test_matrices_decay_and_nothing_else(name, expected):
     assert is_matrix(name) == expected
+
+
+def test_momentum_of_weights_without_gradients_becomes_0_and_not_subnormal():
+    """.9 ** 800 of it is 1e-37; a product with such numbers takes many times as long."""
+    adam, weights = Adam(lambda _: 0.01, 0.0), {"out": np.ones((2, 2), np.float32)}
+    adam.step(weights, {"out": np.full((2, 2), 1e-3, np.float32)})
+    for _ in range(799):
+        adam.step(weights, {"out": np.zeros((2, 2), np.float32)})
+    np.testing.assert_array_equal(adam.first["out"], 0)

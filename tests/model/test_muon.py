@@ -87,3 +87,11 @@ def test_a_gradient_is_not_changed_by_a_step():
         optimizer.step({name: np.ones_like(slope) for name, slope in gradient.items()}, gradient)
     for slope in gradient.values():
         np.testing.assert_array_equal(slope, 1)
+
+
+def test_rows_that_are_nothing_beside_the_others_are_0_and_not_subnormal():
+    matrix = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    without = matrix.copy()
+    matrix[4:] *= np.float32(1e-18)
+    without[4:] = 0
+    np.testing.assert_array_equal(orthogonal(matrix), orthogonal(without))
