@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from resmem_cli.model.arrays import Arrays, Singles
+from resmem_cli.model.network import is_layer
 
 _MOMENTUM, _TINY = 0.9, 1e-8
 # Momentum of weights without gradients falls until it is subnormal, and then slows every step; it is 0 long before.
@@ -65,4 +66,4 @@ def without_subnormal(momentum: Singles) -> Singles:
 
 def is_matrix(name: str) -> bool:
     """Whether weights are a matrix of the network, and neither scales nor biases nor what starts at 0."""
-    return name in ("out", "wave") or name.startswith("layer_")
+    return name in ("out", "wave") or is_layer(name)
