@@ -182,14 +182,17 @@ class Encoder:
         """Return the gradient in the weights, given those in the codes [n, o] and in the trend [n, outputs], if any."""
         weights, last, p = self.weights, done.network.last, z.shape[1]
         gradient: Arrays = {}
-        below = np.zeros_like(last)
+        parts: list[Singles] = []
         if "trend" in weights:
             gradient["trend"] = last.T @ in_trend
-            below += in_trend @ weights["trend"].T
+            parts.append(in_trend @ weights["trend"].T)
         if not self.network.n_layers:
-            below += in_codes[:, :p]
+            parts.append(in_codes[:, :p])
             in_codes = in_codes[:, p:]
         if "out" in weights:
             gradient["out"] = last.T @ in_codes
-            below += in_codes @ weights["out"].T
+            parts.append(in_codes @ weights["out"].T)
+        below = parts[0]
+        for part in parts[1:]:
+            below = below + part
         return gradient | self.network.backward(z, done.network, below)

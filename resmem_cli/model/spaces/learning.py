@@ -27,7 +27,8 @@ _RATE_OF_SCALES = 0.015  # s, τ and γ
 _RATE_OF_NET = 0.004
 _RATE_OF_MATRICES = 0.016  # Muon's
 _SCALES = ("scale", "log_tau", "log_gamma")
-_DECAY = 1.0
+# Of few rows a network would learn by heart what is only theirs.
+_DECAY, _MOST_DECAY, _ROWS_OF_DECAY = 1.0, 4.0, 20_000
 # The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
 # Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
@@ -61,9 +62,10 @@ def train(
 ) -> Neighbourhood:
     """Train an encoder, its τ and γ from their start on several folds."""
     weights = start.to_arrays()
-    adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, _DECAY)
+    decay = weight_decay(len(folds[0].memory) + len(folds[0].queries))
+    adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, decay)
     are_classes = folds[0].targets.shape[1] > 1
-    optimizer = Muon(_RATE_OF_MATRICES, _DECAY, _is_of_layers, adam) if are_classes else adam
+    optimizer = Muon(_RATE_OF_MATRICES, decay, _is_of_layers, adam) if are_classes else adam
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
         fold = _drawn(folds[int(rng.integers(len(folds)))], rng)
@@ -76,6 +78,11 @@ def train(
 
 def _is_of_layers(name: str) -> bool:
     return name == "out" or is_layer(name)
+
+
+def weight_decay(n_rows: int) -> float:
+    """Return the decay of an encoder's matrices, in every step times their rate, where so many rows train it."""
+    return _DECAY * min(max(1.0, (_ROWS_OF_DECAY / n_rows) ** 0.5), _MOST_DECAY)
 
 
 def n_memories(n_rows: int) -> int:

@@ -95,7 +95,8 @@ class Neighbourhood:
             back = memory.backward(codes[block], near, in_trend[block])
             in_codes[block] = back.in_codes_q
             in_codes[n_queries:] += back.in_codes_m
-            in_trend[n_queries:] += back.in_trend_m
+            if trend is not None:
+                in_trend[n_queries:] -= near.in_residuals(in_trend[block])
             loss += of_block
             in_log_tau += back.in_log_tau
             in_log_gamma += float((in_trend[block] * correction).sum())
@@ -120,6 +121,10 @@ class _Near(NamedTuple):
     total: Singles
     mean: Singles
 
+    def in_residuals(self, in_mean: Singles) -> Singles:
+        """Return the [m, outputs] gradient in the memories' residuals, given that in the [b, outputs] means."""
+        return self.weights.T @ (in_mean / self.total)
+
 
 class _Back(NamedTuple):
     """What a block of queries adds to the gradient."""
@@ -127,7 +132,6 @@ class _Back(NamedTuple):
     in_log_tau: float
     in_codes_q: Singles
     in_codes_m: Singles
-    in_trend_m: Singles
 
 
 class _Memory(NamedTuple):
@@ -170,7 +174,6 @@ class _Memory(NamedTuple):
         """Return the gradient, given that in the [b, outputs] means; the arrays of `near` are changed in place."""
         apart, weights = near.apart, near.weights
         in_sums = in_mean / near.total
-        in_trend_m = -(weights.T @ in_sums)
         own = (in_sums * near.mean).sum(axis=1, keepdims=True)
         in_logits = np.hstack([in_sums, -own]) @ self.residuals_and_one
         in_logits *= weights
@@ -181,7 +184,7 @@ class _Memory(NamedTuple):
         by_memory = in_logits.T @ np.hstack([codes, _ones(codes)])
         in_codes_q = by_query[:, :-1] - by_query[:, -1:] * codes
         in_codes_m = by_memory[:, :-1] - by_memory[:, -1:] * self.codes
-        return _Back(in_log_tau, in_codes_q, in_codes_m, in_trend_m)
+        return _Back(in_log_tau, in_codes_q, in_codes_m)
 
 
 def distances(a: Singles, b: Singles) -> Singles:

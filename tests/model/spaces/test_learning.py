@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
-from resmem_cli.model.spaces.learning import n_memories, started, starting_frequencies, train
+from resmem_cli.model.spaces.learning import n_memories, started, starting_frequencies, train, weight_decay
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
@@ -57,23 +57,30 @@ def assert_equal(first: Neighbourhood, second: Neighbourhood) -> None:
 # Training
 
 
-def first_step(kind: Kind, n_outputs: int) -> NDArray[np.float32]:
-    """Return what the first of two steps, at half of the rates, does to the last matrix; the second has no length."""
+def decay_of(fold: EncoderFold) -> float:
+    return weight_decay(len(fold.memory) + len(fold.queries))
+
+
+def first_step(kind: Kind, n_outputs: int, rate: float) -> NDArray[np.float32]:
+    """Return what the first of two steps, at half of the rate, does to the last matrix beside decay.
+
+    The second step has no length.
+    """
     fold = problem(n_outputs)
     before = start_of(kind, fold, np.random.default_rng(0)).to_arrays()["out"]
-    return learned(kind, [fold], 2).to_arrays()["out"] - before
+    return learned(kind, [fold], 2).to_arrays()["out"] - (1 - rate / 2 * decay_of(fold)) * before
 
 
 @NETWORKS
 def test_encoders_of_numbers_are_trained_by_adam(kind):
-    """Its first step changes nearly every weight by its rate, and decay by far less."""
-    np.testing.assert_allclose(np.quantile(np.abs(first_step(kind, 1)), [0.1, 0.5, 1]), 0.004 / 2, rtol=0.3)
+    """Its first step changes nearly every weight by its rate."""
+    np.testing.assert_allclose(np.quantile(np.abs(first_step(kind, 1, 0.004)), [0.1, 0.5, 1]), 0.004 / 2, rtol=0.3)
 
 
 @NETWORKS
 def test_encoders_of_classes_are_trained_by_muon(kind):
     """Its steps have singular values of about .2 √m times its rate, as far as the gradient has such directions."""
-    step = first_step(kind, 3)
+    step = first_step(kind, 3, 0.016)
     values = np.linalg.svd(step, compute_uv=False)
     length = 0.016 / 2 * 0.2 * max(step.shape) ** 0.5
     assert 0.6 * length < values[2] <= values[0] < 1.5 * length
@@ -90,8 +97,12 @@ def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
     rates = 0.004 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
     matrices = [name for name, value in start.to_arrays().items() if value.ndim > 1 and "bias" not in name]
     for name, value in start.to_arrays().items():
-        kept = np.prod(1 - rates) if name in matrices and name not in ("trend", "frequency") else 1.0
+        kept = np.prod(1 - rates * decay_of(fold)) if name in matrices and name not in ("trend", "frequency") else 1.0
         np.testing.assert_allclose(trained[name], kept * value, rtol=1e-5, err_msg=name)
+
+
+def test_decay_grows_as_the_root_of_how_few_rows_there_are():
+    assert [weight_decay(n) for n in (100, 1_250, 5_000, 20_000, 1_000_000)] == [4, 4, 2, 1, 1]
 
 
 def test_a_step_remembers_a_quarter_of_many_rows_and_no_fewer_than_2048():
