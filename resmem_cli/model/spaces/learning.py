@@ -6,6 +6,7 @@ it brought nothing in the mean of the data sets, by Adam.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -82,7 +83,7 @@ def _is_of_layers(name: str) -> bool:
 
 def weight_decay(n_rows: int) -> float:
     """Return the decay of an encoder's matrices, in every step times their rate, where so many rows train it."""
-    return _DECAY * min(max(1.0, (_ROWS_OF_DECAY / n_rows) ** 0.5), _MOST_DECAY)
+    return _DECAY * min(max(1.0, math.sqrt(_ROWS_OF_DECAY / n_rows)), _MOST_DECAY)
 
 
 def n_memories(n_rows: int) -> int:
