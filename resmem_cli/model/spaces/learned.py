@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from resmem_cli.model.kernel import residuals as residuals_of
 from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.model.spaces import learning
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind, Sizes
+from resmem_cli.model.spaces.learning import Begun
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood
 from resmem_cli.model.spaces.protocol import Position
 from resmem_cli.model.spaces.training import InnerFold, ResidualKind, Training
@@ -31,6 +32,7 @@ class Learned:
         scaler: of the features.
         unit: [mean, standard deviation] of a numeric target.
         trained: the encoder; distances are in units of its τ.
+        further: where its training would go on with more rows; not stored.
     """
 
     needs_training: ClassVar[bool] = True
@@ -38,6 +40,7 @@ class Learned:
     scaler: Scaler
     unit: Floats
     trained: Neighbourhood
+    further: Begun | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -67,16 +70,17 @@ class Learned:
         rng = np.random.default_rng(training.problem.seed)
         n_steps, scale = training.n_steps, _starting_scale(training)
         start = training.starts.get((name_of(kind), residuals))
-        if isinstance(start, Learned) and start.trained.encoder.n_inputs == len(scale):
-            first, n_steps = start.trained, -(-n_steps // _RESUMED_STEPS_ONE_IN)
+        if isinstance(start, Learned) and start.further and start.trained.encoder.n_inputs == len(scale):
+            begun, n_steps = start.further, -(-n_steps // _RESUMED_STEPS_ONE_IN)
         else:
             scaler = training.scaler
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
             n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
             sizes = Sizes.for_outputs(training.problem.n_outputs)
             encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
-            first = learning.started(folds[0], encoder, rng)
-        return cls(training.scaler, training.unit, learning.train(folds, first, n_steps, rng, training.report))
+            begun = Begun(learning.started(folds[0], encoder, rng))
+        trained, further = learning.train(folds, begun, n_steps, rng, training.report)
+        return cls(training.scaler, training.unit, trained, further)
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
         inputs = _beside(rows.scaled(self.scaler), self.unit, predictions)

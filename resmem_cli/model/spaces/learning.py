@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ _RATE_OF_MATRICES = 0.016  # Muon's
 _SCALES = ("scale", "log_tau", "log_gamma")
 # Of few rows a network would learn by heart what is only theirs.
 _DECAY, _MOST_DECAY, _ROWS_OF_DECAY = 1.0, 4.0, 20_000
+# Where a training of classes goes on with more rows: Muon's first rates would undo what it has learned. Encoders of
+# numbers go on from the end, at the first rates, which took them further.
+_GOES_ON_AT = 0.6
 # The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
 # Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
@@ -54,15 +58,36 @@ def started(fold: EncoderFold, encoder: Encoder, rng: np.random.Generator) -> Ne
     return Neighbourhood(encoder, np.asarray(np.log(tau), np.float32), np.asarray(0, np.float32))
 
 
+class Begun(NamedTuple):
+    """A training that goes on from here.
+
+    Attributes:
+        neighbourhood: what it has learned.
+        behind: which share of its course, by which rates fall, lies behind it.
+    """
+
+    neighbourhood: Neighbourhood
+    behind: float = 0.0
+
+
+class Trained(NamedTuple):
+    """What a training gives: an encoder, and where to go on from if there are more rows."""
+
+    neighbourhood: Neighbourhood
+    further: Begun
+
+
 def train(
     folds: Sequence[EncoderFold],
-    start: Neighbourhood,
+    begun: Begun,
     n_steps: int,
     rng: np.random.Generator,
     report: Callable[[str], None] = lambda _: None,
-) -> Neighbourhood:
-    """Train an encoder, its τ and γ from their start on several folds."""
+) -> Trained:
+    """Train an encoder, its τ and γ on several folds, for what is left of its course in so many steps."""
+    start, behind = begun
     weights = start.to_arrays()
+    further = begun
     decay = weight_decay(len(folds[0].memory) + len(folds[0].queries))
     adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, decay)
     are_classes = folds[0].targets.shape[1] > 1
@@ -71,10 +96,14 @@ def train(
     for step in range(1, n_steps + 1):
         fold = _drawn(folds[int(rng.integers(len(folds)))], rng)
         _, gradient = start.with_arrays(weights).loss_and_gradient(fold)
-        optimizer.step(weights, gradient, (1 + np.cos(np.pi * step / n_steps)) / 2)
+        share = behind + (1 - behind) * step / n_steps
+        optimizer.step(weights, gradient, (1 + np.cos(np.pi * share)) / 2)
+        if are_classes and share <= _GOES_ON_AT:
+            further = Begun(start.with_arrays(dict(weights)), share)
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
-    return start.with_arrays(weights)
+    trained = start.with_arrays(weights)
+    return Trained(trained, further if are_classes else Begun(trained))
 
 
 def _is_of_layers(name: str) -> bool:
