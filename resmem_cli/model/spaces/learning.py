@@ -18,7 +18,7 @@ from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.muon import Muon
 from resmem_cli.model.network import is_layer
-from resmem_cli.model.spaces.encoder import Encoder
+from resmem_cli.model.spaces.encoder import MANY_OUTPUTS, Encoder
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 _QUERIES = 512  # of one step
@@ -88,7 +88,7 @@ def train(
     start, behind = begun
     weights = start.to_arrays()
     further = begun
-    decay = weight_decay(len(folds[0].memory) + len(folds[0].queries))
+    decay = weight_decay(len(folds[0].memory) + len(folds[0].queries), folds[0].targets.shape[1])
     adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, decay)
     are_classes = folds[0].targets.shape[1] > 1
     optimizer = Muon(_RATE_OF_MATRICES, decay, _is_of_layers, adam) if are_classes else adam
@@ -110,9 +110,10 @@ def _is_of_layers(name: str) -> bool:
     return name == "out" or is_layer(name)
 
 
-def weight_decay(n_rows: int) -> float:
+def weight_decay(n_rows: int, n_outputs: int) -> float:
     """Return the decay of an encoder's matrices, in every step times their rate, where so many rows train it."""
-    return _DECAY * min(max(1.0, math.sqrt(_ROWS_OF_DECAY / n_rows)), _MOST_DECAY)
+    steps = 2 if n_outputs > MANY_OUTPUTS else 1  # times as many, in which as much decays
+    return _DECAY * min(max(1.0, math.sqrt(_ROWS_OF_DECAY / n_rows) / steps), _MOST_DECAY)
 
 
 def n_memories(n_rows: int) -> int:

@@ -58,7 +58,7 @@ def assert_equal(first: Neighbourhood, second: Neighbourhood) -> None:
 
 
 def decay_of(fold: EncoderFold) -> float:
-    return weight_decay(len(fold.memory) + len(fold.queries))
+    return weight_decay(len(fold.memory) + len(fold.queries), fold.targets.shape[1])
 
 
 def first_step(kind: Kind, n_outputs: int, rate: float) -> NDArray[np.float32]:
@@ -128,7 +128,8 @@ def moved(begun: Begun, fold: EncoderFold) -> NDArray[np.float32]:
 
 
 def test_decay_grows_as_the_root_of_how_few_rows_there_are():
-    assert [weight_decay(n) for n in (100, 1_250, 5_000, 20_000, 1_000_000)] == [4, 4, 2, 1, 1]
+    assert [weight_decay(n, 1) for n in (100, 1_250, 5_000, 20_000, 1_000_000)] == [4, 4, 2, 1, 1]
+    assert [weight_decay(n, 11) for n in (100, 1_250, 5_000)] == [4, 2, 1]  # trained for twice as long
 
 
 def test_a_step_remembers_a_quarter_of_many_rows_and_no_fewer_than_2048():
