@@ -108,5 +108,5 @@ def objective(problem: Problem, options: MemoryOptions) -> str:
 def n_steps(options: MemoryOptions, n_rows: int, n_outputs: int) -> int:
     """Return how long an encoder is trained."""
     share = min(_MOST_SHARE_OF_STEPS, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
-    share *= 2 if n_outputs > encoder.MANY_OUTPUTS else 1
+    share *= encoder.times_as_long(n_outputs)
     return options.n_steps or round(EFFORTS[options.effort].n_steps * share)

@@ -34,6 +34,11 @@ KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
 MANY_OUTPUTS = 10  # beyond, an encoder has more to learn: it is wider, and trained twice as long
 
 
+def times_as_long(n_outputs: int) -> int:
+    """Return how many times as long an encoder of so many outputs is trained as one of few."""
+    return 2 if n_outputs > MANY_OUTPUTS else 1
+
+
 class Sizes(NamedTuple):
     """How large a starting encoder is.
 
@@ -182,17 +187,14 @@ class Encoder:
         """Return the gradient in the weights, given those in the codes [n, o] and in the trend [n, outputs], if any."""
         weights, last, p = self.weights, done.network.last, z.shape[1]
         gradient: Arrays = {}
-        parts: list[Singles] = []
+        below = np.zeros_like(last)
         if "trend" in weights:
             gradient["trend"] = last.T @ in_trend
-            parts.append(in_trend @ weights["trend"].T)
+            below += in_trend @ weights["trend"].T
         if not self.network.n_layers:
-            parts.append(in_codes[:, :p])
+            below += in_codes[:, :p]
             in_codes = in_codes[:, p:]
         if "out" in weights:
             gradient["out"] = last.T @ in_codes
-            parts.append(in_codes @ weights["out"].T)
-        below = parts[0]
-        for part in parts[1:]:
-            below = below + part
+            below += in_codes @ weights["out"].T
         return gradient | self.network.backward(z, done.network, below)

@@ -18,7 +18,7 @@ from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.muon import Muon
 from resmem_cli.model.network import is_layer
-from resmem_cli.model.spaces.encoder import MANY_OUTPUTS, Encoder
+from resmem_cli.model.spaces.encoder import Encoder, times_as_long
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, distances
 
 _QUERIES = 512  # of one step
@@ -112,8 +112,8 @@ def _is_of_layers(name: str) -> bool:
 
 def weight_decay(n_rows: int, n_outputs: int) -> float:
     """Return the decay of an encoder's matrices, in every step times their rate, where so many rows train it."""
-    steps = 2 if n_outputs > MANY_OUTPUTS else 1  # times as many, in which as much decays
-    return _DECAY * min(max(1.0, math.sqrt(_ROWS_OF_DECAY / n_rows) / steps), _MOST_DECAY)
+    of_few_rows = math.sqrt(_ROWS_OF_DECAY / n_rows) / times_as_long(n_outputs)  # in more steps as much decays
+    return _DECAY * min(max(1.0, of_few_rows), _MOST_DECAY)
 
 
 def n_memories(n_rows: int) -> int:
