@@ -117,7 +117,7 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="How much is tried; quick: no encoders, at most 25,000 rows.",
+            help="quick: no encoders, at most 25,000 rows; high: longer training.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

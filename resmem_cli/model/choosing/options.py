@@ -12,6 +12,7 @@ from resmem_cli.model.bases import Problem
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.residuals import N_LARGEST
 from resmem_cli.model.spaces import encoder
+from resmem_cli.model.spaces.learning import Course
 from resmem_cli.model.spaces.training import ResidualKind
 
 
@@ -21,24 +22,22 @@ class Effort:
 
     Attributes:
         encoders: the kinds that are trained on the constant base, or if it is not among the bases on others.
-        beside_constant: the kinds that are trained on others beside it.
-        n_steps: how many steps each is trained, at `_ROWS_OF_STEPS` rows.
+        beside_constant: the kinds that are trained on others beside it: unless the user asks for encoders, on the first
+            and on the last, because those on bases between are no gain for the mean.
+        course: how each is trained, at `_ROWS_OF_STEPS` rows.
         most_members: how many corrected models may share the prediction.
-        at_ends: whether, unless the user asks for encoders, of the others the first and the last only have some: those
-            on bases between are no gain for the mean.
     """
 
     encoders: tuple[encoder.Kind, ...]
     beside_constant: tuple[encoder.Kind, ...]
-    n_steps: int
+    course: Course
     most_members: int
-    at_ends: bool = False
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort((), (), 500, 4),
-    "default": Effort(("mlp", "periodic"), ("mlp",), 500, 6, at_ends=True),
-    "high": Effort(("linear", "mlp", "periodic"), ("linear", "mlp", "periodic"), 1_000, 6),
+    "quick": Effort((), (), Course(500), 4),
+    "default": Effort(("mlp", "periodic"), ("mlp",), Course(500), 6),
+    "high": Effort(("mlp", "periodic"), ("mlp", "periodic"), Course(1_000, density=2), 6),
 }
 # Steps grow as the root of the rows, within these shares of an effort's.
 _ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS, _MOST_SHARE_OF_STEPS = 20_000, 0.25, 1.5
@@ -105,8 +104,9 @@ def objective(problem: Problem, options: MemoryOptions) -> str:
     return options.objective
 
 
-def n_steps(options: MemoryOptions, n_rows: int, n_outputs: int) -> int:
-    """Return how long an encoder is trained."""
+def course(options: MemoryOptions, n_rows: int, n_outputs: int) -> Course:
+    """Return how an encoder is trained."""
+    usual = EFFORTS[options.effort].course
     share = min(_MOST_SHARE_OF_STEPS, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
     share *= encoder.times_as_long(n_outputs)
-    return options.n_steps or round(EFFORTS[options.effort].n_steps * share)
+    return usual._replace(n_steps=options.n_steps or round(usual.n_steps * share))

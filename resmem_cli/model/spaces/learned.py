@@ -19,8 +19,6 @@ from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood
 from resmem_cli.model.spaces.protocol import Position
 from resmem_cli.model.spaces.training import InnerFold, ResidualKind, Training
 
-# An encoder that starts from the one of a fold has most of the way behind it.
-_RESUMED_STEPS_ONE_IN = 3
 _PREFIX = "encoder_"  # of the encoder's arrays among the space's
 
 
@@ -68,10 +66,10 @@ class Learned:
                 "all rows have equal features, from which an encoder learns nothing", "leave --encoder out"
             )
         rng = np.random.default_rng(training.problem.seed)
-        n_steps, scale = training.n_steps, _starting_scale(training)
+        course, scale = training.course, _starting_scale(training)
         start = training.starts.get((name_of(kind), residuals))
         if isinstance(start, Learned) and start.further and start.trained.encoder.n_inputs == len(scale):
-            begun, n_steps = start.further, -(-n_steps // _RESUMED_STEPS_ONE_IN)
+            begun, course = start.further, course.resumed
         else:
             scaler = training.scaler
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
@@ -79,7 +77,7 @@ class Learned:
             sizes = Sizes.for_outputs(training.problem.n_outputs)
             encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
             begun = Begun(learning.started(folds[0], encoder, rng))
-        trained, further = learning.train(folds, begun, n_steps, rng, training.report)
+        trained, further = learning.train(folds, begun, course, rng, training.report)
         return cls(training.scaler, training.unit, trained, further)
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:

@@ -25,6 +25,8 @@ _QUERIES = 512  # of one step
 # Where the memory of a step is much sparser than the one that predicts, an encoder does not learn what tells the
 # nearest apart: a quarter of a fold's rows, as long as a step does not take too long.
 _LEAST_MEMORIES, _MOST_MEMORIES, _ONE_MEMORY_IN = 2_048, 4_096, 4
+# An encoder that starts from the one of a fold has most of the way behind it.
+_RESUMED_STEPS_ONE_IN = 3
 _RATE_OF_SCALES = 0.015  # s, τ and γ
 _RATE_OF_NET = 0.004
 _RATE_OF_MATRICES = 0.016  # Muon's
@@ -51,11 +53,28 @@ def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArra
 
 def started(fold: EncoderFold, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
     """Return the neighbourhood to begin with: τ such that a few of the memories drawn count, and γ = 1."""
-    drawn = _drawn(fold, rng)
+    drawn = _drawn(fold, 1, rng)
     apart = np.sort(distances(encoder.forward(drawn.queries).codes, encoder.forward(drawn.memory).codes), axis=1)
     last = min(_STARTING_NEIGHBORS, apart.shape[1]) - 1
     tau = max(float(np.median(apart[:, last] - apart[:, 0])) / 2, 1e-3)
     return Neighbourhood(encoder, np.asarray(np.log(tau), np.float32), np.asarray(0, np.float32))
+
+
+class Course(NamedTuple):
+    """How an encoder is trained.
+
+    Attributes:
+        n_steps: how many steps.
+        density: how many times the usual share of a fold's rows is the memory of a step.
+    """
+
+    n_steps: int
+    density: int = 1
+
+    @property
+    def resumed(self) -> Course:
+        """What is enough for an encoder that a fold has trained."""
+        return self._replace(n_steps=-(-self.n_steps // _RESUMED_STEPS_ONE_IN))
 
 
 class Begun(NamedTuple):
@@ -63,7 +82,7 @@ class Begun(NamedTuple):
 
     Attributes:
         neighbourhood: what it has learned.
-        behind: which share of its course, by which rates fall, lies behind it.
+        behind: which share of its way, along which rates fall, lies behind it.
     """
 
     neighbourhood: Neighbourhood
@@ -80,12 +99,13 @@ class Trained(NamedTuple):
 def train(
     folds: Sequence[EncoderFold],
     begun: Begun,
-    n_steps: int,
+    course: Course,
     rng: np.random.Generator,
     report: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """Train an encoder, its τ and γ on several folds, for what is left of its course in so many steps."""
+    """Train an encoder, its τ and γ on several folds, for what is left of its way."""
     start, behind = begun
+    n_steps, density = course
     weights = start.to_arrays()
     further = begun
     decay = weight_decay(len(folds[0].memory) + len(folds[0].queries), folds[0].targets.shape[1])
@@ -94,7 +114,7 @@ def train(
     optimizer = Muon(_RATE_OF_MATRICES, decay, _is_of_layers, adam) if are_classes else adam
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
-        fold = _drawn(folds[int(rng.integers(len(folds)))], rng)
+        fold = _drawn(folds[int(rng.integers(len(folds)))], density, rng)
         _, gradient = start.with_arrays(weights).loss_and_gradient(fold)
         share = behind + (1 - behind) * step / n_steps
         optimizer.step(weights, gradient, (1 + np.cos(np.pi * share)) / 2)
@@ -116,14 +136,14 @@ def weight_decay(n_rows: int, n_outputs: int) -> float:
     return _DECAY * min(max(1.0, of_few_rows), _MOST_DECAY)
 
 
-def n_memories(n_rows: int) -> int:
+def n_memories(n_rows: int, density: int) -> int:
     """Return how many of a fold's rows are the memory of one step."""
-    return min(max(_LEAST_MEMORIES, n_rows // _ONE_MEMORY_IN), _MOST_MEMORIES, n_rows)
+    return min(density * min(max(_LEAST_MEMORIES, n_rows // _ONE_MEMORY_IN), _MOST_MEMORIES), n_rows)
 
 
-def _drawn(fold: EncoderFold, rng: np.random.Generator) -> EncoderFold:
+def _drawn(fold: EncoderFold, density: int, rng: np.random.Generator) -> EncoderFold:
     queries = rng.choice(len(fold.queries), _QUERIES, p=fold.weight)
-    memory = rng.permutation(len(fold.memory))[: n_memories(len(fold.memory))]
+    memory = rng.permutation(len(fold.memory))[: n_memories(len(fold.memory), density)]
     return replace(
         fold,
         memory=fold.memory[memory],

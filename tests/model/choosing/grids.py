@@ -15,6 +15,7 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.spaces.learning import Course
 from tests.model.examples import quick_recipe
 
 SMALL = Grid((1, 4, 16), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0))
@@ -29,7 +30,13 @@ def plan_for(
 ) -> Plan:
     recipe = quick_recipe(name, problem, fixed)
     return Plan(
-        recipe, spaces, residuals, max(grid.neighbors), GraphOptions(), n_steps, temperatures=(1.0, *grid.temperatures)
+        recipe,
+        spaces,
+        residuals,
+        max(grid.neighbors),
+        GraphOptions(),
+        Course(n_steps),
+        temperatures=(1.0, *grid.temperatures),
     )
 
 

@@ -14,6 +14,7 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.rows import LabelledRows
+from resmem_cli.model.spaces.learning import Course
 from tests.model.examples import quick_recipe
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
@@ -43,7 +44,9 @@ def plan_of(
         represents = name not in ("constant", "parrot")
         spaces = (*CHEAP, *(("model",) if represents else ()), *learned)
     recipe = quick_recipe(name, problem, fixed)
-    return Plan(recipe, spaces, residuals, n_neighbors, GraphOptions(), 2, share_of_cells, temperatures=temperatures)
+    return Plan(
+        recipe, spaces, residuals, n_neighbors, GraphOptions(), Course(2), share_of_cells, temperatures=temperatures
+    )
 
 
 def run(rows: LabelledRows, *plans: Plan, n_folds: int = 5, threads: int = 1, sizes: FoldSizes = SIZES) -> list[Fold]:

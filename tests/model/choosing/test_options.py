@@ -1,10 +1,11 @@
-"""How long encoders are trained."""
+"""How long, and how densely, encoders are trained."""
 
 from __future__ import annotations
 
 import pytest
 
-from resmem_cli.model.choosing.options import MemoryOptions, n_steps
+from resmem_cli.model.choosing.options import MemoryOptions, course
+from resmem_cli.model.spaces.learning import Course
 
 
 @pytest.mark.parametrize(
@@ -17,5 +18,10 @@ from resmem_cli.model.choosing.options import MemoryOptions, n_steps
 def test_steps_grow_as_the_root_of_the_rows_within_bounds_and_many_classes_need_twice_as_many(
     n_rows, n_outputs, expected
 ):
-    assert n_steps(MemoryOptions(), n_rows, n_outputs) == expected
-    assert n_steps(MemoryOptions(n_steps=7), n_rows, n_outputs) == 7
+    assert course(MemoryOptions(), n_rows, n_outputs) == Course(expected)
+    assert course(MemoryOptions(n_steps=7), n_rows, n_outputs) == Course(7)
+
+
+def test_more_effort_trains_twice_as_long_with_twice_as_many_memories_in_a_step():
+    assert course(MemoryOptions(effort="high"), 20_000, 1) == Course(1_000, density=2)
+    assert course(MemoryOptions(effort="high", n_steps=7), 20_000, 1) == Course(7, density=2)

@@ -16,6 +16,7 @@ from resmem_cli.model.kernel import residuals
 from resmem_cli.model.scaling import Encoded, Scaler, mean_and_spread
 from resmem_cli.model.spaces import learned
 from resmem_cli.model.spaces.encoder import Sizes
+from resmem_cli.model.spaces.learning import Course
 from resmem_cli.model.spaces.training import ResidualKind, Training
 from tests.model.examples import (
     BINARY,
@@ -155,7 +156,7 @@ def test_an_encoder_learns_from_the_kind_of_residuals_that_it_is_asked_for(name,
     """From those of a base that repeats its classes it learns nothing: they are all 0."""
     X, y, problem = make_rows(80, BINARY)
     training = training_of(rows_of(X, y), problem, estimator=parrot, n_steps=8)
-    start = replace(training, n_steps=0)
+    start = replace(training, course=Course(0))
     scales = {
         kind: [spaces.fit(name, each, kind).trained.encoder.weights["scale"] for each in (training, start)]
         for kind in ("in-sample", "cross-fitted")
