@@ -480,7 +480,7 @@ class ResMemRegressor(RegressorMixin, _ResMem):  # type: ignore[misc]
             fitted estimator or pipeline of scikit-learn's, or a fitted booster of LightGBM, XGBoost or CatBoost, which
             is taken as it is: then give `fit` rows that it was not trained on.
         base_params: parameters of the bases by name.
-        effort: how long to look for the best memory: "quick", "default" or "high".
+        effort: "quick" (no encoders, at most 25,000 rows), "default" or "high" (encoders are trained longer).
         representation: where distances are taken: "features", "sensitivity", "model", "learned" or "column:NAME"; None
             leaves this and the following settings to the folds.
         encoder: of a learned representation: "diagonal", "linear", "mlp" or "periodic".

@@ -47,7 +47,7 @@ class MetricName(enum.StrEnum):
 
 
 class EffortName(enum.StrEnum):
-    """How many candidates are tried."""
+    """How much time is spent on encoders and on choosing."""
 
     QUICK = "quick"
     DEFAULT = "default"
@@ -117,7 +117,7 @@ def fit_residual(
         EffortName,
         typer.Option(
             envvar="RESMEM_EFFORT",
-            help="quick: no encoders, at most 25,000 rows; high: longer training.",
+            help="quick: no encoders, at most 25,000 rows; high: encoders trained longer.",
         ),
     ] = EffortName.DEFAULT,
     valid: Annotated[

@@ -25,7 +25,7 @@ from resmem_cli.model.bases import CONSTANT, Base, BaseSpec, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
 from resmem_cli.model.choosing.grid import grid
-from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, course, objective
+from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, objective, schedule
 from resmem_cli.model.choosing.plan import Plan, plans
 from resmem_cli.model.choosing.selecting import Combination, only_combination, select, switched_off
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
@@ -112,7 +112,7 @@ def fit_memory(
             rows,
             base,
             recipe.within,
-            course(options, len(rows.y), problem.n_outputs),
+            schedule(options, len(rows.y), problem.n_outputs),
             threads,
             report,
             starts={key[1:]: space for key, space in trained.items() if key.base == i},

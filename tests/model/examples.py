@@ -22,7 +22,7 @@ from resmem_cli.model.resmem import Member
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.spaces import Space
 from resmem_cli.model.spaces.encoder import KINDS
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import Training
 
 # Properties are tried on few examples: each is small, and two cores run the whole suite.
@@ -138,7 +138,7 @@ def training_of(
 ) -> Training:
     """Rows with a base: the one that stays, one that is given, or one that is fitted to them."""
     base = fixed or base or quick_base(estimator, rows.X, rows.y, problem, rows.weight)
-    return Training(rows, base, quick_recipe(estimator, problem, fixed), Course(n_steps), threads=1)
+    return Training(rows, base, quick_recipe(estimator, problem, fixed), Schedule(n_steps), threads=1)
 
 
 def fit_space(

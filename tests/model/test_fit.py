@@ -52,7 +52,7 @@ def assert_judged_as_built(name: str, n_classes: int, kind, share_of_cells, *, w
     rows = rows_of(X, y, weight=weight)
     most_cells = None if share_of_cells is None else round(share_of_cells * len(training_rows))
     fold = one_fold(rows, plan, training_rows, held_out)
-    training = training_of(rows.take(training_rows), problem, estimator=name, n_steps=plan.course.n_steps)
+    training = training_of(rows.take(training_rows), problem, estimator=name, n_steps=plan.schedule.n_steps)
     assert list(fold.views) == [Candidate(0, space, kind) for space in plan.spaces]
     for (candidate, view), temperature in itertools.product(fold.views.items(), temperatures):
         settings = Settings(8, 0.5, shrinkage=0.7, temperature=temperature)

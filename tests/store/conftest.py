@@ -24,7 +24,7 @@ from resmem_cli.model.fit import build_member
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.resmem import Member, ResMem
 from resmem_cli.model.rows import LabelledRows, Recipe
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import ResidualKind, Training
 from resmem_cli.store import writing
 from resmem_cli.store.reading import StoredBase
@@ -84,7 +84,7 @@ def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation
     problem = Problem(schema.n_categories, n_classes, seed=0)
     rows = LabelledRows(X, y, None, np.zeros(n_rows, dtype=bool))
     recipes = [Recipe(BaseSpec(name, PARAMS.get(name, {})), problem) for name in estimators.split(",")]
-    trainings = [Training(rows, recipe.base_for(rows), recipe, Course(3), threads=1) for recipe in recipes]
+    trainings = [Training(rows, recipe.base_for(rows), recipe, Schedule(3), threads=1) for recipe in recipes]
     kinds: tuple[ResidualKind, ...] = ("in-sample", "cross-fitted", "in-sample")
     weights = np.arange(len(trainings), 0, -1) / np.arange(len(trainings) + 1).sum()
     members = []

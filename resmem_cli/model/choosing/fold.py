@@ -146,7 +146,7 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
     memorised, queries = rows.take(training), plan.recipe.honest(rows.take(held_out))
     base = plan.recipe.base_for(memorised)
     of_queries = base.predict(queries.X)
-    fitted = Training(memorised, base, plan.recipe.within, plan.course, threads)
+    fitted = Training(memorised, base, plan.recipe.within, plan.schedule, threads)
     keys = plan.tried or [(name, kind) for name in plan.spaces for kind in plan.kinds(name, fitted)]
     found = OfBase(of_queries, {}, {}, {})
     spaces = fit_spaces([(name, fitted, kind) for name, kind in keys], threads)

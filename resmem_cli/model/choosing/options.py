@@ -12,7 +12,7 @@ from resmem_cli.model.bases import Problem
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.residuals import N_LARGEST
 from resmem_cli.model.spaces import encoder
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import ResidualKind
 
 
@@ -20,24 +20,26 @@ from resmem_cli.model.spaces.training import ResidualKind
 class Effort:
     """What choosing may cost.
 
+    Of the bases other than the constant and `network` only the first and the last have encoders, unless the user asks
+    for them: those on bases between are no gain for the mean.
+
     Attributes:
-        encoders: the kinds that are trained on the constant base, or if it is not among the bases on others.
-        beside_constant: the kinds that are trained on others beside it: unless the user asks for encoders, on the first
-            and on the last, because those on bases between are no gain for the mean.
-        course: how each is trained, at `_ROWS_OF_STEPS` rows.
+        encoders: the kinds that are trained on the constant base, or on those two if it is not among the bases.
+        beside_constant: the kinds that are trained on those two beside it.
+        schedule: of each training, at `_ROWS_OF_STEPS` rows.
         most_members: how many corrected models may share the prediction.
     """
 
     encoders: tuple[encoder.Kind, ...]
     beside_constant: tuple[encoder.Kind, ...]
-    course: Course
+    schedule: Schedule
     most_members: int
 
 
 EFFORTS: Mapping[str, Effort] = {
-    "quick": Effort((), (), Course(500), 4),
-    "default": Effort(("mlp", "periodic"), ("mlp",), Course(500), 6),
-    "high": Effort(("mlp", "periodic"), ("mlp", "periodic"), Course(1_000, density=2), 6),
+    "quick": Effort((), (), Schedule(500), 4),
+    "default": Effort(("mlp", "periodic"), ("mlp",), Schedule(500), 6),
+    "high": Effort(("mlp", "periodic"), ("mlp", "periodic"), Schedule(1_000, density=2), 6),
 }
 # Steps grow as the root of the rows, within these shares of an effort's.
 _ROWS_OF_STEPS, _LEAST_SHARE_OF_STEPS, _MOST_SHARE_OF_STEPS = 20_000, 0.25, 1.5
@@ -104,9 +106,9 @@ def objective(problem: Problem, options: MemoryOptions) -> str:
     return options.objective
 
 
-def course(options: MemoryOptions, n_rows: int, n_outputs: int) -> Course:
-    """Return how an encoder is trained."""
-    usual = EFFORTS[options.effort].course
+def schedule(options: MemoryOptions, n_rows: int, n_outputs: int) -> Schedule:
+    """Return the schedule of the training of an encoder."""
+    usual = EFFORTS[options.effort].schedule
     share = min(_MOST_SHARE_OF_STEPS, max(_LEAST_SHARE_OF_STEPS, (n_rows / _ROWS_OF_STEPS) ** 0.5))
     share *= encoder.times_as_long(n_outputs)
     return usual._replace(n_steps=options.n_steps or round(usual.n_steps * share))

@@ -11,12 +11,12 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import cost, spaces
 from resmem_cli.model.bases import CONSTANT, Base, Problem
 from resmem_cli.model.choosing.grid import grid
-from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, course
+from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, schedule
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces import encoder, learned
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS, ResidualKind, Training
 
 _LEAST_ROWS_TO_LEARN = 500
@@ -36,7 +36,7 @@ class Plan:
         residuals: of which kind; None tries cross-fitted ones too, where encoders are trained and the base overfits.
         n_neighbors: the largest k that will be asked for.
         graph: how its graphs are built.
-        course: how encoders are trained.
+        schedule: of the training of encoders.
         share_of_cells: how many cells a memory may have for every row, or None for any number.
         tried: spaces and kinds of residuals that another fold has tried, which then are those to try.
         temperatures: those that will be asked for.
@@ -48,7 +48,7 @@ class Plan:
     residuals: ResidualKind | None
     n_neighbors: int
     graph: GraphOptions
-    course: Course
+    schedule: Schedule
     share_of_cells: float | None = None
     tried: tuple[tuple[str, ResidualKind], ...] = ()
     temperatures: tuple[float, ...] = (1.0,)
@@ -98,7 +98,7 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
             options.residuals,
             max(neighbors),
             options.graph,
-            course(options, len(rows.y), recipe.problem.n_outputs),
+            schedule(options, len(rows.y), recipe.problem.n_outputs),
             None if options.most_cells is None else options.most_cells / len(rows.y),
             n_largest=options.n_largest(recipe.problem),
         )

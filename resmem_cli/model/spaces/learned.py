@@ -66,18 +66,18 @@ class Learned:
                 "all rows have equal features, from which an encoder learns nothing", "leave --encoder out"
             )
         rng = np.random.default_rng(training.problem.seed)
-        course, scale = training.course, _starting_scale(training)
+        schedule, scale = training.schedule, _starting_scale(training)
         start = training.starts.get((name_of(kind), residuals))
         if isinstance(start, Learned) and start.further and start.trained.encoder.n_inputs == len(scale):
-            begun, course = start.further, course.resumed
+            begun, schedule = start.further, schedule.resumed
         else:
             scaler = training.scaler
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
             n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
             sizes = Sizes.for_outputs(training.problem.n_outputs)
             encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
-            begun = Begun(learning.started(folds[0], encoder, rng))
-        trained, further = learning.train(folds, begun, course, rng, training.report)
+            begun = Begun(learning.started(folds[0], encoder, schedule.density, rng))
+        trained, further = learning.train(folds, begun, schedule, rng, training.report)
         return cls(training.scaler, training.unit, trained, further)
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:

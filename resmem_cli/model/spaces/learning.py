@@ -23,7 +23,7 @@ from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, di
 
 _QUERIES = 512  # of one step
 # Where the memory of a step is much sparser than the one that predicts, an encoder does not learn what tells the
-# nearest apart: a quarter of a fold's rows, as long as a step does not take too long.
+# nearest apart: at density 1 a quarter of a fold's rows, as long as a step does not take too long.
 _LEAST_MEMORIES, _MOST_MEMORIES, _ONE_MEMORY_IN = 2_048, 4_096, 4
 # An encoder that starts from the one of a fold has most of the way behind it.
 _RESUMED_STEPS_ONE_IN = 3
@@ -51,28 +51,28 @@ def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArra
     return np.where(is_two_valued, 0.0, frequencies).astype(np.float32)
 
 
-def started(fold: EncoderFold, encoder: Encoder, rng: np.random.Generator) -> Neighbourhood:
+def started(fold: EncoderFold, encoder: Encoder, density: int, rng: np.random.Generator) -> Neighbourhood:
     """Return the neighbourhood to begin with: τ such that a few of the memories drawn count, and γ = 1."""
-    drawn = _drawn(fold, 1, rng)
+    drawn = _drawn(fold, density, rng)
     apart = np.sort(distances(encoder.forward(drawn.queries).codes, encoder.forward(drawn.memory).codes), axis=1)
     last = min(_STARTING_NEIGHBORS, apart.shape[1]) - 1
     tau = max(float(np.median(apart[:, last] - apart[:, 0])) / 2, 1e-3)
     return Neighbourhood(encoder, np.asarray(np.log(tau), np.float32), np.asarray(0, np.float32))
 
 
-class Course(NamedTuple):
-    """How an encoder is trained.
+class Schedule(NamedTuple):
+    """How long an encoder is trained, and how much of the memory a step sees.
 
     Attributes:
         n_steps: how many steps.
-        density: how many times the usual share of a fold's rows is the memory of a step.
+        density: how many times as many of a fold's rows as usual are the memory of a step, at most all.
     """
 
     n_steps: int
     density: int = 1
 
     @property
-    def resumed(self) -> Course:
+    def resumed(self) -> Schedule:
         """What is enough for an encoder that a fold has trained."""
         return self._replace(n_steps=-(-self.n_steps // _RESUMED_STEPS_ONE_IN))
 
@@ -82,7 +82,7 @@ class Begun(NamedTuple):
 
     Attributes:
         neighbourhood: what it has learned.
-        behind: which share of its way, along which rates fall, lies behind it.
+        behind: which share of its course, by which rates fall, lies behind it.
     """
 
     neighbourhood: Neighbourhood
@@ -99,13 +99,13 @@ class Trained(NamedTuple):
 def train(
     folds: Sequence[EncoderFold],
     begun: Begun,
-    course: Course,
+    schedule: Schedule,
     rng: np.random.Generator,
     report: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """Train an encoder, its τ and γ on several folds, for what is left of its way."""
+    """Train an encoder, its τ and γ on several folds, for what is left of its course."""
     start, behind = begun
-    n_steps, density = course
+    n_steps, density = schedule
     weights = start.to_arrays()
     further = begun
     decay = weight_decay(len(folds[0].memory) + len(folds[0].queries), folds[0].targets.shape[1])

@@ -24,10 +24,10 @@ from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.residuals import SparseResiduals, sparse_residuals
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler, mean_and_spread
-from resmem_cli.model.spaces.learning import Course
 from resmem_cli.model.splitting import Split
 
 if TYPE_CHECKING:  # spaces are fitted to what is here
+    from resmem_cli.model.spaces.learning import Schedule
     from resmem_cli.model.spaces.protocol import Space
 
 # Of the base that remembers the row (the paper's), or of a base that was fitted without it.
@@ -65,7 +65,7 @@ class Training:
     Attributes:
         rows, base: the rows, and the base whose residuals will be remembered.
         recipe: how the base of a part of the rows comes about.
-        course: how encoders are trained.
+        schedule: of the training of encoders.
         threads: how many may be used.
         report: is told what is being done.
         starts: by name and residuals, trained spaces of other rows of the same kind, which are trained further.
@@ -76,7 +76,7 @@ class Training:
     rows: LabelledRows
     base: Base
     recipe: Recipe
-    course: Course
+    schedule: Schedule
     threads: int
     report: Callable[[str], None] = silent
     starts: Mapping[tuple[str, ResidualKind], Space] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.kernel import Settings
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.metrics import row_loss
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from tests.model.examples import quick_recipe
 
 SMALL = Grid((1, 4, 16), (0.1, 0.5), (0.5, 1.0), (1.0, 2.0))
@@ -35,7 +35,7 @@ def plan_for(
         residuals,
         max(grid.neighbors),
         GraphOptions(),
-        Course(n_steps),
+        Schedule(n_steps),
         temperatures=(1.0, *grid.temperatures),
     )
 

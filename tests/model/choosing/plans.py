@@ -14,7 +14,7 @@ from resmem_cli.model.choosing.plan import Plan
 from resmem_cli.model.grouping import equal_rows
 from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.rows import LabelledRows
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from tests.model.examples import quick_recipe
 
 EVERY_BASE = pytest.mark.parametrize("name", ESTIMATORS)
@@ -45,7 +45,7 @@ def plan_of(
         spaces = (*CHEAP, *(("model",) if represents else ()), *learned)
     recipe = quick_recipe(name, problem, fixed)
     return Plan(
-        recipe, spaces, residuals, n_neighbors, GraphOptions(), Course(2), share_of_cells, temperatures=temperatures
+        recipe, spaces, residuals, n_neighbors, GraphOptions(), Schedule(2), share_of_cells, temperatures=temperatures
     )
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.bases import Base, BaseSpec, Problem
-from resmem_cli.model.choosing.options import MemoryOptions
-from resmem_cli.model.choosing.plan import plans
+from resmem_cli.model.choosing.options import MemoryOptions, schedule
+from resmem_cli.model.choosing.plan import Plan, plans
 from resmem_cli.model.rows import Recipe
 from tests.model.examples import make_rows, quick_base, rows_of
 
@@ -15,15 +15,20 @@ MANY = 11  # classes
 BOTH = ("mlp", "periodic")
 
 
-def spaces(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
-    """By base, the names of the spaces that are tried with it."""
-    n_rows = 600
-    X, y, _ = make_rows(n_rows, min(n_classes, 3))
+N_ROWS = 600
+
+
+def planned(names: list[str], n_classes: int, **options: object) -> list[Plan]:
+    X, y, _ = make_rows(N_ROWS, min(n_classes, 3))
     problem = Problem((0,) * X.shape[1], n_classes, 0)
     bases: list[Base] = [quick_base(name, X, y, problem) for name in names]
     recipes = [Recipe(BaseSpec(name, {}), problem) for name in names]
-    planned = plans(rows_of(X, y), bases, recipes, MemoryOptions(**options))
-    return dict(zip(names, (plan.spaces for plan in planned), strict=True))
+    return plans(rows_of(X, y), bases, recipes, MemoryOptions(**options))
+
+
+def spaces(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
+    """By base, the names of the spaces that are tried with it."""
+    return dict(zip(names, (plan.spaces for plan in planned(names, n_classes, **options)), strict=True))
 
 
 def encoders(names: list[str], n_classes: int, **options: object) -> dict[str, tuple[str, ...]]:
@@ -36,6 +41,13 @@ def encoders(names: list[str], n_classes: int, **options: object) -> dict[str, t
 def test_most_encoders_are_trained_on_the_constant_base_and_one_on_the_first_and_the_last_of_the_others(n_classes):
     found = encoders(["boosting", "linear", "network", "discriminant" if n_classes else "mlp", "constant"], n_classes)
     assert list(found.values()) == [("mlp",), (), (), ("mlp",), BOTH]
+
+
+def test_more_effort_trains_both_encoders_on_those_three_bases_and_for_longer():
+    names = ["boosting", "linear", "mlp", "constant"]
+    assert list(encoders(names, 0, effort="high").values()) == [BOTH, (), BOTH, BOTH]
+    expected = schedule(MemoryOptions(effort="high"), N_ROWS, 1)
+    assert {plan.schedule for plan in planned(names, 0, effort="high")} == {expected}
 
 
 def test_of_many_classes_only_the_constant_base_has_encoders():
@@ -70,7 +82,6 @@ def test_the_constant_base_alone_has_all_encoders_and_where_it_is_best_the_other
     ("options", "expected"),
     [
         ({"effort": "quick"}, [(), (), ()]),
-        ({"effort": "high"}, [BOTH] * 3),
         ({"encoder": "diagonal"}, [("diagonal",)] * 3),
         ({"space": "learned"}, [BOTH] * 3),
         ({"space": "learned", "effort": "quick"}, [BOTH] * 3),

@@ -16,7 +16,7 @@ from resmem_cli.model.kernel import residuals
 from resmem_cli.model.scaling import Encoded, Scaler, mean_and_spread
 from resmem_cli.model.spaces import learned
 from resmem_cli.model.spaces.encoder import Sizes
-from resmem_cli.model.spaces.learning import Course
+from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import ResidualKind, Training
 from tests.model.examples import (
     BINARY,
@@ -115,6 +115,15 @@ def test_progress_is_reported():
     assert said == ["fitting 4 out-of-fold bases", *steps]
 
 
+def test_an_encoder_is_trained_as_densely_as_the_schedule_says():
+    X, y, problem = make_rows(6_000, REGRESSION)
+    usual = training_of(rows_of(X, y), problem)
+    dense = spaces.fit("learned:linear", replace(usual, schedule=Schedule(3, density=2)), "in-sample").to_arrays()
+    found = spaces.fit("learned:linear", usual, "in-sample").to_arrays()
+    assert (found["encoder_out"] != dense["encoder_out"]).any()
+    assert (found["encoder_log_tau"] != dense["encoder_log_tau"]).any()
+
+
 def test_an_encoder_that_was_begun_on_other_rows_is_trained_further_in_fewer_steps():
     X, y, problem = make_rows(120, REGRESSION)
     before = spaces.fit("learned:linear", training_of(rows_of(X[:60], y[:60]), problem, n_steps=9), "in-sample")
@@ -156,7 +165,7 @@ def test_an_encoder_learns_from_the_kind_of_residuals_that_it_is_asked_for(name,
     """From those of a base that repeats its classes it learns nothing: they are all 0."""
     X, y, problem = make_rows(80, BINARY)
     training = training_of(rows_of(X, y), problem, estimator=parrot, n_steps=8)
-    start = replace(training, course=Course(0))
+    start = replace(training, schedule=Schedule(0))
     scales = {
         kind: [spaces.fit(name, each, kind).trained.encoder.weights["scale"] for each in (training, start)]
         for kind in ("in-sample", "cross-fitted")
