@@ -132,7 +132,8 @@ def _is_of_layers(name: str) -> bool:
 
 def weight_decay(n_rows: int, n_outputs: int) -> float:
     """Return the decay of an encoder's matrices, in every step times their rate, where so many rows train it."""
-    of_few_rows = math.sqrt(_ROWS_OF_DECAY / n_rows) / times_as_long(n_outputs)  # in more steps as much decays
+    # Many classes take more steps, in which as much decays.
+    of_few_rows = math.sqrt(_ROWS_OF_DECAY / n_rows) / times_as_long(n_outputs)
     return _DECAY * min(max(1.0, of_few_rows), _MOST_DECAY)
 
 

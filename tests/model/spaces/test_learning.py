@@ -163,6 +163,13 @@ def test_a_denser_training_remembers_more_in_every_step(monkeypatch):
     assert sizes == [2_048, 2_048, 4_096, 4_096]
 
 
+def test_a_denser_training_starts_with_a_smaller_tau_because_as_many_memories_count():
+    fold = problem(1, n_memory=5_000)
+    encoder = start_of("linear", fold, np.random.default_rng(0)).encoder
+    usual, dense = (started(fold, encoder, density, np.random.default_rng(1)).log_tau for density in (1, 2))
+    assert dense < usual
+
+
 def test_what_a_fold_has_trained_is_trained_for_a_third_as_long_and_as_densely():
     assert Schedule(10, density=2).resumed == Schedule(4, density=2)
 
