@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -201,7 +201,7 @@ class ResMem:
     @property
     def uses_memory(self) -> bool:
         """Whether a prediction can differ from the base's."""
-        return any(member.settings.shrinkage > 0 or member.base > 0 for member in self.members)
+        return use_memory(self.members)
 
     @property
     def weights(self) -> Floats:
@@ -341,6 +341,11 @@ class ResMem:
         of_members = (m.settings.n_neighbors * m.memory.n_held for m in self.members)
         step = min(_MOST_ROWS, max(1, most_held // (max(*of_members, n_outputs) * len(self.members))))
         return [slice(start, start + step) for start in range(0, n_rows, step)]
+
+
+def use_memory(members: Iterable[Member]) -> bool:
+    """Whether a prediction by these members can differ from the base's."""
+    return any(member.settings.shrinkage > 0 or member.base > 0 for member in members)
 
 
 def predict_base(bases: Sequence[Base], weights: Sequence[float], X: Floats) -> Floats:

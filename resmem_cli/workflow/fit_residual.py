@@ -125,7 +125,7 @@ class FittedMemory:
 
     @property
     def uses_memory(self) -> bool:
-        return any(member.settings.shrinkage > 0 for member in self.members)
+        return use_memory(self.members)
 
     def as_entry(self, before: NDArray[np.uint64] | None, rows: MemoryRows) -> Change:
         """Return what the history says of this fit: from the hashes of the rows before it, and from its own rows."""

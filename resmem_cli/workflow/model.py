@@ -22,6 +22,7 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.explanation import usual_distances
+from resmem_cli.model.resmem import predict_base
 from resmem_cli.store import description, erasing, history, locking, manifest, ownership, reading, writing
 from resmem_cli.store.generations import Past
 from resmem_cli.store.history import Change
@@ -215,9 +216,12 @@ class Model:
         Raises:
             DataError: the rows do not fit the schema.
         """
+        resmem = self._stored.resmem
         with self._alone_if_needed(), thread_limit.limited(threads) as count:
-            prediction = self._stored.resmem.predict(self._encoded(X), threads=count)
-        return prediction.base if base_only else prediction.resmem
+            encoded = self._encoded(X)
+            if base_only:
+                return predict_base(resmem.bases, resmem.base_weights, encoded)
+            return resmem.predict(encoded, threads=count).resmem
 
     def predict_interval(self, X: Any, coverage: float = 0.9, *, threads: int = 0) -> NDArray[Any]:
         """Return [n, 2] lower and upper ends of prediction intervals, or [n, classes] which are in prediction sets.

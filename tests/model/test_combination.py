@@ -176,3 +176,11 @@ def test_the_base_is_the_weighted_mean_of_those_that_have_a_weight():
     np.testing.assert_allclose(found, 0.25 * first + 0.75 * third, rtol=1e-12)
     assert mean_of_bases({0: first, 1: second}, ()) is first
     assert mean_of_bases({1: second}, (0.0, 1.0)) is second
+
+
+def test_the_mean_of_many_is_the_same_for_a_row_alone_and_among_others():
+    predictions = list(np.random.default_rng(0).normal(size=(12, 50, 1)))
+    weights = np.full(12, 1 / 12)
+    together = combined(predictions, weights)
+    alone = [combined([each[[i]] for each in predictions], weights)[0, 0] for i in range(50)]
+    np.testing.assert_array_equal(alone, together[:, 0])

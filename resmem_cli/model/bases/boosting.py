@@ -25,6 +25,7 @@ from resmem_cli.model.bases.protocol import (
     spread_classes,
 )
 from resmem_cli.model.bases.sklearn_forest import forest_of
+from resmem_cli.model.combination import sum_in_order
 from resmem_cli.model.splitting import Split
 
 # Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
@@ -226,11 +227,7 @@ class Boosting(OfArrays, FromSklearn):
 
     @staticmethod
     def _mean(of_bags: Sequence[Floats]) -> Floats:
-        # One after the other: NumPy adds several at once in an order that depends on the number of rows.
-        total = of_bags[0]
-        for each in of_bags[1:]:
-            total = total + each
-        return total / len(of_bags)
+        return sum_in_order(of_bags) / len(of_bags)
 
     def to_arrays(self) -> Arrays:
         arrays = {"n_classes": np.array([self.n_classes]), "n_bags": np.array([len(self.bags)])}

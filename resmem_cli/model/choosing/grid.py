@@ -44,6 +44,11 @@ class Grid:
         """Whether the user chose a shrinkage above 0, so that the gain is not asked."""
         return len(self.shrinkages) == 1 and self.shrinkages[0] > 0
 
+    @property
+    def is_off(self) -> bool:
+        """Whether the user chose a shrinkage of 0, so that the base is the prediction."""
+        return self.shrinkages == (0.0,)
+
 
 def grid(rows: LabelledRows, problem: Problem, options: MemoryOptions) -> Grid:
     """Narrow the default grid to what the user fixed, and to as many neighbours as a fold has rows."""

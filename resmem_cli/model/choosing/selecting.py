@@ -62,7 +62,7 @@ def select(
     Returns:
         The selection, and the trained spaces of one of the folds.
     """
-    if grid.shrinkages == (0.0,):  # the base as it is, which has no temperature
+    if grid.is_off:  # the base as it is, which has no temperature
         grid = replace(grid, temperatures=(1.0,))
     plans = [replace(plan, temperatures=tuple({1.0, *grid.temperatures})) for plan in plans]
     refitted = plans[0].recipe.fixed is None
@@ -108,6 +108,8 @@ def only_combination(plans: Sequence[Plan], grid: Grid, base_weights: Sequence[f
             "give a number for each setting, --representation and, for a learned one, --encoder; or set --folds to "
             "2 or more",
         )
+    if grid.is_off:
+        return Combination((switched_off(grid, [Candidate(0, name) for name in names[0]]),))
     weights = base_weights or (1.0,)
     choices = tuple(
         Choice(Candidate(i, names[i][0], plans[i].residuals or "in-sample"), grid.settings(names[i][0])[0], weights[i])
@@ -228,7 +230,12 @@ class Judge:
         return settings[_frugal(losses, counts)]
 
     def _chosen(self, on: Sequence[int]) -> Combination:
-        """Return the combination that is best on some of the folds; without the base's share if the user forced it."""
+        """Return the combination that is best on some of the folds; without the base's share if the user forced it.
+
+        Of a shrinkage of 0 that is the base alone: other weights of the bases would be no memory's gain.
+        """
+        if self._grid.is_off:
+            return Combination((), 1.0)
         best = [(candidate, self._best(candidate, on)) for candidate in self._candidates]
         y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
@@ -350,11 +357,13 @@ def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
 
     Squared errors have no bound: one row to which a linear base extrapolates can outweigh all others, and the memory
     that happens to help it would be chosen. Only the base's errors are looked at, so that no harm is hidden.
+    A fold that holds nothing else keeps its rows.
     """
     losses = [row_loss(fold.y, fold.base) for fold in folds]
     ranked = np.sort(np.concatenate(losses))
     bound = ranked[-1 - len(ranked) // _OUTLIER_ONE_IN]
-    return [fold.take(np.flatnonzero(loss <= bound)) for fold, loss in zip(folds, losses, strict=True)]
+    usual = [loss <= bound for loss in losses]
+    return [fold.take(np.flatnonzero(own)) if own.any() else fold for fold, own in zip(folds, usual, strict=True)]
 
 
 def _paired_gain(folds: Sequence[Fold], before: Sequence[Floats], after: Sequence[Floats]) -> tuple[float, float]:

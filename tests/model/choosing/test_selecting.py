@@ -392,6 +392,25 @@ def test_a_shrinkage_of_0_is_the_base_and_gains_nothing():
     assert (chosen.choices[0].settings.shrinkage, chosen.choices[0].settings.temperature) == (0.0, 1.0)
 
 
+def test_a_shrinkage_of_0_is_the_base_where_other_weights_of_several_bases_would_be_better():
+    grid = replace(grid_for(REGRESSION), shrinkages=(0.0,))
+    mean = known_to_the_base((0.5, 0.5))
+    done = [replace(fold, base_weights=(1.0, 0.0)) for fold in mean]
+    assert row_loss(done[0].y, mean[0].base).mean() < 0.1 * row_loss(done[0].y, done[0].base).mean()
+    selection = Judge(done, grid, "rmse", 2).selection(refitted=True)
+    assert (selection.gain, selection.helps, selection.base_share) == (0.0, False, 0.0)
+    assert [(each.candidate.base, each.settings.shrinkage) for each in selection.choices] == [(0, 0.0)]
+
+
+def test_a_fold_whose_only_row_is_an_outlier_is_judged_all_the_same():
+    X, y, problem = local(1_200, REGRESSION, 0)
+    done = folds_for(rows_of(X, y), plan_for(problem, SMALL, name="constant"))
+    far = replace(done[0].take(np.array([0])), y=np.array([1e6]))
+    selection = Judge([far, *done[1:]], grid_for(REGRESSION), "rmse", 1).selection(refitted=True)
+    assert selection.n_queries >= 1
+    assert np.isfinite(selection.gain)
+
+
 # Which rows
 
 

@@ -21,6 +21,7 @@ from resmem_cli.model.bases.boosters.inputs import Inputs
 from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet
 from resmem_cli.model.bases.protocol import MOST_BAGS, Problem, fitting, n_models
 from resmem_cli.model.bases.table import Table
+from resmem_cli.model.combination import sum_in_order
 
 Done = TypeVar("Done")
 Model = TypeVar("Model", bound="Trees")
@@ -266,7 +267,7 @@ def _mean(found: Sequence[Floats]) -> Floats:
     """
     if any(each.shape != found[0].shape for each in found):
         raise ModelError("the models that a base is the mean of predict different things", "fit the base again")
-    return np.asarray(np.mean(found, axis=0))
+    return sum_in_order(found) / len(found)
 
 
 def parameters_of(wrapper: Any, problem: Problem, *, objective: str, offers: Callable[[str], bool]) -> dict[str, Any]:
