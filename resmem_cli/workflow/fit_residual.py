@@ -16,7 +16,7 @@ from resmem_cli.model.choosing.options import MemoryOptions, objective
 from resmem_cli.model.choosing.selection import LEAST_HELD_OUT, Selection
 from resmem_cli.model.combination import in_base
 from resmem_cli.model.fit import FittedResMem, fit_memory
-from resmem_cli.model.resmem import Member, ResMem
+from resmem_cli.model.resmem import Member, ResMem, use_memory
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import description, history, locking, reading, using, writing
 from resmem_cli.store.history import Change
