@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -151,6 +152,10 @@ class Member:
         position = self.space.represent(Encoded(new.X), base, predictions)
         return position.points, row_residuals(new.y, predictions, self.settings.temperature, position.trend)
 
+    def copied(self) -> Member:
+        """Return the member with a search index of its own."""
+        return replace(self, memory=replace(self.memory, index=copy.deepcopy(self.memory.index)))
+
     def changed(
         self, kept: NDArray[np.bool_], new: LabelledRows, base: Base, weight: Floats | None, *, seed: int, threads: int
     ) -> Member:
@@ -207,6 +212,10 @@ class ResMem:
     def weights(self) -> Floats:
         """[members] of the members in the prediction."""
         return np.array([member.weight for member in self.members])
+
+    def copied(self) -> ResMem:
+        """Return a model whose search graphs may be changed while others predict with this one."""
+        return replace(self, members=tuple(member.copied() for member in self.members))
 
     def predict(
         self, X: Floats, *, threads: int = 1, with_place: bool = False, most_held: int = _HELD_RESIDUALS

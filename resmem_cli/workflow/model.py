@@ -365,7 +365,9 @@ class Model:
                 raise UsageError(f"max_residual is {max_residual}", "give a number of 0 or more")
             drift.refuse_bound_of_classes(stored, max_residual)
             given, guard = labelled.read(InMemory(rows), self.schema), Guard(max_residual, force)
-            resmem, kept, changed = change.with_rows(stored, remembered, trained, given, guard=guard, threads=count)
+            # Graphs grow in place: others predict with these meanwhile, and an interrupted change must leave them.
+            copied = stored._replace(resmem=stored.resmem.copied())
+            resmem, kept, changed = change.with_rows(copied, remembered, trained, given, guard=guard, threads=count)
             self._keep(stored._replace(resmem=resmem), kept, trained)
             self._note(change.as_entry(changed), changed.n_rows)
         return changed

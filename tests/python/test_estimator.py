@@ -311,6 +311,19 @@ def test_a_base_that_is_not_thread_safe_is_asked_by_one_thread_at_a_time(table):
             np.testing.assert_array_equal(predicted, expected)
 
 
+def test_while_rows_are_remembered_others_predict_with_a_graph_that_stays_as_it_was():
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(1_500, 3)), rng.normal(size=(100, 3))
+    fixed = {"representation": "features", "n_neighbors": 8, "bandwidth": 0.5, "shrinkage": 1.0, "n_folds": 0}
+    model = ResMemRegressor("linear", threads=1, **fixed).fit(X, np.sin(3 * X[:, 0])).model_
+    asked = model._stored.resmem  # as a thread holds it that has begun to predict
+    before = asked.predict(X[:50]).resmem
+    model.remember(model.labelled_rows(new, np.full(100, 0.5)), threads=1)
+    np.testing.assert_array_equal(asked.predict(X[:50]).resmem, before)
+    np.testing.assert_array_equal(asked.members[0].memory.index.n_points, 1_500)
+    assert not np.array_equal(model.predict(X[:50]), before)
+
+
 def test_rows_that_several_threads_remember_are_all_remembered(table):
     X, y = table
     model = ResMemRegressor(**QUICK).fit(X[:200], y[:200])
