@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
     assert_all_finite,
+    check_array,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -430,10 +431,10 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             if not is_loaded:
                 validate_data(self, X, reset=False, skip_check_array=True)
             return self._named(X)
-        X = validate_data(self, X, reset=is_loaded, dtype="numeric", ensure_all_finite="allow-nan")
-        if is_loaded:
-            del self.n_features_in_
+        if is_loaded:  # nothing is kept of these rows: several threads may predict
+            X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan", estimator=self, input_name="X")
             return frames.to_rows(X, self._columns_of_array(X.shape[1])).table
+        X = validate_data(self, X, reset=False, dtype="numeric", ensure_all_finite="allow-nan")
         names = getattr(self, "feature_names_in_", None)
         return frames.to_rows(X, None if names is None else names.tolist()).table
 
@@ -461,7 +462,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             shrinkage=self.shrinkage,
             temperature=self.temperature,
             space=self.representation,
-            encoder=cast(Any, self.encoder),  # another name is refused when it is trained
+            encoder=cast(Any, self.encoder),
             n_members=self.n_members,
             objective=self.metric,
             effort=self.effort,

@@ -8,9 +8,10 @@
 
 s(x) is how much the residuals of the row's neighbours differ, so that an interval is wide where the memory disagrees
 with itself (Lei et al. 2018, section 5.2; of classes Sadinle, Lei and Wasserman 2019). The constant c keeps it from
-vanishing where neighbours happen to agree; of a few, the one of the narrowest intervals on the held-out rows is taken.
-New rows that are like the held-out ones are covered with at least the probability a, up to what differs between the
-models of the folds and the final one.
+vanishing where neighbours happen to agree: the median of the s(x), or of 200 and more held-out rows the one of a few
+with the narrowest intervals. (To choose it by fewer costs coverage: .9 percentage points of 90 % with 30 rows.)
+New rows that are like the held-out ones are covered with about the probability a; with at least that where c was not
+chosen, up to what differs between the models of the folds and the final one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, stor
 _KEPT = 20_001  # scores, evenly spaced by rank: enough for levels in steps of a ten-thousandth
 _SHARES = (0.1, 0.3, 1.0, 3.0, math.inf)  # of the median spread; with the last all intervals are equally wide
 _NARROWEST_AT = 0.9
+_ROWS_TO_CHOOSE = 200  # by which the offset is chosen
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ class Calibration:
 def of_numbers(errors: Floats, spreads: Floats, rows: Integers | None = None) -> Calibration:
     """Calibrate by [n] absolute errors of held-out rows, their [n] spreads, and which [n] rows they are."""
     usual = float(np.median(spreads))
+    shares = _SHARES if len(errors) >= _ROWS_TO_CHOOSE else (1.0,)
     tried = []
-    for offset in [share * usual for share in _SHARES] if usual > 0 else [math.inf]:
+    for offset in [share * usual for share in shares] if usual > 0 else [math.inf]:
         found = _thinned(errors / _scale(spreads, offset), offset, rows)
         width = found.quantile(_NARROWEST_AT) * _scale(spreads, found.offset).mean()
         tried.append((width, found))

@@ -69,11 +69,18 @@ def linear_seconds(size: Size) -> float:
     return 4 * _PRODUCT * size.n_rows * size.n_columns * size.n_outputs * _LINEAR_STEPS
 
 
+def discriminant_seconds(size: Size) -> float:
+    """Return what a linear discriminant costs: a product of the columns with each other, whatever the classes."""
+    return _PRODUCT * size.n_columns**2 * (size.n_rows + size.n_columns)
+
+
 def base_seconds(estimator: str, size: Size) -> float:
     """Return what fitting a base costs; those of trees are all taken for scikit-learn's."""
     if estimator == "linear":
         return linear_seconds(size)
-    if estimator == "mlp":
+    if estimator == "discriminant":
+        return discriminant_seconds(size)
+    if estimator in ("mlp", "network"):
         return network_seconds(size)
     return 0.0 if estimator == "constant" else boosting_seconds(size) * n_bags(size)
 

@@ -111,6 +111,8 @@ def _measured(
     """
     sample = drawn(groups, _MOST_ROWS, rng)
     points, residuals, groups = represent(sample), _without_outliers(residuals[sample]), groups[sample]
+    # Far from 0, the squares would leave no digits to the distances.
+    points = (points - points.mean(axis=0, dtype=np.float64)).astype(np.float32)
     squares = np.square(points).sum(axis=1)
     distances = squares[:, None] + squares - 2 * points @ points.T
     np.fill_diagonal(distances, np.inf)

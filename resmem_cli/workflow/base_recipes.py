@@ -12,7 +12,6 @@ from resmem_cli.model import bases, cost
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.bases.boosters.trees import Trees
-from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.bases.protocol import WithVariants
 from resmem_cli.model.rows import Recipe
 
@@ -128,13 +127,3 @@ def _with_encoding(recipe: Recipe, variants: Sequence[Mapping[str, Any]]) -> lis
     if name in recipe.spec.params or not bases.can_encode(recipe.spec.estimator, recipe.problem):
         return list(variants)
     return [variants[0], *({**each, name: True} for each in variants)]
-
-
-def bounded(recipe: Recipe) -> Recipe:
-    """Hold a line that is not the base to beat within the numbers that it was fitted to, if it is not said otherwise.
-
-    Where one column of a row is far out, a line is too, and its corrected model would spoil the mean of all.
-    """
-    offered = BOUNDED in bases.parameters(recipe.spec.estimator, recipe.problem)
-    params = {BOUNDED: True, **recipe.spec.params} if offered else recipe.spec.params
-    return replace(recipe, spec=replace(recipe.spec, params=params))

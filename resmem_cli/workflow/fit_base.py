@@ -135,7 +135,7 @@ def fit(
     recipes = base_recipes.recipes_of(names, options.params, problem, y)
     variants = [base_recipes.variants_of(recipe, y, names) for recipe in recipes]
     compared = compare(recipes, variants, rows, threads=threads, report=report)
-    recipes = [compared.recipes[0], *map(base_recipes.bounded, compared.recipes[1:])]
+    recipes = list(compared.recipes)
     fitted = []
     for recipe in recipes:
         report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")

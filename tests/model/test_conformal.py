@@ -33,6 +33,18 @@ def test_new_rows_are_covered_as_often_as_is_promised(level: float, n: int) -> N
     assert np.mean(covered) == pytest.approx(level, abs=0.015)
 
 
+def test_of_few_rows_no_offset_is_chosen_so_that_coverage_is_what_is_promised() -> None:
+    covered = []
+    for seed in range(600):
+        errors, spreads = noisy(31, seed)
+        calibration = of_numbers(np.abs(errors[:30]), spreads[:30])
+        assert calibration.offset == np.median(spreads[:30])
+        lower, upper = interval(np.zeros(1), spreads[30:], calibration, 0.9)
+        covered.append(bool(lower[0] <= errors[30] <= upper[0]))
+    # 28 of 31 ranks; one standard deviation of 600 draws is 1.2 points.
+    assert np.mean(covered) == pytest.approx(28 / 31, abs=0.03)
+
+
 def test_intervals_follow_the_spread_where_that_makes_them_narrower() -> None:
     errors, spreads = noisy(4_000, 0)
     calibration = of_numbers(np.abs(errors), spreads)

@@ -37,7 +37,9 @@ def test_of_trees_that_take_long_there_is_one_bag():
     assert cost.n_bags(Size(20_000, 2_000, 1)) == 1
 
 
-@pytest.mark.parametrize("seconds", [cost.boosting_seconds, cost.network_seconds, cost.linear_seconds])
+@pytest.mark.parametrize(
+    "seconds", [cost.boosting_seconds, cost.network_seconds, cost.linear_seconds, cost.discriminant_seconds]
+)
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_more_rows_and_columns_cost_more(seconds, n_outputs):
     here = seconds(Size(10_000, 500, n_outputs))
@@ -47,6 +49,8 @@ def test_more_rows_and_columns_cost_more(seconds, n_outputs):
 
 def test_all_bags_are_counted_and_every_boosting_is_taken_for_one():
     size = Size(1_000, 784, 1)
+    assert cost.base_seconds("network", size) == cost.base_seconds("mlp", size) < cost.base_seconds("boosting", size)
+    assert cost.base_seconds("discriminant", size) == cost.discriminant_seconds(size)
     assert cost.base_seconds("boosting", size) == cost.base_seconds("xgboost", size) == 3 * cost.boosting_seconds(size)
 
 

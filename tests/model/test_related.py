@@ -254,7 +254,7 @@ def test_lessons_of_encoders_and_cross_fitted_residuals_obey(n_classes, what, mo
     monkeypatch.setattr(Recipe, "base_for", lambda self, part: seen_by.append(part) or fit_base(self, part))
     training = training_of(rows, problem)
     assert np.isfinite(training.out_of_fold).all()
-    assert len(encoder_folds(training, "in-sample")) == len(training.folds) >= 2
+    assert len(encoder_folds(training, "in-sample", training.scaler)) == len(training.folds) >= 2
     for fold in training.folds:
         assert_obeyed(rows.take(fold.training), rows.take(fold.held_out))
     predicted_without = np.zeros(300, dtype=bool)

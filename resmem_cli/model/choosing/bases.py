@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from resmem_cli.model import metrics
+from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats, row_blocks
 from resmem_cli.model.bases import CONSTANT
+from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.choosing import serving
 from resmem_cli.model.combination import combine, combined
 from resmem_cli.model.grouping import drawn
@@ -68,7 +69,7 @@ def compare(
     """
     tried = [[_with(recipe, each) for each in own] for recipe, own in zip(recipes, variants, strict=True)]
     if sum(map(len, tried)) == 1 or len(rows.y) < _LEAST_ROWS:
-        return Compared(tuple(own[0] for own in tried))
+        return Compared(_others_bounded([own[0] for own in tried]))
     problem = recipes[0].problem
     rng = np.random.default_rng(problem.seed)
     rows = rows.take(drawn(rows.related(problem).groups, _MOST_ROWS, rng))
@@ -77,7 +78,7 @@ def compare(
     if len(rows.y) < _FEW_ROWS:
         splits = list(rows.splits(problem, _N_FOLDS, rng))
     if not splits:  # all rows belong together
-        return Compared(tuple(own[0] for own in tried))
+        return Compared(_others_bounded([own[0] for own in tried]))
     held_out = np.concatenate([held for _, held in splits])
     judge = _Judge(rows.y[held_out], np.ones(len(held_out)) if rows.weight is None else rows.weight[held_out])
     is_long = any(recipe.spec.estimator == _LONG for recipe in recipes)
@@ -99,11 +100,15 @@ def compare(
     judge = judge.without_outliers(knowing)
     by_loss = [judge.loss(each) for each in predicted]
     order = np.argsort(by_loss, kind="stable").tolist()
-    ordered = [predicted[i] for i in order]
+    best_first = [chosen[i] for i in order]
+    stored = _others_bounded(best_first)
+    changed = [recipe != before for recipe, before in zip(stored, best_first, strict=True)]
+    again = predictions([recipe for recipe, is_changed in zip(stored, changed, strict=True) if is_changed])
+    ordered = [next(again) if is_changed else predicted[i] for i, is_changed in zip(order, changed, strict=True)]
     weights = combine(ordered, judge.losses, judge.weight, len(ordered), lambda of: serving.price_of_bases(len(of)))
     return Compared(
-        tuple(chosen[i] for i in order),
-        tuple(by_loss[i] for i in order),
+        stored,
+        tuple(judge.loss(each) for each in ordered),
         tuple(weights.tolist()),
         judge.loss(combined(ordered, weights)),
         len(held_out),
@@ -135,6 +140,19 @@ class _Judge:
 
     def loss(self, predictions: Floats) -> float:
         return float(np.average(self.losses(predictions), weights=self.weight))
+
+
+def _others_bounded(recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
+    """Hold lines but the first base within the numbers that they were fitted to, if it is not said otherwise.
+
+    Where one column of a row is far out, a line is too, and its corrected model would spoil the mean of all.
+    """
+    return recipes[0], *map(_bounded, recipes[1:])
+
+
+def _bounded(recipe: Recipe) -> Recipe:
+    is_offered = BOUNDED in bases.parameters(recipe.spec.estimator, recipe.problem)
+    return _with(recipe, {BOUNDED: True}) if is_offered else recipe
 
 
 def _with(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:

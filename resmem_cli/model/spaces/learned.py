@@ -60,25 +60,26 @@ class Learned:
             UsageError: all rows have equal features, so that no fold has both training and held-out rows.
         """
         kind = _kind(variant)
-        folds = encoder_folds(training, residuals)
+        start = training.starts.get((name_of(kind), residuals))
+        # Principal components of other rows have other signs and another order: an encoder goes on with its own.
+        scaler = start.scaler if isinstance(start, Learned) and start.scaler.axes is not None else training.scaler
+        folds = encoder_folds(training, residuals, scaler)
         if not folds:
             raise UsageError(
                 "all rows have equal features, from which an encoder learns nothing", "leave --encoder out"
             )
         rng = np.random.default_rng(training.problem.seed)
         schedule, scale = training.schedule, _starting_scale(training)
-        start = training.starts.get((name_of(kind), residuals))
         if isinstance(start, Learned) and start.further and start.trained.encoder.n_inputs == len(scale):
             begun, schedule = start.further, schedule.resumed
         else:
-            scaler = training.scaler
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
             n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
             sizes = Sizes.for_outputs(training.problem.n_outputs)
             encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
             begun = Begun(learning.started(folds[0], encoder, schedule.density, rng))
         trained, further = learning.train(folds, begun, schedule, rng, training.report)
-        return cls(training.scaler, training.unit, trained, further)
+        return cls(scaler, training.unit, trained, further)
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
         inputs = _beside(rows.scaled(self.scaler), self.unit, predictions)
@@ -127,13 +128,13 @@ def _beside(features: Singles, unit: Floats, predictions: Floats) -> Singles:
     return np.hstack([features, beside.astype(np.float32)])
 
 
-def encoder_folds(training: Training, residuals: ResidualKind) -> list[EncoderFold]:
-    """Return what an encoder learns from: of every inner fold, its held-out queries and its memory."""
-    every = (_encoder_fold(training, fold, residuals) for fold in training.folds)
+def encoder_folds(training: Training, residuals: ResidualKind, scaler: Scaler) -> list[EncoderFold]:
+    """Return what an encoder of scaled features learns from: of every inner fold, its held-out queries and memory."""
+    every = (_encoder_fold(training, fold, residuals, scaler) for fold in training.folds)
     return [fold for fold in every if len(fold.queries)]
 
 
-def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind) -> EncoderFold:
+def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind, scaler: Scaler) -> EncoderFold:
     rows = training.rows
     # A base that stays as it is has seen some of the rows; only its errors on the others are honest.
     held_out = fold.held_out[rows.is_new[fold.held_out]] if training.recipe.fixed is not None else fold.held_out
@@ -143,9 +144,9 @@ def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind) 
     length = training.unit[1] if training.problem.is_regression else 1.0
     targets = residuals_of(queries.y, np.zeros_like(of_queries))  # what a prediction of 0 leaves: the target
     return EncoderFold(
-        memory=encoder_inputs(training.scaler, training.unit, remembered.X, of_remembered),
+        memory=encoder_inputs(scaler, training.unit, remembered.X, of_remembered),
         residuals=(residuals_of(remembered.y, of_remembered) / length).astype(np.float32),
-        queries=encoder_inputs(training.scaler, training.unit, queries.X, of_queries),
+        queries=encoder_inputs(scaler, training.unit, queries.X, of_queries),
         predictions=(of_queries / length).astype(np.float32),
         targets=(targets / length).astype(np.float32),
         weight=None if queries.weight is None else queries.weight / queries.weight.sum(),

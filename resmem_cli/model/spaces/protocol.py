@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
+import numpy as np
+
 from resmem_cli.model.arrays import Arrays, Floats, Singles
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.scaling import Encoded
@@ -17,6 +19,18 @@ class Position(NamedTuple):
 
     points: Singles
     trend: Floats | None = None
+
+
+_SMALLEST, _LARGEST = 1e-12, 1e15  # of points around their middle, so that sums of squares fit single precision
+
+
+def fits_single_precision(points: Floats | Singles) -> bool:
+    """Whether distances between [n, p] points can be told in single precision; missing numbers do not count."""
+    there = points[np.isfinite(points).all(axis=1)]
+    if len(there) == 0:
+        return True
+    size = float(np.abs(there - there.mean(axis=0, dtype=np.float64)).max(initial=0.0))
+    return size == 0 or _SMALLEST <= size <= _LARGEST
 
 
 class Space(Protocol):

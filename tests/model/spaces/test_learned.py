@@ -37,7 +37,7 @@ EVERY_KIND_OF_RESIDUALS = pytest.mark.parametrize("kind", ["in-sample", "cross-f
 
 
 def encoder_folds(training: Training, kind: ResidualKind = "in-sample") -> list[learned.EncoderFold]:
-    return learned.encoder_folds(training, kind)
+    return learned.encoder_folds(training, kind, training.scaler)
 
 
 @EVERY_LEARNED
@@ -96,6 +96,20 @@ def test_few_rows_suffice_to_learn_from(n_rows, n_classes):
     for name in LEARNED:
         arrays = spaces.fit(name, training_of(rows_of(X, y), problem, estimator="constant"), "in-sample").to_arrays()
         assert all(np.isfinite(value).all() for value in arrays.values())
+
+
+def test_an_encoder_of_principal_components_goes_on_in_those_of_the_rows_that_it_was_begun_on():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 210))
+    y, problem = X[:, 0], Problem((0,) * 210, 0, 0)
+    before = spaces.fit("learned:linear", training_of(rows_of(X[:90], y[:90]), problem), "in-sample")
+    training = training_of(rows_of(X, y), problem)
+    resumed = replace(training, starts={("learned:linear", "in-sample"): before})
+    found = spaces.fit("learned:linear", resumed, "in-sample").to_arrays()
+    own = training.scaler.to_arrays()
+    assert any(not np.array_equal(own[name], value) for name, value in before.scaler.to_arrays().items())
+    for name, value in before.scaler.to_arrays().items():
+        np.testing.assert_array_equal(found[name], value)
 
 
 def test_rows_with_the_same_label_are_no_obstacle():

@@ -208,6 +208,18 @@ def test_of_many_columns_the_points_have_few_and_are_restored(name):
     np.testing.assert_array_equal(restored.represent(Encoded(X), base, base.predict(X)).points, points)
 
 
+@pytest.mark.parametrize("factor", [1e-24, 1e21])
+def test_where_distances_would_not_fit_single_precision_a_space_is_left_out(factor):
+    X, y, problem = make_rows(300, REGRESSION)
+    base = ESTIMATORS["boosting"].fit(X, factor * y, None, problem, {"max_iter": 20})
+    assert spaces.untrained_names(base, X, problem) == ("features", "sensitivity")
+    vectors = Problem((0, 0), REGRESSION, 0, {"v": (0, 2)})
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    line = ESTIMATORS["linear"].fit(rows, rows[:, 0], None, vectors, {})
+    assert "column:v" in spaces.untrained_names(line, rows, vectors)
+    assert "column:v" not in spaces.untrained_names(line, factor * rows, vectors)
+
+
 def test_a_short_vector_is_its_own_point():
     X, y, problem = wide_rows(200)
     base = quick_base("linear", X, y, problem)
