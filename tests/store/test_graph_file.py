@@ -139,13 +139,13 @@ def test_bytes_that_belong_to_nothing_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, good() + b"\0", "it has extra bytes")
 
 
-@pytest.mark.parametrize("value", [1, 8, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("value", [1, 7, 2**63, 2**64 - 1])
 @pytest.mark.parametrize(
     "name", ["level0_offset", "n_elements", "element_bytes", "label_offset", "vector_offset", "max_links_level0"]
 )
 def test_sizes_in_the_header_that_do_not_fit_are_refused(tmp_path: Path, name: str, value: int) -> None:
-    if value != field(name):
-        refused(tmp_path, changed((*FIELDS[name], value)), "its header does not fit its model")
+    assert value != field(name)
+    refused(tmp_path, changed((*FIELDS[name], value)), "its header does not fit its model")
 
 
 @pytest.mark.parametrize("value", [0, N - 1])
