@@ -132,11 +132,10 @@ def fit(
     )
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors, schema.n_levels)
     base_recipes.refuse_other_targets(names, schema, y)
-    recipes = base_recipes.recipes_of(names, options.params, problem, y)
-    variants = [base_recipes.variants_of(recipe, y, names) for recipe in recipes]
-    compared = compare(recipes, variants, rows, threads=threads, report=report)
-    recipes = list(compared.recipes)
-    fitted = []
+    offered = base_recipes.recipes_of(names, options.params, problem, y)
+    variants = [base_recipes.variants_of(recipe, y, names) for recipe in offered]
+    compared = compare(offered, variants, rows, threads=threads, report=report)
+    recipes, fitted = compared.recipes, []
     for recipe in recipes:
         report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
         fitted.append(recipe.base_for(rows))

@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import COLUMNS, IMPORTABLE, KINDS, Base, Problem
 from resmem_cli.model.bases.columns import Columns
+from resmem_cli.model.bases.protocol import is_installed
 from resmem_cli.model.bases.table import Field, Table
 from tests.model.test_bases import assert_predicts
 
@@ -140,4 +141,6 @@ def test_equal_rows_have_equal_predictions_and_representations_wherever_they_sta
 
 def test_it_is_never_fitted_by_us_and_says_what_it_needs(base: tuple[Base, Problem, Floats], kind: str) -> None:
     imported, _, _ = base
+    assert imported.package is None or is_installed(imported.package)
+    assert isinstance(imported.is_thread_safe, bool)
     assert imported.reads_features == (kind != COLUMNS)

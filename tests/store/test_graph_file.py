@@ -139,12 +139,12 @@ def test_bytes_that_belong_to_nothing_are_refused(tmp_path: Path) -> None:
     refused(tmp_path, good() + b"\0", "it has extra bytes")
 
 
-@pytest.mark.parametrize("value", [1, 7, 2**63, 2**64 - 1])
-@pytest.mark.parametrize(
-    "name", ["level0_offset", "n_elements", "element_bytes", "label_offset", "vector_offset", "max_links_level0"]
-)
+SIZES = ["level0_offset", "n_elements", "element_bytes", "label_offset", "vector_offset", "max_links_level0"]
+OTHERS = [(name, value) for name in SIZES for value in (1, 7, 8, 2**63, 2**64 - 1) if value != field(name)]
+
+
+@pytest.mark.parametrize(("name", "value"), OTHERS)
 def test_sizes_in_the_header_that_do_not_fit_are_refused(tmp_path: Path, name: str, value: int) -> None:
-    assert value != field(name)
     refused(tmp_path, changed((*FIELDS[name], value)), "its header does not fit its model")
 
 

@@ -100,11 +100,9 @@ def compare(
     judge = judge.without_outliers(knowing)
     by_loss = [judge.loss(each) for each in predicted]
     order = np.argsort(by_loss, kind="stable").tolist()
-    best_first = [chosen[i] for i in order]
-    stored = _others_bounded(best_first)
-    changed = [recipe != before for recipe, before in zip(stored, best_first, strict=True)]
-    again = predictions([recipe for recipe, is_changed in zip(stored, changed, strict=True) if is_changed])
-    ordered = [next(again) if is_changed else predicted[i] for i, is_changed in zip(order, changed, strict=True)]
+    stored = _others_bounded([chosen[i] for i in order])
+    again = predictions([recipe for recipe, i in zip(stored, order, strict=True) if recipe != chosen[i]])
+    ordered = [predicted[i] if recipe == chosen[i] else next(again) for recipe, i in zip(stored, order, strict=True)]
     weights = combine(ordered, judge.losses, judge.weight, len(ordered), lambda of: serving.price_of_bases(len(of)))
     return Compared(
         stored,

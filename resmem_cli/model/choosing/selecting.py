@@ -356,8 +356,8 @@ def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
     """Leave out the thousandth of the held-out rows that a regression's base gets most wrong.
 
     Squared errors have no bound: one row to which a linear base extrapolates can outweigh all others, and the memory
-    that happens to help it would be chosen. Only the base's errors are looked at, so that no harm is hidden.
-    A fold that holds nothing else keeps its rows.
+    that happens to help it would be chosen. Only the base's errors are looked at, so that no harm is hidden. A fold
+    that holds nothing else keeps its rows.
     """
     losses = [row_loss(fold.y, fold.base) for fold in folds]
     ranked = np.sort(np.concatenate(losses))

@@ -12,7 +12,7 @@ from resmem_cli.model.arrays import WHOLE, Arrays, Floats, stored
 from resmem_cli.model.axes import Axes
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.scaling import Encoded
-from resmem_cli.model.spaces.protocol import Position, Untrained, fits_single_precision
+from resmem_cli.model.spaces.protocol import Position, Untrained, fits_single_precision, looked_at
 from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
@@ -41,8 +41,8 @@ class Column(Untrained):
 
     @classmethod
     def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
-        fits = (fits_single_precision(X[:, start:stop]) for start, stop in problem.vectors.values())
-        return tuple(_name(column) for column, fit in zip(problem.vectors, fits, strict=True) if fit)
+        some, places = looked_at(X), problem.vectors.items()
+        return tuple(_name(column) for column, (start, stop) in places if fits_single_precision(some[:, start:stop]))
 
     @classmethod
     def fit(cls, variant: str, training: Training, residuals: ResidualKind) -> Self:

@@ -60,19 +60,19 @@ class Learned:
             UsageError: all rows have equal features, so that no fold has both training and held-out rows.
         """
         kind = _kind(variant)
-        start = training.starts.get((name_of(kind), residuals))
-        # Principal components of other rows have other signs and another order: an encoder goes on with its own.
-        scaler = start.scaler if isinstance(start, Learned) and start.scaler.axes is not None else training.scaler
+        before = _begun_before(training, name_of(kind), residuals)
+        scaler = training.scaler if before is None else before[0]
         folds = encoder_folds(training, residuals, scaler)
         if not folds:
             raise UsageError(
                 "all rows have equal features, from which an encoder learns nothing", "leave --encoder out"
             )
         rng = np.random.default_rng(training.problem.seed)
-        schedule, scale = training.schedule, _starting_scale(training)
-        if isinstance(start, Learned) and start.further and start.trained.encoder.n_inputs == len(scale):
-            begun, schedule = start.further, schedule.resumed
+        schedule = training.schedule
+        if before is not None:
+            begun, schedule = before[1], schedule.resumed
         else:
+            scale = _starting_scale(training)
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
             n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
             sizes = Sizes.for_outputs(training.problem.n_outputs)
@@ -151,6 +151,17 @@ def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind, 
         targets=(targets / length).astype(np.float32),
         weight=None if queries.weight is None else queries.weight / queries.weight.sum(),
     )
+
+
+def _begun_before(training: Training, name: str, residuals: ResidualKind) -> tuple[Scaler, Begun] | None:
+    """Return the scaler and the training of an encoder that goes on; None if none was begun on such columns.
+
+    Principal components of other rows have other signs and another order: where columns are many, it keeps its own.
+    """
+    start = training.starts.get((name, residuals))
+    if not isinstance(start, Learned) or start.further is None or start.scaler.n_outputs != training.scaler.n_outputs:
+        return None
+    return training.scaler if start.scaler.axes is None else start.scaler, start.further
 
 
 def _starting_scale(training: Training) -> Singles:

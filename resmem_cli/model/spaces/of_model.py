@@ -13,10 +13,8 @@ from resmem_cli.model import cost
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.scaling import Encoded
-from resmem_cli.model.spaces.protocol import Position, Untrained, fits_single_precision
+from resmem_cli.model.spaces.protocol import Position, Untrained, fits_single_precision, looked_at
 from resmem_cli.model.spaces.training import ResidualKind, Training
-
-_ROWS_LOOKED_AT = 256
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class OfModel(Untrained):
 
     @classmethod
     def untrained_names(cls, base: Base, X: Floats, problem: Problem) -> tuple[str, ...]:
-        points = base.represent(X[:_ROWS_LOOKED_AT])
+        points = base.represent(looked_at(X))
         # The terms of a linear model of many columns are neither few nor what it computes on its way.
         is_wide = points is not None and points.shape[1] >= len(problem.n_categories) > cost.WIDE
         return () if points is None or is_wide or not fits_single_precision(points) else (cls.name,)

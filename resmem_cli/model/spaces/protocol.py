@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # which fits spaces, and so imports them
     from resmem_cli.model.spaces.training import ResidualKind, Training
 
 
+# Of points around their middle, so that sums of squares fit single precision; and the rows that are looked at.
+_SMALLEST, _LARGEST, _ROWS = 1e-12, 1e15, 256
+
+
 class Position(NamedTuple):
     """Where rows are in a space: [n, p] points, and in some trained spaces the [n, outputs] trend there, or None."""
 
@@ -21,15 +25,18 @@ class Position(NamedTuple):
     trend: Floats | None = None
 
 
-_SMALLEST, _LARGEST = 1e-12, 1e15  # of points around their middle, so that sums of squares fit single precision
+def looked_at(X: Floats) -> Floats:
+    """Return a few of [n, d] rows, evenly spaced, that show how large the numbers of all are."""
+    return X[:: -(-len(X) // _ROWS)]
 
 
 def fits_single_precision(points: Floats | Singles) -> bool:
-    """Whether distances between [n, p] points can be told in single precision; missing numbers do not count."""
-    there = points[np.isfinite(points).all(axis=1)]
+    """Whether distances between [n, p] points can be told in single precision; missing numbers aside."""
+    there = points[~np.isnan(points).any(axis=1)]
     if len(there) == 0:
         return True
-    size = float(np.abs(there - there.mean(axis=0, dtype=np.float64)).max(initial=0.0))
+    with np.errstate(over="ignore", invalid="ignore"):  # of infinite numbers the size is none
+        size = float(np.abs(there - there.mean(axis=0, dtype=np.float64)).max(initial=0.0))
     return size == 0 or _SMALLEST <= size <= _LARGEST
 
 

@@ -35,20 +35,6 @@ def rows_with(noise: float, n: int = 600) -> tuple[LabelledRows, Problem]:
     return rows_of(X, y), Problem((0, 0, 0), REGRESSION, 0)
 
 
-def test_what_is_measured_of_a_line_that_is_not_the_first_is_that_of_the_bounded_one_which_is_stored():
-    rng = np.random.default_rng(0)
-    X = rng.uniform(-1, 1, (300, 2))
-    y = np.where(X[:, 0] > 0, 1.0, 0.0) + 0.01 * rng.normal(size=300)
-    problem = Problem((0, 0), REGRESSION, 0)
-    recipes = [recipe_of(problem, **SMALL), Recipe(BaseSpec("linear"), problem)]
-    found = compare(recipes, [[{}], [{}]], rows_of(X, y))
-    assert [recipe.spec.params.get("bounded") for recipe in found.recipes] == [None, True]
-    unbounded = Recipe(BaseSpec("linear", {"bounded": False}), problem)
-    plain = compare([recipes[0], unbounded], [[{}], [{}]], rows_of(X, y))
-    assert found.losses[0] == plain.losses[0]
-    assert found.losses[1] < plain.losses[1]
-
-
 # Settings
 
 
@@ -205,3 +191,17 @@ def test_of_how_many_models_catboost_is_the_mean_is_said_once_by_the_number_of_a
     X = np.random.default_rng(0).normal(size=(60, 2))
     base = ESTIMATORS["catboost"].fit(X, X[:, 0], None, problem, {"n_estimators": 3})
     assert base.further == ()  # as an older resmem has fitted it, which has not said how many
+
+
+def test_what_is_measured_of_a_line_that_is_not_the_first_is_that_of_the_bounded_one_which_is_stored():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 2))
+    y = np.where(X[:, 0] > 0, 1.0, 0.0) + 0.01 * rng.normal(size=300)
+    problem = Problem((0, 0), REGRESSION, 0)
+    recipes = [recipe_of(problem, **SMALL), Recipe(BaseSpec("linear"), problem)]
+    found = compare(recipes, [[{}], [{}]], rows_of(X, y))
+    assert [recipe.spec.params.get("bounded") for recipe in found.recipes] == [None, True]
+    unbounded = Recipe(BaseSpec("linear", {"bounded": False}), problem)
+    plain = compare([recipes[0], unbounded], [[{}], [{}]], rows_of(X, y))
+    assert found.losses[0] == plain.losses[0]
+    assert found.losses[1] < plain.losses[1]

@@ -112,6 +112,22 @@ def test_an_encoder_of_principal_components_goes_on_in_those_of_the_rows_that_it
         np.testing.assert_array_equal(found[name], value)
 
 
+def test_an_encoder_of_as_few_principal_components_as_there_were_rows_is_begun_again_where_there_are_more():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(70, 210))
+    y, problem = X[:, 0], Problem((0,) * 210, 0, 0)
+    before = spaces.fit("learned:linear", training_of(rows_of(X[:50], y[:50]), problem), "in-sample")
+    training = training_of(rows_of(X, y), problem)
+    assert (before.scaler.n_outputs, training.scaler.n_outputs) == (50, 64)
+    found, anew = (
+        spaces.fit("learned:linear", replace(training, starts=starts), "in-sample").to_arrays()
+        for starts in ({("learned:linear", "in-sample"): before}, {})
+    )
+    assert found.keys() == anew.keys()
+    for name, value in anew.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
 def test_rows_with_the_same_label_are_no_obstacle():
     X, _, problem = make_rows(40, REGRESSION)
     arrays = spaces.fit("learned:mlp", training_of(rows_of(X, np.full(40, 2.5)), problem), "in-sample").to_arrays()

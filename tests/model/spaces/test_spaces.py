@@ -11,6 +11,7 @@ from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases import ESTIMATORS, Problem
 from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.scaling import Encoded, Scaler
+from resmem_cli.model.spaces.protocol import fits_single_precision
 from tests.model.examples import (
     BINARY,
     EVERY_TASK,
@@ -218,6 +219,15 @@ def test_where_distances_would_not_fit_single_precision_a_space_is_left_out(fact
     line = ESTIMATORS["linear"].fit(rows, rows[:, 0], None, vectors, {})
     assert "column:v" in spaces.untrained_names(line, rows, vectors)
     assert "column:v" not in spaces.untrained_names(line, factor * rows, vectors)
+
+
+def test_infinite_points_do_not_fit_single_precision_and_missing_ones_do_not_count():
+    points = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    points[3] = np.nan
+    assert fits_single_precision(points)
+    assert fits_single_precision(points[[3]])
+    points[4, 0] = np.inf
+    assert not fits_single_precision(points)
 
 
 def test_a_short_vector_is_its_own_point():
