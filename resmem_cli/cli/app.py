@@ -9,6 +9,7 @@ import typer
 
 from resmem_cli.cli.change import forget, remember
 from resmem_cli.cli.compare import compare
+from resmem_cli.cli.distill import distill
 from resmem_cli.cli.evaluate import evaluate
 from resmem_cli.cli.explain import explain
 from resmem_cli.cli.fit_base import fit_base
@@ -69,6 +70,7 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("report")(report)
 app.command("compare")(compare)
+app.command("distill")(distill)
 app.command("explain")(explain)
 app.command("remember")(remember)
 app.command("forget")(forget)

@@ -160,6 +160,13 @@ class Schema:
         return tuple(itertools.accumulate((column.width for column in self.columns), initial=0))[:-1]
 
     @property
+    def encoded_columns(self) -> tuple[tuple[int, ...], ...]:
+        """Per feature, its columns of the encoded matrix, the codes of its levels among them."""
+        levels = dict(zip(self.n_levels, itertools.count(len(self.n_categories))))
+        pairs = zip(self.columns, self.starts, strict=True)
+        return tuple((*range(at, at + column.width), *([levels[at]] if at in levels else [])) for column, at in pairs)
+
+    @property
     def vectors(self) -> dict[str, tuple[int, int]]:
         """By name of each column of vectors: the encoded column it begins at, and the one after its last."""
         pairs = zip(self.columns, self.starts, strict=True)

@@ -118,6 +118,25 @@ def load(model: Place) -> StoredModel:
     return steadily(model, read)
 
 
+def load_with_or_without_memory(model: Place) -> StoredModel:
+    """Load the whole; of a directory without memory, a model that predicts by the base alone.
+
+    Raises:
+        ModelError: as `load`, but that the memory may be missing.
+    """
+
+    def read(directory: Path) -> StoredModel:
+        base = _read_base(directory)
+        if (directory / manifest.MEMORY).exists():
+            content = _read_memory(directory)
+            return _model(directory, base, content, content)
+        stored = _base(directory, base)
+        resmem = ResMem(stored.bases, (), base_weights=stored.weights, base_share=1.0)
+        return StoredModel(stored, resmem, metrics.objectives(stored.problem.is_regression)[0], {})
+
+    return steadily(model, read)
+
+
 def identity(model: Place, *, base_only: bool = False) -> tuple[str, str | None]:
     """Return the generations of the bases and of the memories, if these are asked for, as the manifests name them.
 

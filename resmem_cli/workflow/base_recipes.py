@@ -74,7 +74,23 @@ def recipes_of(names: Sequence[str], params: Mapping[str, Any], problem: Problem
     """
     estimators = dict.fromkeys(each for name in names for each in _expanded(name, problem, y))
     size = bases.size_of(problem, len(y))
-    return [Recipe(_affordable(spec, problem, size), problem) for spec in _specs(tuple(estimators), params, problem)]
+    return [Recipe(_affordable(spec, problem, size), problem) for spec in specs_of(tuple(estimators), params, problem)]
+
+
+def specs_of(names: Sequence[str], params: Mapping[str, Any], problem: Problem) -> list[BaseSpec]:
+    """Return how bases of these names are fitted, each with the parameters that it has.
+
+    Raises:
+        UsageError: a parameter belongs to none of them.
+    """
+    known = {name: bases.parameters(name, problem) for name in names}
+    for param in params:
+        if not any(param in offered for offered in known.values()):
+            every = sorted({param for offered in known.values() for param in offered})
+            whose = f"the estimator {names[0]} has no" if len(names) == 1 else f"none of {', '.join(names)} has a"
+            choose = f"choose from: {', '.join(every)}" if every else "leave --param out: it has none"
+            raise UsageError(f"{whose} parameter '{param}'", did_you_mean([param], every, choose))
+    return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
 
 
 def variants_of(recipe: Recipe, y: Floats, names: Collection[str]) -> list[Mapping[str, Any]]:
@@ -85,18 +101,6 @@ def variants_of(recipe: Recipe, y: Floats, names: Collection[str]) -> list[Mappi
 
 def _expanded(name: str, problem: Problem, y: Floats) -> tuple[str, ...]:
     return bases.automatic(problem, y) if name == AUTO else (name,)
-
-
-def _specs(names: Sequence[str], params: Mapping[str, Any], problem: Problem) -> list[BaseSpec]:
-    """Give every estimator the parameters that it has; one that none has is refused."""
-    known = {name: bases.parameters(name, problem) for name in names}
-    for param in params:
-        if not any(param in offered for offered in known.values()):
-            every = sorted({param for offered in known.values() for param in offered})
-            whose = f"the estimator {names[0]} has no" if len(names) == 1 else f"none of {', '.join(names)} has a"
-            choose = f"choose from: {', '.join(every)}" if every else "leave --param out: it has none"
-            raise UsageError(f"{whose} parameter '{param}'", did_you_mean([param], every, choose))
-    return [BaseSpec(name, {param: params[param] for param in params if param in known[name]}) for name in names]
 
 
 def _affordable(spec: BaseSpec, problem: Problem, size: cost.Size) -> BaseSpec:

@@ -39,7 +39,8 @@ class ComparedModels(Judged):
         n_dropped: how many had no target, or no weight.
         n_unknown_class: how many had a class that training did not have, and are not scored.
         task: of both.
-        objective: the metric that the folds of the first chose by, and that the verdict is about.
+        objective: the metric that the folds of the first chose by, and that the verdict is about; of one without memory
+            the task's usual one.
         predict_the_same: whether they predict all rows alike.
         notes: sentences on what the intervals do not know.
     """
@@ -117,16 +118,16 @@ class ComparedModels(Judged):
 def compare(
     source: Input, a: Place, b: Place, *, seed: int = 0, threads: int = 0, report: Report = silent
 ) -> ComparedModels:
-    """Compare two models of one target on the same labelled rows.
+    """Compare two models of one target on the same labelled rows; one without memory predicts by its base.
 
     Raises:
         DataError: the input cannot be read, does not fit the schema of both models, or holds no class that they know.
-        ModelError: a model is missing, stale or damaged, or has no memory yet.
+        ModelError: a model is missing, stale or damaged.
         UsageError: the models differ in target, task, classes or weights.
     """
     with thread_limit.limited(threads) as count:
         report("loading the models")
-        stored = {path: reading.load(path) for path in (a, b)}
+        stored = {path: reading.load_with_or_without_memory(path) for path in (a, b)}
         schema, other = (stored[path].base.schema for path in (a, b))
         _refuse_other_question(a, b, schema, other)
         first, second = (_Side.of(path, stored[path], schema, count) for path in (a, b))
@@ -188,7 +189,7 @@ class _Side:
     def of(cls, path: Place, stored: StoredModel, first: Schema, threads: int) -> _Side:
         names = stored.base.schema.target.class_names
         order = np.array([names.index(name) for name in first.target.class_names]) if names else None
-        return cls(path, stored, reading.seen_hashes(path, with_memory=True), order, threads)
+        return cls(path, stored, reading.seen_hashes(path, with_memory=bool(stored.id)), order, threads)
 
     def predict(self, rows: Rows, y: Floats) -> tuple[Predictions, NDArray[np.bool_]]:
         """Return [n, outputs] predictions, and [n] whether the model was fitted on a row of this target.

@@ -230,3 +230,14 @@ def _with_prices(levels: list[str]) -> pa.Table:
     rows = table("diamonds", "train")
     prices = pa.array([levels[i % len(levels)] for i in range(len(rows))])
     return rows.set_column(rows.column_names.index("price"), "price", prices)
+
+
+def test_a_model_without_memory_predicts_by_its_base(model: Model, run: Run) -> None:
+    model()
+    shutil.copytree("m", "base")
+    Path("base/memory.json").unlink()
+    found = compared(run, "compare", "base", "m", "test.csv")
+    of_model = compared(run, "evaluate", "test.csv", "--model", "m")["metrics"]
+    assert found["rows_seen_by_a"] == 0
+    for metric, each in found["metrics"].items():
+        assert (each["a"], each["b"]) == (of_model[metric]["base"], of_model[metric]["resmem"])

@@ -20,6 +20,7 @@ COMMANDS = (
     "evaluate",
     "report",
     "compare",
+    "distill",
     "explain",
     "remember",
     "forget",

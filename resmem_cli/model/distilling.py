@@ -1,0 +1,107 @@
+"""Distillation: rows on which bases learn what a whole model predicts (Hinton, Vinyals and Dean 2015).
+
+Rows that a model remembers are too few to show what it predicts between them, so others are made from them: each takes
+about half of its features from one of its neighbours (as MUNGE does; Buciluă, Caruana and Niculescu-Mizil 2006), so
+that they lie where rows do. What a model predicts of rows that it remembers is nearly their targets, and teaches no
+more than those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from resmem_cli.model.arrays import Floats, Integers, row_blocks
+from resmem_cli.model.bases import Problem
+from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.rows import LabelledRows
+from resmem_cli.model.scaling import Scaler
+
+_N_NEIGHBORS = 8
+_ENOUGH_ROWS, _MOST_MADE = 150_000, 20  # in all; of each row
+_LEAST_PROBABILITY = 0.01  # of a class that a student is told of; and of those of many classes
+_GRAPH = GraphOptions(recall=0.9)
+
+
+def n_made(n_rows: int) -> int:
+    """Return how many rows are made from each of so many."""
+    return int(np.clip(_ENOUGH_ROWS // max(n_rows, 1) - 1, 1, _MOST_MADE))
+
+
+def with_made_rows(
+    X: Floats, features: Sequence[Sequence[int]], problem: Problem, threads: int = 1
+) -> tuple[Floats, Integers]:
+    """Return rows and others made from them.
+
+    Args:
+        X: [n, d] encoded rows.
+        features: the encoded columns of each feature, which are taken from one row together.
+        problem: what the rows are of.
+        threads: how many may be used.
+
+    Returns:
+        [m, d] the rows first, then those made; and [m] the row that each is made from.
+    """
+    rng = np.random.default_rng(problem.seed)
+    n_rows = len(X)
+    near = _neighbors(X, problem, threads)
+    made = [X]
+    for _ in range(n_made(n_rows)):
+        other = near[np.arange(n_rows), rng.integers(near.shape[1], size=n_rows)]
+        rows = X.copy()
+        for own in map(np.array, features):
+            taken = np.flatnonzero(rng.random(n_rows) < 0.5)
+            rows[np.ix_(taken, own)] = X[np.ix_(other[taken], own)]
+        made.append(rows)
+    return np.concatenate(made), np.tile(np.arange(n_rows), len(made))
+
+
+def labelled_by(
+    predict: Callable[[Floats], Floats],
+    X: Floats,
+    made_from: Integers,
+    problem: Problem,
+    report: Callable[[str, float], None],
+) -> LabelledRows:
+    """Return [m, d] rows with what a model predicts as their targets.
+
+    Of classes, a row is there once for each class that is not improbable, and weighs as much as that is probable: the
+    log-loss of these is that of the probabilities. All rows that are made from one belong together.
+
+    Args:
+        predict: of [n, d] rows the [n, outputs] predictions.
+        X: the rows.
+        made_from: [m] the row that each is made from.
+        problem: what the rows are of.
+        report: is told what is being done, and which share of it is done.
+    """
+    which, targets, weights = [], [], []
+    for part in row_blocks(len(X), problem.n_outputs):
+        report("predicting rows", part.start / len(X))
+        predicted = predict(X[part])
+        if problem.is_regression:
+            targets.append(predicted[:, 0])
+            continue
+        rows, classes = np.nonzero(
+            (predicted >= _LEAST_PROBABILITY) | (predicted == predicted.max(axis=1, keepdims=True))
+        )
+        which.append(rows + part.start)
+        targets.append(classes.astype(np.float64))
+        weights.append(predicted[rows, classes])
+    y = np.concatenate(targets)
+    if problem.is_regression:
+        return LabelledRows(X, y, None, np.zeros(len(y), dtype=np.bool_), groups=made_from)
+    rows = np.concatenate(which)
+    return LabelledRows(X[rows], y, np.concatenate(weights), np.zeros(len(y), dtype=np.bool_), groups=made_from[rows])
+
+
+def _neighbors(X: Floats, problem: Problem, threads: int) -> Integers:
+    """Return [n, k] the nearest other rows of each by their normal scores; of a single row, itself."""
+    points = Scaler.fit(X, problem.n_categories, "normal").reduced(X).transform(X)
+    k = min(_N_NEIGHBORS + 1, len(X))
+    if len(X) < EXACT_BELOW:
+        found = ExactIndex(points).search(points, k)[1]
+    else:
+        found = HnswIndex.build(points, k, _GRAPH, problem.seed, threads).search(points, k, threads)[1]
+    return found[:, 1:] if k > 1 else found

@@ -1,0 +1,179 @@
+"""distill: fit bases to what a model with memory predicts, and store them as a model without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resmem_cli.data import encoding, sampling
+from resmem_cli.data.kinds import Floats
+from resmem_cli.data.places import Place, is_within
+from resmem_cli.data.sampling import Lots, Sample
+from resmem_cli.data.schema import Schema
+from resmem_cli.errors import UsageError
+from resmem_cli.model import distilling
+from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.choosing.bases import compare
+from resmem_cli.model.rows import LabelledRows, Recipe
+from resmem_cli.store import locking, ownership, reading, using, writing
+from resmem_cli.store.reading import StoredBase, StoredModel
+from resmem_cli.store.rows import TrainedRows
+from resmem_cli.workflow import base_recipes, thread_limit
+from resmem_cli.workflow.base_recipes import AUTO
+from resmem_cli.workflow.inputs import Input, Report, silent
+
+_MOST_ROWS = 500_000  # that others are made from
+_MANY_CLASSES = 10  # each of which would have trees of its own
+# Targets without noise can be learned by larger trees than those of rows.
+_LARGE_TREES = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "max_iter": 2_000, "bags": 1}
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """Which bases learn: names separated by commas, or "auto"; parameters go to every base that has them."""
+
+    estimator: str = AUTO
+    params: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What was fitted.
+
+    Attributes:
+        estimators: the names of the bases, the best first.
+        weights: of each in their mean; empty of a single one.
+        n_rows: how many rows were given.
+        n_made: how many others were made from them.
+        notes: sentences on what the user should know.
+    """
+
+    estimators: tuple[str, ...]
+    weights: tuple[float, ...]
+    n_rows: int
+    n_made: int
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "rows": self.n_rows,
+            "made_rows": self.n_made,
+            "estimators": list(self.estimators),
+            "weights": dict(zip(self.estimators, self.weights or (1.0,), strict=True)),
+        }
+
+
+def distill(
+    source: Input,
+    model: Place,
+    student: Path,
+    options: DistillOptions,
+    report: Report = silent,
+    *,
+    wait: bool = False,
+) -> Distilled:
+    """Fit bases to what a model predicts of rows, and of others made from them; the rows need no targets.
+
+    Args:
+        source: the rows, such as those that the model was fitted on.
+        model: the model.
+        student: the directory that the bases are stored in, whose model is replaced.
+        options: which bases.
+        report: is told what is being done.
+        wait: until another writer is done, or refuse to.
+
+    Raises:
+        DataError: the rows cannot be read, do not fit the model's schema, or are none.
+        ModelError: the model is missing, stale or damaged, or has no memory.
+        OutputError: the directory cannot be written, or another writer is at work.
+        UsageError: an estimator or a parameter is wrong, or the directory is no model's, or is the model itself.
+    """
+    base_recipes.names_of(options.estimator)  # a wrong one is told before anything is read
+    if is_within(student, model):
+        raise UsageError(f"'{student}' is the model that is distilled", "name another directory with --student")
+    ownership.refuse_foreign(student)
+    with thread_limit.limited(options.threads) as threads:
+        report("loading the model")
+        stored = reading.load(model)
+        schema, problem = stored.base.schema, stored.base.problem
+        if schema.given is not None:
+            raise UsageError(
+                f"the base of '{model}' is columns of the input, which a row made from others does not have",
+                "distill a model whose base resmem fits or imports",
+            )
+        recipes = _recipes(problem, options)
+        with locking.alone(student, wait=wait, create=True):
+            report("reading")
+            drawn = _read(source, schema, problem.seed)
+            X = np.concatenate([part.X for part in drawn.parts])
+            report("making rows")
+            made, made_from = distilling.with_made_rows(X, schema.encoded_columns, problem, threads)
+            predict = partial(_predict, stored, model, threads)
+            rows = distilling.labelled_by(predict, made, made_from, problem, report)
+            base_recipes.refuse_other_targets([recipe.spec.estimator for recipe in recipes], schema, rows.y)
+            base = _fitted(recipes, rows, schema, len(X), threads=threads, report=report)
+            report("writing")
+            writing.save_base(student, base, TrainedRows(reading.seen_hashes(model, with_memory=True)))
+    sampled = (f"rows are made from a sample of {len(X):,} of {drawn.n_rows:,} rows",) * (len(X) < drawn.n_rows)
+    names = tuple(spec.estimator for spec in base.specs)
+    return Distilled(names, base.weights, len(X), len(made) - len(X), sampled)
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Some encoded rows."""
+
+    X: Floats
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, positions: Any, /) -> _Encoded:
+        return _Encoded(self.X[positions])
+
+
+def _read(source: Input, schema: Schema, seed: int) -> Sample[_Encoded]:
+    """Return the encoded rows, of very many a sample."""
+
+    def batches() -> Iterator[_Encoded]:
+        for batch in source.batches(columns=frozenset(schema.read_columns), schema=schema):
+            yield _Encoded(encoding.encode(batch, schema)[0])
+
+    return sampling.draw(batches(), _MOST_ROWS, Lots(seed, sampling.FOR_BASE))
+
+
+def _predict(stored: StoredModel, model: Place, threads: int, X: Floats) -> Floats:
+    with using.used(model):
+        return stored.resmem.predict(X, threads=threads).resmem
+
+
+def _recipes(problem: Problem, options: DistillOptions) -> list[Recipe]:
+    """Return how the students come about: by default large boosted trees, and of many classes a network."""
+    automatic = "boosting" if problem.n_classes <= _MANY_CLASSES else "mlp"
+    names = tuple(automatic if name == AUTO else name for name in base_recipes.names_of(options.estimator))
+    specs = base_recipes.specs_of(names, options.params, problem)
+    return [
+        Recipe(replace(each, params={**_LARGE_TREES, **each.params}) if each.estimator == "boosting" else each, problem)
+        for each in specs
+    ]
+
+
+def _fitted(
+    recipes: Sequence[Recipe], rows: LabelledRows, schema: Schema, n_rows: int, *, threads: int, report: Report
+) -> StoredBase:
+    """Return bases fitted to rows that were made from so many, the best first."""
+    compared = compare(recipes, [[{}]] * len(recipes), rows, threads=threads, report=report)
+    fitted = []
+    for recipe in compared.recipes:
+        report(f"fitting {recipe.spec.estimator}")
+        fitted.append(recipe.base_for(rows))
+    # Fitted anew, to rows with targets, they would not be what the model predicts.
+    specs = tuple(BaseSpec(recipe.spec.estimator, {}, can_refit=False) for recipe in compared.recipes)
+    return StoredBase("", schema, recipes[0].problem, specs, tuple(fitted), n_rows, weights=compared.weights)
