@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from resmem_cli.data.schema import Task
 from tests.bench.accuracy import __main__ as benchmark
 from tests.bench.accuracy import boosters, rivals, standings, tabarena
 from tests.bench.accuracy.data import DataSet, Encoded, Labelled
+from tests.bench.accuracy.neighbours import Predict
 from tests.bench.accuracy.protocols import TABARENA, TALENT
 from tests.bench.accuracy.runs import Found, Options, Run
 from tests.bench.accuracy.standings import Rank
@@ -56,8 +58,8 @@ def ours(data_set: str, seed: int, metric: str, base: float, resmem: float) -> F
     return Run(data_set, "resmem-auto", "tabarena", seed), {"metrics": {metric: {"base": base, "resmem": resmem}}}
 
 
-def reference(data_set: str, seed: int, metric: str, value: float) -> Found:
-    return Run(data_set, "lightgbm-bagged", "tabarena", seed), {"metrics": {metric: {"value": value}}}
+def reference(data_set: str, seed: int, metric: str, value: float, who: str = "lightgbm-bagged") -> Found:
+    return Run(data_set, who, "tabarena", seed), {"metrics": {metric: {"value": value}}}
 
 
 class TestPublishedTable:
@@ -73,7 +75,6 @@ class TestPublishedTable:
             "AutoGluon 1.5 (extreme, 4h)": 2.0,
         }
         assert read["concrete"].metric == "rmse"
-        assert read["concrete"].reference == 4.0
         assert read["churn_modelling"].metric == "roc_auc"
 
     def test_a_table_without_a_column_is_refused(self, table: Path) -> None:
@@ -113,19 +114,34 @@ class TestRanks:
             ours("concrete", 1, "rmse", base=8.0, resmem=5.5),
             reference("concrete", 0, "rmse", 7.0),  # scaled: 3.5 / 7 * 4 = 2
             reference("concrete", 1, "rmse", 5.5),  # scaled: 5.5 / 5.5 * 4 = 4, and the mean is 3
+            reference("concrete", 1, "rmse", 3.0, "catboost-bagged"),  # of one seed, and not published
             ours("letter", 0, "accuracy", base=0.9, resmem=0.9),  # TabArena has no such set
         ]
         (standing,) = standings.standings(found, tabarena.read(table))
         assert [standing.cells[name].mean for name in ("base", "with memory", "lightgbm-bagged")] == [7.0, 4.5, 6.25]
         assert standing.ranks == {
             "rank": Rank(4, 3, 4, 5),
-            "rank scaled": Rank(2, 1, 3, 5),
+            "rank by lightgbm-bagged": Rank(2, 1, 3, 5),
             "not pretrained: rank": Rank(3, 2, 3, 4),
-            "not pretrained: rank scaled": Rank(1, 1, 2, 4),
+            "not pretrained: rank by lightgbm-bagged": Rank(1, 1, 2, 4),
         }
         shown = standings.markdown([standing])
-        assert "| concrete | RMSE | auto | 2 | 7 ± 1.4 | 4.5 ± 1.4 | 6.25 ± 1.1 | 4 |" in shown
-        assert "| concrete | auto | 4 (3-4) of 5 | 2 (1-3) of 5 | 3 (2-3) of 4 | 1 (1-2) of 4 |" in shown
+        assert "| concrete | RMSE | auto | 2 | 7 ± 1.4 | 4.5 ± 1.4 | 6.25 ± 1.1 | 4 | 3 |  |" in shown
+        assert "| concrete | auto | 4 (3-4) of 5 | 2 (1-3) of 5 |  | 3 (2-3) of 4 | 1 (1-2) of 4 |  |" in shown
+
+    def test_the_rank_by_another_reference(self, table: Path) -> None:
+        table.write_text(table.read_text().replace("CAT (tuned)", "CAT (default)"))
+        found = [
+            ours("concrete", 0, "rmse", base=6.0, resmem=3.5),
+            reference("concrete", 0, "rmse", 3.5, "catboost-bagged"),  # scaled: 3.5 / 3.5 * 3 = 3
+        ]
+        (standing,) = standings.standings(found, tabarena.read(table))
+        assert standing.ranks == {
+            "rank": Rank(3, 3, 3, 5),
+            "rank by catboost-bagged": Rank(2, 2, 2, 5),
+            "not pretrained: rank": Rank(2, 2, 2, 4),
+            "not pretrained: rank by catboost-bagged": Rank(1, 1, 1, 4),
+        }
 
     def test_without_the_reference_only_the_scaled_ranks_are_missing(self, table: Path) -> None:
         (standing,) = standings.standings([ours("concrete", 0, "rmse", 6.0, 2.5)], tabarena.read(table))
@@ -164,7 +180,7 @@ class TestSplits:
         assert Options().of_rival(stops_early=False) == "train"
 
     def test_the_older_protocol_runs_the_same_rivals_as_before(self) -> None:
-        assert TALENT.rivals == tuple(name for name in rivals.RIVALS if name != "lightgbm-bagged")
+        assert TALENT.rivals == tuple(name for name in rivals.RIVALS if not name.endswith("-bagged"))
 
     def test_the_sets_are_those_that_have_published_results(self) -> None:
         assert sorted(TABARENA.sets or ()) == sorted(tabarena.SETS.values())
@@ -178,7 +194,7 @@ class TestSplits:
 
 
 class TestReference:
-    """LightGBM's default as TabArena runs it."""
+    """The defaults of others about as TabArena runs them."""
 
     @pytest.mark.parametrize("n_classes", [0, 2])
     def test_the_bag_is_the_mean_of_eight_models_stopped_by_their_eighths(self, n_classes: int) -> None:
@@ -188,11 +204,13 @@ class TestReference:
         predictions = boosters.lightgbm_bagged(rows, seed=4, threads=1)(X[300:])
         assert predictions[:, -1] == pytest.approx(bag_by_the_native_api(part, X[300:], n_classes, seed=4))
 
-    def test_probabilities_of_two_classes_sum_to_one(self) -> None:
+    @pytest.mark.parametrize("fit", [boosters.lightgbm_bagged, boosters.catboost_bagged])
+    def test_probabilities_of_two_classes_sum_to_one(self, fit: Callable[..., Predict]) -> None:
         X, y = made_up(2)
         part = Labelled(X, y)
-        predictions = boosters.lightgbm_bagged(Encoded(part, part, part, (0, 0, 3), 2), seed=0, threads=1)(X)
+        predictions = fit(Encoded(part, part, part, (0, 0, 3), 2), seed=0, threads=1)(X)
         assert predictions.shape == (len(y), 2)
+        assert np.mean(predictions.argmax(axis=1) == y) > 0.9
         assert predictions.sum(axis=1) == pytest.approx(1)
 
 

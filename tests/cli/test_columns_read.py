@@ -50,6 +50,7 @@ def damaged(run: Run) -> str:
         ("evaluate", "new.parquet", "--model", "m", "--by", "a"),
         ("explain", "new.parquet", "--model", "m"),
         ("compare", "m", "m", "new.parquet"),
+        ("distill", "new.parquet", "--model", "m", "--student", "s", "--estimator", "linear"),
         ("remember", "new.parquet", "--model", "m"),
         ("forget", "new.parquet", "--model", "m", "--where", "id=60"),
     ],

@@ -109,6 +109,18 @@ def test_models_of_a_store_and_of_a_directory_are_compared(stored: Bucket, run: 
     assert said["verdict"] == "The two models predict the same."
 
 
+def test_a_model_of_a_store_is_distilled_into_a_directory(stored: Bucket, run: Run) -> None:
+    for name, model in (("here", "m"), ("there", stored.uri("m"))):
+        words = ("distill", "train.csv", "--model", model, "--student", name, "--estimator", "linear")
+        assert run(*words, "--quiet").code == 0
+    here, there = ({**snapshot(Path(name, "parts"))} for name in ("here", "there"))
+    assert here == there
+    stored.put("there", Path("there"))
+    stored.server.order()
+    said = json.loads(run("compare", stored.uri("there"), "here", "test.csv", "--json", "--quiet").out)
+    assert said["verdict"] == "The two models predict the same."
+
+
 def test_a_page_of_rows_and_a_model_in_a_store_is_written_there(stored: Bucket, run: Run) -> None:
     uri = stored.uri("pages/page.html")
     ended = run("report", stored.uri("test.csv"), "--model", stored.uri("m"), "--output", uri)

@@ -1,10 +1,11 @@
 """Rivals that boost trees: LightGBM, XGBoost and CatBoost, by their defaults and stopped by the validation rows.
 
-LightGBM also as TabArena runs its default: in a bag of eight, each stopped by its held-out eighth.
+LightGBM and CatBoost also about as TabArena runs their defaults: bags of eight, each stopped by its held-out eighth.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from tests.bench.accuracy.data import Encoded, Labelled
 from tests.bench.accuracy.neighbours import Predict, prediction
 
 _Pair = tuple[pd.DataFrame, Floats]
+_FitOne = Callable[[_Pair, _Pair, int], Any]  # to rows to fit on, stopped by others, by a seed
 
 _MOST_TREES, _LEARNING_RATE, _PATIENCE = 4_000, 0.05, 100
-# AutoGluon's, by which TabArena runs "GBM (default)"; its metrics are TabArena's.
+# AutoGluon's, by which TabArena runs "GBM (default)" and "CAT (default)".
 _BAG, _MOST_TREES_BAGGED = 8, 10_000
 
 
@@ -37,30 +39,30 @@ def lightgbm(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Pr
 def lightgbm_bagged(rows: Encoded, seed: int, threads: int) -> Predict:
     """LightGBM's defaults at AutoGluon's learning rate, one model per held-out fold that stops it; their mean."""
     import lightgbm
+
+    kind = lightgbm.LGBMRegressor if rows.is_regression else lightgbm.LGBMClassifier
+    own = {"n_estimators": _MOST_TREES_BAGGED, "learning_rate": _LEARNING_RATE, "metric": _stopping_metric(rows)}
+
+    def fit(train: _Pair, watched: _Pair, seed: int) -> Any:
+        model = kind(**own, n_jobs=threads, random_state=seed, verbose=-1)
+        stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
+        return model.fit(*train, eval_X=watched[0], eval_y=watched[1], callbacks=[stop])
+
+    return _bagged(fit, rows, seed)
+
+
+def _bagged(fit: _FitOne, rows: Encoded, seed: int, *, plain_codes: bool = False) -> Predict:
+    """Return the mean of one model per held-out fold that stops it."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     folds = (KFold if rows.is_regression else StratifiedKFold)(_BAG, shuffle=True, random_state=seed)
-    kind = lightgbm.LGBMRegressor if rows.is_regression else lightgbm.LGBMClassifier
-    X, y = _frame(rows.fitting.X, rows.n_categories, plain_codes=False), rows.fitting.y
-    models = []
-    for i, (fitted, held_out) in enumerate(folds.split(X, y)):
-        model = kind(
-            n_estimators=_MOST_TREES_BAGGED,
-            learning_rate=_LEARNING_RATE,
-            metric=_stopping_metric(rows),
-            n_jobs=threads,
-            random_state=seed + i,
-            verbose=-1,
-        )
-        model.fit(
-            X.iloc[fitted],
-            y[fitted],
-            eval_X=X.iloc[held_out],
-            eval_y=y[held_out],
-            callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
-        )
-        models.append(_on_frames(model, rows))
-    return lambda test: np.mean([predict(test) for predict in models], axis=0)
+    X, y = _frame(rows.fitting.X, rows.n_categories, plain_codes), rows.fitting.y
+    models = [
+        fit((X.iloc[fitted], y[fitted]), (X.iloc[held_out], y[held_out]), seed + i)
+        for i, (fitted, held_out) in enumerate(folds.split(X, y))
+    ]
+    predicts = [_on_frames(model, rows, plain_codes=plain_codes) for model in models]
+    return lambda test: np.mean([predict(test) for predict in predicts], axis=0)
 
 
 def _stopping_metric(rows: Encoded) -> str:
@@ -82,13 +84,29 @@ def xgboost(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Pre
 
 
 def catboost(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Predict:
-    import catboost
-
-    kind = catboost.CatBoostRegressor if rows.is_regression else catboost.CatBoostClassifier
     own: dict[str, Any] = {}
     if stops_early:
         own = {"iterations": _MOST_TREES, "learning_rate": _LEARNING_RATE, "early_stopping_rounds": _PATIENCE}
-    model = kind(
+    model = _catboost(rows, seed, threads, **own)
+    train, watched = _frames(rows, stops_early, plain_codes=True)
+    return _on_frames(model.fit(*train, eval_set=watched), rows, plain_codes=True)
+
+
+def catboost_bagged(rows: Encoded, seed: int, threads: int) -> Predict:
+    """CatBoost's defaults at AutoGluon's learning rate, one model per held-out fold that stops it; their mean."""
+    own = {"iterations": _MOST_TREES_BAGGED, "learning_rate": _LEARNING_RATE, "early_stopping_rounds": _PATIENCE}
+
+    def fit(train: _Pair, watched: _Pair, seed: int) -> Any:
+        return _catboost(rows, seed, threads, **own).fit(*train, eval_set=watched)
+
+    return _bagged(fit, rows, seed, plain_codes=True)
+
+
+def _catboost(rows: Encoded, seed: int, threads: int, **own: Any) -> Any:
+    import catboost
+
+    kind = catboost.CatBoostRegressor if rows.is_regression else catboost.CatBoostClassifier
+    return kind(
         **own,
         cat_features=[f"c{i}" for i, count in enumerate(rows.n_categories) if count > 0],
         random_seed=seed,
@@ -96,8 +114,6 @@ def catboost(rows: Encoded, seed: int, threads: int, *, stops_early: bool) -> Pr
         verbose=False,
         allow_writing_files=False,
     )
-    train, watched = _frames(rows, stops_early, plain_codes=True)
-    return _on_frames(model.fit(*train, eval_set=watched), rows, plain_codes=True)
 
 
 def _frames(rows: Encoded, stops_early: bool, *, plain_codes: bool = False) -> tuple[_Pair, _Pair | None]:

@@ -79,12 +79,12 @@ TABARENA = Protocol(
     note="""\
 Random splits by seed: two thirds of the rows to fit on, one third to test, the same rows for every column that is not
 published. Mean ± standard deviation over the seeds; (n) where a cell has fewer seeds than others of its row; bold: the
-best of our own splits. "lightgbm-bagged": LightGBM's defaults with a learning rate of 0.05, eight models, each stopped
-by its held-out eighth. The target of california is its natural logarithm.""",
+best of our own splits. "-bagged": the defaults with a learning rate of 0.05, eight models, each stopped by its held-out
+eighth. The target of california is its natural logarithm.""",
     log_targets=frozenset({"california"}),
     sets=("concrete", "churn_modelling", "california", "credit_default", "protein_casp", "diamonds"),
     bases=("auto",),
-    rivals=("lightgbm-bagged",),
+    rivals=("lightgbm-bagged", "catboost-bagged"),
 )
 
 PROTOCOLS = {protocol.name: protocol for protocol in (TALENT, TABARENA)}

@@ -55,6 +55,7 @@ RIVALS = {
         for stops in (False, True)
     },
     "lightgbm-bagged": Rival(boosters.lightgbm_bagged, "lightgbm"),
+    "catboost-bagged": Rival(boosters.catboost_bagged, "catboost"),
 }
 
 
