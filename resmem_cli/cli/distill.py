@@ -30,14 +30,7 @@ def distill(
             help="Base models to fit (see fit-base --list-estimators); auto: boosting, of more than 10 classes mlp.",
         ),
     ] = "auto",
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param",
-            metavar="NAME=VALUE",
-            help="A hyperparameter, set in every estimator that has it; may be repeated.",
-        ),
-    ] = None,
+    param: options.Params = None,
     threads: options.Threads = 0,
     wait: options.Wait = False,
     reading: Reading = NOTHING_SAID,

@@ -66,14 +66,7 @@ def fit_base(
             help="List the estimators, which of them are installed, and how to install the others.",
         ),
     ] = False,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param",
-            metavar="NAME=VALUE",
-            help="A hyperparameter, set in every estimator that has it; may be repeated.",
-        ),
-    ] = None,
+    param: options.Params = None,
     predictions: Annotated[
         str | None,
         typer.Option(

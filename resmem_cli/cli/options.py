@@ -44,6 +44,14 @@ WrittenModel = Annotated[
         "--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", parser=for_a_model, help="The model directory."
     ),
 ]
+Params = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="A hyperparameter, set in every estimator that has it; may be repeated.",
+    ),
+]
 Threads = Annotated[
     int, typer.Option("--threads", envvar="RESMEM_THREADS", min=0, help="Number of threads; 0 uses every core.")
 ]

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.resampling import mixed
 
-# Odd multipliers of a hash that mixes all bits of a number (the finaliser of splitmix64, Steele et al. 2014).
-_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # as SplitMix64 steps
 _LARGE = 10  # a group that holds more than one tenth of the rows that are drawn
 
 
@@ -27,7 +26,7 @@ def equal_rows(X: Floats) -> Integers:
     for column in X.T:
         values = column + 0.0  # -0.0 becomes 0.0
         values[np.isnan(values)] = np.nan  # one bit pattern for every NaN
-        hashes = _mixed((hashes ^ _mixed(values.view(np.uint64))) + _STEP)
+        hashes = mixed((hashes ^ mixed(values.view(np.uint64))) + _STEP)
     return _numbered(hashes)
 
 
@@ -76,12 +75,6 @@ def _thinned(
         n_kept = max(1, sizes[large] * most // len(group))
         kept[rng.permutation(rows)[n_kept:]] = -1
     return kept
-
-
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    bits = (bits ^ (bits >> np.uint64(30))) * _MIX[0]
-    bits = (bits ^ (bits >> np.uint64(27))) * _MIX[1]
-    return bits ^ (bits >> np.uint64(31))
 
 
 def _numbered(hashes: NDArray[np.uint64]) -> Integers:
