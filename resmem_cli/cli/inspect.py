@@ -51,8 +51,8 @@ def _lines(model: dict[str, Any]) -> list[str]:
     lines = [
         f"{model['task']} of '{model['target']}'{classes} from {model['features']['count']} features ({kinds}){roles}",
         "bases: "
-        + ", ".join(_base(base, model["base_rows"], is_alone=len(model["bases"]) == 1) for base in model["bases"])
-        + f"; fitted on {model['base_rows']:,} rows{_when(model['made'])}",
+        + ", ".join(_base(base, is_alone=len(model["bases"]) == 1) for base in model["bases"])
+        + f"{'; distilled' * model['is_distilled']}; fitted on {model['base_rows']:,} rows{_when(model['made'])}",
     ]
     if model["read_as"] is not None:
         lines.append(f"text files are read as: {model['read_as']}")
@@ -65,11 +65,10 @@ def _lines(model: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _base(base: dict[str, Any], n_rows: int, *, is_alone: bool) -> str:
-    origin = "" if base["can_refit"] else ", distilled" if n_rows else ", imported"
+def _base(base: dict[str, Any], *, is_alone: bool) -> str:
     weight = "" if is_alone else f" {100 * base['weight']:.3g} %"
     params = ", ".join(f"{name}={value}" for name, value in base["params"].items())
-    return str(base["estimator"]) + weight + (f" ({params})" if params else "") + origin
+    return str(base["estimator"]) + weight + (f" ({params})" if params else "")
 
 
 def _own_roles(model: dict[str, Any]) -> str:

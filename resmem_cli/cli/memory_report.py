@@ -49,7 +49,7 @@ def _warn_of_rows_that_trained_the_base(fitted: FittedMemory) -> None:
             "other rows",
             quiet=False,
         )
-    elif not fitted.can_refit and fitted.base_metrics is None and fitted.selection is not None:
+    elif not fitted.knows_training_rows and fitted.base_metrics is None and fitted.selection is not None:
         console.say(
             "note: the base's training rows are not known: if they are these, the gain is overestimated; remember "
             "rows that it was not trained on, or give some with --valid",
@@ -120,7 +120,7 @@ def _describe_folds(selection: Selection, fitted: FittedMemory) -> None:
     if figures is None:
         return
     how = "base refitted without them" if selection.refitted else "new to the base"
-    if not fitted.can_refit and fitted.base_metrics is None:
+    if not fitted.knows_training_rows and fitted.base_metrics is None:
         how = "assumed new to the base"
     if fitted.group_column is not None:
         how += f"; no group of '{fitted.group_column}' in both"

@@ -19,14 +19,16 @@ from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Scaler
 
 _N_NEIGHBORS = 8
-_ENOUGH_ROWS, _MOST_MADE = 150_000, 20  # in all; of each row
-_LEAST_PROBABILITY = 0.01  # of a class that a student is told of; and of those of many classes
+_ENOUGH_ROWS, _MOST_VALUES, _MOST_MADE = 150_000, 40_000_000, 20  # in all; in all; of each row
+# Less probable classes are told of seldom, with this weight; of many classes rows would otherwise be too many.
+_LEAST_WEIGHT, _LEAST_WEIGHT_OF_MANY, _MANY_CLASSES = 0.01, 0.1, 10
 _GRAPH = GraphOptions(recall=0.9)
 
 
-def n_made(n_rows: int) -> int:
-    """Return how many rows are made from each of so many."""
-    return int(np.clip(_ENOUGH_ROWS // max(n_rows, 1) - 1, 1, _MOST_MADE))
+def n_made(n_rows: int, n_columns: int) -> int:
+    """Return how many rows are made from each of so many, of so many columns."""
+    enough = min(_ENOUGH_ROWS, _MOST_VALUES // max(n_columns, 1))
+    return int(np.clip(enough // n_rows - 1, 1, _MOST_MADE))
 
 
 def with_made_rows(
@@ -46,15 +48,14 @@ def with_made_rows(
     rng = np.random.default_rng(problem.seed)
     n_rows = len(X)
     near = _neighbors(X, problem, threads)
-    made = [X]
-    for _ in range(n_made(n_rows)):
+    n_times = 1 + n_made(n_rows, X.shape[1])
+    rows = np.tile(X, (n_times, 1))
+    for start in range(n_rows, len(rows), n_rows):
         other = near[np.arange(n_rows), rng.integers(near.shape[1], size=n_rows)]
-        rows = X.copy()
         for own in map(np.array, features):
             taken = np.flatnonzero(rng.random(n_rows) < 0.5)
-            rows[np.ix_(taken, own)] = X[np.ix_(other[taken], own)]
-        made.append(rows)
-    return np.concatenate(made), np.tile(np.arange(n_rows), len(made))
+            rows[np.ix_(start + taken, own)] = X[np.ix_(other[taken], own)]
+    return rows, np.tile(np.arange(n_rows), n_times)
 
 
 def labelled_by(
@@ -66,8 +67,9 @@ def labelled_by(
 ) -> LabelledRows:
     """Return [m, d] rows with what a model predicts as their targets.
 
-    Of classes, a row is there once for each class that is not improbable, and weighs as much as that is probable: the
-    log-loss of these is that of the probabilities. All rows that are made from one belong together.
+    Of classes, a row is there once for each class, and weighs as much as that is probable. An improbable class it has
+    seldom, but then with the least weight, which is the same in the mean: in expectation the log-loss of these rows is
+    the cross-entropy with the model's probabilities. All rows that are made from one belong together.
 
     Args:
         predict: of [n, d] rows the [n, outputs] predictions.
@@ -76,6 +78,8 @@ def labelled_by(
         problem: what the rows are of.
         report: is told what is being done, and which share of it is done.
     """
+    rng = np.random.default_rng([problem.seed, 1])
+    least = _LEAST_WEIGHT if problem.n_classes <= _MANY_CLASSES else _LEAST_WEIGHT_OF_MANY
     which, targets, weights = [], [], []
     for part in row_blocks(len(X), problem.n_outputs):
         report("predicting rows", part.start / len(X))
@@ -83,12 +87,10 @@ def labelled_by(
         if problem.is_regression:
             targets.append(predicted[:, 0])
             continue
-        rows, classes = np.nonzero(
-            (predicted >= _LEAST_PROBABILITY) | (predicted == predicted.max(axis=1, keepdims=True))
-        )
+        rows, classes = np.nonzero(predicted > least * rng.random(predicted.shape))
         which.append(rows + part.start)
         targets.append(classes.astype(np.float64))
-        weights.append(predicted[rows, classes])
+        weights.append(np.maximum(predicted[rows, classes], least))
     y = np.concatenate(targets)
     if problem.is_regression:
         return LabelledRows(X, y, None, np.zeros(len(y), dtype=np.bool_), groups=made_from)
@@ -97,7 +99,10 @@ def labelled_by(
 
 
 def _neighbors(X: Floats, problem: Problem, threads: int) -> Integers:
-    """Return [n, k] the nearest other rows of each by their normal scores; of a single row, itself."""
+    """Return [n, k] the nearest rows of each by their normal scores, without the first, which is itself or equals it.
+
+    Of a single row it is itself.
+    """
     points = Scaler.fit(X, problem.n_categories, "normal").reduced(X).transform(X)
     k = min(_N_NEIGHBORS + 1, len(X))
     if len(X) < EXACT_BELOW:

@@ -39,13 +39,15 @@ def base_json(
     seed: int,
     n_rows: int,
     n_forgotten: int,
+    is_distilled: bool,
     schema: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what base.json says of bases; a schema as its `to_json` gives it."""
     forgotten = {"forgotten": n_forgotten} if n_forgotten else {}
+    distilled = {"distilled": True} if is_distilled else {}
     weights = weights or [1.0, *[0.0] * (len(specs) - 1)]
     each = [{**_spec_json(spec), "weight": weight} for spec, weight in zip(specs, weights, strict=True)]
-    return {"bases": each, "seed": seed, "rows": n_rows, **forgotten, "schema": schema}
+    return {"bases": each, "seed": seed, "rows": n_rows, **forgotten, **distilled, "schema": schema}
 
 
 def memory_json(
@@ -154,6 +156,8 @@ def check_base(content: Fields) -> None:
     fields.group(content, "schema")
     if "forgotten" in content:
         fields.whole(content, "forgotten", most=n_rows)
+    if "distilled" in content:
+        fields.flag(content, "distilled")
     if "was" in content:
         fields.texts(content, "was")
 

@@ -41,7 +41,8 @@ def forget_in_base(
     known = TrainedRows.from_arrays(parts.load_arrays(paths[parts.ROWS]))
     stays, n_gone = known.take(~goes), int(goes.sum())
     specs = [description.spec_of(base) for base in content["bases"]]
-    erased = _erased(specs, known, goes, gone=gone, left=left)
+    is_ours = _are_ours(specs, is_distilled=content.get("distilled", False))
+    erased = _erased(known, goes, gone=gone, left=left) if is_ours else []
     if n_gone or erased:
         with parts.writing(directory) as folder:
             for name, path in paths.items():
@@ -74,13 +75,18 @@ def forgotten(
         gone: the rows that every generation of the memories forgets.
         left: those that it keeps.
     """
-    erased = _erased(stored.specs, known, goes, gone=gone, left=left)
+    is_ours = _are_ours(stored.specs, is_distilled=stored.is_distilled)
+    erased = _erased(known, goes, gone=gone, left=left) if is_ours else []
     schema = Schema.from_json(_without(stored.schema.to_json(), erased))
     return replace(stored, schema=schema, n_forgotten=stored.n_forgotten + int(goes.sum())), known.take(~goes)
 
 
+def _are_ours(specs: Sequence[BaseSpec], *, is_distilled: bool) -> bool:
+    """Whether no base is an imported model, which may have categories in its own file."""
+    return is_distilled or all(spec.can_refit or spec.estimator == bases.COLUMNS for spec in specs)
+
+
 def _erased(
-    specs: Sequence[BaseSpec],
     known: TrainedRows,
     goes: NDArray[np.bool_],
     *,
@@ -89,11 +95,10 @@ def _erased(
 ) -> list[tuple[int, int]]:
     """Return the categories and levels that only forgotten rows have: which column of `category_codes`, and which code.
 
-    None if it is not known which categories every row has, or an imported model has them in its own file.
+    None if it is not known which categories every row has.
     """
     of_trained = known.codes is not None or len(known.hashes) == 0
-    is_ours = all(spec.can_refit or spec.estimator == bases.COLUMNS for spec in specs)
-    if not (of_trained and all(rows.codes is not None for rows in left) and is_ours):
+    if not (of_trained and all(rows.codes is not None for rows in left)):
         return []
     return _only_in(known.take(goes), *gone, others=(known.take(~goes), *left))
 

@@ -33,28 +33,29 @@ FILE_NAME = re.compile(
 GENERATION = re.compile(r"[0-9a-f]{16}")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.tmp")
 _UNFINISHED_MANIFEST = re.compile(r"\.(base|memory)\.json\.[0-9a-f]{8}\.tmp")
-_ANOTHER = "name an empty or new directory with --model"
+_ANOTHER = "name an empty or new directory with {}"
 
 
-def refuse_foreign(directory: Path) -> None:
-    """Refuse a place that is no directory, or a directory that holds other things than a model.
+def refuse_foreign(directory: Path, option: str = "--model") -> None:
+    """Refuse a place that is no directory, or a directory that holds other things than a model; `option` names it.
 
     Raises:
         UsageError: so that nothing of the user's is ever written over or removed.
     """
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"'{directory}' is a file", "name a directory with --model")
+        raise UsageError(f"'{directory}' is a file", f"name a directory with {option}")
     if not directory.exists():
         return
-    refuse_links(directory)
+    refuse_links(directory, option)
     foreign = next(iter(_foreign(directory)), None)
     if foreign is not None:
         raise UsageError(
-            f"the directory '{directory}' contains files that do not belong to a model ('{foreign}')", _ANOTHER
+            f"the directory '{directory}' contains files that do not belong to a model ('{foreign}')",
+            _ANOTHER.format(option),
         )
 
 
-def refuse_links(directory: Path) -> None:
+def refuse_links(directory: Path, option: str = "--model") -> None:
     """Refuse a model directory whose manifests, folder of parts or a generation in it are links: they lead elsewhere.
 
     Raises:
@@ -66,7 +67,9 @@ def refuse_links(directory: Path) -> None:
         ours += [path for path in sorted(folder.iterdir()) if GENERATION.fullmatch(path.name)]
     for path in ours:
         if path.is_symlink():
-            raise UsageError(f"'{path}' is a symbolic link, through which resmem does not write", _ANOTHER)
+            raise UsageError(
+                f"'{path}' is a symbolic link, through which resmem does not write", _ANOTHER.format(option)
+            )
 
 
 def sweep(directory: Path, keep: set[str]) -> None:

@@ -55,6 +55,7 @@ class StoredBase:
         n_rows: how many rows trained them.
         n_forgotten: of how many of these it is not known any more which they were.
         weights: of each in the mean that is the base to beat; without any, that is the first.
+        is_distilled: whether they learned what a model predicts, and not targets.
     """
 
     id: str
@@ -65,6 +66,7 @@ class StoredBase:
     n_rows: int
     n_forgotten: int = 0
     weights: tuple[float, ...] = ()
+    is_distilled: bool = False
 
     @property
     def is_thread_safe(self) -> bool:
@@ -187,6 +189,21 @@ def with_rows(
         state: what that says of the generation.
     """
     return _model(directory, base, content, state), _remembered(directory, state)[0]
+
+
+def load_with_seen(model: Place) -> tuple[StoredModel, TrainedRows]:
+    """Load the whole, and what is kept of the rows that its bases or its memories have seen.
+
+    Raises:
+        ModelError: as `load`.
+    """
+
+    def read(directory: Path) -> tuple[StoredModel, TrainedRows]:
+        base, content = _read_base(directory), _read_memory(directory)
+        remembered = _remembered(directory, content)[1]
+        return _model(directory, base, content, content), _trained_rows(directory, base).with_remembered(remembered)
+
+    return steadily(model, read)
 
 
 def load_for_change(model: Place, back: int = 0) -> tuple[StoredModel, MemoryRows]:
@@ -377,7 +394,15 @@ def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
             raise ValueError(f"base {i} does not match the schema")
     weights = tuple(each["weight"] for each in content["bases"])
     return StoredBase(
-        content["id"], schema, problem, specs, fitted, content["rows"], content.get("forgotten", 0), weights
+        content["id"],
+        schema,
+        problem,
+        specs,
+        fitted,
+        content["rows"],
+        content.get("forgotten", 0),
+        weights,
+        content.get("distilled", False),
     )
 
 

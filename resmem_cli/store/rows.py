@@ -85,6 +85,18 @@ class TrainedRows:
         times = stored(arrays, "times", FLOAT, n, finite=False) if "times" in arrays else None
         return cls(hashes, _ids_of(arrays, n), _codes_of(arrays, n), groups, times)
 
+    def with_remembered(self, remembered: MemoryRows) -> TrainedRows:
+        """Return these rows and those that a memory alone holds, of which neither group nor time is known."""
+        rest = remembered.take(~np.isin(remembered.hashes, self.hashes))
+        n = len(rest.hashes)
+        return TrainedRows(
+            np.concatenate([self.hashes, rest.hashes]),
+            None if self.ids is None or rest.ids is None else [*self.ids, *rest.ids],
+            None if self.codes is None or rest.codes is None else np.concatenate([self.codes, rest.codes]),
+            None if self.groups is None else np.append(self.groups, np.zeros(n, np.uint64)),
+            None if self.times is None else np.append(self.times, np.full(n, np.nan)),
+        )
+
     def take(self, which: NDArray[np.bool_]) -> TrainedRows:
         """Return some of these rows."""
         ids = None if self.ids is None else [self.ids[i] for i in np.flatnonzero(which).tolist()]

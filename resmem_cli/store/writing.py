@@ -33,6 +33,7 @@ def save_base(directory: Path, stored: StoredBase, rows: TrainedRows) -> str:
         seed=stored.problem.seed,
         n_rows=stored.n_rows,
         n_forgotten=stored.n_forgotten,
+        is_distilled=stored.is_distilled,
         schema=stored.schema.to_json(),
     )
     with parts.writing(directory) as folder:

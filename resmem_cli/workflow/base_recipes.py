@@ -48,20 +48,22 @@ def names_of(estimator: str) -> tuple[str, ...]:
     return names
 
 
-def refuse_other_targets(names: Sequence[str], schema: Schema, y: Floats) -> None:
-    """Refuse a base of classes for numbers, and one of numbers that are never negative for others."""
+def refuse_other_tasks(names: Sequence[str], schema: Schema) -> None:
+    """Refuse a base of classes for numbers, and one of numbers for classes."""
     if DISCRIMINANT in names and not schema.target.classes:
         raise UsageError(
             f"the estimator {DISCRIMINANT} is for classification, and '{schema.target.name}' has numbers", _ANOTHER
         )
-    if POISSON not in names:
-        return
-    if schema.target.classes:
+    if POISSON in names and schema.target.classes:
         raise UsageError(f"the estimator {POISSON} is for regression, and '{schema.target.name}' has classes", _ANOTHER)
-    if y.min() < 0:
+
+
+def refuse_negative(names: Sequence[str], y: Floats, what: str) -> None:
+    """Refuse a base of numbers that are never negative for [n] others; `what` they are."""
+    if POISSON in names and y.min() < 0:
         raise UsageError(
-            f"the estimator {POISSON} is for targets that are never negative, and the minimum of "
-            f"'{schema.target.name}' is {y.min():.6g}",
+            f"the estimator {POISSON} is for targets that are never negative, and the minimum of {what} is "
+            f"{y.min():.6g}",
             _ANOTHER,
         )
 

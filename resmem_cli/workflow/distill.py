@@ -16,7 +16,7 @@ from resmem_cli.data.places import Place, is_within
 from resmem_cli.data.sampling import Lots, Sample
 from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError
-from resmem_cli.model import distilling
+from resmem_cli.model import bases, cost, distilling
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.choosing.bases import compare
 from resmem_cli.model.rows import LabelledRows, Recipe
@@ -27,6 +27,7 @@ from resmem_cli.workflow import base_recipes, thread_limit
 from resmem_cli.workflow.base_recipes import AUTO
 from resmem_cli.workflow.inputs import Input, Report, silent
 
+_ELSEWHERE = "name another directory with --student"
 _MOST_ROWS = 500_000  # that others are made from
 _MANY_CLASSES = 10  # each of which would have trees of its own
 # Targets without noise can be learned by larger trees than those of rows.
@@ -96,34 +97,40 @@ def distill(
         UsageError: an estimator or a parameter is wrong, or the directory is no model's, or is the model itself.
     """
     base_recipes.names_of(options.estimator)  # a wrong one is told before anything is read
-    if is_within(student, model):
-        raise UsageError(f"'{student}' is the model that is distilled", "name another directory with --student")
-    ownership.refuse_foreign(student)
+    _refuse_place(student, model)
     with thread_limit.limited(options.threads) as threads:
         report("loading the model")
-        stored = reading.load(model)
+        stored, known = reading.load_with_seen(model)
         schema, problem = stored.base.schema, stored.base.problem
         if schema.given is not None:
             raise UsageError(
                 f"the base of '{model}' is columns of the input, which a row made from others does not have",
                 "distill a model whose base resmem fits or imports",
             )
-        recipes = _recipes(problem, options)
         with locking.alone(student, wait=wait, create=True):
             report("reading")
             drawn = _read(source, schema, problem.seed)
             X = np.concatenate([part.X for part in drawn.parts])
+            recipes = _recipes(schema, problem, len(X), options)
             report("making rows")
             made, made_from = distilling.with_made_rows(X, schema.encoded_columns, problem, threads)
             predict = partial(_predict, stored, model, threads)
             rows = distilling.labelled_by(predict, made, made_from, problem, report)
-            base_recipes.refuse_other_targets([recipe.spec.estimator for recipe in recipes], schema, rows.y)
-            base = _fitted(recipes, rows, schema, len(X), threads=threads, report=report)
+            base = _fitted(recipes, rows, stored.base, known, threads=threads, report=report)
             report("writing")
-            writing.save_base(student, base, TrainedRows(reading.seen_hashes(model, with_memory=True)))
+            writing.save_base(student, base, known)
     sampled = (f"rows are made from a sample of {len(X):,} of {drawn.n_rows:,} rows",) * (len(X) < drawn.n_rows)
     names = tuple(spec.estimator for spec in base.specs)
     return Distilled(names, base.weights, len(X), len(made) - len(X), sampled)
+
+
+def _refuse_place(student: Path, model: Place) -> None:
+    """Refuse to write a student over, or into, the model, or in the place of a base that a memory belongs to."""
+    if is_within(student, model):
+        raise UsageError(f"'{student}' is the model that is distilled, or lies in it", _ELSEWHERE)
+    ownership.refuse_foreign(student, "--student")
+    if student.is_dir() and reading.has_memory(student):
+        raise UsageError(f"'{student}' is a model with a memory, which a student has not", _ELSEWHERE)
 
 
 @dataclass(frozen=True)
@@ -154,10 +161,13 @@ def _predict(stored: StoredModel, model: Place, threads: int, X: Floats) -> Floa
         return stored.resmem.predict(X, threads=threads).resmem
 
 
-def _recipes(problem: Problem, options: DistillOptions) -> list[Recipe]:
-    """Return how the students come about: by default large boosted trees, and of many classes a network."""
-    automatic = "boosting" if problem.n_classes <= _MANY_CLASSES else "mlp"
-    names = tuple(automatic if name == AUTO else name for name in base_recipes.names_of(options.estimator))
+def _recipes(schema: Schema, problem: Problem, n_rows: int, options: DistillOptions) -> list[Recipe]:
+    """Return how the students come about: by default large boosted trees or, if these would take long, a network."""
+    can_boost = problem.n_classes <= _MANY_CLASSES and cost.can_boost(bases.size_of(problem, n_rows))
+    automatic = "boosting" if can_boost else "mlp"
+    asked = base_recipes.names_of(options.estimator)
+    names = tuple(dict.fromkeys(automatic if name == AUTO else name for name in asked))
+    base_recipes.refuse_other_tasks(names, schema)
     specs = base_recipes.specs_of(names, options.params, problem)
     return [
         Recipe(replace(each, params={**_LARGE_TREES, **each.params}) if each.estimator == "boosting" else each, problem)
@@ -166,9 +176,16 @@ def _recipes(problem: Problem, options: DistillOptions) -> list[Recipe]:
 
 
 def _fitted(
-    recipes: Sequence[Recipe], rows: LabelledRows, schema: Schema, n_rows: int, *, threads: int, report: Report
+    recipes: Sequence[Recipe],
+    rows: LabelledRows,
+    teacher: StoredBase,
+    known: TrainedRows,
+    *,
+    threads: int,
+    report: Report,
 ) -> StoredBase:
-    """Return bases fitted to rows that were made from so many, the best first."""
+    """Return bases fitted to made rows, the best first, of which is known what is known of their teacher's."""
+    base_recipes.refuse_negative([recipe.spec.estimator for recipe in recipes], rows.y, "the model's predictions")
     compared = compare(recipes, [[{}]] * len(recipes), rows, threads=threads, report=report)
     fitted = []
     for recipe in compared.recipes:
@@ -176,4 +193,11 @@ def _fitted(
         fitted.append(recipe.base_for(rows))
     # Fitted anew, to rows with targets, they would not be what the model predicts.
     specs = tuple(BaseSpec(recipe.spec.estimator, {}, can_refit=False) for recipe in compared.recipes)
-    return StoredBase("", schema, recipes[0].problem, specs, tuple(fitted), n_rows, weights=compared.weights)
+    return replace(
+        teacher,
+        specs=specs,
+        bases=tuple(fitted),
+        n_rows=len(known.hashes) + teacher.n_forgotten,
+        weights=compared.weights,
+        is_distilled=True,
+    )

@@ -131,7 +131,8 @@ def fit(
         times=related.times,
     )
     problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors, schema.n_levels)
-    base_recipes.refuse_other_targets(names, schema, y)
+    base_recipes.refuse_other_tasks(names, schema)
+    base_recipes.refuse_negative(names, y, f"'{schema.target.name}'")
     offered = base_recipes.recipes_of(names, options.params, problem, y)
     variants = [base_recipes.variants_of(recipe, y, names) for recipe in offered]
     compared = compare(offered, variants, rows, threads=threads, report=report)

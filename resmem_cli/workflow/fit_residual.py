@@ -47,7 +47,7 @@ class FittedMemory:
         n_unknown_class: how many had a class that training did not have, and were left out.
         n_repeated_ids: how many rows share their id with another one.
         is_switched_off: whether the user, and not the folds, set the shrinkage to 0.
-        can_refit: whether the bases can be fitted to other rows.
+        knows_training_rows: whether it is known which rows the bases have seen.
         base_metrics: the base's metric on the rows to remember, and on further rows that it was not trained on;
             None if there are no further ones.
         too_few: how many distinct rows, or groups, could be held out, where they were too few to measure by.
@@ -69,7 +69,7 @@ class FittedMemory:
     n_unknown_class: int
     n_repeated_ids: int
     is_switched_off: bool
-    can_refit: bool
+    knows_training_rows: bool
     base_metrics: tuple[float, float] | None = None
     too_few: int | None = None
     group_column: str | None = None
@@ -370,7 +370,7 @@ def _summary(
         n_unknown_class=labelled_rows.n_foreign,
         n_repeated_ids=labelled_rows.n_repeated_ids,
         is_switched_off=options.shrinkage == 0,
-        can_refit=all(spec.can_refit for spec in base.specs),
+        knows_training_rows=base.is_distilled or all(spec.can_refit for spec in base.specs),
         base_metrics=fitted.base_metrics,
         too_few=fitted.too_few,
         group_column=None if relations is None else relations.group_column,

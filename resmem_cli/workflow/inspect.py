@@ -60,6 +60,7 @@ class _Inspected:
                 {name: each[name] for name in ("estimator", "params", "can_refit", "weight")} for each in base["bases"]
             ],
             "base_rows": base["rows"],
+            "is_distilled": base.get("distilled", False),
             "made": base["made"],
             "seed": base["seed"],
             "bytes": self.n_bytes,

@@ -71,7 +71,8 @@ def run(rows: data.DataSet, seed: int, estimator: str, threads: int) -> dict[str
             times[way].append(1e6 * (time.perf_counter() - started) / len(X))
             loss = float(metrics.row_loss(y, predicted).mean())
             losses[way] = loss**0.5 if rows.is_regression else loss
-    kept = 100 * (losses["base"] - losses["student"]) / (losses["base"] - losses["resmem"])
+    gained = losses["base"] - losses["resmem"]
+    kept = 100 * (losses["base"] - losses["student"]) / gained if gained else float("nan")
     return {**losses, "kept": kept, **{f"{way}_us": min(each) for way, each in times.items()}, "distill_s": seconds}
 
 

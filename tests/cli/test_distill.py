@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+from resmem_cli.model.bases.boosting import Boosting
+from resmem_cli.store import reading
+from resmem_cli.workflow import distill
 from tests.cli.conftest import Run, sample_csv, snapshot, table, write_csv
 
 Model = Callable[..., Path]
@@ -92,7 +95,7 @@ def test_the_student_is_a_model_like_others(model: Model, run: Run) -> None:
     assert run(*DISTILL, *SMALL, "--quiet").code == 0
     assert run("verify", "--model", "s").code == 0
     described = run("inspect", "--model", "s")
-    assert "bases: boosting, distilled; fitted on 240 rows" in described.out
+    assert "bases: boosting; distilled; fitted on 240 rows" in described.out
     compared = run("compare", "m", "s", "test.csv", "--json", "--quiet")
     assert (compared.code, compared.err) == (0, "")
     assert json.loads(compared.out)["unseen"] is None  # no row of these was seen
@@ -107,6 +110,67 @@ def test_rows_that_the_model_has_seen_are_seen_by_the_student(model: Model, run:
     ended = run("fit-residual", "train.csv", "--model", "s", "--representation", "features")
     assert ended.code == 0
     assert "the memory is off: predictions are the base's" in ended.lines
+    assert "not known" not in ended.err
+
+
+def test_rows_that_the_memory_alone_has_seen_are_seen_by_the_student(model: Model, run: Run) -> None:
+    model()
+    assert run("remember", "test.csv", "--model", "m", "--quiet").code == 0
+    assert run(*DISTILL, *SMALL, "--quiet").code == 0
+    found = json.loads(run("compare", "m", "s", "test.csv", "--json", "--quiet").out)
+    assert (found["rows_seen_by_a"], found["rows_seen_by_b"]) == (80, 80)
+
+
+def test_forgotten_rows_that_the_model_still_knows_may_be_known_to_the_student(model: Model, run: Run) -> None:
+    model()
+    ids = [str(value) for value in table("diamonds", "train")["id"].to_pylist()[:3]]
+    assert run("forget", "--model", "m", "--ids", ",".join(ids), "--quiet").code == 0
+    assert run(*DISTILL, *SMALL, "--quiet").code == 0
+    forgotten = [json.loads(Path(name, "base.json").read_text())["forgotten"] for name in ("m", "s")]
+    assert forgotten == [3, 3]
+
+
+def test_groups_that_the_model_has_seen_do_not_judge_a_memory_of_the_student(run: Run) -> None:
+    rng = np.random.default_rng(0)
+    group = np.arange(400) % 40
+    shift = rng.normal(scale=5, size=40)[group]
+    a, b = rng.normal(size=(2, 400))
+    rows = pa.table({"a": a, "b": shift + 0.1 * b, "g": group, "y": a + shift})
+    write_csv(rows.slice(0, 200), Path("one.csv"))
+    write_csv(rows.slice(200), Path("other.csv"))
+    few = ("--effort", "quick", "--quiet")
+    assert run("fit-base", "one.csv", "-t", "y", "-m", "m", "--group", "g", "--estimator", "linear", "-q").code == 0
+    assert run("fit-residual", "one.csv", "-m", "m", *few).code == 0
+    assert run("distill", "one.csv", "-m", "m", "--student", "s", "--estimator", "linear", "--quiet").code == 0
+    ended = run("fit-residual", "other.csv", "-m", "s", "--effort", "quick")
+    assert ended.code == 0
+    assert "the memory is off: predictions are the base's" in ended.lines
+
+
+def test_of_very_many_rows_a_sample_makes_others(model: Model, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    model()
+    monkeypatch.setattr(distill, "_MOST_ROWS", 100)
+    ended = run(*DISTILL, *SMALL)
+    assert ended.lines[0] == "note: rows are made from a sample of 100 of 240 rows"
+    assert "of 100 rows and of 2,000 made from them" in ended.lines[1]
+
+
+def test_by_default_it_is_one_boosting_of_large_trees(model: Model, run: Run) -> None:
+    model()
+    assert run(*DISTILL, "--param", "max_iter=30", "--quiet").code == 0
+    assert run("fit-base", "train.csv", "-t", "price", "-m", "b", "--estimator", "boosting", "-q").code == 0
+    student, base = (reading.load_base(Path(name)).bases[0] for name in ("s", "b"))
+    assert isinstance(student, Boosting)
+    assert isinstance(base, Boosting)
+    assert [len(each.bags) for each in (student, base)] == [1, 3]
+    n_leaves = [(each.bags[0].forest.feature == -1).sum() / each.bags[0].n_iterations for each in (student, base)]
+    assert n_leaves[1] < 32 < n_leaves[0]
+
+
+def test_an_estimator_that_is_named_twice_is_fitted_once(model: Model, run: Run) -> None:
+    model()
+    ended = run(*DISTILL, *SMALL, "--estimator", "auto,boosting", "--json", "--quiet")
+    assert json.loads(ended.out)["weights"] == {"boosting": 1.0}
 
 
 def test_the_student_predicts_without_a_memory_only_if_that_is_said(model: Model, run: Run, fails: Fails) -> None:
@@ -143,9 +207,25 @@ class TestRefused:
         model()
         fails(
             2,
-            "'m' is the model that is distilled; name another directory with --student",
+            "'m' is the model that is distilled, or lies in it; name another directory with --student",
             *("distill", "train.csv", "--model", "m", "--student", "m"),
         )
+
+    def test_a_model_with_memory_as_the_student(self, model: Model, fails: Fails) -> None:
+        model()
+        shutil.copytree("m", "s")
+        fails(
+            2,
+            "'s' is a model with a memory, which a student has not; name another directory with --student",
+            *DISTILL,
+        )
+
+    def test_a_loss_that_the_predictions_do_not_suit(self, model: Model, run: Run) -> None:
+        model()
+        ended = run(*DISTILL, "--estimator", "poisson")
+        assert ended.code == 2
+        assert "and the minimum of the model's predictions is -" in ended.err
+        assert not Path("s").exists()
 
     def test_a_directory_of_something_else(self, model: Model, fails: Fails) -> None:
         model()
@@ -154,7 +234,7 @@ class TestRefused:
         fails(
             2,
             "the directory 's' contains files that do not belong to a model ('thesis.tex'); "
-            "name an empty or new directory with --model",
+            "name an empty or new directory with --student",
             *DISTILL,
         )
 

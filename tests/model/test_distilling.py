@@ -9,6 +9,11 @@ from resmem_cli.model import distilling
 from resmem_cli.model.bases import Problem
 
 
+def problem(n_classes: int) -> Problem:
+    """Return a problem of rows of one number."""
+    return Problem((0,), n_classes, 0)
+
+
 def silent(what: str, share: float) -> None:
     assert what
     assert 0 <= share < 1
@@ -24,7 +29,7 @@ def test_a_made_row_takes_whole_features_from_its_row_and_from_one_near_it() -> 
     X = on_a_line(80)
     made, made_from = distilling.with_made_rows(X, [[0], [1], [2, 3]], Problem((0,) * 4, 0, 0))
     assert np.array_equal(made[:80], X)
-    assert np.array_equal(made_from, np.tile(np.arange(80), 1 + distilling.n_made(80)))
+    assert np.array_equal(made_from, np.tile(np.arange(80), 1 + distilling.n_made(80, 4)))
     others, sources = made[80:], made_from[80:]
     assert np.array_equal(others[:, 2], others[:, 3])
     is_own = others == X[sources]
@@ -57,13 +62,16 @@ def test_the_same_seed_makes_the_same_rows() -> None:
 def test_of_very_few_rows(n_rows: int) -> None:
     X = np.arange(2.0 * n_rows).reshape(n_rows, 2)
     made, made_from = distilling.with_made_rows(X, [[0], [1]], Problem((0, 0), 0, 0))
-    assert len(made) == n_rows * (1 + distilling.n_made(n_rows))
+    assert len(made) == n_rows * (1 + distilling.n_made(n_rows, 2))
     assert set(made_from.tolist()) == set(range(n_rows))
 
 
-@pytest.mark.parametrize(("n_rows", "made"), [(1, 20), (1_000, 20), (12_000, 11), (75_000, 1), (500_000, 1)])
-def test_few_rows_make_many_and_many_make_at_least_one_each(n_rows: int, made: int) -> None:
-    assert distilling.n_made(n_rows) == made
+@pytest.mark.parametrize(
+    ("n_rows", "n_columns", "made"),
+    [(1, 9, 20), (1_000, 9, 20), (12_000, 9, 11), (75_000, 9, 1), (500_000, 9, 1), (1_000, 4_000, 9), (9, 0, 20)],
+)
+def test_few_rows_make_many_and_many_or_wide_ones_at_least_one_each(n_rows: int, n_columns: int, made: int) -> None:
+    assert distilling.n_made(n_rows, n_columns) == made
 
 
 def test_of_numbers_the_predictions_are_the_targets() -> None:
@@ -76,29 +84,35 @@ def test_of_numbers_the_predictions_are_the_targets() -> None:
     assert np.array_equal(rows.groups, np.arange(10))
 
 
-@pytest.mark.parametrize("n_classes", [2, 5])
-def test_of_classes_the_log_loss_is_that_of_the_probabilities(n_classes: int) -> None:
+@pytest.mark.parametrize("n_classes", [2, 5, 30])
+def test_of_classes_the_log_loss_is_the_cross_entropy_with_the_probabilities(n_classes: int) -> None:
     rng = np.random.default_rng(2)
-    X = np.arange(60.0)[:, None]
-    p = rng.dirichlet(np.ones(n_classes), 60)
-    predicted = rng.dirichlet(np.ones(n_classes), 60)
-    made_from = np.arange(60) // 2
-    rows = distilling.labelled_by(
-        lambda part: p[part[:, 0].astype(int)], X, made_from, Problem((0,), n_classes, 0), silent
-    )
-    at = rows.X[:, 0].astype(int)
+    n_rows = 20_000
+    X = np.arange(float(n_rows))[:, None]
+    p, other = rng.dirichlet(np.full(n_classes, 0.3), (2, n_rows))
+    made_from = np.arange(n_rows) // 2
+    rows = distilling.labelled_by(lambda part: p[part[:, 0].astype(int)], X, made_from, problem(n_classes), silent)
+    at, classes = rows.X[:, 0].astype(int), rows.y.astype(int)
     assert rows.weight is not None
     assert rows.groups is not None
     assert np.array_equal(rows.groups, made_from[at])
-    kept = np.zeros_like(p)
-    kept[at, rows.y.astype(int)] = rows.weight
-    assert np.array_equal(kept, np.where(p >= 0.01, p, 0))
-    own = -(rows.weight * np.log(predicted[at, rows.y.astype(int)])).sum()
-    assert own == pytest.approx(-(kept * np.log(predicted)).sum())
+    logs = np.log(np.maximum(other, 1e-6))
+    assert -(rows.weight * logs[at, classes]).sum() == pytest.approx(-(p * logs).sum(), rel=0.02)
+    # Also of the least probable class.
+    rarest = int(p.sum(axis=0).argmin())
+    assert rows.weight[classes == rarest].sum() == pytest.approx(p[:, rarest].sum(), rel=0.05)
 
 
-def test_of_very_many_classes_each_row_has_its_most_probable_one() -> None:
-    n_classes = 1_000
-    predict = lambda part: np.full((len(part), n_classes), 1 / n_classes) + np.eye(n_classes)[:1] * 1e-6  # noqa: E731
-    rows = distilling.labelled_by(predict, np.zeros((30, 1)), np.arange(30), Problem((0,), n_classes, 0), silent)
-    assert np.array_equal(rows.y, np.zeros(30))
+@pytest.mark.parametrize(("n_classes", "least"), [(2, 0.01), (1_000, 0.1)])
+def test_a_class_that_is_rare_everywhere_is_as_frequent_as_it_is_probable(n_classes: int, least: float) -> None:
+    rare = 0.001
+    p = np.full((30_000, n_classes), 0.0)
+    p[:, 0], p[:, -1] = 1 - rare, rare
+    rows = distilling.labelled_by(
+        lambda part: p[: len(part)], np.zeros((30_000, 1)), np.arange(30_000), problem(n_classes), silent
+    )
+    assert rows.weight is not None
+    of_rare = rows.weight[rows.y == n_classes - 1]
+    assert set(of_rare.tolist()) == {least}
+    assert of_rare.sum() == pytest.approx(30, rel=0.4)
+    assert len(rows.y) < 1.2 * 30_000
