@@ -1,4 +1,4 @@
-"""Rows that belong together, because their features are equal, and how they are dealt out together.
+"""Rows that belong together, because their features are equal or nearly so, and how they are dealt out together.
 
 A row that is held out while its copy is remembered is predicted from that copy: the gain that is measured so is not
 that of new rows.
@@ -13,6 +13,9 @@ from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.resampling import mixed
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # as SplitMix64 steps
+_SAME = 1e-7  # of a column's spread: in single precision, as a memory holds points, they are the same
+_LOOKED_AT = 10_000  # rows, for the spread, and before all are looked at
+_LEAST_GROUPS, _LEAST_ONE_IN = 20, 10  # a tenth of the rows or more
 _LARGE = 10  # a group that holds more than one tenth of the rows that are drawn
 
 
@@ -28,6 +31,35 @@ def equal_rows(X: Floats) -> Integers:
         values[np.isnan(values)] = np.nan  # one bit pattern for every NaN
         hashes = mixed((hashes ^ mixed(values.view(np.uint64))) + _STEP)
     return _numbered(hashes)
+
+
+def copies(X: Floats) -> Integers:
+    """Return [n] the number of each row's group: rows of [n, d] that are copies of each other; numbers as `equal_rows`.
+
+    Numbers are equal here if they are closer than single precision tells apart, and columns are not looked at that
+    number the rows: whole numbers of which no two are equal. Unless next to nothing would tell rows apart then.
+    """
+    numbering = [i for i in range(X.shape[1]) if _numbers_rows(X[:, i])]
+    for left_out in (numbering, []) if numbering else ([],):
+        labels = equal_rows(np.delete(_rounded(X), left_out, axis=1))
+        if labels.max(initial=-1) + 1 >= max(len(X) / _LEAST_ONE_IN, min(len(X), _LEAST_GROUPS)):
+            return labels
+    return equal_rows(X)
+
+
+def _numbers_rows(column: Floats) -> bool:
+    some = column[:_LOOKED_AT]
+    return all(bool((each == np.floor(each)).all()) and len(np.unique(each)) == len(each) for each in (some, column))
+
+
+def _rounded(X: Floats) -> Floats:
+    """Return rows whose numbers are whole multiples of the least difference that counts in their column."""
+    if not X.size:
+        return X
+    with np.errstate(all="ignore"):  # what is not finite is not rounded
+        low, high = np.nanquantile(X[:: -(-len(X) // _LOOKED_AT)], [0.1, 0.9], axis=0)
+        rounded = np.rint(X / (_SAME * (high - low)))
+    return np.where(np.isfinite(rounded), rounded, X)
 
 
 def dealt(labels: Integers, y: Floats | None, rng: np.random.Generator) -> Integers:

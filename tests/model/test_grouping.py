@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from resmem_cli.model.grouping import dealt, drawn, equal_rows
+from resmem_cli.model.grouping import copies, dealt, drawn, equal_rows
 from tests.model.examples import FEW
 
 NUMBERS = [0.0, -0.0, 1.0, 2.0, 1e-300, 5e-324, 1e308, np.inf, np.nan, 0.1 + 0.2, 0.3]
@@ -32,6 +33,62 @@ def test_close_numbers_small_whole_numbers_and_swapped_columns_are_different_row
     assert len(np.unique(equal_rows(grid))) == 90_000
     close = np.nextafter(1.0, 2.0) + np.arange(100_000) * np.spacing(1.0)
     assert len(np.unique(equal_rows(close[:, None]))) == 100_000
+
+
+def doubled(n_rows: int = 200) -> np.ndarray:
+    """Rows of three numbers, each twice, one after the other."""
+    return np.repeat(np.random.default_rng(0).normal(size=(n_rows, 3)) * [1, 1e-6, 1e12], 2, axis=0)
+
+
+PAIRS = np.repeat(np.arange(200), 2)
+
+
+def test_rows_that_differ_by_rounding_are_copies():
+    X = doubled()
+    X[1::2] *= 1 + 1e-13
+    assert len(np.unique(equal_rows(X))) == 400
+    assert np.array_equal(copies(X), PAIRS)
+
+
+@pytest.mark.parametrize(
+    "numbers", [np.arange(400), np.arange(400)[::-1] + 7, np.random.default_rng(1).permutation(4_000)[:400]]
+)
+def test_a_column_that_numbers_the_rows_does_not_tell_copies_apart(numbers):
+    assert np.array_equal(copies(np.column_stack([doubled(), numbers])), PAIRS)
+
+
+def test_a_number_that_rows_share_tells_them_apart():
+    X = np.column_stack([doubled(), np.arange(400) % 399])
+    assert len(np.unique(copies(X))) == 400
+
+
+def test_rows_of_which_only_their_number_tells_them_apart_are_no_copies():
+    X = np.column_stack([np.arange(400.0), np.arange(400) % 7])
+    assert np.array_equal(copies(X), np.arange(400))
+    assert np.array_equal(copies(X[:, :1]), np.arange(400))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        1.7e9 + np.arange(400),  # seconds since 1970, one apart
+        1.7e18 + 1e9 * np.arange(400),
+        np.append(np.arange(399.0), 1e300),
+        np.append(np.linspace(0, 1, 399), [np.inf]),
+        np.append(np.zeros(390), np.arange(1.0, 11)),
+    ],
+)
+def test_numbers_that_differ_by_more_are_different_wherever_they_lie(column):
+    X = np.column_stack([column, np.random.default_rng(0).integers(0, 2, 400)])
+    assert np.array_equal(copies(X), equal_rows(X))
+
+
+@FEW
+@given(MATRICES)
+def test_equal_rows_are_copies_whatever_they_hold(X):
+    labels, equal = copies(X), equal_rows(X)
+    assert len(labels) == len(X)
+    assert len(np.unique(np.column_stack([equal, labels]), axis=0)) == len(np.unique(equal))
 
 
 def test_groups_are_dealt_class_after_class_and_the_large_first():

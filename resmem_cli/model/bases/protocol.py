@@ -17,7 +17,7 @@ import numpy as np
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.grouping import equal_rows
+from resmem_cli.model.grouping import copies
 from resmem_cli.model.splitting import Related, Split, stopping_split
 
 MOST_BAGS = 10  # models of trees that a base can be the mean of: each is stopped by another tenth of the rows
@@ -59,8 +59,8 @@ class Problem:
         return self.n_classes or 1
 
     def groups(self, X: Floats) -> Integers:
-        """Return [n] which of [n, columns] encoded rows have equal features, numbered as `equal_rows` does."""
-        return equal_rows(X[:, : len(self.n_categories) + len(self.levels)])
+        """Return [n] which of [n, columns] encoded rows are copies of each other, numbered as `copies` does."""
+        return copies(X[:, : len(self.n_categories) + len(self.levels)])
 
     def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1, *, first: int = 0) -> list[Split]:
         """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""
