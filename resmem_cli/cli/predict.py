@@ -132,10 +132,11 @@ def predict(
         ),
         batch_rows=batch_rows,
         threads=threads,
+        beside={
+            option: path for option, path in (("--failures", failures), ("--metrics", metrics)) if path is not None
+        },
     )
     leave_pandas_out()
-    job_files.refuse_unwritable(failures, "--failures", source, model)
-    job_files.refuse_unwritable(metrics, "--metrics", source, model)
     with console.progress(quiet, output=output if output_dir is None else None) as report:
         if output_dir is None:
             done = run(source, model, chosen, report)

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from resmem_cli.data.places import Place
 from resmem_cli.errors import OutputError
 
+# What others write to as well, and is not replaced even where the shell has sent it to a file.
+_STREAMS = {Path("/dev/stdout"): 1, Path("/dev/stderr"): 2}
 _HINTS = {errno.ENOSPC: "free some space", errno.ENOENT: "create the directory first"}
 
 
@@ -27,8 +30,8 @@ def replacing(path: Path, *, option: str = "", synced: bool = True) -> Iterator[
         OutputError: the folder is missing or not writable, or the disk is full.
     """
     with naming(f"'{path}'", option=option):
-        if _is_special(path):
-            with open(path, "wb") as stream:
+        if is_special(path):
+            with os.fdopen(os.dup(_STREAMS[path]), "wb") if path in _STREAMS else open(path, "wb") as stream:
                 yield stream
             return
         final = Path(os.path.realpath(path))
@@ -66,6 +69,8 @@ def naming(output: str, *, option: str = "") -> Iterator[None]:
         raise OutputError(f"{output} cannot be written ({error.strerror or error})", hint) from error
 
 
-def _is_special(path: Path) -> bool:
-    """Whether this is a device or a pipe."""
-    return path.exists() and not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
+def is_special(path: Place) -> bool:
+    """Whether this is a device or a pipe, which is written to as it is."""
+    if not isinstance(path, Path):
+        return False
+    return path in _STREAMS or (path.exists() and not stat.S_ISREG(path.stat().st_mode) and not path.is_dir())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from resmem_cli.data import places
 from resmem_cli.data.partitions import Partitions
 from resmem_cli.data.places import Place
+from resmem_cli.data.replacement import is_special
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.errors import DataError, ResmemError, UsageError
 from resmem_cli.workflow.finished import Content, Finished, make_folder
@@ -107,12 +108,16 @@ def jobs_of(sources: Iterable[Source], directory: Place, form: Format | None) ->
         stem = name.with_suffix("") if name.suffix in (".gz", ".zst") else name
         output = directory / (name if form is None else stem.with_suffix("." + form.value))
         jobs.append(Job(source, output, frozenset(Partitions.of(name, 0).below)))
-    written = Counter(job.output for job in jobs)
-    twice = [output for output, count in written.items() if count > 1]
+    finals = [places.resolved(job.output) for job in jobs]
+    written = Counter(finals)
+    twice = [
+        job.output for job, final in zip(jobs, finals, strict=True) if written[final] > 1 and not is_special(final)
+    ]
     if twice:
-        raise UsageError(f"two inputs would be written to '{twice[0]}'", "name each file once")
+        hint = "name each file once" if twice.count(twice[0]) > 1 else "remove the link that leads from it to another"
+        raise UsageError(f"two inputs would be written to '{twice[0]}'", hint)
     own = {places.resolved(job.path) for job in jobs}
-    over = [job.path for job in jobs if places.resolved(job.output) in own]
+    over = [job.path for job, final in zip(jobs, finals, strict=True) if final in own]
     if over:
         raise UsageError(f"the input '{over[0]}' would be replaced by its output", "name another --output-dir")
     return jobs

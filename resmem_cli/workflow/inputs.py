@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -215,13 +216,18 @@ def refuse_overwriting(
         return
     target = place(output)
     alike = tuple(word for word in source.words if word != sources.STDIN and is_alike(word, target))
-    # Whoever reads them says what is wrong with a name.
-    found = replace(source, words=alike).sources(lambda name, error: None)
-    over = [each.path for each in found if each.path is not None and resolved(each.path) == resolved(target)]
+    unread: list[str] = []  # whoever reads them says what is wrong with a name
+    found = replace(source, words=alike).sources(lambda name, error: unread.append(name))
+    over = [str(each.path) for each in found if each.path is not None and resolved(each.path) == resolved(target)]
+    over += [name for name in unread if _is_name_of(name, target) and target.is_file()]
     if over and not holds_input:
         raise UsageError(f"the input '{over[0]}' would be replaced by the output", f"name another {option}")
     if is_within(target, model):
         raise UsageError(f"the output '{output}' lies in the model directory", f"name another {option}")
+
+
+def _is_name_of(name: str, target: Place) -> bool:
+    return resolved(Path(name)) == resolved(target) if isinstance(target, Path) else name == str(target)
 
 
 @dataclass(frozen=True)

@@ -4,31 +4,62 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from resmem_cli.data.output import made_whole
-from resmem_cli.data.places import Place, place
-from resmem_cli.errors import OutputError
+from resmem_cli.data.places import Place, is_within, place, resolved
+from resmem_cli.data.replacement import is_special
+from resmem_cli.errors import OutputError, UsageError
+from resmem_cli.workflow.finished import FOLDER
 from resmem_cli.workflow.inputs import Input, refuse_overwriting
 from resmem_cli.workflow.predicted import Predicted
 
 _PREFIX = "resmem_predict"
 
 
-def refuse_unwritable(path: str | None, option: str, source: Input, model: Place) -> None:
-    """Refuse a file that cannot be written, or would replace an input or a part of the model, before the work is done.
+def refuse_unwritable(
+    beside: Mapping[str, str],
+    source: Input,
+    model: Place,
+    written: Iterable[Place],
+    directory: Place | None = None,
+) -> None:
+    """Refuse files that cannot be written, or would replace another file of the run, before the work is done.
+
+    Args:
+        beside: the files, by the options that name them.
+        source: the inputs, which stay.
+        model: likewise.
+        written: the outputs: that of --output or, if there is a `directory`, those of --output-dir.
+        directory: of the outputs.
 
     Raises:
-        OutputError: its folder is not there.
-        UsageError: it is an input, or lies in the model directory.
+        OutputError: the folder of one is not there.
+        UsageError: one is an input, an output or another one of them, or lies in the model directory.
     """
-    if path is None:
+    if not beside:
         return
-    refuse_overwriting(source, path, model, option=option)
-    target = place(path)
-    if isinstance(target, Path) and not target.absolute().parent.is_dir():
-        raise OutputError(f"'{path}' cannot be written (No such file or directory)", "create the directory first")
+    outputs = [*written]
+    taken = {resolved(each): ("--output" if directory is None else "--output-dir", each) for each in outputs}
+    for option, path in beside.items():
+        target = place(path)
+        if directory is not None and _is_of_directory(target, directory, outputs):
+            taken[resolved(target)] = "--output-dir", directory
+        other, there = taken.setdefault(resolved(target), (option, target))
+        if other != option and not (is_special(target) and is_special(there)):
+            raise UsageError(f"{option} and {other} both write '{target}'", f"name another {option}")
+    for option, path in beside.items():
+        refuse_overwriting(source, path, model, option=option)
+        target = place(path)
+        if isinstance(target, Path) and not target.absolute().parent.is_dir():
+            raise OutputError(f"'{path}' cannot be written (No such file or directory)", "create the directory first")
+
+
+def _is_of_directory(target: Place, directory: Place, outputs: Iterable[Place]) -> bool:
+    """Whether a place is one of the folders that outputs lie in, or belongs to what is noted of those finished."""
+    folders = {directory, *(each.parent for each in outputs)}
+    return is_within(target, directory / FOLDER) or any(is_within(folder, target) for folder in folders)
 
 
 def write_failures(path: str, done: Predicted) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,14 +12,14 @@ import pyarrow as pa
 from resmem_cli.data import output, tables
 from resmem_cli.data.dialect import Dialect
 from resmem_cli.data.encoding import Surprises
-from resmem_cli.data.places import Place
+from resmem_cli.data.places import Place, place
 from resmem_cli.data.predictions import Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format
 from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.parallel import in_order
 from resmem_cli.store import reading
-from resmem_cli.workflow import thread_limit
+from resmem_cli.workflow import job_files, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
 from resmem_cli.workflow.predicted import Predicted, Tally, model_of
 from resmem_cli.workflow.scoring import ScoreOptions, Scorer
@@ -37,6 +37,7 @@ class PredictOptions:
         score: what is written of the predictions.
         batch_rows: how many rows each thread has in hand; None for `BATCH_ROWS`, or fewer of many columns.
         threads: how many may be used; 0 for one per core.
+        beside: files that the caller writes afterwards, by the options that name them: each is to be one of its own.
     """
 
     output: str = output.STDOUT
@@ -44,6 +45,7 @@ class PredictOptions:
     score: ScoreOptions = field(default_factory=ScoreOptions)
     batch_rows: int | None = None
     threads: int = 0
+    beside: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def predict(source: Input, model: Place, options: PredictOptions, report: Report = silent) -> Predicted:
@@ -53,10 +55,12 @@ def predict(source: Input, model: Place, options: PredictOptions, report: Report
         DataError: the input cannot be read, or does not fit the model's schema.
         ModelError: the model is missing, stale or damaged, or has no memory yet.
         OutputError: the output cannot be written.
-        UsageError: a column of the output would be there twice.
+        UsageError: a column of the output would be there twice, or two files would be written to one place.
     """
     output.output_format(options.output, options.format)  # a wrong one is told before anything is loaded
     refuse_overwriting(source, options.output, model, holds_input=options.score.keep == "all")
+    written = [] if options.output == output.STDOUT else [place(options.output)]
+    job_files.refuse_unwritable(options.beside, source, model, written)
     with thread_limit.limited(options.threads) as threads:
         writer = Writer.load(model, options, report)
         started, n_all, n_rows = time.perf_counter(), source.count_rows(), 0

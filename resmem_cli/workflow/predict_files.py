@@ -13,7 +13,7 @@ from resmem_cli.data import places
 from resmem_cli.data.places import Place
 from resmem_cli.errors import UsageError
 from resmem_cli.model.parallel import in_order
-from resmem_cli.workflow import thread_limit
+from resmem_cli.workflow import job_files, thread_limit
 from resmem_cli.workflow.file_jobs import OF_ONE_FILE, FileWriter, Job, jobs_of, sources_of
 from resmem_cli.workflow.finished import NEW, Finished
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -88,12 +88,15 @@ class Plan:
         """Return a plan.
 
         Raises:
-            DataError, UsageError: an input or the outputs are wrong, whatever is in the files.
+            DataError, OutputError, UsageError: an input or the outputs are wrong, whatever is in the files.
         """
         if places.is_within(files.directory, model):
             raise UsageError(f"the outputs '{files.directory}' lie in the model directory", "name another --output-dir")
         sources, failures = sources_of(source, keep_going=files.keep_going)
-        return cls(source, options, files, jobs_of(sources, files.directory, options.format), failures)
+        jobs = jobs_of(sources, files.directory, options.format)
+        outputs = (job.output for job in jobs)
+        job_files.refuse_unwritable(options.beside, source, model, outputs, files.directory)
+        return cls(source, options, files, jobs, failures)
 
     def absolute(self) -> Plan:
         """Return the plan with paths that mean the same in any folder."""

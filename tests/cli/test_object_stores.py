@@ -331,6 +331,13 @@ def test_an_input_and_a_model_are_known_again_by_another_uri(stored: Bucket, run
     ended = run("predict", "new.csv", "--model", stored.uri("m"), "--output", other("m/x.csv"))
     sentence = f"resmem: the output '{other('m/x.csv')}' lies in the model directory; name another --output\n"
     assert (ended.code, ended.err, stored.get("new.csv")) == (USAGE, sentence, before)
+    words = ("predict", "new.csv", "--model", "m", "--metrics", other("x.csv"))
+    ended = run(*words, "--output", stored.uri("x.csv"))
+    assert ended.code == USAGE
+    assert ended.err.startswith("resmem: --metrics and --output both write 's3")
+    ended = run(*words[:-1], other("y/new.csv"), "--output-dir", stored.uri("y"))
+    assert ended.code == USAGE
+    assert ended.err.startswith("resmem: --metrics and --output-dir both write 's3")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -388,6 +389,85 @@ def test_nothing_of_the_users_is_replaced(inputs: list[str], fails: Fails) -> No
     fails(USAGE, said, "predict", "in/a.csv", *words, "--output", "x.csv")
     said = "Invalid value for '--resume': it needs --output-dir; see resmem predict --help"
     fails(USAGE, said, "predict", "in/a.csv", "--model", "m", "--resume")
+
+
+@pytest.mark.parametrize("name", ["o.csv", "./o.csv", "sub/../o.csv", "link.csv", "{cwd}/o.csv", "file://{cwd}/o.csv"])
+def test_two_options_do_not_write_one_file(inputs: list[str], fails: Fails, tmp_path: Path, name: str) -> None:
+    Path("sub").mkdir()
+    Path("link.csv").symlink_to("o.csv")
+    other = name.format(cwd=tmp_path)
+    shown = {"./o.csv": "o.csv"}.get(other, other.removeprefix("file://"))
+    words = ("predict", "in/a.csv", "--model", "absent", "--metrics", other)
+    fails(USAGE, f"--metrics and --output both write '{shown}'; name another --metrics", *words, "--output", "o.csv")
+    words = (*words, "--output-dir", "out", "--keep-going", "--failures", "o.csv")
+    fails(USAGE, f"--metrics and --failures both write '{shown}'; name another --metrics", *words)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("option", ["--metrics", "--failures"])
+def test_no_option_writes_what_a_directory_of_outputs_gets(
+    inputs: list[str], fails: Fails, option: str, *, is_there: bool
+) -> None:
+    if is_there:
+        Path("out/.resmem/deep").mkdir(parents=True)
+        Path("out/a.csv").symlink_to("../elsewhere")
+    words = ("predict", *inputs, "in/none.csv", "--model", "absent", "--output-dir", "out", "--keep-going", option)
+    names = [
+        "out",
+        "out/b.csv",
+        "out/deep",
+        "out/deep/a.csv",
+        "out/.resmem",
+        "out/.resmem/deep/a.csv.json",
+        "out/./a.csv",
+    ]
+    for name in [*names, *["elsewhere"] * is_there]:
+        shown = name.replace("/./", "/")
+        fails(USAGE, f"{option} and --output-dir both write '{shown}'; name another {option}", *words, name)
+
+
+def test_two_outputs_are_not_written_through_a_link_to_one(inputs: list[str], fails: Fails) -> None:
+    Path("out").mkdir()
+    Path("out/a.csv").symlink_to("b.csv")
+    sentence = "two inputs would be written to 'out/a.csv'; remove the link that leads from it to another"
+    fails(USAGE, sentence, "predict", "in/a.csv", "in/b.csv", "--model", "m", "--output-dir", "out")
+
+
+@pytest.mark.parametrize("option", ["--metrics", "--failures"])
+@pytest.mark.parametrize("named", ["in/*", "in/x.docx"])
+def test_an_input_is_not_replaced_though_it_cannot_be_read(
+    inputs: list[str], fails: Fails, option: str, named: str
+) -> None:
+    Path("in/x.docx").write_text("a")
+    words = ("predict", "in/deep/a.csv", named, "--model", "m", "--output-dir", "out", "--keep-going", option)
+    for name in ("in/deep/a.csv", "in/x.docx"):
+        fails(USAGE, f"the input '{name}' would be replaced by the output; name another {option}", *words, name)
+
+
+def test_devices_may_be_named_twice(inputs: list[str], run: Run) -> None:
+    words = ("predict", "in/a.csv", "--model", "m", "--quiet")
+    assert run(*words, "--output", "/dev/null", "--metrics", "/dev/null").code == 0
+    words = (*words, "in/x.csv", "--output-dir", "out", "--keep-going")
+    assert run(*words, "--failures", "/dev/null", "--metrics", "/dev/null").code == PARTIAL
+    Path("out/a.csv").unlink()
+    Path("out/a.csv").symlink_to("/dev/null")
+    Path("out/b.csv").symlink_to("/dev/null")
+    assert run(*words, "in/b.csv", "--failures", "/dev/null", "--metrics", "/dev/null").code == PARTIAL
+
+
+@pytest.mark.parametrize("shell_gives", ["| cat", "> all.txt; cat all.txt"])
+def test_what_two_options_write_to_standard_output_is_all_there(
+    inputs: list[str], shell: Callable[[str], subprocess.CompletedProcess[str]], shell_gives: str
+) -> None:
+    line = "resmem predict in/a.csv --model m --quiet --output /dev/stdout --metrics /dev/stdout"
+    done = shell(f"{line} {shell_gives}")
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines[:1] == [Path("in/a.csv").read_text().splitlines()[0] + ",prediction,prediction_base"]
+    assert lines[9].startswith("# HELP resmem_predict_rows ")
+    done = shell(f"{line.replace('/dev/stdout', 'o.csv', 1)} > o.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "resmem: --metrics and --output both write '/dev/stdout'; name another --metrics\n"
 
 
 def test_a_directory_of_parquet_keeps_its_folders(inputs: list[str], run: Run) -> None:
