@@ -144,7 +144,7 @@ def _candidates(rows: Rows, roles: Roles) -> list[str]:
     if absent:
         raise DataError(
             f"{rows.source} has no column " + ", ".join(f"'{name}'" for name in absent),
-            did_you_mean(absent, names, "its columns are: " + ", ".join(names)),
+            did_you_mean(absent, names, "its columns are: " + ", ".join(names) if names else "it has no columns"),
         )
     clash = [name for name in roles.features if name in taken or name in roles.drop]
     if clash:

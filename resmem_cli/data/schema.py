@@ -201,12 +201,14 @@ class Schema:
         if missing:
             several = len(missing) > 1
             add = f"correct {option}" if option else f"add {'them' if several else 'it'}"
+            names_there = ", ".join(rows.table.column_names[:20])
+            there = f"the file has: {names_there}" if names_there else "the file has no columns"
             others = [name for name in rows.table.column_names if name not in names]
             raise DataError(
                 f"{rows.source} lacks the column{'s' if several else ''} "
                 + ", ".join(f"'{name}'" for name in missing)
                 + f", which {f'{option} names' if option else 'the model needs'}",
-                did_you_mean(missing, others, f"{add}; the file has: " + ", ".join(rows.table.column_names[:20])),
+                did_you_mean(missing, others, f"{add}; {there}"),
             )
 
     def to_json(self) -> dict[str, Any]:
