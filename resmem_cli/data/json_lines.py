@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resmem_cli.data import json_types, promotion
+from resmem_cli.data import json_digits, json_types, promotion
+from resmem_cli.data.json_digits import Lost
 from resmem_cli.data.sources import Source
 from resmem_cli.data.streams import MAX_ROW_BYTES, whole_lines
 from resmem_cli.data.text_form import for_json
@@ -25,6 +26,9 @@ MAX_DEPTH = 64
 _BLOCK_BYTES = 8 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}\n"))
+_NULL_FIRST = re.compile(rb"[ \t\r]*+null")
+_NULL_BELOW = re.compile(rb"\n[ \t\r]*+null")  # a pattern that begins with one byte is searched for fast
+_NULL_BESIDE = re.compile(rb"}[ \t\r]*+null")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')
 
 
@@ -42,22 +46,72 @@ def read(
             changes the type of a column.
         UnicodeError: it is not UTF-8.
     """
-    rows, schema, is_first = 0, None, True
+    rows, n_bare, schema, is_first = 0, 0, None, True
+    lost: Lost = {}
     for lines, _ in whole_lines(raw, _BLOCK_BYTES, ends=(b"\n",)):
         block = lines.removeprefix(_BYTE_ORDER_MARK) if is_first else lines
         is_first = False
         if not block.strip():
             continue
         _refuse_long_and_deep(source, block, rows)
-        table, schema = _typed(source, block, rows, schema)
+        codecs.utf_8_decode(block)  # Arrow would take other bytes as they are
+        _refuse_null(source, block, rows)
+        table, schema, lost_here = _typed(source, block, rows, schema)
+        lost_here |= json_digits.lost_as_floats(table, lost | lost_here)
+        lost = {path: (rows + row, digits) for path, (row, digits) in lost_here.items()} | lost
         rows += table.num_rows
-        if schema.names:
-            # A number may be whole in one block and not in another: it is the float that it would be in one block.
-            yield promotion.cast_table(table, schema, safe=False).select(choose(schema.names))
+        if not schema.names:
+            n_bare = rows
+            continue
+        chosen = pa.schema([schema.field(name) for name in choose(schema.names)])
+        _refuse_lost(source, chosen, lost)
+        if n_bare:
+            yield promotion.cast_table(_bare(n_bare), chosen)
+            n_bare = 0
+        # A number may be whole in one block and not in another: it is the float that it would be in one block.
+        yield promotion.cast_table(table, chosen, safe=False)
     if schema is None and not may_be_empty:
         raise DataError(f"{source.name} is empty", "give at least one line of JSON")
     if schema is None:
         yield pa.table({})
+    if n_bare:
+        yield _bare(1)  # Arrow cuts and joins no tables without columns: one row says that there are some
+
+
+def _bare(n_rows: int) -> pa.Table:
+    """Return rows without columns."""
+    return pa.table({"": pa.nulls(n_rows)}).select([])
+
+
+def _refuse_null(source: Source, block: bytes, rows_before: int) -> None:
+    """Refuse lines that are null instead of an object: Arrow takes them, and ends the process if one is the first."""
+    if b"null" not in block or not (
+        _NULL_FIRST.match(block) or _NULL_BELOW.search(block) or _NULL_BESIDE.search(block)
+    ):
+        return
+    before, is_there = _first(block.split(b"\n"), _has_null)
+    if is_there:
+        raise _no_row(source, rows_before + before, "null is no object")
+
+
+def _has_null(line: bytes) -> bool:
+    """Whether null is a value of its own in a line."""
+    return bool(
+        _NULL_FIRST.match(line) or (_NULL_BESIDE.search(line) and _NULL_BESIDE.search(_STRING.sub(b'""', line)))
+    )
+
+
+def _refuse_lost(source: Source, schema: pa.Schema, lost: Lost) -> None:
+    """Refuse whole numbers that lose digits in a column of floats."""
+    floats = [path for field in schema for path in json_digits.float_paths(field.type, (field.name,))]
+    found = [(*lost[path], path) for path in floats if path in lost]
+    if found:
+        row, digits, path = min(found)
+        raise DataError(
+            f"{source.name}, row {row + 1:,}: column '{'.'.join(path)}' holds {digits:.80}, which would lose digits "
+            "in this column of floats",
+            "write the numbers of this column as text, in quotes",
+        )
 
 
 def _refuse_long_and_deep(source: Source, block: bytes, rows_before: int) -> None:
@@ -98,9 +152,10 @@ def _depth(line: bytes) -> int:
     return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
 
 
-def _typed(source: Source, block: bytes, rows_before: int, schema: pa.Schema | None) -> tuple[pa.Table, pa.Schema]:
-    """Return a block of lines as a table, and the schema that it and the blocks before it share."""
-    codecs.utf_8_decode(block)  # Arrow would take other bytes as they are
+def _typed(
+    source: Source, block: bytes, rows_before: int, schema: pa.Schema | None
+) -> tuple[pa.Table, pa.Schema, Lost]:
+    """Return a block of lines as a table, the schema that it and the blocks before it share, and what floats lost."""
     # All types so far are given only where a block does not fit them, so that the first line that breaks them is named.
     what = ""
     for types in (
@@ -108,18 +163,22 @@ def _typed(source: Source, block: bytes, rows_before: int, schema: pa.Schema | N
         json_types.only(schema, lambda each: not pa.types.is_null(each)),
     ):
         try:
-            table = json_types.inferred(block, types)
+            table, lost = json_types.inferred(block, types)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             what = str(error)
             continue
         common, column = promotion.common_schema(schema or table.schema, table.schema, exact=False)
         if common is not None:
-            return table, common
+            return table, common, lost
         what = f"the column '{column}' changes its type"
     reason, _, row = what.rpartition(" in row ")
-    where = f", row {rows_before + int(row) + 1:,}" if row.isdigit() else ""
-    raise DataError(
-        f"{source.name}{where} is not a line of JSON like those before it ({reason or what})",
+    raise _no_row(source, rows_before + int(row) if row.isdigit() else None, reason or what)
+
+
+def _no_row(source: Source, row: int | None, what: str) -> DataError:
+    where = "" if row is None else f", row {row + 1:,}"
+    return DataError(
+        f"{source.name}{where} is not a line of JSON like those before it ({what})",
         "write one object per line, each column of one type",
     )
 

@@ -6,21 +6,19 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.json
 
-from resmem_cli.data import promotion
+from resmem_cli.data import json_digits, promotion
+from resmem_cli.data.json_digits import Lost
 
 _WHOLE_NUMBER = re.compile(rb"(?<![.0-9])[0-9]{16,}+(?![.eE])")
-_EXACT = float(2**53)  # up to here a 64-bit float has all integers
 _INTEGER_TYPES = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
 IsMeant = Callable[[pa.DataType], bool]
 
 
-def inferred(block: bytes, known: pa.Schema | None) -> pa.Table:
-    """Return lines of JSON with types of their own where none are known.
+def inferred(block: bytes, known: pa.Schema | None) -> tuple[pa.Table, Lost]:
+    """Return lines of JSON with types of their own where none are known, and where floats have lost digits.
 
     Raises:
         pa.ArrowInvalid: a line is no JSON, or not of the types that are known or that lines before it have.
@@ -35,9 +33,7 @@ def inferred(block: bytes, known: pa.Schema | None) -> pa.Table:
         ]
         types, _ = promotion.common_schema(pa.schema(as_text), known or pa.schema([]))
         table = _parsed(block, types).select(names)
-    if not any(any(_large(column.combine_chunks())) for column in table.columns):
-        return table
-    return _with_all_digits(block, table) if _WHOLE_NUMBER.search(block) else table
+    return _with_all_digits(block, table) if _WHOLE_NUMBER.search(block) else (table, {})
 
 
 def only(schema: pa.Schema | None, is_meant: IsMeant) -> pa.Schema | None:
@@ -47,14 +43,24 @@ def only(schema: pa.Schema | None, is_meant: IsMeant) -> pa.Schema | None:
     return pa.schema(kept) if kept else None
 
 
-def _with_all_digits(block: bytes, table: pa.Table) -> pa.Table:
-    """Read floats again that may have been whole numbers with more digits than a float keeps."""
+def _with_all_digits(block: bytes, table: pa.Table) -> tuple[pa.Table, Lost]:
+    """Read floats again that may have been whole numbers with more digits than a float keeps.
+
+    Returns:
+        The table, and where floats have lost digits.
+    """
+    lost: Lost = {}
     for at, field in enumerate(table.schema):
-        are_large = _large(table.column(at).combine_chunks())
-        names = _float_names(field.type, field.name)
-        chosen: list[pa.DataType] = [pa.float64()] * len(are_large)
-        for leaf in np.flatnonzero(are_large):
-            for integer in () if _has_float(block, names[leaf]) else _INTEGER_TYPES:
+        floats = [part for part in json_digits.parts(table.column(at), field.name) if pa.types.is_float64(part[1].type)]
+        chosen: list[pa.DataType] = [pa.float64()] * len(floats)
+        for leaf, (path, array) in enumerate(floats):
+            if not json_digits.is_large(array):
+                continue
+            has_float, lost_here = False, None
+            if _may_have_float(block, path[-1]):
+                with_float, lost_here = json_digits.written(block, {path})
+                has_float = path in with_float
+            for integer in () if has_float else _INTEGER_TYPES:
                 types = [*chosen[:leaf], integer, *chosen[leaf + 1 :]]
                 wanted = pa.schema([pa.field(field.name, _with_floats(field.type, iter(types)))])
                 try:
@@ -63,7 +69,9 @@ def _with_all_digits(block: bytes, table: pa.Table) -> pa.Table:
                     continue  # there are even longer numbers
                 table, chosen = table.set_column(at, field.name, column), types
                 break
-    return table
+            else:
+                lost |= json_digits.written(block, {path})[1] if lost_here is None else lost_here
+    return table, lost
 
 
 def _with_floats(arrow_type: pa.DataType, types: Iterator[pa.DataType]) -> pa.DataType:
@@ -75,30 +83,10 @@ def _with_floats(arrow_type: pa.DataType, types: Iterator[pa.DataType]) -> pa.Da
     return next(types) if pa.types.is_float64(arrow_type) else arrow_type
 
 
-def _float_names(arrow_type: pa.DataType, name: str) -> list[str]:
-    """Return the name of each part that is floats, in the order of `_large`."""
-    if pa.types.is_struct(arrow_type):
-        return [each for field in arrow_type for each in _float_names(field.type, field.name)]
-    if pa.types.is_list(arrow_type):
-        return _float_names(arrow_type.value_type, name)
-    return [name] if pa.types.is_float64(arrow_type) else []
-
-
-def _has_float(block: bytes, name: str) -> bool:
-    """Whether a number of this name is written with a fraction or an exponent."""
+def _may_have_float(block: bytes, name: str) -> bool:
+    """Whether a number of this name, anywhere, is written with a fraction or an exponent."""
     key = re.escape(json.dumps(name, ensure_ascii=False).encode())
     return re.search(key + rb'\s*:[^"{}]*?[0-9](?:\.[0-9]|[eE])', block) is not None
-
-
-def _large(array: pa.Array) -> list[bool]:
-    """Return of each part that is floats whether some are so large that they may have lost digits."""
-    if pa.types.is_struct(array.type):
-        return [found for part in array.flatten() for found in _large(part)]
-    if pa.types.is_list(array.type):
-        return _large(array.flatten())
-    if not pa.types.is_float64(array.type):
-        return []
-    return [bool(pc.any(pc.greater_equal(pc.abs(array), _EXACT)).as_py())]
 
 
 def _leaves(arrow_type: pa.DataType, is_meant: IsMeant) -> bool:

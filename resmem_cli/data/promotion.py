@@ -160,6 +160,8 @@ def concatenated(tables: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table
     Raises:
         DataError: there is no such type for a column.
     """
+    if len(tables) == 1:
+        return tables[0]  # which may have rows without columns: Arrow would lose them
     schema = tables[0].schema
     for table, source in zip(tables[1:], sources[1:], strict=True):
         common, name = common_schema(schema, table.schema, exact=False)

@@ -76,6 +76,34 @@ class TestFiles:
         for verb in (("fit-base", *TRAIN), ("fit-residual", "--model", "m"), ("evaluate", "--model", "m")):
             fails(DATA, sentence, verb[0], "header.csv", *verb[1:])
 
+    def test_json_lines_without_keys(self, model: Model, csv: Csv, fails: Fails) -> None:
+        model()
+        csv("bare.jsonl", "{}\n")
+        lacks = (
+            f"bare.jsonl lacks the columns {', '.join(repr(name) for name in COLUMNS.split(', '))}, which the model "
+        )
+        fails(DATA, f"{lacks}needs; add them; the file has no columns", "predict", "bare.jsonl", "--model", "m")
+        fails(DATA, "bare.jsonl has no column 'price'; it has no columns", "fit-base", "bare.jsonl", *TRAIN)
+
+    def test_a_line_of_json_that_is_null(self, model: Model, csv: Csv, fails: Fails) -> None:
+        model()
+        csv("null.jsonl", 'null\n{"carat": 0.3}\n')
+        sentence = (
+            "null.jsonl, row 1 is not a line of JSON like those before it (null is no object); "
+            "write one object per line, each column of one type"
+        )
+        for verb in (("fit-base", *TRAIN), ("predict", "--model", "m", "--output", "out.csv")):
+            fails(DATA, sentence, verb[0], "null.jsonl", *verb[1:])
+
+    def test_ids_of_json_that_lose_digits(self, model: Model, csv: Csv, fails: Fails) -> None:
+        model()
+        csv("ids.jsonl", "".join(f'{{"id": {number}}}\n' for number in ("9007199254740992", "9007199254740993", "0.5")))
+        sentence = (
+            "ids.jsonl, row 2: column 'id' holds 9007199254740993, which would lose digits in this column of floats; "
+            "write the numbers of this column as text, in quotes"
+        )
+        fails(DATA, sentence, "predict", "ids.jsonl", "--model", "m", "--output", "out.csv")
+
     def test_a_ragged_line(self, model: Model, fails: Fails, tmp_path: Path) -> None:
         model()
         with (tmp_path / "new.csv").open("a") as file:

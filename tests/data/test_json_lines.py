@@ -19,7 +19,6 @@ from resmem_cli.errors import DataError
     [
         pytest.param(b"", "is empty; give at least one line of JSON", id="empty"),
         pytest.param(b"\n\n", "is empty; give at least one line of JSON", id="blank lines"),
-        pytest.param(b"{}\n{}\n", "has a header but no rows; give a file with at least one row", id="no column"),
         pytest.param(
             b'{"a": "\xe9"}\n',
             "is not UTF-8 text; convert it, for example with: iconv -f LATIN1 -t UTF-8 OLD > NEW",
@@ -182,10 +181,110 @@ def test_lists_may_begin_with_missing_elements(file, read, values, monkeypatch, 
 
 
 def test_fractions_and_large_floats_beside_long_numbers_stay_floats(file, read, values):
-    rows = [{"a": 1e20, "b": 12345678901234567890, "c": 0.5}, {"a": 2.5, "b": 1, "c": 12345678901234567}]
+    # 12345678901234580000 is how JavaScript writes a float: the nearest float is another number, but is written so.
+    rows = [{"a": 1e20, "b": 12345678901234567890, "c": 0.5}, {"a": 2.5, "b": 1, "c": 12345678901234580000}]
     batches = read(file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
     assert batches[0].table.schema.types == [pa.float64(), pa.uint64(), pa.float64()]
-    assert values(batches) == [rows[0], rows[1] | {"c": 12345678901234568.0}]
+    assert values(batches) == [rows[0], rows[1] | {"c": 1.234567890123458e19}]
+
+
+LOST = "9007199254740993"  # 2^53 + 1, which a float rounds
+
+
+@pytest.mark.parametrize("block", [16, 1 << 20])
+@pytest.mark.parametrize(
+    ("rows", "row", "name", "digits"),
+    [
+        pytest.param(['{"a": 9007199254740992}', f'{{"a": {LOST}}}', '{"a": 0.5}'], 2, "a", LOST, id="before"),
+        pytest.param(['{"a": 0.5}', "{}", f'{{"a": -{LOST}}}'], 3, "a", f"-{LOST}", id="after, negative"),
+        pytest.param([f'{{"a": {LOST}}}', '{"a": 1e300}'], 1, "a", LOST, id="beside an exponent"),
+        pytest.param(['{"a": 2.0}', f'{{"a": {LOST}}}'], 2, "a", LOST, id="beside a fraction of 0"),
+        pytest.param(['{"a": NaN}', f'{{"a": {LOST}}}'], 2, "a", LOST, id="beside NaN"),
+        pytest.param(["{}", '{"a": 1.5}', f'{{"a": 1{"8" * 30}}}'], 3, "a", f"1{'8' * 30}", id="more than 64 bits"),
+        pytest.param([f'{{"\\u0061": {LOST}}}', '{"\\u0061": 0.5}'], 1, "a", LOST, id="a key with an escape"),
+        pytest.param(['{"w": {"z": 1.5}}', f'{{"w": {{"z": {LOST}}}}}'], 2, "w.z", LOST, id="an object"),
+        pytest.param([f'{{"w": [{{"z": {LOST}}}, {{"z": 1.5}}]}}'], 1, "w.z", LOST, id="a list of objects"),
+        pytest.param(['{"w": [1, 2]}', f'{{"w": [1, {LOST}]}}', '{"w": [0.5]}'], 2, "w", LOST, id="a list"),
+        pytest.param([f'{{"a": {"7" * 100}}}'], 1, "a", "7" * 80, id="more digits than any type has"),
+    ],
+)
+def test_whole_numbers_that_lose_digits_as_floats_are_refused(
+    file, read, monkeypatch, *, block, rows, row, name, digits
+):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    path = file("a.jsonl", "\n".join(rows) + "\n")
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == (
+        f"{path}, row {row}: column '{name}' holds {digits}, which would lose digits in this column of floats; "
+        "write the numbers of this column as text, in quotes"
+    )
+
+
+@pytest.mark.parametrize("block", [16, 1 << 20])
+def test_digits_that_are_lost_in_a_column_that_is_not_read_are_no_error(file, read, values, monkeypatch, block):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    path = file("a.jsonl", f'{{"a": {LOST}, "b": 1}}\n{{"a": 0.5, "b": 2}}\n')
+    assert values(read(path, columns=frozenset({"b"}))) == [{"b": 1}, {"b": 2}]
+
+
+@pytest.mark.parametrize("block", [16, 1 << 20])
+def test_a_fraction_of_another_key_of_the_same_name_costs_no_digits(file, read, values, monkeypatch, block):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    rows = [{"z": 184467440737095516150, "w": {"z": 1.5}, "v": [{"z": 2.5}]}, {"z": 1, "w": {"z": 1e20}, "v": []}]
+    batches = read(file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert exactly(values(batches)) == rows
+
+
+def test_a_number_that_only_arrow_takes_is_named_where_digits_may_be_lost(file, read):
+    path = file("a.jsonl", f'{{"a": 0.5}}\n{{"a": Inf}}\n{{"a": {LOST}}}\n')
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert caught.value.message.startswith(f"{path}, row 2 is not a line of JSON like those before it (")
+
+
+@pytest.mark.parametrize("block", [8, 1 << 20])
+@pytest.mark.parametrize("before", ["", '{"a": 1}\n', '\n \n{"a": "} null"}\n'])
+@pytest.mark.parametrize(
+    "line", ["null", " null", "\tnull  ", "null null", "null {}", "nullx", "{} null", '{"b": "\\""}null', "null\r"]
+)
+@pytest.mark.parametrize("after", ["", '\n{"a": 1}\n'])
+def test_null_is_no_row(file, read, monkeypatch, *, block, before, line, after):
+    """Arrow ends the process where null is the first value of a block."""
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    path = file("a.jsonl", before + line + after)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == (
+        f"{path}, row {before.count('{') + 1} is not a line of JSON like those before it (null is no object); "
+        "write one object per line, each column of one type"
+    )
+
+
+def test_null_first_in_a_file_with_a_byte_order_mark_is_no_row(file, read):
+    with pytest.raises(DataError, match="row 1 is not a line of JSON"):
+        read(file("a.jsonl", '\ufeffnull\n{"a": 1}\n'))
+
+
+def test_null_in_strings_and_as_a_value_is_no_line(file, read, values):
+    rows = [{"a": "} null", "b": None}, {"a": "}null", "b": {"c": None}}, {"a": 'x\\"} null', "b": None}]
+    read_rows = values(read(file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))))
+    assert [row["a"] for row in read_rows] == [row["a"] for row in rows]
+
+
+def test_lines_without_keys_are_rows_without_columns(file, read):
+    (batch,) = read(file("a.jsonl", "{}\n{}\n"))
+    assert batch.table.column_names == []
+    assert len(batch) > 0
+
+
+def test_lines_without_keys_before_the_first_key_are_rows(file, read, values, monkeypatch):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 8)
+    assert values(read(file("a.jsonl", '{}\n{}\n{}\n{}\n{"a": 1}\n{}\n'))) == [
+        *[{"a": None}] * 4,
+        {"a": 1},
+        {"a": None},
+    ]
 
 
 @pytest.mark.parametrize("block", [100, 1 << 20])
