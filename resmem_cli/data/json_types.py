@@ -12,7 +12,8 @@ import pyarrow.json
 from resmem_cli.data import json_digits, promotion
 from resmem_cli.data.json_digits import Lost
 
-_WHOLE_NUMBER = re.compile(rb"(?<![.0-9])[0-9]{16,}+(?![.eE])")
+_WHOLE_NUMBER = rb"(?<![.0-9])[0-9]{16,}+(?![.eE])"
+_FLOAT = rb"[0-9](?:\.[0-9]|[eE])"
 _INTEGER_TYPES = (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
 IsMeant = Callable[[pa.DataType], bool]
 
@@ -33,7 +34,7 @@ def inferred(block: bytes, known: pa.Schema | None) -> tuple[pa.Table, Lost]:
         ]
         types, _ = promotion.common_schema(pa.schema(as_text), known or pa.schema([]))
         table = _parsed(block, types).select(names)
-    return _with_all_digits(block, table) if _WHOLE_NUMBER.search(block) else (table, {})
+    return _with_all_digits(block, table)
 
 
 def only(schema: pa.Schema | None, is_meant: IsMeant) -> pa.Schema | None:
@@ -54,10 +55,10 @@ def _with_all_digits(block: bytes, table: pa.Table) -> tuple[pa.Table, Lost]:
         floats = [part for part in json_digits.parts(table.column(at), field.name) if pa.types.is_float64(part[1].type)]
         chosen: list[pa.DataType] = [pa.float64()] * len(floats)
         for leaf, (path, array) in enumerate(floats):
-            if not json_digits.is_large(array):
+            if not (json_digits.is_large(array) and _may_have(block, path[-1], _WHOLE_NUMBER)):
                 continue
             has_float, lost_here = False, None
-            if _may_have_float(block, path[-1]):
+            if _may_have(block, path[-1], _FLOAT):
                 with_float, lost_here = json_digits.written(block, {path})
                 has_float = path in with_float
             for integer in () if has_float else _INTEGER_TYPES:
@@ -83,10 +84,12 @@ def _with_floats(arrow_type: pa.DataType, types: Iterator[pa.DataType]) -> pa.Da
     return next(types) if pa.types.is_float64(arrow_type) else arrow_type
 
 
-def _may_have_float(block: bytes, name: str) -> bool:
-    """Whether a number of this name, anywhere, is written with a fraction or an exponent."""
+def _may_have(block: bytes, name: str, number: bytes) -> bool:
+    """Whether a number of this name, anywhere, may be written so; keys with escapes may have any name."""
+    if b"\\u" in block or b"\\/" in block:
+        return True
     key = re.escape(json.dumps(name, ensure_ascii=False).encode())
-    return re.search(key + rb'\s*:[^"{}]*?[0-9](?:\.[0-9]|[eE])', block) is not None
+    return re.search(key + rb'\s*:[^"{}]*?' + number, block) is not None
 
 
 def _leaves(arrow_type: pa.DataType, is_meant: IsMeant) -> bool:
