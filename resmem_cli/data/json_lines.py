@@ -26,9 +26,10 @@ MAX_DEPTH = 64
 _BLOCK_BYTES = 8 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}\n"))
-_NULL_FIRST = re.compile(rb"[ \t\r]*+null")
-_NULL_BELOW = re.compile(rb"\n[ \t\r]*+null")  # a pattern that begins with one byte is searched for fast
-_NULL_BESIDE = re.compile(rb"}[ \t\r]*+null")
+_NULL = rb"[ \t\r\xef\xbb\xbf]*+null"  # Arrow passes over a byte order mark at the beginning of any block
+_NULL_FIRST = re.compile(_NULL)
+_NULL_BELOW = re.compile(rb"\n" + _NULL)  # a pattern that begins with one byte is searched for fast
+_NULL_BESIDE = re.compile(rb"}" + _NULL)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')
 
 

@@ -261,9 +261,12 @@ def test_null_is_no_row(file, read, monkeypatch, *, block, before, line, after):
     )
 
 
-def test_null_first_in_a_file_with_a_byte_order_mark_is_no_row(file, read):
+@pytest.mark.parametrize("block", [1, 8, 1 << 20])
+@pytest.mark.parametrize("start", ["", "\n", " \n\n \t"])
+def test_null_behind_a_byte_order_mark_is_no_row(file, read, monkeypatch, *, block, start):
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
     with pytest.raises(DataError, match="row 1 is not a line of JSON"):
-        read(file("a.jsonl", '\ufeffnull\n{"a": 1}\n'))
+        read(file("a.jsonl", f'{start}\ufeffnull\n{{"a": 1}}\n'))
 
 
 def test_null_in_strings_and_as_a_value_is_no_line(file, read, values):
