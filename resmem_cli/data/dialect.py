@@ -165,7 +165,7 @@ class Dialect:
 
     def refuse_contradictions(self) -> None:
         """Raise ValueError if a delimiter is none, or a mark would mean two things."""
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
+        if self.delimiter is not None and not _is_delimiter(self.delimiter):
             raise ValueError(f"{self.delimiter!r} is no delimiter")
         if self.thousands and self.thousands == self.decimal:
             raise ValueError("numbers have one mark before decimals and between thousands")
@@ -200,14 +200,20 @@ def forced(
     delimiter, decimal, thousands = (
         None if each is None else NAMED.get(each, each) for each in (delimiter, decimal, thousands)
     )
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
-        raise UsageError(f"--delimiter is '{delimiter}', which is not one character", "give one such as ; or tab")
+    if delimiter is not None and not _is_delimiter(delimiter):
+        raise UsageError(
+            f"--delimiter is {delimiter!r}, and must be one ASCII character, no quote and no end of a line",
+            "give one such as ; or tab",
+        )
     if decimal not in (None, *_MARKS):
         raise UsageError(f"--decimal is '{decimal}', which is neither . nor ,", "give --decimal . or --decimal ,")
     if thousands not in (None, "", *_THOUSANDS):
         raise UsageError(f"--thousands is '{thousands}'", "give one of . , ' space none")
     if thousands and thousands == decimal:
         raise UsageError(f"--decimal and --thousands are both '{decimal}'", "leave one of them out")
+    for word in na:
+        if word != word.encode(errors="ignore").decode():
+            raise UsageError(f"--na is {word!r}, which is no text", "give the word in UTF-8")
     form = None
     if date_format is not None:
         try:
@@ -221,10 +227,14 @@ def forced(
     return Dialect(delimiter, known, skip_rows, decimal, thousands, form, na=na, drop_totals=drop_totals)
 
 
+def _is_delimiter(text: str) -> bool:
+    return len(text) == 1 and text.isascii() and text not in '"\r\n\0'
+
+
 def _encoding(name: str) -> str:
     try:
-        found = codecs.lookup({"utf-8-sig": UTF_8}.get(name.lower(), name)).name
-    except LookupError:
+        found = codecs.lookup(name).name.removesuffix("-sig")
+    except (LookupError, UnicodeError):  # a name that is no text at all
         found = name
     if found not in ENCODINGS:
         known = "choose from: " + ", ".join(ENCODINGS)

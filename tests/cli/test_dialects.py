@@ -57,6 +57,7 @@ def test_what_is_predicted_is_written_as_the_file_is(folder: Path, run: Run) -> 
         (("--date-format", "soon"), "--date-format is 'soon', which is no order of day, month and year; give one such"),
         (("--thousands", "x"), "--thousands is 'x'; give one of . , ' space none"),
         (("--delimiter", "xy"), "Invalid value for '--delimiter': 'xy' is not one character; see resmem fit-base"),
+        (("--delimiter", "é"), "--delimiter is 'é', and must be one ASCII character, no quote and no end of a line; "),
     ],
 )
 def test_options_that_mean_nothing_end_with_code_2(folder: Path, run: Run, words: tuple[str], sentence: str) -> None:

@@ -310,6 +310,18 @@ def test_words_for_missing_values_that_hide_a_column_are_refused(file, target, n
     [
         ({"decimal": ";"}, "--decimal is ';', which is neither . nor ,; give --decimal . or --decimal ,"),
         ({"thousands": "x"}, "--thousands is 'x'; give one of . , ' space none"),
+        *(
+            (
+                {"delimiter": mark},
+                f"--delimiter is {mark!r}, and must be one ASCII character, no quote and no end of a line; give one "
+                "such as ; or tab",
+            )
+            for mark in ("é", "\N{FULLWIDTH SEMICOLON}", '"', "\n", ";;", "none\n", "\udcff")
+        ),
+        (
+            {"na": ("\udcff",)},
+            "--na is '\\udcff', which is no text; give the word in UTF-8",
+        ),
         ({"decimal": ",", "thousands": ","}, "--decimal and --thousands are both ','; leave one of them out"),
         (
             {"date_format": "dd.dd.yyyy"},
@@ -327,6 +339,12 @@ def test_options_that_mean_nothing_are_refused(said, sentence):
 def test_an_encoding_that_there_is_not_is_refused_with_those_that_there_are():
     with pytest.raises(UsageError, match=r"^there is no encoding 'cp1225' to read; did you mean 'cp125.'\? "):
         forced(encoding="cp1225")
+    with pytest.raises(UsageError, match=r"^there is no encoding '\udcff' to read; "):
+        forced(encoding="\udcff")
+
+
+def test_the_encoding_of_a_mark_at_the_beginning_is_utf_8():
+    assert forced(encoding="utf_8_sig") == forced(encoding="UTF-8-SIG") == forced(encoding="utf-8")
 
 
 def test_a_clean_file_has_the_plain_dialect_and_says_nothing(file):
@@ -349,7 +367,11 @@ def test_the_dialect_is_said_in_one_line_and_survives_json(file):
 
 
 @pytest.mark.parametrize(
-    "change", [{"decimal": ";"}, {"thousands": ","}, {"encoding": "rot13"}, {"delimiter": ";;"}, {"date_format": "x"}]
+    "change",
+    [
+        *({"decimal": ";"}, {"thousands": ","}, {"encoding": "rot13"}, {"delimiter": ";;"}, {"delimiter": "é"}),
+        {"date_format": "x"},
+    ],
 )
 def test_a_stored_dialect_that_is_none_is_refused(change):
     stored = Dialect(delimiter=";", decimal=",").to_json()
