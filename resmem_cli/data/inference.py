@@ -16,7 +16,7 @@ from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.feature_columns import ColumnErrors
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
-from resmem_cli.data.schema import Schema, Target, Task
+from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.errors import DataError, UsageError, did_you_mean
 
 # A category seen less often is pooled with the other rare ones: it says next to nothing, and unknown
@@ -102,6 +102,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         from_text=from_text,
         with_levels=roles.with_levels and len(target.classes) <= MOST_ENCODED_CLASSES,
     )
+    feature_notes += _notes_on_rounding(parts, rows, columns)
     schema = Schema(
         columns,
         target,
@@ -221,6 +222,18 @@ def _that_count(rows: Rows, roles: Roles) -> tuple[NDArray[np.bool_], list[str]]
     if dropped:
         notes.append(f"{dropped:,} of {len(rows):,} rows have no target '{roles.target}' and are left out")
     return keep, notes
+
+
+def _notes_on_rounding(parts: Sequence[Rows], rows: Rows, columns: Sequence[Column]) -> list[str]:
+    """Say which features hold whole numbers that become others, as long keys do; `rows` are the parts with types."""
+    numbers = [column.name for column in columns if column.kind is Kind.NUMBER]
+    large = [name for name in numbers if (np.abs(kinds.as_number(rows, name)) >= kinds.EXACT).any()]
+    return [
+        f"the column '{name}' has whole numbers beyond {kinds.EXACT:,} (2^53), which are rounded, so that some may "
+        f"become equal (--category '{name}' to tell them apart, --drop '{name}' to leave them out)"
+        for name in large
+        if any(kinds.is_rounded(part, name) for part in parts)
+    ]
 
 
 def _may_be_classes(rows: Rows, roles: Roles) -> bool:

@@ -32,6 +32,7 @@ TIMESTAMP_PARTS = ("days", "year", "month", "day", "weekday", "day_of_year", "ho
 # Beyond these a number is no measurement but a placeholder. The square of a feature, added up over rows, must be a
 # number; a target's errors are squared twice, and boosting holds targets and weights in single precision.
 LARGEST, LARGEST_LABEL = 1e150, 1e37
+EXACT = 1 << 53  # up to here a 64-bit float has all whole numbers
 _NUMBERS_AT_ONCE = 4_000_000
 _DAY_MICROSECONDS = 86_400_000_000
 _NOT_NUMBER = "is not a number"
@@ -98,6 +99,18 @@ def as_number(rows: Rows, name: str, *, largest: float = LARGEST) -> Floats:
         raise _wrong_type(rows, name, "numbers")
     _refuse_huge(rows, name, values, largest)
     return values
+
+
+def is_rounded(rows: Rows, name: str) -> bool:
+    """Whether a whole number of a column of numbers is none that a 64-bit float has."""
+    column = plain(rows.column(name))
+    if pa.types.is_floating(column.type):
+        return False
+    text = as_text(column)
+    if is_text(column.type):
+        text = plain_numbers(rows, name, known_text(rows, name))
+    whole = pc.unique(text.filter(pc.fill_null(pc.match_substring_regex(text, r"^[+-]?[0-9]{16,}$"), False)))
+    return any(int(each) != float(each) for each in whole.to_pylist())
 
 
 def as_category(rows: Rows, name: str) -> pa.ChunkedArray:
@@ -212,12 +225,13 @@ def _lists(rows: Rows, name: str) -> pa.ChunkedArray:
 def _length(rows: Rows, name: str, column: pa.ChunkedArray, length: int | None = None) -> int:
     lengths = to_floats(pc.fill_null(pc.list_value_length(column), -1)).astype(np.int64)
     wanted = int(lengths[0]) if length is None and len(lengths) else length or 0
-    other = np.flatnonzero(lengths != wanted)
+    other = np.flatnonzero((lengths != wanted) | (lengths < 1))
     if len(other):
         position = int(other[0])
         what = f"a vector of {lengths[position]} numbers" if lengths[position] >= 0 else "no vector"
+        needed = f"{wanted} numbers are" if wanted > 0 else "at least one number is"
         raise DataError(
-            f"{rows.locate(position)}: column '{name}' holds {what}, where {wanted} numbers are needed",
+            f"{rows.locate(position)}: column '{name}' holds {what}, where {needed} needed",
             "give every row a vector of one length",
         )
     return wanted

@@ -521,6 +521,55 @@ def test_vectors_of_several_lengths_are_no_feature_unless_they_are_asked_for():
     assert message(rows, features=["e"]) == what + "; give every row a vector of one length"
 
 
+@pytest.mark.parametrize(
+    ("lists", "what"),
+    [
+        pytest.param(pa.array([[]] * 6, pa.list_(pa.float64())), "a vector of 0 numbers", id="empty"),
+        pytest.param(pa.array([[]] * 6, pa.list_(pa.float64(), 0)), "a vector of 0 numbers", id="of the length 0"),
+        pytest.param([[]] * 5 + [[1.0]], "a vector of 0 numbers", id="the first is empty"),
+        pytest.param([None] * 5 + [[1.0]], "no vector", id="the first is missing"),
+    ],
+)
+def test_vectors_without_numbers_are_no_feature_unless_they_are_asked_for(lists, what):
+    rows = typed(e=lists, x=Y, y=Y)
+    what = f"t.parquet, row 1: column 'e' holds {what}, where at least one number is needed"
+    assert learned(rows).notes == (f"the column 'e' is not used as a feature: {what}",)
+    assert message(rows, features=["e"]) == what + "; give every row a vector of one length"
+
+
+BEYOND = 2**53
+
+
+@pytest.mark.parametrize(
+    ("values", "is_rounded"),
+    [
+        pytest.param(pa.array([BEYOND, BEYOND + 1] * 3), True, id="int64"),
+        pytest.param(pa.array([-BEYOND, -BEYOND - 1] * 3), True, id="negative"),
+        pytest.param(pa.array([2**64 - 1, 0] * 3, pa.uint64()), True, id="uint64"),
+        pytest.param(pa.array([Decimal(BEYOND + 1), Decimal(1)] * 3), True, id="decimals"),
+        pytest.param(pa.array([BEYOND + 2, 2**60] * 3), False, id="that floats have"),
+        pytest.param(pa.array([BEYOND - 1, BEYOND] * 3), False, id="up to 2^53"),
+        pytest.param(pa.array([1e16, 1e300 / 1e200] * 3), False, id="floats"),
+    ],
+)
+def test_whole_numbers_that_are_rounded_are_noted(values, is_rounded):
+    note = (
+        "the column 'k' has whole numbers beyond 9,007,199,254,740,992 (2^53), which are rounded, so that some may "
+        "become equal (--category 'k' to tell them apart, --drop 'k' to leave them out)",
+    )
+    rows = typed(k=values, x=Y, y=Y)
+    assert learned(rows).notes == note * is_rounded
+    assert learned(rows, categories=["k"]).notes == ()
+    as_text = [None if each is None else str(each) for each in values.to_pylist()]
+    assert learned(text(k=as_text, x=list(map(str, Y)), y=list(map(str, Y)))).notes == note * is_rounded
+
+
+def test_whole_numbers_that_are_rounded_are_noted_where_others_are_longer_or_broken():
+    keys = ["9007199254740993", "0.5", "", " NA", "99999999999999999999999", "1e3"]
+    (note,) = learned(text(k=keys, x=list(map(str, Y)), y=list(map(str, Y)))).notes
+    assert note.startswith("the column 'k' has whole numbers beyond")
+
+
 def test_a_table_without_a_usable_column_is_refused():
     assert message(typed(e=[["a"]] * 6, y=Y)) == (
         "t.parquet has no column that can be a feature (the column 'e' of type list<item: string> is not used as a "
