@@ -16,8 +16,9 @@ from resmem_cli import fields as stored_fields
 from resmem_cli.data import date_format as formats
 from resmem_cli.errors import UsageError, did_you_mean
 
-_OF_FILE = ("na", "separator", "is_assumed")
+_OF_FILE = ("na", "separator", "is_assumed", "is_told")
 POINT, COMMA = ".", ","
+PERCENT = "%"
 UTF_8, WINDOWS = "utf-8", "cp1252"
 # Of ISO-8859-1 the 32 controls that nobody writes are what it has where cp1252 has letters and quotes.
 ENCODINGS = (
@@ -50,6 +51,8 @@ class Dialect:
         separator: what this file is delimited by.
         is_assumed: whether this file is delimited otherwise than those that the dialect was learned from, so that its
             marks may mean something else.
+        is_told: whether the user says how numbers are written in this file, which is not the training file: then those
+            of a column in percent may lack the sign.
     """
 
     delimiter: str | None = None
@@ -64,6 +67,7 @@ class Dialect:
     drop_totals: bool = False
     separator: str = COMMA
     is_assumed: bool = False
+    is_told: bool = False
 
     @property
     def point(self) -> str:
@@ -104,6 +108,7 @@ class Dialect:
             thousands=self.thousands or None,
             separator=COMMA,
             is_assumed=False,
+            is_told=False,
         )
 
     def described(self) -> str:
@@ -113,9 +118,9 @@ class Dialect:
         marks += [f"{_THOUSANDS[self.thousands]} between thousands"] if self.thousands else []
         orders = dict.fromkeys(form for _, form in self.dates)
         marks += [f"dates {form}" for form in ([self.date_format] if self.date_format else orders)]
-        percent = [f"'{name}'" for name, sign in self.units if sign == "%"]
+        percent = [f"'{name}'" for name, sign in self.units if sign == PERCENT]
         marks += [f"{', '.join(percent)} in percent (12 % is 12)"] if percent else []
-        marks += [sign for sign in dict.fromkeys(sign for _, sign in self.units) if sign != "%"]
+        marks += [sign for sign in dict.fromkeys(sign for _, sign in self.units) if sign != PERCENT]
         marks += [shown(self.encoding)] if self.encoding not in (None, UTF_8) else []
         marks += [f"{self.skip_rows:,} line{'s' * (self.skip_rows > 1)} above the header"] if self.skip_rows else []
         marks += ["missing " + ", ".join(f"'{word}'" for word in self.na)] if self.na else []

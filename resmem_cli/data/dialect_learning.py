@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data import date_text, kinds, number_text
 from resmem_cli.data.date_format import DateFormat
-from resmem_cli.data.dialect import COMMA, POINT, Dialect
+from resmem_cli.data.dialect import COMMA, PERCENT, POINT, Dialect
 from resmem_cli.data.rows import Rows, to_booleans
 from resmem_cli.errors import DataError
 
@@ -24,7 +24,6 @@ from resmem_cli.errors import DataError
 MOSTLY = 0.9
 _BETWEEN = {POINT: (COMMA, " ", "'"), COMMA: (POINT, " ", "'")}
 _NAMES = {POINT: "a decimal point", COMMA: "a decimal comma"}
-_PERCENT = "%"
 
 
 def learned(rows: Rows, names: Collection[str]) -> Dialect:
@@ -200,8 +199,8 @@ def _unit(rows: Rows, numbers: _Numbers) -> str:
     units = [sign for sign in signs if sign]
     if not units:
         return ""
-    bare = to_booleans(pc.equal(numbers.signs, "")) & ~to_booleans(pc.match_substring_regex(numbers.cores, r"^[0.,]+$"))
-    if len(units) > 1 or (units[0] == _PERCENT and bare.any()):
+    bare = to_booleans(pc.equal(numbers.signs, "")) & ~to_booleans(number_text.is_zero(numbers.cores))
+    if len(units) > 1 or (units[0] == PERCENT and bare.any()):
         of_each = [to_booleans(pc.equal(numbers.signs, sign)) for sign in units] + [bare] * bool(bare.any())
         most, *others = sorted(of_each, key=lambda which: -numbers.counts[which].sum())
         odd, usual = numbers.example(others[0]), numbers.example(most)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -403,6 +404,14 @@ def _refuse_huge(rows: Rows, name: str, values: Floats, largest: float) -> None:
 
 def _not_number(rows: Rows, name: str, position: int) -> DataError:
     dialect, unit = rows.written, rows.written.unit_of(name)
+    value = rows.column(name)[position].as_py()
+    if unit and number_text.is_number(trimmed(pa.array([value])), replace(dialect, is_told=True), unit)[0].as_py():
+        return DataError(
+            f"{rows.locate(position)}: column '{name}' holds '{value}' without the '{unit}' of the training file, and "
+            "their units differ",
+            f"write the values with the sign, such as 12{unit}, or say with --decimal how numbers are written if those "
+            "without it are in percent too",
+        )
     marks = f"a decimal {'point' if dialect.point == '.' else 'comma'}" + (f" and '{unit}'" if unit else "")
     unsure = ", in a file that is delimited otherwise than the training file" if dialect.is_assumed else ""
     return _wrong_value(rows, name, position, f"is not surely a number with {marks}{unsure}", _FORCE_NUMBERS)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resmem_cli.data.dialect import COMMA, POINT, Dialect
+from resmem_cli.data.dialect import COMMA, PERCENT, POINT, Dialect
 
 _SPACES = r" \x{a0}\x{202f}\x{2009}"
 _BETWEEN = {"": None, ".": r"\.", ",": ",", " ": f"[{_SPACES}]", "'": r"['\x{2019}]"}
@@ -51,7 +51,10 @@ def is_number(text: Any, dialect: Dialect, unit: str) -> Any:
     found = parts(text, core_pattern(dialect.point, dialect.thousands or ""))
     known = pc.is_valid(found)
     sign = pc.fill_null(unit_of(found), "")
-    fits = pc.and_(known, pc.or_(pc.equal(sign, ""), pc.equal(sign, unit)))
+    is_bare = pc.equal(sign, "")
+    if unit == PERCENT and not dialect.is_told:  # 0.12 may be 12 %, but 0 is 0 %
+        is_bare = pc.and_(is_bare, is_zero(pc.struct_field(found, "core")))
+    fits = pc.and_(known, pc.or_(is_bare, pc.equal(sign, unit)))
     if dialect.is_assumed:
         fits = pc.and_(fits, pc.invert(is_ambiguous(found)))
     return pc.if_else(pc.is_null(text), pa.scalar(None, pa.bool_()), pc.and_(fits, _is_signed_once(found)))
@@ -73,6 +76,11 @@ def is_ambiguous(found: Any) -> Any:
     return pc.fill_null(
         pc.match_substring_regex(pc.struct_field(found, "core"), r"^[1-9][0-9]{0,2}[.,][0-9]{3}$"), False
     )
+
+
+def is_zero(cores: Any) -> Any:
+    """Return whether numbers without sign and unit are 0."""
+    return pc.fill_null(pc.match_substring_regex(cores, r"^[0.,]+$"), False)
 
 
 def _without_marks(text: Any, dialect: Dialect) -> Any:

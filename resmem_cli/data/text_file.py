@@ -73,9 +73,11 @@ def opened(source: Source, raw: Any, how: HowToRead, notes: list[str]) -> TextFi
         skip_rows=layout.n_above,
         separator=separator,
     )
-    is_said = how.forced.delimiter is not None or how.forced.decimal is not None
-    if how.stored is not None and not is_said:
-        dialect = replace(dialect, is_assumed=separator != expected or separator == dialect.point)
+    if how.stored is not None:
+        is_told = how.forced.decimal is not None
+        is_odd = separator != expected or separator == dialect.point
+        is_assumed = is_odd and how.forced.delimiter is None and not is_told
+        dialect = replace(dialect, is_assumed=is_assumed, is_told=is_told)
     notes += _differences(source, dialect, how, is_delimited_so=separator == expected)
     return TextFile(decoded, head, separator, dialect)
 

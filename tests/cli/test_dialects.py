@@ -83,6 +83,28 @@ def test_a_file_with_its_own_marks_is_refused_by_its_row_and_read_if_they_are_sa
     assert told.err.splitlines()[0] == "note: new.csv is delimited by ',', unlike the training file, and is read so"
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize("other", ["12,5 %", "0"])
+def test_a_number_without_the_sign_of_a_column_in_percent_is_refused(
+    folder: Path, run: Run, command: str, other: str
+) -> None:
+    fit(run)
+    assert run("fit-residual", "umsatz.csv", "--model", "m", "--folds", 0, *FIXED).code == 0
+    rows = [f"Köln;03.03.2024;{share};1.100,50 €\n" for share in (other, "0,12", "13 %")]
+    Path("new.csv").write_text("name;wann;anteil;preis\n" + "".join(rows))
+    words = (command, "new.csv", "--model", "m", *(("--output", "out.csv") if command == "predict" else ()))
+    refused = run(*words)
+    assert refused.code == 3
+    assert refused.err.splitlines()[-1] == (
+        "resmem: new.csv, row 2: column 'anteil' holds '0,12' without the '%' of the training file, and their units "
+        "differ; write the values with the sign, such as 12%, or say with --decimal how numbers are written if those "
+        "without it are in percent too"
+    )
+    assert run(*words, "--decimal", ",").code == 0
+    Path("new.csv").write_text("name;wann;anteil;preis\n" + rows[0] + rows[2])
+    assert run(*words).code == 0
+
+
 def test_the_command_that_makes_a_page_again_names_the_options(folder: Path, run: Run) -> None:
     fit(run)
     assert run("fit-residual", "umsatz.csv", "--model", "m", "--folds", 0, *FIXED).code == 0
