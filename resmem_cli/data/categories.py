@@ -42,9 +42,13 @@ def learn(
     frequent = [value for count, value in ranked if -count >= rarest][:MAX_CATEGORIES]
     shared = [value for count, value in ranked if -count >= _LEAST_LEVEL_ROWS]
     mixture = None if name in roles.categories else text_kinds.mixture(text)
+    date = None if name in roles.categories or mixture else text_kinds.unread_date(text)
     if not frequent or not (is_requested or _says_something(ranked, len(shared), len(rows), with_levels=with_levels)):
-        return None, [_unused(name, text, ranked, mixture, None if frequent else rarest)]
-    if from_text and name not in roles.categories:
+        unused = _unused(name, text, ranked, mixture, None if frequent else rarest)
+        return None, [unused if date is None else _date_note(name, date, "not used as a feature", from_text=from_text)]
+    if date is not None:
+        notes.append(_date_note(name, date, "used as categorical", from_text=from_text))
+    elif from_text and name not in roles.categories:
         notes += _notes_on_text(name, text, mixture)
     levels = sorted(shared[:MAX_LEVELS]) if with_levels and len(shared) > MAX_CATEGORIES else []
     arrow_type = str(rows.column(name).type)
@@ -89,6 +93,14 @@ def _unused(
         distinct = f"another value in each of {len(known):,} rows, as ids have,"
     way_out = f"(--id '{name}' to name rows by it)" if rarest is not None else f"(--category '{name}' to use it)"
     return f"the column '{name}' has {distinct} and is not used as a feature {way_out}"
+
+
+def _date_note(name: str, date: str, use: str, *, from_text: bool) -> str:
+    way_out = ", or all in one order that --date-format names" if from_text else ""
+    return (
+        f"the column '{name}' has values that look like dates ('{date}'), but not in one order that is read, and is "
+        f"{use} (write them as ISO 8601, such as 2024-12-31{way_out}; --category '{name}' to use them as they are)"
+    )
 
 
 def _notes_on_text(name: str, text: pa.ChunkedArray, mixture: Mixture | None) -> list[str]:

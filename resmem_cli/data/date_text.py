@@ -14,11 +14,21 @@ from numpy.typing import NDArray
 from resmem_cli.data.date_format import TIME, DateFormat
 from resmem_cli.data.rows import to_booleans, to_floats
 
-_PIVOT = 69  # of years of two digits, as POSIX has it: 68 is 2068, and 69 is 1969
+PIVOT = 69  # of years of two digits, as POSIX has it: 68 is 2068, and 69 is 1969
 # What looks like a date of which only the order is not known; of two-digit years not with hyphens, as codes have them.
 LOOKS = (
     r"^(?:[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}|[0-9]{4}[./][0-9]{1,2}[./][0-9]{1,2}|"
     r"[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2})" + TIME + "$"
+)
+_MONTH = (
+    r"(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
+    r"nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_HALF_DAY = r" ?[AaPp]\.?[Mm]\.?$"
+# What is a date to a reader, but none that is read: of names of months.
+_NAMED = (
+    rf"^(?:[a-zA-Z]+,? )?(?:[0-9]{{1,2}}\.?[ /-]?{_MONTH}[ /-]?,? ?(?:[0-9]{{4}}|[0-9]{{2}})|"
+    rf"{_MONTH}[ /-]?[0-9]{{1,2}},?[ /-][0-9]{{4}})(?:,?[T ].*)?$"
 )
 _ORDERS, _SHORT_ORDERS = ("dmy", "mdy", "ymd"), ("dms", "mds", "smd")
 
@@ -33,7 +43,7 @@ def to_iso(text: Any, form: DateFormat) -> Any:
     parts = pc.extract_regex(text, form.pattern)
     day, month, year, time = (pc.struct_field(parts, name) for name in ("d", "m", "y", "time"))
     if "s" in form.order:
-        late = pc.greater_equal(pc.cast(year, pa.int64()), _PIVOT)
+        late = pc.greater_equal(pc.cast(year, pa.int64()), PIVOT)
         year = pc.binary_join_element_wise(pc.if_else(late, "19", "20"), year, "")
     date = pc.binary_join_element_wise(year, pc.utf8_lpad(month, 2, "0"), pc.utf8_lpad(day, 2, "0"), "-")
     time = pc.replace_substring_regex(time, r"^[T ] ?([0-9]):", r" 0\1:")
@@ -78,6 +88,20 @@ def read(values: pa.Array, counts: NDArray[np.int64], mostly: float) -> Reading 
     if counts[fits].sum() < mostly * counts.sum():
         return None
     return Reading((), form, values[int(np.flatnonzero(~fits)[0])].as_py())
+
+
+def unread(values: pa.Array, counts: NDArray[np.int64], mostly: float) -> str | None:
+    """Return the first of the values that look like dates, as those do that are one in any order or name a month.
+
+    Returns None if they are less than `mostly` of all rows; `read` says what the arguments are.
+    """
+    dates = pc.replace_substring_regex(values, _HALF_DAY, "")
+    looks = to_booleans(pc.match_substring_regex(dates, LOOKS))
+    named = to_booleans(pc.match_substring_regex(values, _NAMED))
+    if not counts.sum() or counts[looks | named].sum() < mostly * counts.sum():
+        return None
+    found = named | (looks & np.logical_or.reduce([_days(dates, form)[0] for form in _formats()]))
+    return None if counts[found].sum() < mostly * counts.sum() else str(values[int(np.flatnonzero(found)[0])].as_py())
 
 
 def _formats() -> Sequence[DateFormat]:

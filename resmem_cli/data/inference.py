@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data import dialect_learning, feature_columns, kinds, labels, text_kinds, totals
+from resmem_cli.data import date_format, date_text, dialect_learning, feature_columns, kinds, labels, text_kinds, totals
 from resmem_cli.data.dialect import PLAIN, Dialect
 from resmem_cli.data.feature_columns import ColumnErrors
 from resmem_cli.data.kinds import Kind
@@ -102,7 +102,7 @@ def learn(parts: Sequence[Rows], roles: Roles) -> Learned:
         from_text=from_text,
         with_levels=roles.with_levels and len(target.classes) <= MOST_ENCODED_CLASSES,
     )
-    feature_notes += _notes_on_rounding(parts, rows, columns)
+    feature_notes += [*_notes_on_rounding(parts, rows, columns), *_notes_on_years(rows, dialect)]
     schema = Schema(
         columns,
         target,
@@ -234,6 +234,23 @@ def _notes_on_rounding(parts: Sequence[Rows], rows: Rows, columns: Sequence[Colu
         for name in large
         if any(kinds.is_rounded(part, name) for part in parts)
     ]
+
+
+def _notes_on_years(rows: Rows, dialect: Dialect) -> list[str]:
+    """Say in which columns years of two digits are of two centuries, of which one may be meant."""
+    notes = []
+    for name in rows.table.column_names:
+        form, values = dialect.date_format_of(name), rows.column(name)
+        if form is None or "s" not in date_format.parsed(form).order or not pa.types.is_timestamp(values.type):
+            continue
+        first, last = (year.as_py() for year in pc.min_max(pc.year(values)).values())
+        if first is not None and first < 2000 <= last:
+            notes.append(
+                f"the column '{name}' has years of two digits, which are read as {1900 + date_text.PIVOT} to "
+                f"{1999 + date_text.PIVOT}: its dates are from {first} to {last} (write years of four digits where "
+                "that is wrong)"
+            )
+    return notes
 
 
 def _may_be_classes(rows: Rows, roles: Roles) -> bool:

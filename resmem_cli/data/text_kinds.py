@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resmem_cli.data import kinds, number_text
+from resmem_cli.data import date_text, kinds, number_text
 from resmem_cli.data.kinds import VECTOR_PATTERN, cast_or_none, to_microseconds, trimmed, without_missing_words
 from resmem_cli.data.rows import Rows, plain
 from resmem_cli.errors import DataError
@@ -145,6 +145,13 @@ def mixture(column: Any) -> Mixture | None:
             value, count = min(((i["values"], -i["counts"]) for i in counts.to_pylist()), key=lambda p: (p[1], p[0]))
             return Mixture(what, share, value, -count / (len(text) - text.null_count))
     return None
+
+
+def unread_date(column: Any) -> str | None:
+    """Return a value of a text column of which most look like dates, though none that could be read; None of others."""
+    text = without_missing_words(trimmed(column)).drop_null()
+    counts = pc.value_counts(text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text)
+    return date_text.unread(counts.field("values"), counts.field("counts").to_numpy(), _MOSTLY)
 
 
 def _instants(rows: Rows, name: str, text: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -10,6 +10,7 @@ import pytest
 from resmem_cli.data import inference, output, sources, tables
 from resmem_cli.data.dialect import PLAIN, Dialect, forced
 from resmem_cli.data.inference import Learned, Roles
+from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.data.text_file import HowToRead
 from resmem_cli.errors import DataError, UsageError
@@ -88,6 +89,85 @@ def test_the_order_of_dates_is_told_by_the_whole_column(file, form, values, expe
     found = learn(file("a.csv", column(values, "when")))
     assert [v for v in found.rows.column("when").to_pylist() if v] == [dt.datetime(*parts) for parts in expected]
     assert found.schema.dialect.dates == (("when", form),)
+
+
+@pytest.mark.parametrize(
+    ("values", "years"),
+    [
+        (["31.12.62", "01.02.71", "01.03.99"], (1971, 2062)),
+        (["31.12.68", "01.02.69", "NA"], (1969, 2068)),
+        (["31.12.99", "01.02.00", "01.03.01"], (1999, 2001)),
+        (["31.12.62", "01.02.61", "01.03.05"], None),
+        (["31.12.71", "01.02.81", "01.03.99"], None),
+        (["31.12.1962", "01.02.1971", "01.03.2024"], None),
+    ],
+)
+@pytest.mark.parametrize("roles", [{}, {"time_column": "when"}, {"time_column": "when", "drop": ["when"]}])
+def test_years_of_two_digits_in_two_centuries_are_noted(file, values, years, roles):
+    content = "\n".join(["when;x;y", *(f"{value};{i};{i},5" for i, value in enumerate(values)), ""])
+    notes = learn(file("a.csv", content), **roles).notes
+    note = "the column 'when' has years of two digits, which are read as 1969 to 2068: its dates are from {} to {} " + (
+        "(write years of four digits where that is wrong)"
+    )
+    assert notes == (() if years is None else (note.format(*years),))
+
+
+def date_note(value: str, use: str = "used as categorical") -> str:
+    return (
+        f"the column 'x' has values that look like dates ('{value}'), but not in one order that is read, and is {use} "
+        "(write them as ISO 8601, such as 2024-12-31, or all in one order that --date-format names; --category 'x' to "
+        "use them as they are)"
+    )
+
+
+UNREAD = [
+    ["13/01/2024", "01/13/2024"],
+    ["13.1.24", "1.13.24", "1.13.24", "13.1.24"],
+    ["1/2/2024 10:30 AM", "1/2/2024 11:30:05 pm"],
+    ["1-Jan-2024", "2-Feb-2024"],
+    ["01-JAN-24", "02-DEC-24"],
+    ["Jan 5, 2024", "September 5 2024"],
+    ["Mon, 5 Sept. 2024 10:30", "NA", "5 May 2024"],
+    ["5 May 2024"] * 19 + ["soon"],
+]
+
+
+@pytest.mark.parametrize("values", UNREAD)
+def test_dates_that_are_read_as_categories_are_noted(file, values):
+    path = file("a.csv", column([f'"{value}"' for value in values] * 3))
+    assert learn(path).notes == (date_note(values[0]),)
+    assert learn(path, categories=["x"]).notes == ()
+
+
+def test_dates_that_are_no_feature_since_they_are_not_read_are_noted(file):
+    values = [f"{i % 28 + 1}-Jan-{1700 + i}" for i in range(300)]
+    content = "z;x;y\n" + "".join(f"{i % 7};{value};{i},5\n" for i, value in enumerate(values))
+    found = learn(file("a.csv", content))
+    assert found.notes == (date_note(values[0], "not used as a feature"),)
+
+
+def test_the_note_on_dates_of_a_typed_format_names_no_option_of_text():
+    rows = Rows(
+        pa.table({"x": ["31.12.2024", "1.1.2024"] * 3, "y": [i + 0.5 for i in range(6)]}), ((0, "t", 1),), is_text=False
+    )
+    (note,) = inference.learn([rows], Roles("y")).notes
+    assert "(write them as ISO 8601, such as 2024-12-31; --category 'x' to use them as they are)" in note
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["Jan-2024", "Feb-2024"],
+        ["10:30 AM", "11:30 PM"],
+        ["99/99/2024", "98/98/2024"],
+        ["1.2.3", "3.12.1"],
+        ["12 May St 1234", "12 Mary 33"],
+        ["12 Decker 20", "may"],
+        ["5 May 2024", "5 May 2024", "soon"],
+    ],
+)
+def test_what_is_no_date_is_not_noted(file, values):
+    assert learn(file("a.csv", column(values * 3))).notes == ()
 
 
 def test_another_column_tells_the_order_of_one_that_does_not(file):
