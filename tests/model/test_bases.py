@@ -154,7 +154,7 @@ def test_a_class_that_training_lacks_has_probability_0(name):
 
 @EVERY_BASE
 @pytest.mark.parametrize("code", [0, 2])
-@pytest.mark.parametrize("n_rows", [1, 2, 40])
+@pytest.mark.parametrize("n_rows", [1, 2, 40, 400])
 def test_where_training_has_one_class_it_is_certain(name, code, n_rows):
     """In a fold it may be so: of two classes one has a single row, and that is held out."""
     X, _, _ = make_rows(n_rows, MULTICLASS)
@@ -162,6 +162,14 @@ def test_where_training_has_one_class_it_is_certain(name, code, n_rows):
     base = quick_base(name, X, np.full(n_rows, float(code)), problem)
     assert_predicts(base, X, problem)
     np.testing.assert_array_equal(base.predict(X), np.tile(np.eye(3)[code], (n_rows, 1)))
+
+
+@pytest.mark.parametrize("name", [name for name in INSTALLED if name not in ("mlp", "network")])  # which only come near
+@pytest.mark.parametrize("n_rows", [2, 400, 1_200])
+def test_a_target_that_is_constant_is_predicted(name, n_rows):
+    X, _, problem = make_rows(n_rows, REGRESSION)
+    base = quick_base(name, X, np.full(n_rows, 7.5), problem)
+    np.testing.assert_allclose(base.predict(X), 7.5, rtol=1e-6)
 
 
 @EVERY_TASK

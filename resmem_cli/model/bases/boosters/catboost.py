@@ -41,6 +41,7 @@ _GROWTH = {
     *("posterior_sampling", "random_score_type", "random_strength", "rsm", "sampling_frequency", "score_function"),
     *("simple_ctr", "subsample"),
 }
+_OF_DRAWING = ("bagging_temperature", "bootstrap_type", "mvs_reg", "subsample")
 _OF_COUNTS = ("Poisson", "Tweedie")  # losses whose trees sum to the logarithm of the prediction
 # What a model's metadata says of when and where it was trained: without it, equal models are equal bytes.
 _DATED = ("train_finish_time", "model_guid")
@@ -165,6 +166,8 @@ def _trained(training_set: TrainingSet, inputs: Inputs, fitted: Sample) -> Any:
         "allow_writing_files": False,
         "logging_level": "Silent",
     }
+    if len(np.unique(fitted.y)) == 1:  # by gradients that are all 0 no rows can be drawn
+        params = {name: value for name, value in params.items() if name not in _OF_DRAWING} | {"bootstrap_type": "No"}
     if training_set.n_classes:
         params["loss_function"] = "Logloss" if training_set.n_classes == 2 else "MultiClass"
     if training_set.held is not None:
