@@ -51,7 +51,7 @@ def _lines(model: dict[str, Any]) -> list[str]:
     lines = [
         f"{model['task']} of '{model['target']}'{classes} from {model['features']['count']} features ({kinds}){roles}",
         "bases: "
-        + ", ".join(_base(base, is_alone=len(model["bases"]) == 1) for base in model["bases"])
+        + ", ".join(_base(base, model) for base in model["bases"])
         + f"{'; distilled' * model['is_distilled']}; fitted on {model['base_rows']:,} rows{_when(model['made'])}",
     ]
     if model["read_as"] is not None:
@@ -65,10 +65,11 @@ def _lines(model: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _base(base: dict[str, Any], *, is_alone: bool) -> str:
-    weight = "" if is_alone else f" {100 * base['weight']:.3g} %"
+def _base(base: dict[str, Any], model: dict[str, Any]) -> str:
+    weight = "" if len(model["bases"]) == 1 else f" {100 * base['weight']:.3g} %"
     params = ", ".join(f"{name}={value}" for name, value in base["params"].items())
-    return str(base["estimator"]) + weight + (f" ({params})" if params else "")
+    origin = "" if base["can_refit"] or model["is_distilled"] else ", imported"
+    return str(base["estimator"]) + weight + (f" ({params})" if params else "") + origin
 
 
 def _own_roles(model: dict[str, Any]) -> str:

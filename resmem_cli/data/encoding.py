@@ -21,7 +21,6 @@ from resmem_cli.errors import DataError
 # The code of a class that training did not have.
 NO_CLASS = -1.0
 # A number that is not an integer may be written with more zeros: a decimal's 2.50 is the float 2.5.
-_EXACT = 2.0**53  # up to which a float is one integer
 _ZEROS_PATTERN = r"^(-?[0-9]+\.[0-9]*[1-9])0+$"
 
 
@@ -265,7 +264,7 @@ def _code_of(text: str, target: Target) -> float:
     number = _as_number(bare)
     if number is None or np.isnan(number):
         return _missing_or_none(bare)
-    is_exact = not isinstance(classes[0], str) and abs(number) < _EXACT
+    is_exact = not isinstance(classes[0], str) and abs(number) < kinds.EXACT
     return float(classes.index(number)) if is_exact and number in classes else NO_CLASS
 
 

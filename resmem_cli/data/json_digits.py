@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resmem_cli.data import kinds
+
 Path = tuple[str, ...]  # the names of the keys that lead to a number, lists left out
 Lost = dict[Path, tuple[int, str]]  # by path: the row of the first number that a float changes, and its digits
 
-_EXACT = float(2**53)  # up to here a 64-bit float has all integers
 _KEPT_DIGITS = 15
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ROWS_AT_ONCE = 1024
@@ -49,7 +50,7 @@ def float_paths(arrow_type: pa.DataType, path: Path) -> list[Path]:
 
 def is_large(array: pa.Array) -> bool:
     """Whether some numbers are so large that floats may lose digits of them."""
-    return bool(pc.any(pc.greater_equal(pc.abs(pc.cast(array, pa.float64(), safe=False)), _EXACT)).as_py())
+    return bool(pc.any(pc.greater_equal(pc.abs(pc.cast(array, pa.float64(), safe=False)), kinds.EXACT)).as_py())
 
 
 def lost_as_floats(table: pa.Table, known: Lost) -> Lost:

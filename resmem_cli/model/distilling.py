@@ -13,15 +13,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from resmem_cli.model.arrays import Floats, Integers, row_blocks
-from resmem_cli.model.bases import Problem
-from resmem_cli.model.memory.index import EXACT_BELOW, ExactIndex, GraphOptions, HnswIndex
+from resmem_cli.model.bases import MANY_CLASSES, Problem
+from resmem_cli.model.memory.building import build_index
+from resmem_cli.model.memory.index import GraphOptions
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.scaling import Scaler
 
 _N_NEIGHBORS = 8
 _ENOUGH_ROWS, _MOST_VALUES, _MOST_MADE = 150_000, 40_000_000, 20  # in all; in all; of each row
 # Less probable classes are told of seldom, with this weight; of many classes rows would otherwise be too many.
-_LEAST_WEIGHT, _LEAST_WEIGHT_OF_MANY, _MANY_CLASSES = 0.01, 0.1, 10
+_LEAST_WEIGHT, _LEAST_WEIGHT_OF_MANY = 0.01, 0.1
 _GRAPH = GraphOptions(recall=0.9)
 
 
@@ -79,7 +80,7 @@ def labelled_by(
         report: is told what is being done, and which share of it is done.
     """
     rng = np.random.default_rng([problem.seed, 1])
-    least = _LEAST_WEIGHT if problem.n_classes <= _MANY_CLASSES else _LEAST_WEIGHT_OF_MANY
+    least = _LEAST_WEIGHT if problem.n_classes <= MANY_CLASSES else _LEAST_WEIGHT_OF_MANY
     which, targets, weights = [], [], []
     for part in row_blocks(len(X), problem.n_outputs):
         report("predicting rows", part.start / len(X))
@@ -105,8 +106,5 @@ def _neighbors(X: Floats, problem: Problem, threads: int) -> Integers:
     """
     points = Scaler.fit(X, problem.n_categories, "normal").reduced(X).transform(X)
     k = min(_N_NEIGHBORS + 1, len(X))
-    if len(X) < EXACT_BELOW:
-        found = ExactIndex(points).search(points, k)[1]
-    else:
-        found = HnswIndex.build(points, k, _GRAPH, problem.seed, threads).search(points, k, threads)[1]
+    found = build_index(points, k, _GRAPH, problem.seed, threads).search(points, k, threads)[1]
     return found[:, 1:] if k > 1 else found

@@ -39,9 +39,10 @@ def copies(X: Floats) -> Integers:
     Numbers are equal here if they are closer than single precision tells apart, and columns are not looked at that
     number the rows: whole numbers of which no two are equal. Unless next to nothing would tell rows apart then.
     """
-    numbering = [i for i in range(X.shape[1]) if _numbers_rows(X[:, i])]
-    for left_out in (numbering, []) if numbering else ([],):
-        labels = equal_rows(np.delete(_rounded(X), left_out, axis=1))
+    rounded = _rounded(X)
+    numbers_rows = np.array([_numbers_rows(column) for column in X.T], dtype=np.bool_)
+    for some in (rounded[:, ~numbers_rows], rounded) if numbers_rows.any() else (rounded,):
+        labels = equal_rows(some)
         if labels.max(initial=-1) + 1 >= max(len(X) / _LEAST_ONE_IN, min(len(X), _LEAST_GROUPS)):
             return labels
     return equal_rows(X)

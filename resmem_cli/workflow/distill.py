@@ -29,7 +29,6 @@ from resmem_cli.workflow.inputs import Input, Report, silent
 
 _ELSEWHERE = "name another directory with --student"
 _MOST_ROWS = 500_000  # that others are made from
-_MANY_CLASSES = 10  # each of which would have trees of its own
 # Targets without noise can be learned by larger trees than those of rows.
 _LARGE_TREES = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "max_iter": 2_000, "bags": 1}
 
@@ -163,7 +162,7 @@ def _predict(stored: StoredModel, model: Place, threads: int, X: Floats) -> Floa
 
 def _recipes(schema: Schema, problem: Problem, n_rows: int, options: DistillOptions) -> list[Recipe]:
     """Return how the students come about: by default large boosted trees or, if these would take long, a network."""
-    can_boost = problem.n_classes <= _MANY_CLASSES and cost.can_boost(bases.size_of(problem, n_rows))
+    can_boost = problem.n_classes <= bases.MANY_CLASSES and cost.can_boost(bases.size_of(problem, n_rows))
     automatic = "boosting" if can_boost else "mlp"
     asked = base_recipes.names_of(options.estimator)
     names = tuple(dict.fromkeys(automatic if name == AUTO else name for name in asked))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from resmem_cli.store import manifest, parts
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, table, write_csv
 
 Model = Callable[..., Path]
 STORED = Path(__file__).parents[1] / "store"
@@ -193,3 +193,10 @@ class TestMeasured:
         assert (memory["measured"]["rows"], memory["measured"]["helps"]) == (folds["n_queries"], folds["helps"])
         assert set(self.SETTINGS) <= set(memory["memories"][0])
         assert " held-out rows: base " in run("inspect", "--model", path.parent).out
+
+
+def test_a_base_from_elsewhere_is_said_to_be_imported(run: Run) -> None:
+    rows = table("diamonds", "train")
+    write_csv(rows.append_column("guess", rows["price"]), Path("train.csv"))
+    assert run("fit-base", "train.csv", "-t", "price", "--predictions", "guess", "-m", "m", "-q").code == 0
+    assert "bases: columns, imported; fitted on 0 rows" in run("inspect", "--model", "m").out

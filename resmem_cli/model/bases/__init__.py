@@ -42,7 +42,7 @@ IMPORTABLE = Registry[type[Importable]](
 COLUMNS = "columns"
 CONSTANT = "constant"
 KINDS = Registry[type[BaseKind]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
-_MANY_CLASSES = 10
+MANY_CLASSES = 10
 _ROWS_OF_NETWORK = 300  # fewer rows say too little to a network
 
 
@@ -63,7 +63,7 @@ def automatic(problem: Problem, y: Floats, *, is_there: Callable[[str], bool] = 
     """
     if problem.n_classes > MOST_DENSE:
         return ("discriminant",)
-    if problem.n_classes > _MANY_CLASSES:
+    if problem.n_classes > MANY_CLASSES:
         return ("linear", CONSTANT)
     size = size_of(problem, len(y))
     if size.is_wide:
@@ -109,6 +109,7 @@ __all__ = [
     "ESTIMATORS",
     "IMPORTABLE",
     "KINDS",
+    "MANY_CLASSES",
     "TARGET_ENCODING",
     "Base",
     "BaseSpec",
