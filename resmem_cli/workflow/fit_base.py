@@ -18,7 +18,7 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.model import bases, cost, metrics
 from resmem_cli.model.arrays import MOST_DENSE
 from resmem_cli.model.bases import Problem
-from resmem_cli.model.choosing.bases import compare
+from resmem_cli.model.choosing.bases import compare, fitted
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
@@ -86,10 +86,10 @@ def fit_base(
     with locking.alone(model, wait=wait, create=True), thread_limit.limited(options.threads) as threads:
         report("reading")
         parts, notes = _read(source, roles, options)
-        stored, rows, fitted = fit(parts, roles, options, threads=threads, report=report)
+        stored, rows, summary = fit(parts, roles, options, threads=threads, report=report)
         report("writing")
         writing.save_base(model, stored, rows)
-    return replace(fitted, notes=(*notes, *fitted.notes))
+    return replace(summary, notes=(*notes, *summary.notes))
 
 
 def _read(source: Input, roles: Roles, options: BaseOptions) -> tuple[list[Rows], tuple[str, ...]]:
@@ -136,12 +136,10 @@ def fit(
     offered = base_recipes.recipes_of(names, options.params, problem, y)
     variants = [base_recipes.variants_of(recipe, y, names) for recipe in offered]
     compared = compare(offered, variants, rows, threads=threads, report=report)
-    recipes, fitted = compared.recipes, []
-    for recipe in recipes:
-        report(f"fitting {recipe.spec.estimator} on {len(y):,} rows")
-        fitted.append(recipe.base_for(rows))
+    recipes = compared.recipes
+    models = fitted(recipes, rows, threads=threads, report=report)
     specs = tuple(recipe.spec for recipe in recipes)
-    stored = StoredBase("", schema, problem, specs, tuple(fitted), len(y), weights=compared.weights)
+    stored = StoredBase("", schema, problem, specs, tuple(models), len(y), weights=compared.weights)
     ids = encoding.as_ids(table, schema) if schema.id_column is not None else None
     objective = metrics.objectives(problem.is_regression)[0]
     summary = FittedBase(

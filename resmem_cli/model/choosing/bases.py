@@ -13,7 +13,7 @@ import numpy as np
 
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats, row_blocks
-from resmem_cli.model.bases import CONSTANT
+from resmem_cli.model.bases import CONSTANT, Base
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.choosing import serving
 from resmem_cli.model.combination import combine, combined
@@ -81,7 +81,7 @@ def compare(
         return Compared(_others_bounded([own[0] for own in tried]))
     held_out = np.concatenate([held for _, held in splits])
     judge = _Judge(rows.y[held_out], np.ones(len(held_out)) if rows.weight is None else rows.weight[held_out])
-    is_long = any(recipe.spec.estimator == _LONG for recipe in recipes)
+    is_long = _take_long(recipes)
 
     def predictions(of: Sequence[Recipe]) -> Iterator[Floats]:
         jobs = [(rows, recipe, split) for recipe in of for split in splits]
@@ -113,6 +113,26 @@ def compare(
     )
 
 
+def fitted(
+    recipes: Sequence[Recipe], rows: LabelledRows, *, threads: int = 1, report: Callable[[str], None] = silent
+) -> list[Base]:
+    """Fit every base to all rows.
+
+    Of no more rows than bases are compared on, a fit has one thread and they are fitted side by side; of more, one
+    after the other, each with the threads that it can use, so that the rows are not held several times.
+    """
+
+    def told(recipe: Recipe) -> Recipe:
+        report(f"fitting {recipe.spec.estimator} on {len(rows.y):,} rows")
+        return recipe
+
+    if len(rows.y) > _MOST_ROWS:
+        return [told(recipe).base_for(rows) for recipe in recipes]
+    jobs, is_long = [(recipe, rows) for recipe in recipes], _take_long(recipes)
+    running = side_by_side(Recipe.base_for, jobs, n_rows=len(rows.y), threads=threads, is_long=is_long)
+    return [next(running) for _ in map(told, recipes)]
+
+
 @dataclass(frozen=True)
 class _Judge:
     """The [q] targets and weights of held-out rows."""
@@ -138,6 +158,10 @@ class _Judge:
 
     def loss(self, predictions: Floats) -> float:
         return float(np.average(self.losses(predictions), weights=self.weight))
+
+
+def _take_long(recipes: Sequence[Recipe]) -> bool:
+    return any(recipe.spec.estimator == _LONG for recipe in recipes)
 
 
 def _others_bounded(recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:

@@ -156,7 +156,7 @@ def _run_all(
     """Run every plan on some folds, which have names, with `inner` threads each; return per fold those of all bases."""
     jobs = [(plan, name) for name in chosen for plan in plans]
     # Those that take longest first, so that none of them runs alone at the end.
-    order = sorted(range(len(jobs)), key=lambda i: -jobs[i][0].n_learned)
+    order = sorted(range(len(jobs)), key=lambda i: (-jobs[i][0].n_learned, not jobs[i][0].takes_long))
     arguments = [(rows, jobs[i][0], *chosen[jobs[i][1]], inner) for i in order]
     is_long = any(plan.learns for plan in plans)
     running = (

@@ -6,6 +6,7 @@ Every setting reads the same arrays: the first k of the neighbours, weighted by 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def losses(
     """Return [settings] the mean held-out loss of each; those that share most are best next to each other."""
     most_neighbors = max(each.n_neighbors for each in settings)
     total = np.zeros(len(settings))
-    for part in _parts(fold, most_neighbors, most_held):
+    for part in _parts(fold, candidate, most_neighbors, most_held):
         judged, y = _judged(part, candidate, objective), truth(part)
         of_part = (row_loss(y, judged.predictions(each), objective) for each in settings)
         total += [float(loss @ part.weight) for loss in of_part]
@@ -66,14 +67,14 @@ def predictions(
     most_held: int = _HELD_RESIDUALS,
 ) -> Floats:
     """Return the [q, outputs] corrected predictions of one setting; of very many classes [q, 2] as `of_base`."""
-    parts = _parts(fold, settings.n_neighbors, most_held)
+    parts = _parts(fold, candidate, settings.n_neighbors, most_held)
     return np.concatenate([_judged(part, candidate, objective).predictions(settings) for part in parts])
 
 
 def spreads(fold: Fold, candidate: Candidate, settings: Settings) -> Floats:
     """Return [q] the standard deviation of the residuals of each held-out row's neighbours, of numbers."""
     each = []
-    for part in _parts(fold, settings.n_neighbors, _HELD_RESIDUALS):
+    for part in _parts(fold, candidate, settings.n_neighbors, _HELD_RESIDUALS):
         found = _corrections(part, candidate)
         residuals = found.residuals(settings)[:, :, 0]
         each.append(conformal.spread(residuals, found.counts[:, : settings.n_neighbors]))
@@ -106,8 +107,9 @@ def _judged(fold: Fold, candidate: Candidate, objective: str | None) -> Correcti
     return found
 
 
-def _parts(fold: Fold, n_neighbors: int, most_held: int) -> Iterator[Fold]:
-    """Cut a fold into parts whose neighbours' residuals are few enough to hold."""
+def _parts(fold: Fold, candidate: Candidate, n_neighbors: int, most_held: int) -> Iterator[Fold]:
+    """Cut a fold, of one candidate, into parts whose neighbours' residuals are few enough to hold."""
+    fold = replace(fold, views={candidate: fold.views[candidate]}, uncondensed={})
     n_rows = max(1, most_held // (n_neighbors * fold.n_held))
     for start in range(0, len(fold.y), n_rows):
         yield fold.take(np.arange(start, min(start + n_rows, len(fold.y))))

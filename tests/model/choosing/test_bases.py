@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from resmem_cli.model import parallel
 from resmem_cli.model.bases import ESTIMATORS, TARGET_ENCODING, BaseSpec, Problem
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.bases.poisson import Poisson
 from resmem_cli.model.bases.protocol import WithVariants
 from resmem_cli.model.choosing import bases
-from resmem_cli.model.choosing.bases import compare
+from resmem_cli.model.choosing.bases import compare, fitted
 from resmem_cli.model.combination import combined
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.rows import LabelledRows, Recipe
@@ -205,3 +206,21 @@ def test_what_is_measured_of_a_line_that_is_not_the_first_is_that_of_the_bounded
     plain = compare([recipes[0], unbounded], [[{}], [{}]], rows_of(X, y))
     assert found.losses[0] == plain.losses[0]
     assert found.losses[1] < plain.losses[1]
+
+
+# All rows
+
+
+@pytest.mark.parametrize("most_rows", [bases._MOST_ROWS, 100])
+def test_bases_are_fitted_to_all_rows_side_by_side_as_each_alone(monkeypatch, most_rows):
+    monkeypatch.setattr(parallel, "_PARALLEL_FROM_ROWS", 100)
+    monkeypatch.setattr(bases, "_MOST_ROWS", most_rows)
+    rows, problem = rows_with(0.1)
+    recipes = [quick_recipe(name, problem) for name in ("boosting", "linear", "network")]
+    alone = [recipe.base_for(rows).predict(rows.X) for recipe in recipes]
+    for threads in (1, 2):
+        said: list[str] = []
+        found = fitted(recipes, rows, threads=threads, report=said.append)
+        assert said == [f"fitting {name} on 600 rows" for name in ("boosting", "linear", "network")]
+        for base, predictions in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(base.predict(rows.X), predictions)

@@ -24,6 +24,7 @@ def test_several_encoders_are_trained_side_by_side_as_each_alone(monkeypatch: py
         ("learned:linear", trainings[0], "in-sample"),
         ("learned:mlp", trainings[1], "cross-fitted"),
         ("features", trainings[1], "in-sample"),
+        ("learned:periodic", trainings[0], "in-sample"),  # takes longest, and is begun first
     ]
     alone_of = [spaces.fit(*job) for job in jobs]
     predictions_of = [training.predictions(residuals) for _, training, residuals in jobs]
@@ -40,4 +41,4 @@ def test_several_encoders_are_trained_side_by_side_as_each_alone(monkeypatch: py
             np.testing.assert_array_equal(training.predictions(residuals), predictions)
     steps = ("training the encoder: step", "fitting 4 bases")  # what one thread says of each, one after the other
     said = [each for each in said if not each.startswith(steps)]
-    assert said[0] == "training learned:linear on constant and learned:mlp on linear"
+    assert said[0] == "training learned:periodic on constant and learned:linear on constant and learned:mlp on linear"
