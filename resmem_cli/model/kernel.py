@@ -134,7 +134,7 @@ def correction(neighbor_weights: Floats, residuals: Floats, trend: Floats | None
 
     Where there is a trend, [n, outputs], it is added, and the residuals are what the neighbours' own trends leave.
     """
-    mean = np.asarray(np.einsum("nk,nkc->nc", neighbor_weights, residuals, optimize=True))
+    mean: Floats = (neighbor_weights[:, None, :] @ residuals)[:, 0, :]
     return mean if trend is None else mean + trend
 
 
@@ -149,13 +149,19 @@ def corrected(predictions: Floats, correction: Floats, shrinkage: float) -> Floa
     """Return y' = f + γ g; for classes clipped to [0, 1] and renormalised, with a `KEPT` share of f."""
     if shrinkage == 0:  # not even rounded otherwise, so that nothing is gained or lost
         return predictions
-    summed = predictions + shrinkage * correction
+    mixed: Floats = shrinkage * correction
+    mixed += predictions
     if predictions.shape[1] == 1:
-        return summed
-    clipped = np.clip(summed, 0.0, 1.0)
-    total = clipped.sum(axis=1, keepdims=True)
-    normalised = np.where(total > 0, clipped / np.where(total > 0, total, 1.0), predictions)
-    return (1 - KEPT) * normalised + KEPT * predictions
+        return mixed
+    np.clip(mixed, 0.0, 1.0, out=mixed)  # in place: settings are scored by the hundred thousand
+    total = mixed.sum(axis=1, keepdims=True)
+    is_empty = total[:, 0] == 0
+    if is_empty.any():
+        mixed[is_empty], total[is_empty] = predictions[is_empty], 1.0
+    mixed /= total
+    mixed *= 1 - KEPT
+    mixed += KEPT * predictions
+    return mixed
 
 
 def residuals(targets: Floats, predictions: Floats) -> Floats:
