@@ -6,6 +6,8 @@ that of new rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)  # as SplitMix64 steps
 _SAME = 1e-7  # of a column's spread: in single precision, as a memory holds points, they are the same
 _LOOKED_AT = 10_000  # rows, for the spread, and before all are looked at
 _LEAST_GROUPS, _LEAST_ONE_IN = 20, 10  # a tenth of the rows or more
+_MOSTLY = 0.5  # of the rows
 _LARGE = 10  # a group that holds more than one tenth of the rows that are drawn
 
 
@@ -27,17 +30,16 @@ def equal_rows(X: Floats) -> Integers:
     """
     hashes = np.zeros(len(X), dtype=np.uint64)
     for column in X.T:
-        values = column + 0.0  # -0.0 becomes 0.0
-        values[np.isnan(values)] = np.nan  # one bit pattern for every NaN
-        hashes = mixed((hashes ^ mixed(values.view(np.uint64))) + _STEP)
+        hashes = mixed((hashes ^ mixed(_bits(column))) + _STEP)
     return _numbered(hashes)
 
 
 def copies(X: Floats) -> Integers:
-    """Return [n] the number of each row's group: rows of [n, d] that are copies of each other; numbers as `equal_rows`.
+    """Return [n] the number of each row's group: those of [n, d] that are copies of each other.
 
-    Numbers are equal here if they are closer than single precision tells apart, and columns are not looked at that
-    number the rows: whole numbers of which no two are equal. Unless next to nothing would tell rows apart then.
+    Groups are numbered as `equal_rows` does. Numbers are equal here if they are closer than single precision tells
+    apart, and columns are not looked at that number the rows: whole numbers of which no two are equal. Unless next to
+    nothing would tell rows apart then.
     """
     rounded = _rounded(X)
     numbers_rows = np.array([_numbers_rows(column) for column in X.T], dtype=np.bool_)
@@ -46,6 +48,46 @@ def copies(X: Floats) -> Integers:
         if labels.max(initial=-1) + 1 >= max(len(X) / _LEAST_ONE_IN, min(len(X), _LEAST_GROUPS)):
             return labels
     return equal_rows(X)
+
+
+def telling_feature(X: Floats, y: Floats, features: Sequence[Sequence[int]]) -> int | None:
+    """Return the feature that alone tells rows from their copies, such as the time at which each was stored; or None.
+
+    Most rows have another that is equal to them in all other features, of so many columns of [n, d] each, and in the
+    [n] targets; and one of these has so many values that this is no chance.
+    """
+    if len(features) < 2 or len(X) < _LEAST_GROUPS:
+        return None
+    hashes = _of_columns(_rounded(np.column_stack([X, y])))
+    whole, n_values = hashes.sum(axis=0), np.array([len(np.unique(own)) for own in hashes])
+    if _share_of_copies(whole) > _MOSTLY:  # there is nothing that tells them apart
+        return None
+    for i in sorted(range(len(features)), key=lambda i: -max(n_values[list(features[i])])):
+        others = whole - hashes[list(features[i])].sum(axis=0)
+        if _share_of_copies(others) > _MOSTLY:
+            n_groups = len(np.unique(others))
+            return i if np.delete(n_values, features[i]).max() >= n_groups / 2 else None
+    return None
+
+
+def _of_columns(X: Floats) -> NDArray[np.uint64]:
+    """Return [d, n] hashes of the values of every column; the sum of a row's is one of the row."""
+    steps = _STEP * np.arange(1, X.shape[1] + 1, dtype=np.uint64)
+    return np.stack([mixed(mixed(_bits(column)) + step) for column, step in zip(X.T, steps, strict=True)])
+
+
+def _share_of_copies(hashes: NDArray[np.uint64]) -> float:
+    """Return how many of the rows with these [n] hashes have another of the same; of very many rows, of some hashes."""
+    some = hashes[hashes % np.uint64(-(-len(hashes) // _LOOKED_AT)) == 0]
+    _, counts = np.unique(some, return_counts=True)
+    return float(counts[counts > 1].sum() / max(len(some), 1))
+
+
+def _bits(column: Floats) -> NDArray[np.uint64]:
+    """Return the bits of [n] numbers: one pattern for every NaN, and one for either 0."""
+    values = column + 0.0  # -0.0 becomes 0.0
+    values[np.isnan(values)] = np.nan
+    return values.view(np.uint64)
 
 
 def _numbers_rows(column: Floats) -> bool:

@@ -58,7 +58,7 @@ class LabelledRows:
         """Return which of the rows belong together, and when they are from."""
         if self.groups is not None:
             return Related(self.groups, are_named=True, times=self.times)
-        return Related(problem.groups(self.X), times=self.times)
+        return Related(problem.groups(self.X, self.y if self.times is None else None), times=self.times)
 
     def splits(self, problem: Problem, n_folds: int, rng: np.random.Generator) -> Iterator[Split]:
         """Yield (training rows, held-out rows) per fold, as `splitting.splits`."""
@@ -87,9 +87,7 @@ class Recipe:
         """Return the base whose predictions of rows outside `training` are honest."""
         if self.fixed is not None:
             return self.fixed
-        problem = self.problem
-        if training.groups is not None or training.times is not None:
-            problem = replace(problem, related=training.related(problem))
+        problem = replace(self.problem, related=training.related(self.problem))
         return bases.fit(self.spec, training.X, training.y, training.weight, problem)
 
     def is_honest(self, rows: LabelledRows) -> NDArray[np.bool_]:

@@ -386,7 +386,14 @@ def _read_memory(directory: Path) -> dict[str, Any]:
 def _base(directory: Path, content: Mapping[str, Any]) -> StoredBase:
     schema = Schema.from_json(content["schema"])
     paths = parts.checked(directory, content["id"], content["parts"])
-    problem = Problem(schema.n_categories, len(schema.target.classes), content["seed"], schema.vectors, schema.n_levels)
+    problem = Problem(
+        schema.n_categories,
+        len(schema.target.classes),
+        content["seed"],
+        schema.vectors,
+        schema.n_levels,
+        schema.encoded_columns,
+    )
     pairs = [_one_base(directory, each, paths, i) for i, each in enumerate(content["bases"])]
     specs, fitted = zip(*pairs, strict=True)
     for i, base in enumerate(fitted):

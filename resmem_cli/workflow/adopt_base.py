@@ -136,7 +136,9 @@ def adopt(
     X, _ = encoding.encode(table, schema)
     y = encoding.encode_target(table, schema)
     report("checking its predictions")
-    problem = Problem(schema.n_categories, len(schema.target.classes), seed, schema.vectors)
+    problem = Problem(
+        schema.n_categories, len(schema.target.classes), seed, schema.vectors, features=schema.encoded_columns
+    )
     rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
     losses = _losses(base, rows, problem, table)
     related = Relations.of(table, schema).numbered()  # a wrong column is told before anything is stored

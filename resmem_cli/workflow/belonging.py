@@ -11,10 +11,11 @@ from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import dependence
 from resmem_cli.model.arrays import Floats, Integers, Singles
+from resmem_cli.model.bases import Problem
 from resmem_cli.model.choosing.selection import HeldOut
 from resmem_cli.model.dependence import Dependence, Represent
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.model.scaling import Encoded
+from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.workflow.labelled import Labelled
 
 _MOST_LOOKED_AT = 12  # columns
@@ -43,6 +44,12 @@ def notes(rows: Labelled, schema: Schema, resmem: ResMem, held_out: HeldOut, see
                     f"'{name}' {100 * max(found.explained_apart, 0):.0f} %; if new rows will be of others, {_AGAIN} "
                     f"--group {name}",
                 )
+        if dependence.near_copies(_scaled(rows.X, schema), rng):
+            return (
+                "most rows have others at less than a fifth of the distance of the next, as copies have that differ by "
+                "a little noise; if they are copies, or measured again, the measured gain will not hold: remove them, "
+                "or name a column of what they are copies of with --group",
+            )
     if schema.time_column is None:
         represent = _points(resmem, rows.X[at], slice(0, 0))
         for what, order in _orders(schema, rows.X[at], at):
@@ -58,6 +65,20 @@ def notes(rows: Labelled, schema: Schema, resmem: ResMem, held_out: HeldOut, see
     return ()
 
 
+def copies(X: Floats, y: Floats, problem: Problem, schema: Schema) -> tuple[str, ...]:
+    """Return a sentence where one feature alone tells most of the rows from copies, which are held out together."""
+    if schema.group_column is not None or schema.time_column is not None:
+        return ()
+    telling = problem.telling_feature(X, y)
+    if telling is None:
+        return ()
+    return (
+        f"most rows are equal to others in the target and in every feature but '{schema.columns[telling].name}': such "
+        "rows are taken for copies, which are in the same fold; if they are not, name a column of what belongs "
+        "together with --group, or of times with --time",
+    )
+
+
 def _points(resmem: ResMem, X: Floats, unknown: slice) -> Represent:
     """Return what gives the points of some of [n, d] encoded rows, of which a few columns are taken as missing."""
     member = max(resmem.members, key=lambda each: each.weight * each.settings.shrinkage)
@@ -69,6 +90,11 @@ def _points(resmem: ResMem, X: Floats, unknown: slice) -> Represent:
         return member.space.represent(Encoded(known), base, base.predict(known)).points
 
     return represent
+
+
+def _scaled(X: Floats, schema: Schema) -> Singles:
+    """Return the [n, p] scaled features of encoded rows."""
+    return Scaler.fit(X, schema.n_categories, "normal").transform(X)
 
 
 def _percent(found: Dependence) -> str:

@@ -23,7 +23,7 @@ from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, writing
 from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows, category_codes
-from resmem_cli.workflow import base_recipes, streaming, thread_limit
+from resmem_cli.workflow import base_recipes, belonging, streaming, thread_limit
 from resmem_cli.workflow.base_recipes import AUTO, BAGGED
 from resmem_cli.workflow.inputs import Input, Report, silent
 
@@ -130,7 +130,14 @@ def fit(
         groups=related.groups,
         times=related.times,
     )
-    problem = Problem(schema.n_categories, len(schema.target.classes), options.seed, schema.vectors, schema.n_levels)
+    problem = Problem(
+        schema.n_categories,
+        len(schema.target.classes),
+        options.seed,
+        schema.vectors,
+        schema.n_levels,
+        schema.encoded_columns,
+    )
     base_recipes.refuse_other_tasks(names, schema)
     base_recipes.refuse_negative(names, y, f"'{schema.target.name}'")
     offered = base_recipes.recipes_of(names, options.params, problem, y)
@@ -154,6 +161,7 @@ def fit(
         notes=(
             *learned.notes,
             *related.notes,
+            *belonging.copies(X, y, problem, schema),
             *_encoded(schema, recipes),
             *_left_out(names, recipes, options.params, bases.size_of(problem, len(y))),
         ),

@@ -378,6 +378,7 @@ def _summary(
         notes=(
             *labelled_rows.related.notes,
             *_left_out(fitted, base, options),
+            *belonging.copies(labelled_rows.X, labelled_rows.y, base.problem, base.schema),
             *_belonging(fitted, base, labelled_rows),
         ),
         base_share=fitted.resmem.base_share,

@@ -69,6 +69,37 @@ def gain(ended: Ended) -> float:
     return json.loads(ended.out)["metrics"]["rmse"]["gain_percent"]
 
 
+def loaded_again(seed: int, n: int = 300) -> pa.Table:
+    """Noise beside a line, and every row twice: as it was loaded on one day, and on another."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    y = X[:, 0] + rng.normal(size=n)
+    twice = np.tile(np.arange(n), 2)
+    day = np.datetime64("2024-01-01") + rng.integers(0, 300, 2 * n)
+    columns = {name: values[twice] for name, values in zip("abcy", (*X.T, y), strict=True)}
+    return pa.table({**columns, "loaded": day.astype("datetime64[D]")})
+
+
+def test_a_gain_by_copies_that_were_loaded_on_other_days_is_not_promised(file, fit) -> None:
+    done = fit(file(loaded_again(0)), estimator="boosting")
+    assert done["measured"]["gain_percent"] < 5
+    for said in (done["said"], done["base said"]):
+        assert "note: most rows are equal to others in the target and in every feature but 'loaded'" in said
+    named = fit(file(loaded_again(0)), "--time", "loaded", estimator="boosting")
+    assert "are equal to others" not in named["said"] + named["base said"]
+
+
+def test_copies_with_a_little_noise_are_said(file, fit) -> None:
+    table = loaded_again(0).drop_columns("loaded")
+    rng = np.random.default_rng(1)
+    noisy = pa.table(
+        {name: table[name].to_numpy() + 0.003 * rng.normal(size=len(table)) for name in table.column_names}
+    )
+    done = fit(file(noisy))
+    assert done["uses_memory"]
+    assert "most rows have others at less than a fifth of the distance of the next" in done["said"]
+
+
 def test_a_gain_among_a_customers_own_rows_is_not_promised_to_new_ones(file, fit, run) -> None:
     train, new = file(customers(1)), file(customers(2), "new.parquet")
     blind = fit(train, "--drop", "customer")

@@ -110,3 +110,28 @@ def test_rows_sorted_by_their_target_and_few_rows_say_nothing():
     assert in_order(X, residuals, X[:, 0], y[::-1]) is None
     assert in_order(X, residuals, X[:, 0]) is not None
     assert in_order(X[:30], residuals[:30], X[:30, 0]) is None
+
+
+# Copies with noise
+
+
+@pytest.mark.parametrize("n_copies", [2, 3, 8])
+@pytest.mark.parametrize("noise", [0.001, 0.01])
+def test_copies_that_differ_by_a_little_noise_are_seen(n_copies, noise):
+    rng = RNG(0)
+    rows = np.repeat(rng.normal(size=(400, 4)), n_copies, axis=0)
+    assert dependence.near_copies((rows + rng.normal(0, noise, rows.shape)).astype(np.float32), RNG(0))
+
+
+@pytest.mark.parametrize("n_numbers", [1, 2, 10])
+@pytest.mark.parametrize("case", ["free", "equal pairs", "in classes", "few rows", "whole numbers"])
+def test_rows_that_vary_freely_are_no_copies(n_numbers, case):
+    rng = RNG(0)
+    X = rng.normal(size=(4 if case == "few rows" else 1_000, n_numbers))
+    if case == "equal pairs":
+        X = 1e4 + np.repeat(X[:500], 2, axis=0)
+    if case == "in classes":
+        X = np.column_stack([X, rng.integers(0, 20, len(X))])
+    if case == "whole numbers":
+        X = np.floor(10 * X)
+    assert not dependence.near_copies(X.astype(np.float32), RNG(0))

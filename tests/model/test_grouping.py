@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from resmem_cli.model.grouping import copies, dealt, drawn, equal_rows
+from resmem_cli.model.bases import Problem
+from resmem_cli.model.grouping import copies, dealt, drawn, equal_rows, telling_feature
 from tests.model.examples import FEW
 
+RNG = np.random.default_rng
 NUMBERS = [0.0, -0.0, 1.0, 2.0, 1e-300, 5e-324, 1e308, np.inf, np.nan, 0.1 + 0.2, 0.3]
 MATRICES = arrays.arrays(
     np.float64, st.tuples(st.integers(1, 30), st.integers(0, 3)), elements=st.sampled_from(NUMBERS)
@@ -89,6 +91,53 @@ def test_equal_rows_are_copies_whatever_they_hold(X):
     labels, equal = copies(X), equal_rows(X)
     assert len(labels) == len(X)
     assert len(np.unique(np.column_stack([equal, labels]), axis=0)) == len(np.unique(equal))
+
+
+# Copies that one feature tells apart
+
+
+@pytest.mark.parametrize(
+    "stored_at", [RNG(1).normal(size=400), np.arange(400) % 2, RNG(1).integers(0, 300, 400), np.arange(400) // 2 % 3]
+)
+def test_a_feature_that_alone_tells_rows_from_copies_is_found(stored_at):
+    X, y = np.column_stack([doubled(), stored_at]), RNG(2).normal(size=200)[PAIRS]
+    X[X[:, 3] == 0, 3] = np.nan  # a value like any other
+    assert telling_feature(X, y, [[0], [1], [2], [3]]) == (None if stored_at[0] == stored_at[1] else 3)
+    problem = Problem((0,) * 4, 0, 0)
+    assert np.array_equal(problem.groups(X, y), PAIRS)
+    assert telling_feature(X, y > 0, [[3], [2], [1], [0]]) == (None if stored_at[0] == stored_at[1] else 0)
+
+
+def test_parts_of_one_instant_are_one_feature():
+    day = RNG(1).integers(0, 300, 400)
+    X = np.column_stack([day, day // 30, day % 7, doubled()])
+    y = RNG(2).normal(size=200)[PAIRS]
+    assert telling_feature(X, y, [[i] for i in range(6)]) is None
+    problem = Problem((0,) * 6, 0, 0, features=((0, 1, 2), (3,), (4,), (5,)))
+    assert problem.telling_feature(X, y) == 0
+    assert np.array_equal(problem.groups(X, y), PAIRS)
+    assert len(np.unique(problem.groups(X))) > 390
+
+
+@pytest.mark.parametrize(
+    ("case", "y"),
+    [
+        ("other targets", RNG(2).normal(size=400)),
+        ("half of them", np.where(np.arange(400) < 190, RNG(2).normal(size=200)[PAIRS], RNG(3).normal(size=400))),
+        ("few values", RNG(2).integers(0, 2, 400).astype(float)),
+    ],
+)
+def test_rows_that_are_equal_by_chance_or_not_in_the_target_are_no_copies(case, y):
+    X = np.column_stack([doubled(), RNG(1).normal(size=400)])
+    if case == "few values":  # every combination is there many times
+        X = np.column_stack([RNG(4).integers(0, 3, (400, 3)), RNG(1).normal(size=400)])
+    assert telling_feature(X, y, [[0], [1], [2], [3]]) is None
+
+
+def test_of_very_many_rows_whole_groups_are_looked_at():
+    n = 120_000
+    X = np.column_stack([np.repeat(RNG(0).normal(size=n // 2), 2), RNG(1).normal(size=n)])
+    assert telling_feature(X, np.repeat(RNG(2).normal(size=n // 2), 2), [[0], [1]]) == 1
 
 
 def test_groups_are_dealt_class_after_class_and_the_large_first():

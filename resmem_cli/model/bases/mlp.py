@@ -130,9 +130,10 @@ class Mlp(OfArrays, FromSklearn):
             network.set_params(early_stopping=False)
         (split,) = problem.stopping_splits(X, y)
         # scikit-learn's own early stopping does not know which rows belong together.
-        is_ours = network.early_stopping and network.solver != "lbfgs" and not problem.relations(X).are_none
+        are_related = not problem.relations(X).are_none
+        is_ours = network.early_stopping and network.solver != "lbfgs" and are_related
         has_split = all(len(rows) for rows in split)
-        if problem.related is not None and not has_split:
+        if are_related and not has_split:
             network.set_params(early_stopping=False)
         # Batches of 200 rows gain little from a second thread, and lose much where other programs want the cores.
         alone = threadpoolctl.threadpool_limits(1) if len(problem.n_categories) > cost.WIDE else nullcontext()

@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 
 from resmem_cli.errors import UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.grouping import copies
+from resmem_cli.model.grouping import copies, telling_feature
 from resmem_cli.model.splitting import Related, Split, stopping_split
 
 MOST_BAGS = 10  # models of trees that a base can be the mean of: each is stopped by another tenth of the rows
@@ -36,6 +37,7 @@ class Problem:
         vectors: by name, the first encoded column and the one after the last of every column that held vectors.
         levels: by the encoded column of a category of many values, how many are told apart beyond those that have a
             code there: each value has a code of its own in one more column. These follow the d columns, in this order.
+        features: the encoded columns of each feature, codes of levels among them; without any, each column is one.
         related: of the rows that a base is fitted to: which belong together, and when they are from; None where those
             of equal features belong together. `Recipe.base_for` sets it for the rows at hand.
 
@@ -47,6 +49,7 @@ class Problem:
     seed: int
     vectors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     levels: Mapping[int, int] = field(default_factory=dict)
+    features: tuple[tuple[int, ...], ...] = ()
     related: Related | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -58,9 +61,30 @@ class Problem:
         """The columns of a prediction: the number itself, or one probability per class."""
         return self.n_classes or 1
 
-    def groups(self, X: Floats) -> Integers:
-        """Return [n] which of [n, columns] encoded rows are copies of each other, numbered as `copies` does."""
-        return copies(X[:, : len(self.n_categories) + len(self.levels)])
+    def groups(self, X: Floats, y: Floats | None = None) -> Integers:
+        """Return [n] which of [n, columns] encoded rows are copies of each other, numbered as `copies` does.
+
+        With [n] targets also those that one feature alone tells apart, as `telling_feature` finds it.
+        """
+        of_features = X[:, : len(self.n_categories) + len(self.levels)]
+        if y is not None and (telling := self.telling_feature(X, y)) is not None:
+            of_features = np.column_stack([np.delete(of_features, self.columns_of_features[telling], axis=1), y])
+        return copies(of_features)
+
+    def telling_feature(self, X: Floats, y: Floats) -> int | None:
+        """Return which feature alone tells [n, columns] encoded rows from their copies, of equal [n] targets; or None.
+
+        Of wide tables nobody asks: the other columns of a row would be very many to be equal in.
+        """
+        features = self.columns_of_features
+        if len(features) > cost.WIDE:
+            return None
+        return telling_feature(X[:, : len(self.n_categories) + len(self.levels)], y, features)
+
+    @property
+    def columns_of_features(self) -> tuple[tuple[int, ...], ...]:
+        """The encoded columns of each feature."""
+        return self.features or tuple((i,) for i in range(len(self.n_categories) + len(self.levels)))
 
     def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1, *, first: int = 0) -> list[Split]:
         """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""
