@@ -6,7 +6,7 @@ that of new rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,22 +58,25 @@ def telling_feature(X: Floats, y: Floats, features: Sequence[Sequence[int]]) -> 
     """
     if len(features) < 2 or len(X) < _LEAST_GROUPS:
         return None
-    hashes = _of_columns(_rounded(np.column_stack([X, y])))
-    whole, n_values = hashes.sum(axis=0), np.array([len(np.unique(own)) for own in hashes])
+    columns = [*X.T, y]
+
+    def hashes(of: Iterable[int]) -> NDArray[np.uint64]:
+        total = np.zeros(len(X), dtype=np.uint64)  # hashes of columns are added: so any can be taken away again
+        for i in of:
+            rounded = _rounded(columns[i][:, None])[:, 0]
+            total += mixed(mixed(_bits(rounded)) + mixed(np.array([i], dtype=np.uint64)))
+        return total
+
+    whole = hashes(range(len(columns)))
     if _share_of_copies(whole) > _MOSTLY:  # there is nothing that tells them apart
         return None
-    for i in sorted(range(len(features)), key=lambda i: -max(n_values[list(features[i])])):
-        others = whole - hashes[list(features[i])].sum(axis=0)
+    for number, feature in enumerate(features):
+        others = whole - hashes(feature)
         if _share_of_copies(others) > _MOSTLY:
-            n_groups = len(np.unique(others))
-            return i if np.delete(n_values, features[i]).max() >= n_groups / 2 else None
+            least = len(np.unique(others)) / 2
+            has_many = any(len(np.unique(hashes([i]))) >= least for i in range(len(columns)) if i not in feature)
+            return number if has_many else None
     return None
-
-
-def _of_columns(X: Floats) -> NDArray[np.uint64]:
-    """Return [d, n] hashes of the values of every column; the sum of a row's is one of the row."""
-    steps = _STEP * np.arange(1, X.shape[1] + 1, dtype=np.uint64)
-    return np.stack([mixed(mixed(_bits(column)) + step) for column, step in zip(X.T, steps, strict=True)])
 
 
 def _share_of_copies(hashes: NDArray[np.uint64]) -> float:

@@ -105,7 +105,7 @@ def test_a_feature_that_alone_tells_rows_from_copies_is_found(stored_at):
     assert telling_feature(X, y, [[0], [1], [2], [3]]) == (None if stored_at[0] == stored_at[1] else 3)
     problem = Problem((0,) * 4, 0, 0)
     assert np.array_equal(problem.groups(X, y), PAIRS)
-    assert telling_feature(X, y > 0, [[3], [2], [1], [0]]) == (None if stored_at[0] == stored_at[1] else 0)
+    assert telling_feature(X, np.sign(y), [[3], [2], [1], [0]]) == (None if stored_at[0] == stored_at[1] else 0)
 
 
 def test_parts_of_one_instant_are_one_feature():
