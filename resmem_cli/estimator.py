@@ -255,6 +255,21 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             rows = self._labelled(X, y, sample_weight, groups)
             return page(self.model_.diagnose(**rows, by=by, seed=seed, threads=self.threads))
 
+    def distill(self, X: Any, *, base: str = "auto", base_params: Mapping[str, Any] | None = None) -> Model:
+        """Return a `Model` without memory that has learned what this one predicts, as `resmem distill` does.
+
+        Args:
+            X: as `fit`, such as the rows that it was fitted on; others are made from them.
+            base: what learns: "auto", or names separated by commas.
+            base_params: parameters of the bases by name.
+
+        Raises:
+            ValueError: the rows or the parameters are not what they should be.
+        """
+        table = self._table(X)
+        with _as_value_errors():
+            return self.model_.distill(table, estimator=base, params=base_params, threads=self.threads)
+
     def remember(
         self,
         X: Any,

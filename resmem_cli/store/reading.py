@@ -95,6 +95,12 @@ class StoredModel(NamedTuple):
     history: Sequence[Entry] = ()
     kept: frozenset[int] = frozenset()
 
+    @classmethod
+    def of_base(cls, base: StoredBase) -> StoredModel:
+        """Return the model without memory, which predicts by the base alone."""
+        resmem = ResMem(base.bases, (), base_weights=base.weights, base_share=1.0)
+        return cls(base, resmem, metrics.objectives(base.problem.is_regression)[0], {})
+
 
 def load_base(model: Place) -> StoredBase:
     """Load the base alone.
@@ -126,17 +132,30 @@ def load_with_or_without_memory(model: Place) -> StoredModel:
     Raises:
         ModelError: as `load`, but that the memory may be missing.
     """
+    return steadily(model, lambda directory: _with_or_without_memory(directory, _read_base(directory)))
+
+
+def load_or_distilled(model: Place) -> StoredModel:
+    """Load the whole; of bases that were distilled, which have no memory, a model that predicts by them alone.
+
+    Raises:
+        ModelError: as `load`, but that distilled bases may lack the memory.
+    """
 
     def read(directory: Path) -> StoredModel:
         base = _read_base(directory)
-        if (directory / manifest.MEMORY).exists():
-            content = _read_memory(directory)
-            return _model(directory, base, content, content)
-        stored = _base(directory, base)
-        resmem = ResMem(stored.bases, (), base_weights=stored.weights, base_share=1.0)
-        return StoredModel(stored, resmem, metrics.objectives(stored.problem.is_regression)[0], {})
+        if not base.get("distilled", False):
+            _read_memory(directory)  # its absence is told
+        return _with_or_without_memory(directory, base)
 
     return steadily(model, read)
+
+
+def _with_or_without_memory(directory: Path, base: Mapping[str, Any]) -> StoredModel:
+    if (directory / manifest.MEMORY).exists():
+        content = _read_memory(directory)
+        return _model(directory, base, content, content)
+    return StoredModel.of_base(_base(directory, base))
 
 
 def identity(model: Place, *, base_only: bool = False) -> tuple[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.errors import UsageError
 from resmem_cli.model import bases, cost, distilling
 from resmem_cli.model.bases import BaseSpec, Problem
-from resmem_cli.model.choosing.bases import compare
+from resmem_cli.model.choosing.bases import compare, fitted
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, reading, using, writing
 from resmem_cli.store.reading import StoredBase, StoredModel
@@ -100,27 +100,61 @@ def distill(
     with thread_limit.limited(options.threads) as threads:
         report("loading the model")
         stored, known = reading.load_with_seen(model)
-        schema, problem = stored.base.schema, stored.base.problem
-        if schema.given is not None:
-            raise UsageError(
-                f"the base of '{model}' is columns of the input, which a row made from others does not have",
-                "distill a model whose base resmem fits or imports",
-            )
+        refuse_columns(stored.base.schema, model)
         with locking.alone(student, wait=wait, create=True):
             report("reading")
-            drawn = _read(source, schema, problem.seed)
+            drawn = _read(source, stored.base.schema, stored.base.problem.seed)
             X = np.concatenate([part.X for part in drawn.parts])
-            recipes = _recipes(schema, problem, len(X), options)
-            report("making rows")
-            made, made_from = distilling.with_made_rows(X, schema.encoded_columns, problem, threads)
             predict = partial(_predict, stored, model, threads)
-            rows = distilling.labelled_by(predict, made, made_from, problem, report)
-            base = _fitted(recipes, rows, stored.base, known, threads=threads, report=report)
+            base, n_made = fit(X, stored.base, known, predict, options, threads=threads, report=report)
             report("writing")
             writing.save_base(student, base, known)
     sampled = (f"rows are made from a sample of {len(X):,} of {drawn.n_rows:,} rows",) * (len(X) < drawn.n_rows)
-    names = tuple(spec.estimator for spec in base.specs)
-    return Distilled(names, base.weights, len(X), len(made) - len(X), sampled)
+    return Distilled(tuple(spec.estimator for spec in base.specs), base.weights, len(X), n_made, sampled)
+
+
+def fit(
+    X: Floats,
+    teacher: StoredBase,
+    known: TrainedRows,
+    predict: Callable[[Floats], Floats],
+    options: DistillOptions,
+    *,
+    threads: int = 1,
+    report: Report = silent,
+) -> tuple[StoredBase, int]:
+    """Fit bases to what a model predicts of [n, d] encoded rows, and of others made from them.
+
+    Args:
+        X: the rows.
+        teacher: the model's bases.
+        known: the rows that the model has seen.
+        predict: gives the model's predictions.
+        options: which bases.
+        threads: how many may be used.
+        report: is told what is being done.
+
+    Returns:
+        The bases, the best first, and how many rows were made.
+
+    Raises:
+        UsageError: an estimator or a parameter is wrong.
+    """
+    problem = teacher.problem
+    recipes = _recipes(teacher.schema, problem, len(X), options)
+    report("making rows")
+    made, made_from = distilling.with_made_rows(X, teacher.schema.encoded_columns, problem, threads)
+    rows = distilling.labelled_by(predict, made, made_from, problem, report)
+    return _fitted(recipes, rows, teacher, known, threads=threads, report=report), len(made) - len(X)
+
+
+def refuse_columns(schema: Schema, model: object) -> None:
+    """Refuse a model whose base is columns of the input."""
+    if schema.given is not None:
+        raise UsageError(
+            f"the base of '{model}' is columns of the input, which a row made from others does not have",
+            "distill a model whose base resmem fits or imports",
+        )
 
 
 def _refuse_place(student: Path, model: Place) -> None:
@@ -128,6 +162,11 @@ def _refuse_place(student: Path, model: Place) -> None:
     if is_within(student, model):
         raise UsageError(f"'{student}' is the model that is distilled, or lies in it", _ELSEWHERE)
     ownership.refuse_foreign(student, "--student")
+    refuse_memory(student)
+
+
+def refuse_memory(student: Path) -> None:
+    """Refuse a directory whose model has a memory, which a student would take the place of."""
     if student.is_dir() and reading.has_memory(student):
         raise UsageError(f"'{student}' is a model with a memory, which a student has not", _ELSEWHERE)
 
@@ -186,16 +225,12 @@ def _fitted(
     """Return bases fitted to made rows, the best first, of which is known what is known of their teacher's."""
     base_recipes.refuse_negative([recipe.spec.estimator for recipe in recipes], rows.y, "the model's predictions")
     compared = compare(recipes, [[{}]] * len(recipes), rows, threads=threads, report=report)
-    fitted = []
-    for recipe in compared.recipes:
-        report(f"fitting {recipe.spec.estimator}")
-        fitted.append(recipe.base_for(rows))
     # Fitted anew, to rows with targets, they would not be what the model predicts.
     specs = tuple(BaseSpec(recipe.spec.estimator, {}, can_refit=False) for recipe in compared.recipes)
     return replace(
         teacher,
         specs=specs,
-        bases=tuple(fitted),
+        bases=tuple(fitted(compared.recipes, rows, threads=threads, report=report)),
         n_rows=len(known.hashes) + teacher.n_forgotten,
         weights=compared.weights,
         is_distilled=True,

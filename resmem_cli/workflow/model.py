@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from resmem_cli.workflow import (
     adopt_base,
     change,
     diagnose,
+    distill,
     drift,
     evaluate,
     explain,
@@ -43,8 +45,10 @@ from resmem_cli.workflow import (
 )
 from resmem_cli.workflow import history as take_back
 from resmem_cli.workflow.adopt_base import FromObject
+from resmem_cli.workflow.base_recipes import AUTO
 from resmem_cli.workflow.change import Changed, Guard
 from resmem_cli.workflow.diagnose import Diagnosis
+from resmem_cli.workflow.distill import DistillOptions
 from resmem_cli.workflow.evaluate import Evaluation
 from resmem_cli.workflow.explain import Explained
 from resmem_cli.workflow.fit_base import BaseOptions
@@ -109,11 +113,13 @@ class Model:
     def load(cls, directory: Path | str) -> Model:
         """Load a model that the commands or `save` have written, from a directory or the URI of an object store.
 
+        One that was distilled has no memory: it predicts, and that is all.
+
         Raises:
             ModelError: it is missing, stale or damaged, or has no memory yet.
         """
         where = place(str(directory))
-        model = cls(reading.load(where), None, None)
+        model = cls(reading.load_or_distilled(where), None, None)
         model._directory = where.absolute() if isinstance(where, Path) else where
         return model
 
@@ -125,7 +131,8 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all of the model, also what lies in a directory still."""
-        self._complete()
+        if self._has_memory:
+            self._complete()
         here = ("_changing", "_predicting", "_last_scorer")
         return {name: value for name, value in vars(self).items() if name not in here}
 
@@ -142,8 +149,11 @@ class Model:
             UsageError: the directory holds other things than a model.
         """
         path = for_a_model(str(directory))
-        stored, rows, trained = self._complete()
         ownership.refuse_foreign(path)
+        if not self._has_memory:
+            self._save_base(path)
+            return
+        stored, rows, trained = self._complete()
         with locking.alone(path, wait=False, create=True):
             base_id = writing.save_base(path, stored.base, trained)
             writing.save_memory(
@@ -155,6 +165,15 @@ class Model:
                 folds=stored.folds,
                 past=Past(stored.history),
             )
+
+    def _save_base(self, path: Path) -> None:
+        """Write a model without memory; a directory that has one would lose it."""
+        trained = reading.trained_rows(self._directory) if self._trained is None and self._directory else self._trained
+        if trained is None:
+            raise ValueError("a model that was not loaded has its rows")
+        with locking.alone(path, wait=False, create=True):
+            distill.refuse_memory(path)
+            writing.save_base(path, self._stored.base, trained)
 
     @property
     def schema(self) -> Schema:
@@ -237,6 +256,7 @@ class Model:
         """
         if not 0 < coverage < 1:
             raise UsageError(f"a coverage of {coverage:g} is not between 0 and 1", "give for example 0.9")
+        self._refuse_without_memory()
         resmem = self._stored.resmem
         with self._alone_if_needed(), thread_limit.limited(threads) as count:
             prediction = resmem.predict(self._encoded(X), threads=count, with_place=True)
@@ -339,6 +359,34 @@ class Model:
                     every.take(positions), stored, names, usual, numbers=numbers, top=top, threads=count
                 )
         return explained
+
+    def distill(
+        self, X: Any, *, estimator: str = AUTO, params: Mapping[str, Any] | None = None, threads: int = 0
+    ) -> Model:
+        """Return a model without memory that has learned what this one predicts, as `resmem distill` does.
+
+        It predicts without a search among neighbours; `save` and `load` keep it.
+
+        Args:
+            X: rows, such as those that this model was fitted on; others are made from them.
+            estimator: names of the bases that learn, separated by commas, or "auto".
+            params: parameters of these bases by name.
+            threads: how many may be used.
+
+        Raises:
+            DataError: the rows do not fit the schema.
+            UsageError: an estimator or a parameter is wrong, or the base of this model is columns of the input.
+        """
+        distill.refuse_columns(self.schema, self)
+        stored, remembered, trained = self._complete()
+        known, options = trained.with_remembered(remembered), DistillOptions(estimator, params or {})
+        with self._alone_if_needed(), thread_limit.limited(threads) as count:
+
+            def predict(encoded: Floats) -> Floats:
+                return stored.resmem.predict(encoded, threads=count).resmem
+
+            base, _ = distill.fit(self._encoded(X), stored.base, known, predict, options, threads=count)
+        return Model(StoredModel.of_base(base), None, known)
 
     def remember(
         self, rows: Rows, *, max_residual: float | None = None, force: bool = False, threads: int = 0
@@ -461,6 +509,7 @@ class Model:
 
     def _complete(self) -> tuple[StoredModel, MemoryRows, TrainedRows]:
         """Return the model with what is kept of its rows, which is read now if it was loaded without."""
+        self._refuse_without_memory()
         if self._rows is not None and self._trained is not None:
             return self._stored, self._rows, self._trained
         if self._directory is None:
@@ -473,12 +522,26 @@ class Model:
         self._keep(stored, rows, trained)
         return stored, rows, trained
 
+    @property
+    def _has_memory(self) -> bool:
+        return len(self._stored.resmem.members) > 0
+
+    def _refuse_without_memory(self) -> None:
+        if not self._has_memory:
+            raise UsageError(
+                "this model was distilled: it has no memory, and predicts alone", "use the model that it learned from"
+            )
+
     def _scorer(self, options: ScoreOptions) -> Scorer:
         """Return the scorer of these options; the last one again while it holds, since engines ask once per batch.
 
         What support is measured against takes longer to find than a small batch to predict.
         """
         stored, last = self._last_scorer
+        if not self._has_memory:
+            if options.with_support or options.interval is not None:
+                self._refuse_without_memory()
+            options = replace(options, base_only=True)
         if last is None or stored is not self._stored or last.options != options:
             last = Scorer.of(self._stored.base, self._stored.resmem, options)
             self._last_scorer = self._stored, last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from resmem_cli.cli.main import main
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases import ESTIMATORS
 from resmem_cli.store import reading
+from resmem_cli.workflow.scoring import ScoreOptions
 from tests.model.examples import QUICK as PARAMS
 from tests.model.examples import skip_if_absent
 
@@ -217,3 +219,53 @@ def _booster(library: str) -> Any:
     return catboost.CatBoostRegressor(
         n_estimators=10, verbose=False, allow_writing_files=False, allow_const_label=True, thread_count=1
     )
+
+
+# Without memory
+
+
+@pytest.mark.parametrize(("estimator", "target"), [(ResMemRegressor, "y"), (ResMemClassifier, "size")])
+def test_a_distilled_model_is_saved_and_loaded_by_python_and_by_the_commands(files, estimator, target):
+    model = estimator(base="linear", **FAST).fit(TRAIN[FEATURES], TRAIN[target])
+    student = model.distill(TRAIN[FEATURES], base="boosting", base_params={"max_iter": 100})
+    of_student = student.predict(NEW, threads=1)
+    apart = np.abs(of_student - model.model_.predict(NEW, threads=1)).mean()
+    assert apart < 0.5 * np.abs(of_student - of_student.mean(axis=0)).mean()
+    assert not student.uses_memory
+    student.save(files / "student")
+    for again in (load(files / "student"), copy.deepcopy(load(files / "student"))):
+        np.testing.assert_array_equal(again.predict(NEW, threads=1), of_student)
+    loaded = estimator.load(files / "student", threads=1)
+    expected = of_student[:, 0] if target == "y" else loaded.classes_[of_student.argmax(axis=1)]
+    np.testing.assert_array_equal(loaded.predict(NEW), expected)
+    np.testing.assert_array_equal(
+        predicted(files / "student", files / "new.parquet", "--base-only")["prediction"], expected
+    )
+    model.save(files / "model")
+    command("distill", files / "train.parquet", "--model", files / "model", "--student", files / "other", "--quiet")
+    batches = load(files / "other").score(pa.Table.from_pandas(NEW).to_batches())
+    (names,) = [each.schema.names for each in batches]
+    assert "prediction" in names
+    assert "prediction_base" not in names
+
+
+def test_a_distilled_model_says_that_it_has_no_memory(files):
+    model = ResMemRegressor(base="linear", **FAST).fit(TRAIN[FEATURES], TRAIN["y"])
+    student = model.distill(TRAIN[FEATURES], base="boosting", base_params={"max_iter": 20})
+    rows = pa.Table.from_pandas(NEW)
+    for call in (
+        lambda: student.predict_interval(NEW, 0.5),
+        lambda: student.explain(NEW),
+        lambda: student.evaluate(NEW, np.zeros(len(NEW))),
+        lambda: student.forget(ids=["r1"]),
+        lambda: student.distill(NEW),
+        lambda: next(student.score(rows.to_batches(), ScoreOptions(with_support=True))),
+    ):
+        with pytest.raises(UsageError, match="this model was distilled: it has no memory"):
+            call()
+    model.save(files / "model")
+    with pytest.raises(UsageError, match="a model with a memory, which a student has not"):
+        student.save(files / "model")
+    assert load(files / "model").uses_memory == model.model_.uses_memory
+    with pytest.raises(ValueError, match="no estimator"):
+        model.distill(TRAIN[FEATURES], base="nothing")
