@@ -9,7 +9,7 @@ from resmem_cli.model.resmem import Member
 from resmem_cli.report import words
 from resmem_cli.report.parts import Group, Section, Table
 from resmem_cli.store import manifest
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.version import __version__
 from resmem_cli.workflow.diagnose import Diagnosis
 

@@ -15,8 +15,8 @@ from resmem_cli.data.schema import Schema
 from resmem_cli.model import bases
 from resmem_cli.model.bases import BaseSpec
 from resmem_cli.store import description, generations, manifest, parts
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
+from resmem_cli.store.stored import StoredBase
 
 _LISTS = ("categories", "levels")  # of a column, whose texts may be erased
 # In the place of a category that is erased: no value is the empty text, which every format reads as missing.

@@ -14,7 +14,7 @@ from resmem_cli.errors import DataError, ModelError, ResmemError, UsageError
 from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.resmem import ResMem
-from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.stored import StoredBase
 
 _AGAIN = "fit the model again"
 

@@ -16,7 +16,19 @@ from resmem_cli.errors import ModelError
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.residuals import values_of
 from resmem_cli.model.resmem import Member
-from resmem_cli.store import description, fetching, generations, manifest, ownership, parts, reading, trial, using
+from resmem_cli.store import (
+    consistent,
+    description,
+    fetching,
+    generations,
+    manifest,
+    ownership,
+    parsing,
+    parts,
+    reading,
+    trial,
+    using,
+)
 from resmem_cli.store.rows import TrainedRows
 
 _AGAIN = "fit the model again"
@@ -46,7 +58,7 @@ def verify(model: Place) -> Verified:
     Raises:
         ModelError: something is missing, damaged, or does not fit the rest.
     """
-    return reading.steadily(model, _verified, fetching.EVERYTHING)
+    return consistent.steadily(model, _verified, fetching.EVERYTHING)
 
 
 def _verified(directory: Path) -> Verified:
@@ -82,7 +94,7 @@ def _check_memory(
 ) -> None:
     """Check one generation of memories, the present one or one that is kept for undo."""
     description.check_folds(state)
-    model, rows = reading.with_rows(directory, base, content, state)
+    model, rows = parsing.with_rows(directory, base, content, state)
     for i, (member, cells) in enumerate(zip(model.resmem.members, rows.cells, strict=True)):
         _check_cells(member, cells, f"memory {i} of '{directory}'")
     if abs(sum(model.resmem.weights) + model.resmem.base_share - 1) > 1e-6:
@@ -91,7 +103,7 @@ def _check_memory(
         raise ModelError(f"the memories of '{directory}' have the unknown objective '{model.objective}'", _AGAIN)
     using.refuse_unusable(directory, model.base, model.resmem)
     if content["format"] > 1:  # what remember and forget read was not kept in format 1
-        reading.for_change(directory, base, content, state)
+        parsing.for_change(directory, base, content, state)
     _check_rows(directory, state)
 
 

@@ -19,8 +19,8 @@ from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import description, estimators, generations, history, manifest, members, parts
 from resmem_cli.store.generations import Past, State
 from resmem_cli.store.history import Change
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
+from resmem_cli.store.stored import StoredBase
 
 _NO_PAST = Past()
 

@@ -25,8 +25,8 @@ from resmem_cli.model.bases.table import Field
 from resmem_cli.model.bases.table import Table as Fields
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import estimators, locking, ownership, trial, writing
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows
+from resmem_cli.store.stored import StoredBase, problem_of
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.fit_base import FittedBase
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -136,9 +136,7 @@ def adopt(
     X, _ = encoding.encode(table, schema)
     y = encoding.encode_target(table, schema)
     report("checking its predictions")
-    problem = Problem(
-        schema.n_categories, len(schema.target.classes), seed, schema.vectors, features=schema.encoded_columns
-    )
+    problem = problem_of(schema, seed)
     rows = LabelledRows(X, y, encoding.encode_weight(table, schema), np.ones(len(y), dtype=np.bool_))
     losses = _losses(base, rows, problem, table)
     related = Relations.of(table, schema).numbered()  # a wrong column is told before anything is stored

@@ -16,8 +16,8 @@ from resmem_cli.errors import DataError, ModelError, UsageError
 from resmem_cli.model.resmem import ResMem
 from resmem_cli.store import erasing, generations, history, locking, reading, using, writing
 from resmem_cli.store.history import Change
-from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import drift, labelled, thread_limit
 from resmem_cli.workflow.drift import Drift
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent

@@ -18,7 +18,7 @@ from resmem_cli.model import metrics
 from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.metrics import Predictions
 from resmem_cli.store import reading, using
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import labelled, scores, thread_limit
 from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Input, Report, silent

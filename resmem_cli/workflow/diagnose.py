@@ -19,8 +19,8 @@ from resmem_cli.model.reliability import Reliability
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.model.slices import SliceGain
 from resmem_cli.store import reading, using
-from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import RowNames
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import evaluate, thread_limit
 from resmem_cli.workflow.evaluate import Evaluation, Measured
 from resmem_cli.workflow.examples import Example, Extremes

@@ -21,8 +21,8 @@ from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.choosing.bases import compare, fitted
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, reading, using, writing
-from resmem_cli.store.reading import StoredBase, StoredModel
 from resmem_cli.store.rows import TrainedRows
+from resmem_cli.store.stored import StoredBase, StoredModel
 from resmem_cli.workflow import base_recipes, thread_limit
 from resmem_cli.workflow.base_recipes import AUTO
 from resmem_cli.workflow.inputs import Input, Report, silent

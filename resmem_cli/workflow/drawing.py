@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.data.relations import groups_if_known
 from resmem_cli.data.rows import Rows
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 
 GROUP, TIME = "group", "time"
 

@@ -18,7 +18,7 @@ from resmem_cli.model.metrics import Predictions
 from resmem_cli.model.residuals import Residuals, values_of
 from resmem_cli.model.resmem import Member, Prediction, ResMem
 from resmem_cli.store import history
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.labelled import Labelled
 

@@ -16,7 +16,7 @@ from resmem_cli.errors import ThresholdError
 from resmem_cli.model import conformal
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.store import reading, using
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import measured, scores, thread_limit, thresholds
 from resmem_cli.workflow.drawing import GROUP, TIME, Drawing
 from resmem_cli.workflow.inputs import Batches, Input, Report, silent

@@ -16,7 +16,7 @@ from resmem_cli.data.sources import Source
 from resmem_cli.errors import EngineError, UsageError
 from resmem_cli.model import resampling
 from resmem_cli.store import reading
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import evaluation_parts
 from resmem_cli.workflow.cluster import Workers, connected, refuse_pipes
 from resmem_cli.workflow.cutting import cut

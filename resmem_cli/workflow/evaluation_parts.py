@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from resmem_cli.data.kinds import Floats
 from resmem_cli.model.resmem import Prediction
 from resmem_cli.model.sums_in_parts import SumsInParts
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow.drawing import Drawing, Unit
 from resmem_cli.workflow.evaluate import Evaluation, concluded, refuse_wrong

@@ -14,8 +14,8 @@ from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import metrics
 from resmem_cli.model.resmem import Prediction
-from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import RowNames
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import explain
 from resmem_cli.workflow.explain import Explained
 from resmem_cli.workflow.labelled import Labelled

@@ -16,8 +16,8 @@ from resmem_cli.errors import DataError
 from resmem_cli.model import explanation
 from resmem_cli.model.explanation import Explanation
 from resmem_cli.store import reading, using
-from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import RowNames
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 

@@ -17,12 +17,11 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import bases, cost, metrics
 from resmem_cli.model.arrays import MOST_DENSE
-from resmem_cli.model.bases import Problem
 from resmem_cli.model.choosing.bases import compare, fitted
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.store import locking, ownership, writing
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows, category_codes
+from resmem_cli.store.stored import StoredBase, problem_of
 from resmem_cli.workflow import base_recipes, belonging, streaming, thread_limit
 from resmem_cli.workflow.base_recipes import AUTO, BAGGED
 from resmem_cli.workflow.inputs import Input, Report, silent
@@ -130,14 +129,7 @@ def fit(
         groups=related.groups,
         times=related.times,
     )
-    problem = Problem(
-        schema.n_categories,
-        len(schema.target.classes),
-        options.seed,
-        schema.vectors,
-        schema.n_levels,
-        schema.encoded_columns,
-    )
+    problem = problem_of(schema, options.seed)
     base_recipes.refuse_other_tasks(names, schema)
     base_recipes.refuse_negative(names, y, f"'{schema.target.name}'")
     offered = base_recipes.recipes_of(names, options.params, problem, y)

@@ -20,8 +20,8 @@ from resmem_cli.model.resmem import Member, ResMem, use_memory
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.store import description, history, locking, reading, using, writing
 from resmem_cli.store.history import Change
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows, category_codes
+from resmem_cli.store.stored import StoredBase
 from resmem_cli.workflow import belonging, labelled, measured, streaming, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, silent
 from resmem_cli.workflow.known_rows import KnownRows

@@ -10,7 +10,7 @@ from typing import Any
 from resmem_cli.data.places import Place
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model import metrics
-from resmem_cli.store import generations, locking, manifest, reading, using, writing
+from resmem_cli.store import consistent, generations, locking, manifest, reading, using, writing
 from resmem_cli.store import history as stored_history
 from resmem_cli.store.history import Change
 from resmem_cli.store.rows import MemoryRows
@@ -87,7 +87,7 @@ def history(model: Place) -> list[Entry]:
     """
     base = reading.read_manifest(model, manifest.BASE)
     content = reading.read_manifest(model, manifest.MEMORY)
-    with reading.guarded(model):
+    with consistent.guarded(model):
         kept = frozenset(state["number"] for state in generations.kept(base, content))
         return listed(stored_history.known(content), kept)
 

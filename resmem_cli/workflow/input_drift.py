@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resmem_cli.data.encoding import Surprises
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.model.scaling import Scaler
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow.labelled import Labelled
 
 _CUTS = 40  # quantiles of the training rows at which the distributions are compared

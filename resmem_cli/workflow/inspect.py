@@ -10,7 +10,7 @@ from typing import Any
 from resmem_cli.data.places import Place
 from resmem_cli.data.schema import Schema
 from resmem_cli.model import metrics
-from resmem_cli.store import description, generations, history, manifest, reading, verifying
+from resmem_cli.store import consistent, description, generations, history, manifest, reading, verifying
 from resmem_cli.store.verifying import Verified
 from resmem_cli.workflow import measured
 from resmem_cli.workflow.inputs import Report, silent
@@ -104,7 +104,7 @@ def inspect(model: Place) -> dict[str, Any]:
     """
     base = reading.read_manifest(model, manifest.BASE)
     memory = reading.read_manifest(model, manifest.MEMORY) if reading.has_memory(model) else None
-    with reading.guarded(model):
+    with consistent.guarded(model):
         return _Inspected(Schema.from_json(base["schema"]), base, memory).to_json()
 
 

@@ -27,8 +27,8 @@ from resmem_cli.model.resmem import predict_base
 from resmem_cli.store import description, erasing, history, locking, manifest, ownership, reading, writing
 from resmem_cli.store.generations import Past
 from resmem_cli.store.history import Change
-from resmem_cli.store.reading import StoredModel
 from resmem_cli.store.rows import MemoryRows, RowNames, TrainedRows
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import (
     adopt_base,
     change,

@@ -13,7 +13,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.model import metrics
 from resmem_cli.model.arrays import is_in_sorted, row_blocks
 from resmem_cli.model.resmem import Prediction
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow.drawing import Drawing
 from resmem_cli.workflow.inputs import Batches, Foreign

@@ -19,7 +19,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import conformal, explanation
 from resmem_cli.model.resmem import ResMem, predict_base
 from resmem_cli.store import using
-from resmem_cli.store.reading import StoredBase
+from resmem_cli.store.stored import StoredBase
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model.arrays import Singles
 from resmem_cli.model.residuals import Residuals, joined
 from resmem_cli.model.resmem import Member, ResMem
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, category_codes
+from resmem_cli.store.stored import StoredBase
 from resmem_cli.workflow import labelled
 from resmem_cli.workflow.inputs import Batches, Input, Report
 from resmem_cli.workflow.known_rows import KnownRows

@@ -26,6 +26,7 @@ from resmem_cli.data.inference import Roles
 from resmem_cli.errors import DataError
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.store import reading
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import drift, labelled
 from resmem_cli.workflow.fit_base import BaseOptions, fit_base
 from resmem_cli.workflow.fit_residual import fit_residual
@@ -50,7 +51,7 @@ def measured(table: pa.Table, target: str, base: str, seed: int) -> tuple[float,
     return multiples[0], multiples[1], shares[0], shares[1]
 
 
-def _multiple(stored: reading.StoredModel, given: labelled.Labelled) -> float:
+def _multiple(stored: StoredModel, given: labelled.Labelled) -> float:
     """Return the largest residual as a multiple of what `remember` allows a hundred times."""
     multiples = []
     for member in stored.resmem.members:

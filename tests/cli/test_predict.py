@@ -19,6 +19,7 @@ import pytest
 from resmem_cli.data import encoding, sources, tables
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.store import manifest, parts, reading
+from resmem_cli.store.stored import StoredModel
 from tests.cli.conftest import Run, table, write_csv
 
 Model = Callable[..., Path]
@@ -257,7 +258,7 @@ def test_the_environment_names_model_and_threads(model: Model, run: Run, monkeyp
     monkeypatch.setenv("RESMEM_THREADS", "3")
     load, meanwhile = reading.load, []
 
-    def watched(directory: Path) -> reading.StoredModel:
+    def watched(directory: Path) -> StoredModel:
         meanwhile.append(os.environ["OMP_NUM_THREADS"])
         return load(directory)
 

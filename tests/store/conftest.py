@@ -16,7 +16,7 @@ from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.model import metrics, spaces
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.bases import BaseSpec, Problem
+from resmem_cli.model.bases import BaseSpec
 from resmem_cli.model.bases.boosting import Boosting
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.options import MemoryOptions
@@ -27,8 +27,8 @@ from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import ResidualKind, Training
 from resmem_cli.store import writing
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import MemoryRows, TrainedRows
+from resmem_cli.store.stored import StoredBase, problem_of
 
 N_GRAPH_ROWS = 1_100  # enough distinct rows for a search graph
 PARAMS: dict[str, dict[str, Any]] = {
@@ -81,7 +81,7 @@ def fit(estimators: str, *, n_classes: int = 0, n_rows: int = 60, representation
     classes = tuple(f"class {i}" for i in range(n_classes))
     target = Target("t", Task.CLASSIFICATION if n_classes else Task.REGRESSION, "double", classes)
     schema = Schema(columns, target, id_column="id")
-    problem = Problem(schema.n_categories, n_classes, seed=0)
+    problem = problem_of(schema, 0)
     rows = LabelledRows(X, y, None, np.zeros(n_rows, dtype=bool))
     recipes = [Recipe(BaseSpec(name, PARAMS.get(name, {})), problem) for name in estimators.split(",")]
     trainings = [Training(rows, recipe.base_for(rows), recipe, Schedule(3), threads=1) for recipe in recipes]

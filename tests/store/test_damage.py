@@ -20,7 +20,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.bases.boosting import Boosting
-from resmem_cli.store import estimators, manifest, parts, reading
+from resmem_cli.store import consistent, estimators, manifest, parts, reading
 from tests.store.conftest import N_GRAPH_ROWS, boosted_estimators, fit
 
 Copied = Callable[..., Path]
@@ -256,7 +256,7 @@ def test_a_part_with_another_hash_is_refused(copied: Copied, which: str, name: s
 
 @EVERY_PART
 def test_a_missing_part_is_named(copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str, name: str) -> None:
-    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    monkeypatch.setattr(consistent.time, "sleep", lambda _: None)
     directory = copied("linear,boosting")
     store_as_estimators(directory, boosted_estimators(), 1)
     path = part(directory, name, which)

@@ -14,7 +14,7 @@ from resmem_cli.errors import ModelError, OutputError
 from resmem_cli.model.choosing.candidates import Candidate, Choice, Score
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.kernel import Settings
-from resmem_cli.store import description, generations, history, manifest, reading, verifying, writing
+from resmem_cli.store import consistent, description, generations, history, manifest, reading, verifying, writing
 from tests.store.conftest import fit
 
 Copied = Callable[..., Path]
@@ -61,7 +61,7 @@ def test_a_field_of_any_other_kind_is_a_model_error_or_does_no_harm(
     copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     """Whatever a field is replaced by, the whole is verified, or refused by a sentence; no other error passes."""
-    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    monkeypatch.setattr(consistent.time, "sleep", lambda _: None)
     directory = with_an_earlier_memory(copied("linear,constant"))
     assert verifying.verify(directory).n_kept == 1
     whole = json.loads((directory / which).read_text())
@@ -171,7 +171,7 @@ SETTINGS = ("memories", 0, "settings")
 def test_a_value_that_cannot_be_is_refused(
     copied: Copied, monkeypatch: pytest.MonkeyPatch, which: str, path: tuple[Any, ...], value: Any
 ) -> None:
-    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    monkeypatch.setattr(consistent.time, "sleep", lambda _: None)
     directory = with_an_earlier_memory(copied("linear"))
     whole = json.loads((directory / which).read_text())
     (directory / which).write_text(json.dumps(changed(whole, path, value)))

@@ -16,7 +16,7 @@ from resmem_cli.model.memory.building import build_index
 from resmem_cli.model.memory.index import ExactIndex, GraphOptions, HnswIndex
 from resmem_cli.model.memory.shards import ShardedIndex
 from resmem_cli.model.rows import LabelledRows
-from resmem_cli.store import manifest, reading, verifying, writing
+from resmem_cli.store import consistent, manifest, reading, verifying, writing
 from resmem_cli.store.history import FORGET, REMEMBER, Change
 from tests.store.conftest import Fitted, fit
 
@@ -168,7 +168,7 @@ def test_a_cell_that_only_loses_a_row_leaves_its_graph_alone(cut: Cut) -> None:
 
 
 def test_a_shard_that_is_missing_is_named(cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    monkeypatch.setattr(consistent.time, "sleep", lambda _: None)
     directory = cut(25)
     path = next(directory.rglob("shard_0_1.npz"))
     path.unlink()

@@ -17,11 +17,11 @@ from sklearn.svm import SVR
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Column, Schema, Target, Task
 from resmem_cli.errors import DataError, ModelError, UsageError
-from resmem_cli.model.bases import IMPORTABLE, BaseSpec, Problem
+from resmem_cli.model.bases import IMPORTABLE, BaseSpec
 from resmem_cli.model.bases.table import Field, Table
 from resmem_cli.store import manifest, parts, trial, verifying, writing
-from resmem_cli.store.reading import StoredBase
 from resmem_cli.store.rows import TrainedRows
+from resmem_cli.store.stored import StoredBase, problem_of
 from resmem_cli.store.trial import File, Limits
 from tests.onnx_models import looping
 
@@ -143,7 +143,7 @@ def stored(kind: str, data: bytes, directory: Path) -> Path:
     columns = (Column("a", Kind.NUMBER, "double"), Column("b", Kind.NUMBER, "double"))
     schema = Schema(columns, Target("y", Task.REGRESSION, "double"))
     base = IMPORTABLE[kind].imported(data, Table(FIELDS), {})
-    problem = Problem(schema.n_categories, 0, 0, schema.vectors)
+    problem = problem_of(schema, 0)
     whole = StoredBase("", schema, problem, (BaseSpec(kind, {}, can_refit=False),), (base,), 0)
     writing.save_base(directory, whole, TrainedRows(np.empty(0, np.uint64)))
     return directory

@@ -22,7 +22,7 @@ from resmem_cli.data.rows import Rows
 from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import resampling
 from resmem_cli.store import reading
-from resmem_cli.store.reading import StoredModel
+from resmem_cli.store.stored import StoredModel
 from resmem_cli.workflow import evaluate, evaluation_parts
 from resmem_cli.workflow.evaluate import Evaluation
 from resmem_cli.workflow.evaluation_parts import EvaluationPart, PartOptions
