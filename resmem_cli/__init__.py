@@ -23,7 +23,7 @@ def load(directory: Any) -> Model:
     """Load a fitted model from its directory.
 
     Raises:
-        ModelError: it is missing, stale or damaged, or has no memory yet.
+        ModelError: it is missing, stale or damaged, or has no memory yet and was not distilled.
     """
     from resmem_cli.workflow.model import Model
 

@@ -255,12 +255,14 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
             rows = self._labelled(X, y, sample_weight, groups)
             return page(self.model_.diagnose(**rows, by=by, seed=seed, threads=self.threads))
 
-    def distill(self, X: Any, *, base: str = "auto", base_params: Mapping[str, Any] | None = None) -> Model:
+    def distill(
+        self, X: Any, *, base: str | Sequence[str] = "auto", base_params: Mapping[str, Any] | None = None
+    ) -> Model:
         """Return a `Model` without memory that has learned what this one predicts, as `resmem distill` does.
 
         Args:
             X: as `fit`, such as the rows that it was fitted on; others are made from them.
-            base: what learns: "auto", or names separated by commas.
+            base: what learns: "auto", a name, or a list of names.
             base_params: parameters of the bases by name.
 
         Raises:
@@ -268,7 +270,8 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         """
         table = self._table(X)
         with _as_value_errors():
-            return self.model_.distill(table, estimator=base, params=base_params, threads=self.threads)
+            names = base if isinstance(base, str) else ",".join(base)
+            return self.model_.distill(table, estimator=names, params=base_params, threads=self.threads)
 
     def remember(
         self,
@@ -337,7 +340,7 @@ class _ResMem(BaseEstimator):  # type: ignore[misc] # scikit-learn ships no type
         `threads` are the defaults, whatever the model was fitted with.
 
         Raises:
-            ModelError: the model is missing or damaged, or has no memory yet.
+            ModelError: the model is missing or damaged, or has no memory yet and was not distilled.
             ValueError: the model predicts numbers and this is the classifier, or the other way round.
         """
         model = Model.load(directory)

@@ -6,7 +6,7 @@ that of new rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ _SAME = 1e-7  # of a column's spread: in single precision, as a memory holds poi
 _LOOKED_AT = 10_000  # rows, for the spread, and before all are looked at
 _LEAST_GROUPS, _LEAST_ONE_IN = 20, 10  # a tenth of the rows or more
 _MOSTLY = 0.5  # of the rows
+_NEARLY_ALL = 0.95  # of the groups
 _LARGE = 10  # a group that holds more than one tenth of the rows that are drawn
 
 
@@ -50,33 +51,52 @@ def copies(X: Floats) -> Integers:
     return equal_rows(X)
 
 
-def telling_feature(X: Floats, y: Floats, features: Sequence[Sequence[int]]) -> int | None:
-    """Return the feature that alone tells rows from their copies, such as the time at which each was stored; or None.
+def copies_but_for(X: Floats, y: Floats, features: Sequence[Sequence[int]]) -> tuple[int, Integers] | None:
+    """Return the feature that alone tells rows from their copies, such as a time of loading, and the groups; or None.
 
-    Most rows have another that is equal to them in all other features, of so many columns of [n, d] each, and in the
-    [n] targets; and one of these has so many values that this is no chance.
+    Most rows have a copy then, as `copies` finds it of all other features (of so many columns of [n, d] each), and
+    copies are equal in the [n] numbers that are the target, whose values are so many that this is no chance. Of classes
+    nobody can tell: that rows of equal features are of one class may be what the features say.
     """
-    if len(features) < 2 or len(X) < _LEAST_GROUPS:
+    if len(features) < 2 or len(X) < _LEAST_GROUPS or _share_of_copies(_hashes(y)) <= _MOSTLY:
         return None
-    columns = [*X.T, y]
-
-    def hashes(of: Iterable[int]) -> NDArray[np.uint64]:
-        total = np.zeros(len(X), dtype=np.uint64)  # hashes of columns are added: so any can be taken away again
-        for i in of:
-            rounded = _rounded(columns[i][:, None])[:, 0]
-            total += mixed(mixed(_bits(rounded)) + mixed(np.array([i], dtype=np.uint64)))
-        return total
-
-    whole = hashes(range(len(columns)))
-    if _share_of_copies(whole) > _MOSTLY:  # there is nothing that tells them apart
+    counted = [i for i, column in enumerate(X.T) if not _numbers_rows(column)]
+    whole = _sum_of_hashes(X, counted)
+    if _share_of_copies(whole) > _MOSTLY:  # nothing tells them apart
         return None
     for number, feature in enumerate(features):
-        others = whole - hashes(feature)
-        if _share_of_copies(others) > _MOSTLY:
-            least = len(np.unique(others)) / 2
-            has_many = any(len(np.unique(hashes([i]))) >= least for i in range(len(columns)) if i not in feature)
-            return number if has_many else None
+        of_feature = [i for i in feature if i in counted]
+        if of_feature and _share_of_copies(whole - _sum_of_hashes(X, of_feature)) > _MOSTLY:
+            groups = copies(np.delete(X, feature, axis=1))
+            if _are_copies(groups, y):
+                return number, groups
     return None
+
+
+def _are_copies(groups: Integers, y: Floats) -> bool:
+    """Whether most rows are in [n] groups with others, nearly all of one target each, of which there are many."""
+    sizes = np.bincount(groups)
+    values = equal_rows(_rounded(y[:, None]))
+    _, first = np.unique(equal_rows(np.column_stack([groups, values])), return_index=True)
+    n_values = np.bincount(groups[first])
+    has_copies = sizes > 1
+    return bool(
+        sizes[has_copies].sum() > _MOSTLY * len(y)
+        and np.mean(n_values[has_copies] == 1) >= _NEARLY_ALL
+        and values.max() + 1 >= len(sizes) / 2
+    )
+
+
+def _hashes(column: Floats) -> NDArray[np.uint64]:
+    return mixed(_bits(_rounded(column[:, None])[:, 0]))
+
+
+def _sum_of_hashes(X: Floats, columns: Sequence[int]) -> NDArray[np.uint64]:
+    """Return [n] hashes of some columns of rows: a sum, so that any of them can be taken away again."""
+    total = np.zeros(len(X), dtype=np.uint64)
+    for i in columns:
+        total += mixed(_hashes(X[:, i]) + mixed(np.array([i], dtype=np.uint64)))
+    return total
 
 
 def _share_of_copies(hashes: NDArray[np.uint64]) -> float:

@@ -149,13 +149,13 @@ def corrected(predictions: Floats, correction: Floats, shrinkage: float) -> Floa
     """Return y' = f + γ g; for classes clipped to [0, 1] and renormalised, with a `KEPT` share of f."""
     if shrinkage == 0:  # not even rounded otherwise, so that nothing is gained or lost
         return predictions
-    mixed: Floats = shrinkage * correction
+    mixed: Floats = np.multiply(shrinkage, correction, dtype=np.float64)
     mixed += predictions
     if predictions.shape[1] == 1:
         return mixed
     np.clip(mixed, 0.0, 1.0, out=mixed)  # in place: settings are scored by the hundred thousand
     total = mixed.sum(axis=1, keepdims=True)
-    is_empty = total[:, 0] == 0
+    is_empty = ~(total[:, 0] > 0)
     if is_empty.any():
         mixed[is_empty], total[is_empty] = predictions[is_empty], 1.0
     mixed /= total

@@ -9,6 +9,7 @@ import numpy as np
 
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.schema import Schema
+from resmem_cli.errors import DataError
 from resmem_cli.model import dependence
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.bases import Problem
@@ -19,6 +20,7 @@ from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.workflow.labelled import Labelled
 
 _MOST_LOOKED_AT = 12  # columns
+_MOST_SEARCHED = 200_000  # rows, of which the nearest of some are searched
 _AGAIN = "the measured gain will not hold: run fit-base and fit-residual again with"
 
 
@@ -37,14 +39,17 @@ def notes(rows: Labelled, schema: Schema, resmem: ResMem, held_out: HeldOut, see
         looked_at = list(itertools.islice(_candidates(rows, schema, at), _MOST_LOOKED_AT))
         # The one of most values: where rows of a customer are alike, those of its age are, too.
         for name, groups, own in sorted(looked_at, key=lambda each: -int(each[1].max())):
-            found = dependence.of_groups(residuals, groups, _points(resmem, rows.X[at], own), rng)
+            try:
+                found = dependence.of_groups(residuals, groups, _points(resmem, rows.X[at], own), rng)
+            except DataError:  # the base refuses missing values, so that it cannot be asked without the column
+                continue
             if found is not None:
                 return (
                     f"rows of one '{name}' are alike: their neighbours explain {_percent(found)}, and those of another "
                     f"'{name}' {100 * max(found.explained_apart, 0):.0f} %; if new rows will be of others, {_AGAIN} "
                     f"--group {name}",
                 )
-        if dependence.near_copies(_scaled(rows.X, schema), rng):
+        if len(rows.X) <= _MOST_SEARCHED and dependence.near_copies(_scaled(rows.X, schema), rng):
             return (
                 "most rows have others at less than a fifth of the distance of the next, as copies have that differ by "
                 "a little noise; if they are copies, or measured again, the measured gain will not hold: remove them, "
@@ -69,11 +74,11 @@ def copies(X: Floats, y: Floats, problem: Problem, schema: Schema) -> tuple[str,
     """Return a sentence where one feature alone tells most of the rows from copies, which are held out together."""
     if schema.group_column is not None or schema.time_column is not None:
         return ()
-    telling = problem.telling_feature(X, y)
-    if telling is None:
+    found = problem.copies_but_for(X, y)
+    if found is None:
         return ()
     return (
-        f"most rows are equal to others in the target and in every feature but '{schema.columns[telling].name}': such "
+        f"most rows are equal to others in the target and in every feature but '{schema.columns[found[0]].name}': such "
         "rows are taken for copies, which are in the same fold; if they are not, name a column of what belongs "
         "together with --group, or of times with --time",
     )

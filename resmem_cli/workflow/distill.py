@@ -15,7 +15,7 @@ from resmem_cli.data.kinds import Floats
 from resmem_cli.data.places import Place, is_within
 from resmem_cli.data.sampling import Lots, Sample
 from resmem_cli.data.schema import Schema
-from resmem_cli.errors import UsageError
+from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import bases, cost, distilling
 from resmem_cli.model.bases import BaseSpec, Problem
 from resmem_cli.model.choosing.bases import compare, fitted
@@ -138,8 +138,11 @@ def fit(
         The bases, the best first, and how many rows were made.
 
     Raises:
+        DataError: there are no rows.
         UsageError: an estimator or a parameter is wrong.
     """
+    if not len(X):
+        raise DataError("there are no rows to learn from", "give some")
     problem = teacher.problem
     recipes = _recipes(teacher.schema, problem, len(X), options)
     report("making rows")
@@ -165,10 +168,10 @@ def _refuse_place(student: Path, model: Place) -> None:
     refuse_memory(student)
 
 
-def refuse_memory(student: Path) -> None:
+def refuse_memory(student: Path, hint: str = _ELSEWHERE) -> None:
     """Refuse a directory whose model has a memory, which a student would take the place of."""
     if student.is_dir() and reading.has_memory(student):
-        raise UsageError(f"'{student}' is a model with a memory, which a student has not", _ELSEWHERE)
+        raise UsageError(f"'{student}' is a model with a memory, which a student has not", hint)
 
 
 @dataclass(frozen=True)

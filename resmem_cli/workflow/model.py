@@ -104,9 +104,9 @@ class Model:
         folds = description.folds_json(fitted.selection, fitted.group_column, fitted.time_column)
         model = cls(StoredModel(stored, resmem, fitted.objective, folds), kept, trained)
         model._note(fitted.as_entry(None, kept), len(kept.hashes))
-        model.notes, model.selection = summary.notes, fitted.selection
-        if fitted.too_few_note is not None:
-            model.notes += (fitted.too_few_note,)
+        model.selection = fitted.selection
+        too_few = () if fitted.too_few_note is None else (fitted.too_few_note,)
+        model.notes = tuple(dict.fromkeys((*summary.notes, *fitted.notes, *too_few)))
         return model
 
     @classmethod
@@ -116,7 +116,7 @@ class Model:
         One that was distilled has no memory: it predicts, and that is all.
 
         Raises:
-            ModelError: it is missing, stale or damaged, or has no memory yet.
+            ModelError: it is missing, stale or damaged, or has no memory yet and was not distilled.
         """
         where = place(str(directory))
         model = cls(reading.load_or_distilled(where), None, None)
@@ -133,6 +133,8 @@ class Model:
         """Return what is pickled: all of the model, also what lies in a directory still."""
         if self._has_memory:
             self._complete()
+        else:
+            self._trained_rows()
         here = ("_changing", "_predicting", "_last_scorer")
         return {name: value for name, value in vars(self).items() if name not in here}
 
@@ -146,7 +148,7 @@ class Model:
 
         Raises:
             OutputError: the directory cannot be written, or another writer is at work.
-            UsageError: the directory holds other things than a model.
+            UsageError: the directory holds other things than a model, or a memory that would be lost.
         """
         path = for_a_model(str(directory))
         ownership.refuse_foreign(path)
@@ -168,11 +170,9 @@ class Model:
 
     def _save_base(self, path: Path) -> None:
         """Write a model without memory; a directory that has one would lose it."""
-        trained = reading.trained_rows(self._directory) if self._trained is None and self._directory else self._trained
-        if trained is None:
-            raise ValueError("a model that was not loaded has its rows")
+        trained = self._trained_rows()
         with locking.alone(path, wait=False, create=True):
-            distill.refuse_memory(path)
+            distill.refuse_memory(path, "name another directory")
             writing.save_base(path, self._stored.base, trained)
 
     @property
@@ -463,6 +463,7 @@ class Model:
             OutputError: it cannot be written, or another writer is at work.
             UsageError: the model has changes of its own, or no earlier memory is kept.
         """
+        self._refuse_without_memory()
         with self._changing:
             if not isinstance(self._directory, Path) or self._is_changed:
                 raise UsageError(
@@ -521,6 +522,16 @@ class Model:
             raise take_back.written_since(self._directory)
         self._keep(stored, rows, trained)
         return stored, rows, trained
+
+    def _trained_rows(self) -> TrainedRows:
+        """Return what is kept of the rows that trained the bases of a model without memory."""
+        if self._trained is None:
+            if self._directory is None:
+                raise ValueError("a model that was not loaded has its rows")
+            if reading.identity(self._directory, base_only=True)[0] != self._stored.base.id:
+                raise take_back.written_since(self._directory)
+            self._trained = reading.trained_rows(self._directory)
+        return self._trained
 
     @property
     def _has_memory(self) -> bool:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from resmem_cli.model.bases import Problem
-from resmem_cli.model.grouping import copies, dealt, drawn, equal_rows, telling_feature
-from tests.model.examples import FEW
+from resmem_cli.model.grouping import copies, copies_but_for, dealt, drawn, equal_rows
+from tests.model.examples import FEW, REGRESSION
 
 RNG = np.random.default_rng
 NUMBERS = [0.0, -0.0, 1.0, 2.0, 1e-300, 5e-324, 1e308, np.inf, np.nan, 0.1 + 0.2, 0.3]
@@ -95,49 +95,94 @@ def test_equal_rows_are_copies_whatever_they_hold(X):
 
 # Copies that one feature tells apart
 
+Y = RNG(2).normal(size=200)[PAIRS]
+
 
 @pytest.mark.parametrize(
     "stored_at", [RNG(1).normal(size=400), np.arange(400) % 2, RNG(1).integers(0, 300, 400), np.arange(400) // 2 % 3]
 )
-def test_a_feature_that_alone_tells_rows_from_copies_is_found(stored_at):
-    X, y = np.column_stack([doubled(), stored_at]), RNG(2).normal(size=200)[PAIRS]
-    X[X[:, 3] == 0, 3] = np.nan  # a value like any other
-    assert telling_feature(X, y, [[0], [1], [2], [3]]) == (None if stored_at[0] == stored_at[1] else 3)
-    problem = Problem((0,) * 4, 0, 0)
-    assert np.array_equal(problem.groups(X, y), PAIRS)
-    assert telling_feature(X, np.sign(y), [[3], [2], [1], [0]]) == (None if stored_at[0] == stored_at[1] else 0)
+@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("is_numbered", [False, True])
+def test_a_feature_that_alone_tells_rows_from_copies_is_found(stored_at, at, is_numbered):
+    stored_at = np.where(stored_at == 0, np.nan, stored_at)  # a value like any other
+    X = np.insert(doubled(), at, stored_at, axis=1)
+    if is_numbered:
+        X = np.column_stack([X, RNG(3).permutation(400)])
+    problem = Problem((0,) * X.shape[1], REGRESSION, 0)
+    found = problem.copies_but_for(X, Y)
+    if np.array_equal(stored_at[::2], stored_at[1::2], equal_nan=True):
+        assert found is None
+    else:
+        assert found is not None
+        assert found[0] == at
+    assert np.array_equal(problem.groups(X, Y), PAIRS)
 
 
 def test_parts_of_one_instant_are_one_feature():
     day = RNG(1).integers(0, 300, 400)
     X = np.column_stack([day, day // 30, day % 7, doubled()])
-    y = RNG(2).normal(size=200)[PAIRS]
-    assert telling_feature(X, y, [[i] for i in range(6)]) is None
-    problem = Problem((0,) * 6, 0, 0, features=((0, 1, 2), (3,), (4,), (5,)))
-    assert problem.telling_feature(X, y) == 0
-    assert np.array_equal(problem.groups(X, y), PAIRS)
+    assert copies_but_for(X, Y, [[i] for i in range(6)]) is None
+    problem = Problem((0,) * 6, REGRESSION, 0, features=((0, 1, 2), (3,), (4,), (5,)))
+    assert problem.copies_but_for(X, Y)[0] == 0
+    assert np.array_equal(problem.groups(X, Y), PAIRS)
     assert len(np.unique(problem.groups(X))) > 390
 
 
 @pytest.mark.parametrize(
-    ("case", "y"),
+    ("X", "y"),
     [
-        ("other targets", RNG(2).normal(size=400)),
-        ("half of them", np.where(np.arange(400) < 190, RNG(2).normal(size=200)[PAIRS], RNG(3).normal(size=400))),
-        ("few values", RNG(2).integers(0, 2, 400).astype(float)),
+        pytest.param(
+            np.column_stack([doubled(), RNG(1).normal(size=400)]), RNG(2).normal(size=400), id="other targets"
+        ),
+        pytest.param(
+            np.column_stack([doubled(), RNG(1).normal(size=400)]),
+            np.where(np.arange(400) < 190, Y, RNG(3).normal(size=400)),
+            id="half of them",
+        ),
+        pytest.param(
+            np.column_stack([RNG(4).integers(0, 3, (400, 3)), RNG(1).normal(size=400)]),
+            RNG(2).integers(0, 2, 400).astype(float),
+            id="few values",
+        ),
+        pytest.param(
+            np.column_stack([RNG(5).normal(size=(40, 3))[np.arange(400) % 40], RNG(1).normal(size=400)]),
+            RNG(5).normal(size=40)[np.arange(400) % 40] + np.arange(400) // 40,
+            id="a panel",
+        ),
+        pytest.param(doubled()[:, :1], Y, id="one feature"),
     ],
 )
-def test_rows_that_are_equal_by_chance_or_not_in_the_target_are_no_copies(case, y):
+def test_rows_that_are_equal_by_chance_or_not_in_the_target_are_no_copies(X, y):
+    features = [[i] for i in range(X.shape[1])]
+    assert copies_but_for(X, y, features) is None
+    assert copies_but_for(X[:, ::-1], y, features) is None
+    assert np.array_equal(Problem((0,) * X.shape[1], REGRESSION, 0).groups(X, y), copies(X))
+
+
+def test_of_classes_nobody_tells_whether_rows_are_copies():
+    """A school's pupils, say, of one class: what its features say of them, and not who they are."""
     X = np.column_stack([doubled(), RNG(1).normal(size=400)])
-    if case == "few values":  # every combination is there many times
-        X = np.column_stack([RNG(4).integers(0, 3, (400, 3)), RNG(1).normal(size=400)])
-    assert telling_feature(X, y, [[0], [1], [2], [3]]) is None
+    problem = Problem((0,) * 4, 2, 0)
+    assert np.array_equal(problem.groups(X, (Y > 0).astype(float)), np.arange(400))
+
+
+@FEW
+@given(MATRICES, st.integers(0, 3))
+def test_targets_never_tell_rows_apart_that_are_copies_without_them(X, n_values):
+    problem = Problem((0,) * X.shape[1], REGRESSION, 0)
+    y = RNG(0).integers(0, n_values + 1, len(X)).astype(float)
+    without, with_targets = problem.groups(X), problem.groups(X, y)
+    assert len(np.unique(np.column_stack([without, with_targets]), axis=0)) == len(np.unique(without))
 
 
 def test_of_very_many_rows_whole_groups_are_looked_at():
     n = 120_000
     X = np.column_stack([np.repeat(RNG(0).normal(size=n // 2), 2), RNG(1).normal(size=n)])
-    assert telling_feature(X, np.repeat(RNG(2).normal(size=n // 2), 2), [[0], [1]]) == 1
+    found = copies_but_for(X, np.repeat(RNG(2).normal(size=n // 2), 2), [[0], [1]])
+    assert found is not None
+    assert found[0] == 1
+    assert np.array_equal(found[1][::2], found[1][1::2])
+    assert len(np.unique(found[1])) > 0.99 * n / 2  # some numbers are equal by rounding
 
 
 def test_groups_are_dealt_class_after_class_and_the_large_first():

@@ -18,7 +18,7 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model import cost
 from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.table import Table
-from resmem_cli.model.grouping import copies, telling_feature
+from resmem_cli.model.grouping import copies, copies_but_for
 from resmem_cli.model.splitting import Related, Split, stopping_split
 
 MOST_BAGS = 10  # models of trees that a base can be the mean of: each is stopped by another tenth of the rows
@@ -64,27 +64,23 @@ class Problem:
     def groups(self, X: Floats, y: Floats | None = None) -> Integers:
         """Return [n] which of [n, columns] encoded rows are copies of each other, numbered as `copies` does.
 
-        With [n] targets also those that one feature alone tells apart, as `telling_feature` finds it.
+        With [n] targets also those that one feature alone tells apart.
         """
-        of_features = X[:, : len(self.n_categories) + len(self.levels)]
-        if y is not None and (telling := self.telling_feature(X, y)) is not None:
-            of_features = np.column_stack([np.delete(of_features, self.columns_of_features[telling], axis=1), y])
-        return copies(of_features)
+        found = None if y is None else self.copies_but_for(X, y)
+        return copies(self._of_features(X)) if found is None else found[1]
 
-    def telling_feature(self, X: Floats, y: Floats) -> int | None:
-        """Return which feature alone tells [n, columns] encoded rows from their copies, of equal [n] targets; or None.
+    def copies_but_for(self, X: Floats, y: Floats) -> tuple[int, Integers] | None:
+        """Return which feature alone tells [n, columns] encoded rows from their copies, as `grouping.copies_but_for`.
 
-        Of wide tables nobody asks: the other columns of a row would be very many to be equal in.
+        Of classes and wide tables nobody asks: the other columns of a row would be very many to be equal in.
         """
-        features = self.columns_of_features
-        if len(features) > cost.WIDE:
+        of_features = self._of_features(X)
+        if not self.is_regression or of_features.shape[1] > cost.WIDE:
             return None
-        return telling_feature(X[:, : len(self.n_categories) + len(self.levels)], y, features)
+        return copies_but_for(of_features, y, self.features or [(i,) for i in range(of_features.shape[1])])
 
-    @property
-    def columns_of_features(self) -> tuple[tuple[int, ...], ...]:
-        """The encoded columns of each feature."""
-        return self.features or tuple((i,) for i in range(len(self.n_categories) + len(self.levels)))
+    def _of_features(self, X: Floats) -> Floats:
+        return X[:, : len(self.n_categories) + len(self.levels)]
 
     def stopping_splits(self, X: Floats, y: Floats, n_splits: int = 1, *, first: int = 0) -> list[Split]:
         """Return positions of the rows to fit to, and of those that say when to stop, as `splitting.stopping_split`."""

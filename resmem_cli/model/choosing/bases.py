@@ -118,7 +118,7 @@ def fitted(
 ) -> list[Base]:
     """Fit every base to all rows.
 
-    Of no more rows than bases are compared on, a fit has one thread and they are fitted side by side; of more, one
+    Several are fitted side by side, with one thread each, of no more rows than bases are compared on. Of more rows, one
     after the other, each with the threads that it can use, so that the rows are not held several times.
     """
 
@@ -126,7 +126,7 @@ def fitted(
         report(f"fitting {recipe.spec.estimator} on {len(rows.y):,} rows")
         return recipe
 
-    if len(rows.y) > _MOST_ROWS:
+    if len(recipes) == 1 or len(rows.y) > _MOST_ROWS:
         return [told(recipe).base_for(rows) for recipe in recipes]
     jobs, is_long = [(recipe, rows) for recipe in recipes], _take_long(recipes)
     running = side_by_side(Recipe.base_for, jobs, n_rows=len(rows.y), threads=threads, is_long=is_long)

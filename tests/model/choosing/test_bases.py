@@ -224,3 +224,9 @@ def test_bases_are_fitted_to_all_rows_side_by_side_as_each_alone(monkeypatch, mo
         assert said == [f"fitting {name} on 600 rows" for name in ("boosting", "linear", "network")]
         for base, predictions in zip(found, alone, strict=True):
             np.testing.assert_array_equal(base.predict(rows.X), predictions)
+
+
+def test_a_single_base_has_all_threads(monkeypatch):
+    monkeypatch.setattr(bases, "side_by_side", lambda *_, **__: pytest.fail("a worker has one thread"))
+    rows, problem = rows_with(0.1)
+    assert len(fitted([quick_recipe("linear", problem)], rows, threads=2)) == 1
