@@ -74,15 +74,9 @@ def discriminant_seconds(size: Size) -> float:
     return _PRODUCT * size.n_columns**2 * (size.n_rows + size.n_columns)
 
 
-def base_seconds(estimator: str, size: Size) -> float:
-    """Return what fitting a base costs; those of trees are all taken for scikit-learn's."""
-    if estimator == "linear":
-        return linear_seconds(size)
-    if estimator == "discriminant":
-        return discriminant_seconds(size)
-    if estimator in ("mlp", "network"):
-        return network_seconds(size)
-    return 0.0 if estimator == "constant" else boosting_seconds(size) * n_bags(size)
+def bags_seconds(size: Size) -> float:
+    """Return what the mean of several boostings costs; those of all libraries are taken for scikit-learn's."""
+    return boosting_seconds(size) * n_bags(size)
 
 
 def n_bags(size: Size) -> int:
@@ -102,38 +96,38 @@ def n_axes(n_columns: int) -> int | None:
     return MOST_AXES if n_columns > WIDE else None
 
 
-def most_split(size: Size, fits: Sequence[tuple[str, bool]], effort: str) -> int | None:
+def most_split(size: Size, fits: Sequence[tuple[float, bool]], effort: str) -> int | None:
     """Return of how many rows one split replaces the folds; None if the folds can be waited for.
 
     Args:
         size: of the table.
-        fits: the bases that every fold fits anew, by name, and whether encoders are trained on them, for which parts of
-            its rows fit them again and again.
+        fits: of every base that the folds fit anew, how many seconds a fit to the whole table takes, and whether
+            encoders are trained on it, for which parts of a fold's rows fit it again and again.
         effort: of the choice.
     """
     if not size.is_wide:
         return _QUICK_ROWS if effort == "quick" and size.n_rows > _QUICK_ROWS else None
-    budget, whole = _FOLD_SECONDS[effort], _fold_seconds(size, fits)
+    budget, whole = _FOLD_SECONDS[effort], _fold_seconds(fits)
     if whole * _USUAL_FOLDS <= budget:
         return None
     return max(min(_LEAST_SPLIT, size.n_rows), min(size.n_rows, int(size.n_rows * budget / whole)))
 
 
-def most_inner(size: Size, estimator: str, effort: str) -> int:
+def most_inner(size: Size, seconds: float, effort: str) -> int:
     """Return how many rows make the folds within all rows that the encoders of a final memory learn from.
 
     Args:
         size: of the table.
-        estimator: the base that is fitted anew to parts of these rows.
+        seconds: that a fit of the base to the whole table takes; 0 if it is not fitted anew to parts of these rows.
         effort: of the choice.
     """
     if not size.is_wide:
         return _MOST_INNER
-    whole = base_seconds(estimator, size) * _INNER_FITS
+    whole = seconds * _INNER_FITS
     affordable = int(size.n_rows * _FOLD_SECONDS[effort] / max(whole, 1e-9))
     return max(_LEAST_SPLIT, min(_MOST_INNER, affordable))
 
 
-def _fold_seconds(size: Size, fits: Sequence[tuple[str, bool]]) -> float:
+def _fold_seconds(fits: Sequence[tuple[float, bool]]) -> float:
     """Return what the bases of one fold cost."""
-    return sum((_TRAINED_ON + (_INNER_FITS if learns else 0)) * base_seconds(name, size) for name, learns in fits)
+    return sum((_TRAINED_ON + (_INNER_FITS if learns else 0)) * seconds for seconds, learns in fits)

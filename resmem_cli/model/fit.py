@@ -21,7 +21,7 @@ from resmem_cli.errors import DataError, UsageError
 from resmem_cli.model import bases as base_models
 from resmem_cli.model import cost, metrics
 from resmem_cli.model.arrays import Floats, row_blocks
-from resmem_cli.model.bases import CONSTANT, Base, BaseSpec, Problem
+from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.folds import FoldSizes
 from resmem_cli.model.choosing.grid import grid
@@ -117,7 +117,7 @@ def fit_memory(
             report,
             starts={key[1:]: space for key, space in trained.items() if key.base == i},
             most_rows_in_folds=cost.most_inner(
-                size, recipe.spec.estimator if recipe.within.fixed is None else CONSTANT, options.effort
+                size, recipe.kind.seconds_to_fit(size) if recipe.within.fixed is None else 0.0, options.effort
             ),
         )
         for i, ((_, base), recipe) in enumerate(zip(bases, recipes, strict=True))
@@ -208,8 +208,9 @@ def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int 
 def _sizes(rows: LabelledRows, planned: Sequence[Plan], options: MemoryOptions) -> FoldSizes:
     """Return how many rows the folds have: fewer than usual of a wide table, or where the choice is to be quick."""
     usual = FoldSizes()
-    fits = [(each.recipe.spec.estimator, each.learns) for each in planned if each.recipe.within.fixed is None]
     size = base_models.size_of(planned[0].recipe.problem, len(rows.y))
+    anew = [each for each in planned if each.recipe.within.fixed is None]
+    fits = [(each.recipe.kind.seconds_to_fit(size), each.learns) for each in anew]
     n_split = cost.most_split(size, fits, options.effort)
     if n_split is None or n_split >= usual.most_split:
         return usual

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.model import bases
 from resmem_cli.model.arrays import Floats, Integers
-from resmem_cli.model.bases import Base, BaseSpec, Problem
+from resmem_cli.model.bases import Base, BaseKind, BaseSpec, Problem
 from resmem_cli.model.splitting import Related, Split, single_splits, splits
 
 # As many rows that are new to the base, or a tenth of all, suffice as queries.
@@ -103,6 +103,11 @@ class Recipe:
         if self.fixed is None and held_out.is_valid is None:
             return held_out
         return held_out.take(np.flatnonzero(self.is_honest(held_out)))
+
+    @property
+    def kind(self) -> type[BaseKind]:
+        """What kind of base it is."""
+        return bases.KINDS[self.spec.estimator]
 
     @property
     def within(self) -> Recipe:

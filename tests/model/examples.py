@@ -13,7 +13,7 @@ from hypothesis import settings
 from resmem_cli.model import spaces
 from resmem_cli.model.arrays import Arrays, Floats
 from resmem_cli.model.bases import ESTIMATORS, Base, BaseSpec, Problem
-from resmem_cli.model.bases.protocol import is_installed
+from resmem_cli.model.bases.protocol import Usual, is_installed
 from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.options import MemoryOptions
 from resmem_cli.model.fit import build_member
@@ -66,7 +66,7 @@ def make_rows(n: int, n_classes: int, seed: int = 0) -> tuple[Floats, Floats, Pr
     return X, y, Problem(N_CATEGORIES, n_classes, seed=7)
 
 
-class Parrot:
+class Parrot(Usual):
     """A base that repeats the label of a row that it was fitted to; of any other row it predicts the plain mean.
 
     The extreme of a base that overfits: where it was fitted nothing is left to remember. Tests put it among the
@@ -76,7 +76,6 @@ class Parrot:
     is_thread_safe = True
     package = None
     stored_as = None
-    reads_features = True
     estimator = None
 
     def __init__(self, known: dict[bytes, Floats], mean: Floats) -> None:

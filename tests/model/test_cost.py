@@ -5,10 +5,19 @@ from __future__ import annotations
 import pytest
 
 from resmem_cli.model import cost
+from resmem_cli.model.bases import ESTIMATORS
 from resmem_cli.model.cost import WIDE, Size
 
 PIXELS = Size(60_000, 784, 10)
-BASES = [("boosting", True), ("poisson", False), ("linear", True)]
+
+
+def fits(size: Size, **learns: bool) -> list[tuple[float, bool]]:
+    """The seconds that fits of some bases take, and whether encoders are trained on them."""
+    return [(ESTIMATORS[name].seconds_to_fit(size), each) for name, each in learns.items()]
+
+
+def usual_fits(size: Size) -> list[tuple[float, bool]]:
+    return fits(size, boosting=True, poisson=False, linear=True)
 
 
 @pytest.mark.parametrize("size", [Size(10_000_000, WIDE, 1), Size(200_000, 9, 10), Size(100, 1, 2)])
@@ -17,13 +26,14 @@ def test_nothing_is_left_out_of_tables_that_are_not_wide(size, effort):
     assert cost.can_boost(size)
     assert cost.n_bags(size) == 3
     assert cost.n_axes(size.n_columns) is None
-    assert cost.most_split(size, BASES, effort) is None
-    assert cost.most_inner(size, "boosting", effort) == 100_000
+    assert cost.most_split(size, usual_fits(size), effort) is None
+    assert cost.most_inner(size, ESTIMATORS["boosting"].seconds_to_fit(size), effort) == 100_000
 
 
 def test_a_quick_choice_of_many_rows_is_made_on_one_split_and_of_few_on_folds():
-    assert cost.most_split(Size(79_000, 9, 1), BASES, "quick") == 25_000
-    assert cost.most_split(Size(25_000, 9, 1), BASES, "quick") is None
+    many, few = Size(79_000, 9, 1), Size(25_000, 9, 1)
+    assert cost.most_split(many, usual_fits(many), "quick") == 25_000
+    assert cost.most_split(few, usual_fits(few), "quick") is None
 
 
 def test_trees_of_many_rows_columns_and_classes_are_left_out():
@@ -49,21 +59,22 @@ def test_more_rows_and_columns_cost_more(seconds, n_outputs):
 
 def test_all_bags_are_counted_and_every_boosting_is_taken_for_one():
     size = Size(1_000, 784, 1)
-    assert cost.base_seconds("network", size) == cost.base_seconds("mlp", size) < cost.base_seconds("boosting", size)
-    assert cost.base_seconds("discriminant", size) == cost.discriminant_seconds(size)
-    assert cost.base_seconds("boosting", size) == cost.base_seconds("xgboost", size) == 3 * cost.boosting_seconds(size)
+    seconds = {name: kind.seconds_to_fit(size) for name, kind in ESTIMATORS.items()}
+    assert seconds["network"] == seconds["mlp"] < seconds["boosting"]
+    assert seconds["discriminant"] == cost.discriminant_seconds(size)
+    assert seconds["boosting"] == seconds["xgboost"] == 3 * cost.boosting_seconds(size)
 
 
 def test_a_constant_costs_nothing():
-    assert cost.base_seconds("constant", PIXELS) == 0
+    assert ESTIMATORS["constant"].seconds_to_fit(PIXELS) == 0
 
 
 def test_a_wide_table_is_folded_if_that_is_cheap_and_else_split_once_in_as_many_rows_as_end_in_time():
     few = Size(1_000, 784, 1)
-    assert cost.most_split(few, [("linear", False)], "default") is None
-    fits = [("mlp", True), ("linear", True)]
-    most = cost.most_split(PIXELS, fits, "default")
-    quick = cost.most_split(PIXELS, fits, "quick")
+    assert cost.most_split(few, fits(few, linear=False), "default") is None
+    most, quick = (
+        cost.most_split(PIXELS, fits(PIXELS, mlp=True, linear=True), effort) for effort in ("default", "quick")
+    )
     assert most is not None
     assert quick is not None
     assert 4_000 <= quick < most <= 60_000
@@ -75,5 +86,5 @@ def test_bases_that_are_not_fitted_anew_cost_nothing():
 
 def test_the_final_encoders_learn_from_as_many_rows_as_end_in_time():
     size = Size(100_000, 2_000, 10)
-    assert 4_000 <= cost.most_inner(size, "mlp", "quick") < 100_000
-    assert cost.most_inner(size, "constant", "quick") == 100_000
+    assert 4_000 <= cost.most_inner(size, ESTIMATORS["mlp"].seconds_to_fit(size), "quick") < 100_000
+    assert cost.most_inner(size, 0.0, "quick") == 100_000

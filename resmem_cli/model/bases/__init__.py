@@ -112,6 +112,7 @@ __all__ = [
     "MANY_CLASSES",
     "TARGET_ENCODING",
     "Base",
+    "BaseKind",
     "BaseSpec",
     "Problem",
     "automatic",

@@ -10,6 +10,7 @@ import numpy as np
 
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, Singles, stored
 from resmem_cli.model.bases.protocol import OfArrays, Problem
+from resmem_cli.model.cost import Size
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,13 @@ class Constant(OfArrays):
     """
 
     reads_features: ClassVar[bool] = False
+    is_constant: ClassVar[bool] = True
 
     value: Floats
+
+    @classmethod
+    def seconds_to_fit(cls, size: Size) -> float:
+        return 0.0
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:

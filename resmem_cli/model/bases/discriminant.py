@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from resmem_cli.errors import UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.arrays import Floats
 from resmem_cli.model.bases.linear import Linear
 from resmem_cli.model.bases.protocol import Problem
@@ -32,6 +33,10 @@ _RIDGE = 1e-3  # of the mean variance, added to each: columns may depend on each
 @dataclass(frozen=True)
 class Discriminant(Linear):
     """A linear discriminant, stored and asked as the linear model that it is; of numbers, that of `Linear`."""
+
+    @classmethod
+    def seconds_to_fit(cls, size: cost.Size) -> float:
+        return cost.discriminant_seconds(size)
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:

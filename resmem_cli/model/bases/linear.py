@@ -56,6 +56,10 @@ class Linear(OfArrays, FromSklearn):
         return {"alpha": float(n_columns)} if problem.is_regression else {"max_iter": 100, "C": 0.01}
 
     @classmethod
+    def seconds_to_fit(cls, size: cost.Size) -> float:
+        return cost.linear_seconds(size)
+
+    @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
         """Those of scikit-learn's, and whether numbers stay within those of training, where lines go on for ever."""
         return {**super().parameters(problem), **({BOUNDED: False} if problem.is_regression else {})}

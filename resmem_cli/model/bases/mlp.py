@@ -109,6 +109,10 @@ class Mlp(OfArrays, FromSklearn):
         }
 
     @classmethod
+    def seconds_to_fit(cls, size: cost.Size) -> float:
+        return cost.network_seconds(size)
+
+    @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
         # The other losses are for counts, which a standardised target does not hold.
         return {name: value for name, value in super().parameters(problem).items() if name != "loss"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import threadpoolctl
 
 from resmem_cli.errors import UsageError
+from resmem_cli.model import cost
 from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import FLOAT, SINGLE, Arrays, Floats, Integers, Singles, stored
 from resmem_cli.model.bases.protocol import OfArrays, Problem, n_models, softmax, spread_classes, stored_classes
@@ -44,11 +45,17 @@ class Networks(OfArrays):
         n_classes: 0 for regression.
     """
 
+    takes_long: ClassVar[bool] = True
+
     scaler: Scaler
     weights: Arrays
     target_scale: Floats
     classes: Floats
     n_classes: int
+
+    @classmethod
+    def seconds_to_fit(cls, size: cost.Size) -> float:
+        return cost.network_seconds(size)
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:

@@ -168,6 +168,10 @@ class BaseKind(Protocol):
         is_thread_safe: whether several threads may ask one model at the same time; libraries with threads and caches of
             their own give wrong numbers then.
         encodes_targets: whether it makes statistics of the target for categories of many values by itself.
+        takes_long: whether a fit takes about as long as the training of an encoder. Then few rows, too, are worth a
+            process of their own; and encoders, for which it would be fitted again and again, are trained on others.
+        is_constant: whether it predicts the same for every row, so that the memory has everything to explain: encoders
+            learn most on it, and it never fits its training rows too well.
     """
 
     is_thread_safe: ClassVar[bool]
@@ -175,6 +179,13 @@ class BaseKind(Protocol):
     stored_as: ClassVar[str | None]
     reads_features: ClassVar[bool]
     encodes_targets: ClassVar[bool]
+    takes_long: ClassVar[bool]
+    is_constant: ClassVar[bool]
+
+    @classmethod
+    def seconds_to_fit(cls, size: cost.Size) -> float:
+        """Return how long fitting to a table takes at most, by an estimate of `cost`; asked where it is wide."""
+        ...
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:
@@ -264,24 +275,33 @@ class Importable(BaseKind, Protocol):
         ...
 
 
-class OfArrays:
+class Usual:
+    """What most kinds of bases say of themselves."""
+
+    reads_features: ClassVar[bool] = True
+    encodes_targets: ClassVar[bool] = False
+    takes_long: ClassVar[bool] = False
+    is_constant: ClassVar[bool] = False
+
+    @classmethod
+    def seconds_to_fit(cls, size: cost.Size) -> float:
+        return cost.bags_seconds(size)
+
+
+class OfArrays(Usual):
     """What the bases have in common that need nothing but arrays."""
 
     is_thread_safe: ClassVar[bool] = True
     package: ClassVar[str | None] = None
     stored_as: ClassVar[str | None] = None
-    reads_features: ClassVar[bool] = True
-    encodes_targets: ClassVar[bool] = False
 
     @property
     def estimator(self) -> None:
         return None
 
 
-class NotFitted:
+class NotFitted(Usual):
     """What the bases have in common that come from elsewhere alone."""
-
-    encodes_targets: ClassVar[bool] = False
 
     @classmethod
     def parameters(cls, problem: Problem) -> Mapping[str, Any]:

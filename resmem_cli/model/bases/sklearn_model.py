@@ -42,7 +42,6 @@ class SklearnModel(NotFitted):
     is_thread_safe: ClassVar[bool] = False
     package: ClassVar[str | None] = None
     stored_as: ClassVar[str | None] = "skops"
-    reads_features: ClassVar[bool] = True
 
     model: Any
     table: Table

@@ -13,7 +13,7 @@ import numpy as np
 
 from resmem_cli.model import bases, metrics
 from resmem_cli.model.arrays import Floats, row_blocks
-from resmem_cli.model.bases import CONSTANT, Base
+from resmem_cli.model.bases import Base
 from resmem_cli.model.bases.linear import BOUNDED
 from resmem_cli.model.choosing import serving
 from resmem_cli.model.combination import combine, combined
@@ -28,7 +28,6 @@ _FEW_ROWS, _N_FOLDS = 3_000, 3  # one draw of few rows is luck: all of them are 
 _SOME_ROWS = 20_000  # two of five parts of fewer are held out
 _MOST_ROWS = 50_000
 _OUTLIER_ONE_IN = 1_000
-_LONG = "network"  # takes so long that few rows, too, are worth a worker
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def compare(
     losses = iter([judge.without_outliers(lighter).loss(each) for each in lighter])
     chosen = [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
     predicted = list(predictions(chosen))
-    knowing = [each for recipe, each in zip(chosen, predicted, strict=True) if recipe.spec.estimator != CONSTANT]
+    knowing = [each for recipe, each in zip(chosen, predicted, strict=True) if not recipe.kind.is_constant]
     judge = judge.without_outliers(knowing)
     by_loss = [judge.loss(each) for each in predicted]
     order = np.argsort(by_loss, kind="stable").tolist()
@@ -161,7 +160,7 @@ class _Judge:
 
 
 def _take_long(recipes: Sequence[Recipe]) -> bool:
-    return any(recipe.spec.estimator == _LONG for recipe in recipes)
+    return any(recipe.kind.takes_long for recipe in recipes)
 
 
 def _others_bounded(recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:

@@ -20,11 +20,11 @@ from resmem_cli.model.spaces.training import ResidualKind
 class Effort:
     """What choosing may cost.
 
-    Of the bases other than the constant and `network` only the first and the last have encoders, unless the user asks
+    Of the bases that are neither constant nor take long only the first and the last have encoders, unless the user asks
     for them: those on bases between are no gain for the mean.
 
     Attributes:
-        encoders: the kinds that are trained on the constant base, or on those two if it is not among the bases.
+        encoders: the kinds that are trained on the constant base, or on those two if there is none.
         beside_constant: the kinds that are trained on those two beside it.
         schedule: of each training, at `_ROWS_OF_STEPS` rows.
         most_members: how many corrected models may share the prediction.

@@ -9,7 +9,7 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model import cost, spaces
-from resmem_cli.model.bases import CONSTANT, Base, Problem
+from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.choosing.grid import grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, schedule
 from resmem_cli.model.memory.index import GraphOptions
@@ -22,8 +22,6 @@ from resmem_cli.model.spaces.training import RESIDUAL_KINDS, ResidualKind, Train
 _LEAST_ROWS_TO_LEARN = 500
 _MOST_PERIODIC = 100  # numeric columns: the periodic features of more, such as pixels, would be most of the work
 _ROWS_TO_LOOK_AT = 20_000
-# Bases of which encoders find less to learn, and that take long to be fitted again and again.
-_ENCODERS_THEMSELVES = ("network",)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Plan:
     @property
     def takes_long(self) -> bool:
         """Whether its run takes as long as one that trains encoders."""
-        return self.learns or self.recipe.spec.estimator in _ENCODERS_THEMSELVES
+        return self.learns or self.recipe.kind.takes_long
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +88,7 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
             "leave --residuals out",
         )
     neighbors = grid(rows, recipes[0].problem, options).neighbors
-    kinds = _encoders(options, rows, recipes[0].problem, [recipe.spec.estimator for recipe in recipes])
+    kinds = _encoders(options, rows, recipes)
     return [
         Plan(
             recipe,
@@ -106,26 +104,26 @@ def plans(rows: LabelledRows, bases: Sequence[Base], recipes: Sequence[Recipe], 
     ]
 
 
-def _encoders(
-    options: MemoryOptions, rows: LabelledRows, problem: Problem, estimators: Sequence[str]
-) -> list[tuple[encoder.Kind, ...]]:
-    """Return per base, of these estimators, the kinds of encoder that are trained on it."""
+def _encoders(options: MemoryOptions, rows: LabelledRows, recipes: Sequence[Recipe]) -> list[tuple[encoder.Kind, ...]]:
+    """Return per base the kinds of encoder that are trained on it."""
+    problem = recipes[0].problem
     if options.encoder is not None:
-        return [(options.encoder,)] * len(estimators)
+        return [(options.encoder,)] * len(recipes)
     if options.n_largest(problem) is not None:
-        return [()] * len(estimators)
+        return [()] * len(recipes)
     effort = EFFORTS[options.effort]
     if options.space == "learned":
         kinds = _without_waves(effort.encoders or EFFORTS["default"].encoders, rows, problem)
-        return [kinds] * len(estimators)
+        return [kinds] * len(recipes)
     kinds = _without_waves(effort.encoders, rows, problem)
-    others = [i for i, name in enumerate(estimators) if name not in (*_ENCODERS_THEMSELVES, CONSTANT)]
+    are_constant = [recipe.kind.is_constant for recipe in recipes]
+    others = [i for i, recipe in enumerate(recipes) if not (are_constant[i] or recipe.kind.takes_long)]
     others = [*others[:1], *others[-1:]]
-    if CONSTANT not in estimators:
-        return [kinds if i in (others or [0]) else () for i in range(len(estimators))]
+    if not any(are_constant):
+        return [kinds if i in (others or [0]) else () for i in range(len(recipes))]
     are_many = problem.n_outputs > encoder.MANY_OUTPUTS
     beside = () if are_many else tuple(kind for kind in effort.beside_constant if kind in kinds)
-    return [kinds if name == CONSTANT else beside if i in others else () for i, name in enumerate(estimators)]
+    return [kinds if constant else beside if i in others else () for i, constant in enumerate(are_constant)]
 
 
 def _without_waves(kinds: tuple[encoder.Kind, ...], rows: LabelledRows, problem: Problem) -> tuple[encoder.Kind, ...]:
@@ -166,7 +164,7 @@ def _spaces(
         too_few = len(rows.y) < _LEAST_ROWS_TO_LEARN and options.encoder is None
         return untrained if too_few or options.shrinkage == 0 else untrained + tuple(map(learned.name_of, kinds))
     if options.space not in untrained:
-        if estimator == CONSTANT and n_bases > 1:  # it has no representation of its own
+        if recipe.kind.is_constant and n_bases > 1:  # it has no representation of its own
             return ("features",)
         raise UsageError(
             f"the base {estimator} has no representation '{options.space}'",

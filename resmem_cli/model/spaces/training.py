@@ -16,7 +16,7 @@ import numpy as np
 
 from resmem_cli.model import cost
 from resmem_cli.model.arrays import Floats, Integers, Singles
-from resmem_cli.model.bases import CONSTANT, Base, Problem
+from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.bases.sensitivity import has_sensitivity, sensitivity
 from resmem_cli.model.grouping import drawn
 from resmem_cli.model.metrics import row_loss
@@ -141,7 +141,7 @@ class Training:
     def overfits(self) -> bool:
         """Whether the base fits its training rows so well that their residuals say little of its errors."""
         # The residuals of rows that are new to a base are honest, and those of a constant of all rows.
-        if self.recipe.fixed is not None or self.recipe.spec.estimator == CONSTANT:
+        if self.recipe.fixed is not None or self.recipe.kind.is_constant:
             return False
         losses = (row_loss(self.rows.y, predictions) for predictions in (self.in_sample, self.out_of_fold))
         seen, unseen = (np.average(loss, weights=self.rows.weight) for loss in losses)

@@ -9,7 +9,7 @@ from resmem_cli.model.bases import Base, BaseSpec, Problem
 from resmem_cli.model.choosing.options import MemoryOptions, schedule
 from resmem_cli.model.choosing.plan import Plan, plans
 from resmem_cli.model.rows import Recipe
-from tests.model.examples import make_rows, quick_base, rows_of
+from tests.model.examples import Parrot, make_rows, quick_base, rows_of
 
 MANY = 11  # classes
 BOTH = ("mlp", "periodic")
@@ -90,3 +90,11 @@ def test_the_constant_base_alone_has_all_encoders_and_where_it_is_best_the_other
 )
 def test_what_is_asked_for_comes_before_what_is_usual(options, expected):
     assert list(encoders(["boosting", "linear", "constant"], 0, **options).values()) == expected
+
+
+def test_a_base_says_of_itself_whether_encoders_are_trained_on_it(parrot, monkeypatch):
+    assert encoders([parrot, "constant"], 0) == {parrot: ("mlp",), "constant": BOTH}
+    monkeypatch.setattr(Parrot, "takes_long", True)
+    assert encoders([parrot, "constant"], 0) == {parrot: (), "constant": BOTH}
+    monkeypatch.setattr(Parrot, "is_constant", True)
+    assert encoders([parrot, "linear"], 0) == {parrot: BOTH, "linear": ("mlp",)}

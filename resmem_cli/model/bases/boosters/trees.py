@@ -19,7 +19,7 @@ from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
 from resmem_cli.model.bases.boosters.inputs import Inputs
 from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet
-from resmem_cli.model.bases.protocol import MOST_BAGS, Problem, fitting, n_models
+from resmem_cli.model.bases.protocol import MOST_BAGS, Problem, Usual, fitting, n_models
 from resmem_cli.model.bases.table import Table
 from resmem_cli.model.combination import sum_in_order
 
@@ -38,7 +38,7 @@ _COMPARED = 1_000  # rows
 
 
 @dataclass(frozen=True)
-class Trees(ABC):
+class Trees(Usual, ABC):
     """A model of one of the libraries, or the mean of several.
 
     Attributes:
@@ -55,8 +55,6 @@ class Trees(ABC):
     usual_bags: ClassVar[int] = 1
 
     is_thread_safe: ClassVar[bool] = False
-    reads_features: ClassVar[bool] = True
-    encodes_targets: ClassVar[bool] = False
     package: ClassVar[str | None]
     short: ClassVar[Mapping[str, Any]] = SHORT
 

@@ -36,7 +36,6 @@ class Onnx(NotFitted):
     is_thread_safe: ClassVar[bool] = True
     package: ClassVar[str | None] = "onnxruntime"
     stored_as: ClassVar[str | None] = "onnx"
-    reads_features: ClassVar[bool] = True
 
     session: Session
     table: Table
