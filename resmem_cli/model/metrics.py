@@ -18,6 +18,8 @@ from resmem_cli.model.arrays import MOST_DENSE, Floats, mean_of_known, quotients
 from resmem_cli.model.kernel import TINY
 from resmem_cli.model.targets import Targets
 
+_OUTLIER_ONE_IN = 1_000  # rows
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -130,6 +132,14 @@ def row_loss(y: Floats, predictions: Predictions, objective: str | None = None) 
     if objective == "accuracy":
         return np.asarray(_winners(predictions) != y, dtype=np.float64)
     return -np.log(np.maximum(_own(y, predictions), TINY))
+
+
+def outlier_bound(losses: Floats) -> float:
+    """Return which of [n] losses all but the largest thousandth do not exceed.
+
+    Squared errors have no bound: one row to which a line extrapolates can outweigh all others.
+    """
+    return float(np.sort(losses)[-1 - len(losses) // _OUTLIER_ONE_IN])
 
 
 def as_metric(objective: str, loss: float) -> float:

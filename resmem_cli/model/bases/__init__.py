@@ -8,6 +8,7 @@ from typing import Any
 
 from resmem_cli.model import cost
 from resmem_cli.model.arrays import MOST_DENSE, Arrays, Floats
+from resmem_cli.model.bases.boosted import MANY_CLASSES
 from resmem_cli.model.bases.protocol import EXTRAS, Base, BaseKind, BaseSpec, Importable, Problem, is_installed
 from resmem_cli.model.bases.with_levels import TARGET_ENCODING, WithLevels, has_levels
 from resmem_cli.model.registry import Registry
@@ -42,7 +43,6 @@ IMPORTABLE = Registry[type[Importable]](
 COLUMNS = "columns"
 CONSTANT = "constant"
 KINDS = Registry[type[BaseKind]](__name__, {**ESTIMATORS.places, **IMPORTABLE.places, COLUMNS: ".columns:Columns"})
-MANY_CLASSES = 10
 _ROWS_OF_NETWORK = 300  # fewer rows say too little to a network
 
 

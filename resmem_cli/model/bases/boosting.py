@@ -12,9 +12,9 @@ import threadpoolctl
 
 from resmem_cli.model import cost
 from resmem_cli.model.arrays import TRUTH, WHOLE, Arrays, Floats, Singles, stored, stored_codes, stored_number
+from resmem_cli.model.bases.boosted import EARLY_STOPPING_FROM_ROWS, MANY_CLASSES, MOST_BAGS, ROWS_PER_THREAD, n_groups
 from resmem_cli.model.bases.forest import Forest
 from resmem_cli.model.bases.protocol import (
-    MOST_BAGS,
     FromSklearn,
     OfArrays,
     Problem,
@@ -28,21 +28,15 @@ from resmem_cli.model.bases.sklearn_forest import forest_of
 from resmem_cli.model.combination import sum_in_order
 from resmem_cli.model.splitting import Split
 
-# Below this, a tenth of the rows says too little about when to stop, and the estimator's own 100 iterations stay.
-EARLY_STOPPING_FROM_ROWS = 1_000
+# Where rows are held out to stop by; otherwise the estimator's own 100 iterations stay.
 _PATIENCE = {"max_iter": 500, "n_iter_no_change": 20}
-_ROWS_PER_THREAD = 25_000
 # Other trees than those of 31 leaves.
 _SMALL = {"max_leaf_nodes": 8, "min_samples_leaf": 5, "max_features": 0.5}
 _LARGE = {"max_leaf_nodes": 63, "min_samples_leaf": 5, "max_iter": 1_000}
 _SMALL_OF_FEW = {"max_leaf_nodes": 8, "min_samples_leaf": 3, "max_iter": 400}
 _VARIED_OF_FEW = {**_SMALL_OF_FEW, "max_features": 0.3}
-# The representation has about this many columns in all: groups of consecutive trees, times the classes.
-_REPRESENTATION_COLUMNS = 64
-_MANY_CLASSES = 10  # each has trees of its own: more bags of more classes take too long
 _SEEDS = 1 << 32
 _LOGARITHMIC = ("poisson", "gamma")  # losses whose trees add up to the logarithm of the prediction
-_MOST_GROUPS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +123,7 @@ class Boosting(OfArrays, FromSklearn):
         # Bags differ more where every split sees half of the columns: of numbers another 1 % of RMSE. Electricity's
         # classes lost 7 % of log-loss by it.
         return {
-            "learning_rate": 0.05 if problem.n_classes > _MANY_CLASSES else 0.1,
+            "learning_rate": 0.05 if problem.n_classes > MANY_CLASSES else 0.1,
             "max_features": 0.5 if problem.is_regression else 1.0,
             # Of few rows most of a tree's time goes into its bins.
             **({"max_bins": cost.WIDE_BINS} if len(problem.n_categories) > cost.WIDE else {}),
@@ -180,7 +174,7 @@ class Boosting(OfArrays, FromSklearn):
             split = (split or [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_bags)[:n_distinct]
         # Small data are many small parallel regions: two threads gain a sixth on an idle machine, and lose half on
         # a busy one (8,000 rows, 18 classes: 13.0 s with two threads and 15.4 s with one; 42.6 s and 19.6 s).
-        most_threads = max(1, len(y) // _ROWS_PER_THREAD)
+        most_threads = max(1, len(y) // ROWS_PER_THREAD)
         with fitting(own), _openmp_at_most(most_threads):
             bags = [_fit_bag(_seeded(model, bag), rows, X, y, weight) for bag, rows in enumerate(split)]
             if problem.is_refitted:
@@ -220,9 +214,8 @@ class Boosting(OfArrays, FromSklearn):
 
     def _ends(self, bag: Bag) -> list[int]:
         """Return after which iterations of a bag its groups end."""
-        most = _REPRESENTATION_COLUMNS // max(self.n_classes, 1)
-        n_groups = max(1, min(_MOST_GROUPS, most, *(each.n_iterations for each in self.bags)))
-        ends: list[int] = np.linspace(0, bag.n_iterations, n_groups + 1).round().astype(int)[1:].tolist()
+        groups = n_groups(max(self.n_classes, 1), min(each.n_iterations for each in self.bags))
+        ends: list[int] = np.linspace(0, bag.n_iterations, groups + 1).round().astype(int)[1:].tolist()
         return ends
 
     @staticmethod
@@ -268,7 +261,7 @@ def _refuse_others(models: Sequence[Any], n_classes: int) -> None:
 
 
 def _default_bags(problem: Problem) -> int:
-    return 1 if problem.n_classes > _MANY_CLASSES else 3
+    return 1 if problem.n_classes > MANY_CLASSES else 3
 
 
 def _seeded(model: Any, bag: int) -> Any:

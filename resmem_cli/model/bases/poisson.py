@@ -14,7 +14,8 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, Arrays, Floats, stored_number
-from resmem_cli.model.bases.boosting import EARLY_STOPPING_FROM_ROWS, Bag, Boosting
+from resmem_cli.model.bases.boosted import EARLY_STOPPING_FROM_ROWS
+from resmem_cli.model.bases.boosting import Bag, Boosting
 from resmem_cli.model.bases.protocol import Problem
 from resmem_cli.model.splitting import Split
 

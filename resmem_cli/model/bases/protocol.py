@@ -21,7 +21,6 @@ from resmem_cli.model.bases.table import Table
 from resmem_cli.model.grouping import copies, copies_but_for
 from resmem_cli.model.splitting import Related, Split, stopping_split
 
-MOST_BAGS = 10  # models of trees that a base can be the mean of: each is stopped by another tenth of the rows
 # Of the packages that bases need: the extra that installs each, where it has another name.
 EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx"}
 

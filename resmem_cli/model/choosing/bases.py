@@ -27,7 +27,6 @@ _LEAST_ROWS = 50  # a fifth of fewer says too little
 _FEW_ROWS, _N_FOLDS = 3_000, 3  # one draw of few rows is luck: all of them are held out in turn
 _SOME_ROWS = 20_000  # two of five parts of fewer are held out
 _MOST_ROWS = 50_000
-_OUTLIER_ONE_IN = 1_000
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,7 @@ class _Judge:
         if not predictions or predictions[0].shape[1] > 1:
             return self
         losses = self.losses(np.asarray(np.mean(predictions, axis=0)))
-        bound = np.sort(losses)[-1 - len(losses) // _OUTLIER_ONE_IN]
-        return replace(self, weight=np.where(losses <= bound, self.weight, 0.0))
+        return replace(self, weight=np.where(losses <= metrics.outlier_bound(losses), self.weight, 0.0))
 
     def loss(self, predictions: Floats) -> float:
         return float(np.average(self.losses(predictions), weights=self.weight))

@@ -121,8 +121,9 @@ def _encoders(options: MemoryOptions, rows: LabelledRows, recipes: Sequence[Reci
     others = [*others[:1], *others[-1:]]
     if not any(are_constant):
         return [kinds if i in (others or [0]) else () for i in range(len(recipes))]
-    are_many = problem.n_outputs > encoder.MANY_OUTPUTS
-    beside = () if are_many else tuple(kind for kind in effort.beside_constant if kind in kinds)
+    beside = (
+        () if encoder.is_large(problem.n_outputs) else tuple(kind for kind in effort.beside_constant if kind in kinds)
+    )
     return [kinds if constant else beside if i in others else () for i, constant in enumerate(are_constant)]
 
 

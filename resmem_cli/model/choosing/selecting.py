@@ -31,11 +31,10 @@ from resmem_cli.model.choosing.selection import HeldOut, Selection
 from resmem_cli.model.combination import combine, combined, in_base
 from resmem_cli.model.conformal import Calibration
 from resmem_cli.model.kernel import Settings
-from resmem_cli.model.metrics import row_loss
+from resmem_cli.model.metrics import outlier_bound, row_loss
 from resmem_cli.model.rows import LabelledRows
 from resmem_cli.model.spaces import Space
 
-_OUTLIER_ONE_IN = 1_000  # held-out rows
 _UNNOTICED = 0.005  # of the loss: a larger share is not given up for fewer neighbours
 _CLEAR = 2.0  # standard errors
 _NOTHING = 0.01  # of the loss: where a gain is less with such certainty, further folds are not worth their time
@@ -360,8 +359,7 @@ def _without_outliers(folds: Sequence[Fold]) -> list[Fold]:
     that holds nothing else keeps its rows.
     """
     losses = [row_loss(fold.y, fold.base) for fold in folds]
-    ranked = np.sort(np.concatenate(losses))
-    bound = ranked[-1 - len(ranked) // _OUTLIER_ONE_IN]
+    bound = outlier_bound(np.concatenate(losses))
     usual = [loss <= bound for loss in losses]
     return [fold.take(np.flatnonzero(own)) if own.any() else fold for fold, own in zip(folds, usual, strict=True)]
 

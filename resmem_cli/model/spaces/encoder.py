@@ -32,12 +32,17 @@ from resmem_cli.model.network import Network, in_blocks
 
 Kind = Literal["diagonal", "linear", "mlp", "periodic"]
 KINDS: tuple[Kind, ...] = ("diagonal", "linear", "mlp", "periodic")
-MANY_OUTPUTS = 10  # beyond, an encoder has more to learn: it is wider, and trained twice as long
+_MOST_OUTPUTS_OF_SMALL = 10
+
+
+def is_large(n_outputs: int) -> bool:
+    """Whether an encoder of so many outputs has more to learn: it is wider, and takes twice as long to train."""
+    return n_outputs > _MOST_OUTPUTS_OF_SMALL
 
 
 def times_as_long(n_outputs: int) -> int:
     """Return how many times as long an encoder of so many outputs is trained as one of few."""
-    return 2 if n_outputs > MANY_OUTPUTS else 1
+    return 2 if is_large(n_outputs) else 1
 
 
 class Sizes(NamedTuple):
@@ -57,7 +62,7 @@ class Sizes(NamedTuple):
     @classmethod
     def for_outputs(cls, n_outputs: int) -> Self:
         """Return the sizes of an encoder of so many classes, or of one number."""
-        return cls(hidden=(256, 256)) if n_outputs > MANY_OUTPUTS else cls()
+        return cls(hidden=(256, 256)) if is_large(n_outputs) else cls()
 
 
 class Pass(NamedTuple):

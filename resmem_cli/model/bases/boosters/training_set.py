@@ -11,17 +11,14 @@ import numpy as np
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats, Integers
+from resmem_cli.model.bases.boosted import EARLY_STOPPING_FROM_ROWS, MANY_CLASSES
 from resmem_cli.model.bases.protocol import Problem
 
 # The parameters that are the same for all: of None, the default, the number of rows decides.
 SHARED: dict[str, Any] = {"bags": 1, "n_estimators": None, "learning_rate": None, "early_stopping_rounds": None}
-# Below this, a tenth of the rows says too little about when to stop.
-_EARLY_STOPPING_FROM_ROWS = 1_000
 # Of few rows.
 SHORT: Mapping[str, Any] = {"n_estimators": 100, "learning_rate": 0.1, "early_stopping_rounds": 0}
 _LONG = {"n_estimators": 2_000, "learning_rate": 0.05, "early_stopping_rounds": 50}
-# Every round has a tree for each class.
-_MANY_CLASSES = 10
 _SEEDS = 1 << 31
 _LONG_OF_MANY_CLASSES = {"n_estimators": 500, "learning_rate": 0.1, "early_stopping_rounds": 20}
 
@@ -103,8 +100,8 @@ class TrainingSet:
         if not problem.is_regression:
             present, positions = np.unique(sample.y, return_inverse=True)
             classes, sample = present.astype(np.int64), replace(sample, y=positions.astype(np.float64))
-        long = _LONG_OF_MANY_CLASSES if len(classes) > _MANY_CLASSES else _LONG
-        schedule = {**(long if len(sample.y) >= _EARLY_STOPPING_FROM_ROWS else short), **given}
+        long = _LONG_OF_MANY_CLASSES if len(classes) > MANY_CLASSES else _LONG
+        schedule = {**(long if len(sample.y) >= EARLY_STOPPING_FROM_ROWS else short), **given}
         schedule.pop("bags", None)
         n_rounds, patience = int(schedule.pop("n_estimators")), int(schedule.pop("early_stopping_rounds"))
         if len(classes) == 1:  # nothing to learn: any model will do

@@ -17,20 +17,16 @@ import threadpoolctl
 
 from resmem_cli.errors import ModelError, UsageError
 from resmem_cli.model.arrays import WHOLE, Arrays, Floats, Integers, Singles, stored, stored_codes, stored_number
+from resmem_cli.model.bases.boosted import MOST_BAGS, ROWS_PER_THREAD, n_groups
 from resmem_cli.model.bases.boosters.inputs import Inputs
 from resmem_cli.model.bases.boosters.training_set import SHARED, SHORT, Sample, TrainingSet
-from resmem_cli.model.bases.protocol import MOST_BAGS, Problem, Usual, fitting, n_models
+from resmem_cli.model.bases.protocol import Problem, Usual, fitting, n_models
 from resmem_cli.model.bases.table import Table
 from resmem_cli.model.combination import sum_in_order
 
 Done = TypeVar("Done")
 Model = TypeVar("Model", bound="Trees")
 
-# Of fewer rows the parallel regions are so short that a second thread is a loss on a busy machine (see boosting.py).
-_ROWS_PER_THREAD = 25_000
-# The representation has about this many columns in all: groups of consecutive trees, times the classes.
-_REPRESENTATION_COLUMNS = 64
-_MOST_GROUPS = 16
 _ROUNDING = 1e-4  # of predictions in single precision, as a part of the largest
 _LARGEST_SINGLE = float(np.finfo(np.float32).max)
 _FURTHER = "further_{}"
@@ -159,8 +155,8 @@ class Trees(Usual, ABC):
         """Return the sums of consecutive groups of trees, per class in units of its logit."""
         n_columns = len(self.classes) if len(self.classes) > 2 else 1
         fewest = min(each.n_rounds() for each in self._all)
-        n_groups = max(1, min(_MOST_GROUPS, _REPRESENTATION_COLUMNS // n_columns, fewest))
-        return _mean([each._groups(X, n_groups) for each in self._all]).astype(np.float32)
+        groups = n_groups(n_columns, fewest)
+        return _mean([each._groups(X, groups) for each in self._all]).astype(np.float32)
 
     def _groups(self, X: Floats, n_groups: int) -> Floats:
         bounds = np.linspace(0, self.n_rounds(), n_groups + 1).round().astype(int).tolist()
@@ -287,7 +283,7 @@ def parameters_of(wrapper: Any, problem: Problem, *, objective: str, offers: Cal
 def threads(n_rows: int) -> int:
     """Return how many threads a library may have: the least that OpenMP is limited to, and few for few rows."""
     limits = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "openmp"]
-    return max(1, min(min(limits, default=os.cpu_count() or 1), n_rows // _ROWS_PER_THREAD))
+    return max(1, min(min(limits, default=os.cpu_count() or 1), n_rows // ROWS_PER_THREAD))
 
 
 def singles(X: Floats) -> Singles:
