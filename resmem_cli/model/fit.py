@@ -1,6 +1,6 @@
 """Fitting a memory to labelled rows, from the bases to a model that predicts.
 
-1. bases      Rows that a base has not seen are its honest queries; where there are too few, folds fit it anew.
+1. bases      Rows that a base has not seen are its queries; where there are too few, folds fit it anew.
 2. choice     Folds run everything that follows on a part of the rows, and choose bases, spaces and settings by the
               loss of the held-out rows; the memory is switched off if its gain does not exceed its standard error.
 3. spaces     The chosen spaces are fitted to all rows: φ.
@@ -195,11 +195,11 @@ def _too_few(rows: LabelledRows, recipe: Recipe, options: MemoryOptions) -> int 
     """Return how many rows that do not depend on each other can be held out, if too few to measure a gain; or None."""
     if options.n_folds == 0:
         return None
-    held_out = recipe.honest(rows)
+    held_out = recipe.queries(rows)
     if rows.is_valid is None and (rows.groups is not None or rows.times is not None):
         found = rows.splits(recipe.problem, options.n_folds, np.random.default_rng(recipe.problem.seed))
         positions = [held for _, held in found]
-        held_out = recipe.honest(rows.take(np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)))
+        held_out = recipe.queries(rows.take(np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)))
     n_different = int(held_out.related(recipe.problem).dependent.max(initial=-1)) + 1
     is_enough = len(held_out.y) >= LEAST_HELD_OUT and n_different >= options.n_folds
     return None if is_enough else min(len(held_out.y), n_different)

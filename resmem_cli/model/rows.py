@@ -84,25 +84,25 @@ class Recipe:
     fits_within: bool = False
 
     def base_for(self, training: LabelledRows) -> Base:
-        """Return the base whose predictions of rows outside `training` are honest."""
+        """Return the base that has seen no other of the rows than `training`, or the one that is fixed."""
         if self.fixed is not None:
             return self.fixed
         problem = replace(self.problem, related=training.related(self.problem))
         return bases.fit(self.spec, training.X, training.y, training.weight, problem)
 
-    def is_honest(self, rows: LabelledRows) -> NDArray[np.bool_]:
-        """Return [n] which rows may be held out to judge by: those that the base of their training rows has not seen.
+    def is_query(self, rows: LabelledRows) -> NDArray[np.bool_]:
+        """Return [n] which rows can be queries once they are held out: those that the base of a fold has not seen.
 
         Of rows some of which were given to decide by, these alone.
         """
         is_unseen = np.ones(len(rows.y), dtype=np.bool_) if self.fixed is None else rows.is_new
         return is_unseen if rows.is_valid is None else is_unseen & rows.is_valid
 
-    def honest(self, held_out: LabelledRows) -> LabelledRows:
-        """Return those held-out rows that may judge."""
+    def queries(self, held_out: LabelledRows) -> LabelledRows:
+        """Return the queries among held-out rows."""
         if self.fixed is None and held_out.is_valid is None:
             return held_out
-        return held_out.take(np.flatnonzero(self.is_honest(held_out)))
+        return held_out.take(np.flatnonzero(self.is_query(held_out)))
 
     @property
     def kind(self) -> type[BaseKind]:

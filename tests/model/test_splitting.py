@@ -101,17 +101,17 @@ def test_without_a_fixed_base_one_is_fitted_to_the_rows_and_their_weights_and_al
     rows, recipe = rows_of(X, y, weight=weight), quick_recipe(name, problem)
     expected = quick_base(name, X, y, problem, weight)
     np.testing.assert_array_equal(recipe.base_for(rows).predict(X), expected.predict(X))
-    assert recipe.honest(rows) is rows
+    assert recipe.queries(rows) is rows
 
 
-def test_a_fixed_base_stays_and_only_rows_it_has_not_seen_are_honest():
+def test_a_fixed_base_stays_and_only_rows_it_has_not_seen_are_queries():
     X, y, problem = make_rows(60, REGRESSION)
     fixed = quick_base("linear", X[:40], y[:40], problem)
     recipe = quick_recipe("boosting", problem, fixed)
     rows = rows_of(X, y, weight=np.arange(60.0), is_new=np.arange(60) >= 40)
     assert recipe.base_for(rows) is fixed
-    honest = recipe.honest(rows)
-    np.testing.assert_array_equal(honest.X, X[40:])
-    np.testing.assert_array_equal(honest.y, y[40:])
-    np.testing.assert_array_equal(honest.weight, np.arange(40.0, 60))
-    assert honest.is_new.all()
+    queries = recipe.queries(rows)
+    np.testing.assert_array_equal(queries.X, X[40:])
+    np.testing.assert_array_equal(queries.y, y[40:])
+    np.testing.assert_array_equal(queries.weight, np.arange(40.0, 60))
+    assert queries.is_new.all()

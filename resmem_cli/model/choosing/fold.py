@@ -140,10 +140,10 @@ def run(rows: LabelledRows, plan: Plan, training: Integers, held_out: Integers, 
         rows: all rows.
         plan: what to try with the base.
         training: positions of the rows to fit to and to remember.
-        held_out: positions of the others; those that may judge are the queries.
+        held_out: positions of the others, of which the queries are.
         threads: how many.
     """
-    memorised, queries = rows.take(training), plan.recipe.honest(rows.take(held_out))
+    memorised, queries = rows.take(training), plan.recipe.queries(rows.take(held_out))
     base = plan.recipe.base_for(memorised)
     of_queries = base.predict(queries.X)
     fitted = Training(memorised, base, plan.recipe.within, plan.schedule, threads)

@@ -29,14 +29,14 @@ class FoldSizes:
         most_folded: above this many rows one split of a subsample replaces the folds.
         most_split: the rows of that subsample; a fifth is held out, the others are remembered.
         enough_to_learn: as few folds as hold out this many rows come first where encoders are trained.
-        most_judging: of very many classes, no more rows are held out in all folds,
+        most_queries: of very many classes, no more rows are held out in all folds,
         most_probabilities: nor so many that they have more probabilities of classes.
     """
 
     most_folded: int = 200_000
     most_split: int = 125_000
     enough_to_learn: int = 1_000
-    most_judging: int = 10_000
+    most_queries: int = 10_000
     most_probabilities: int = 30_000_000
 
 
@@ -61,7 +61,7 @@ def growing_folds(
         chosen = _fewer_held_out(rows, recipe, chosen, sizes)
     n_first = n_last = len(chosen)
     if any(plan.learns for plan in plans):
-        n_held_out = len(recipe.honest(rows.take(chosen[0][1])).y)
+        n_held_out = len(recipe.queries(rows.take(chosen[0][1])).y)
         n_first = min(n_first, -(-sizes.enough_to_learn // n_held_out))
         n_last = min(n_last, max(n_first, _MOST_FOLDS_TO_LEARN))
     # The first fold sees whether a base overfits. All others try the same, because only that can be compared.
@@ -73,11 +73,11 @@ def growing_folds(
     for n in sorted({n_alone, *range(n_first, n_last + 1)}):
         of = f"of {n_first}" if n <= n_first else "added because the gain is not clear"
         names = [f"fold {i + 1} {of}" for i in range(len(runs), n)]
-        further = dict(zip(names, chosen[len(runs) : n], strict=True))
-        runs += _run_all(rows, plans, further, threads=threads, inner=inner, report=report)
+        added = dict(zip(names, chosen[len(runs) : n], strict=True))
+        runs += _run_all(rows, plans, added, threads=threads, inner=inner, report=report)
         plans = [replace(plan, tried=tuple(part.views)) for plan, part in zip(plans, runs[0], strict=True)]
         if n >= n_first:
-            held_out = [recipe.honest(rows.take(positions)) for _, positions in chosen[:n]]
+            held_out = [recipe.queries(rows.take(positions)) for _, positions in chosen[:n]]
             groups = [queries.related(recipe.problem).dependent for queries in held_out]
             n_groups = -(-n_folds // n)
             folds = zip(held_out, map(joined, held_out, groups, runs), strict=True)
@@ -90,13 +90,13 @@ def _chosen_splits(
     """Return the rows that take part, and of every split the positions of training rows and of held-out rows."""
     are_many = len(rows.y) > sizes.most_folded
     if rows.is_valid is not None or (are_many and recipe.fixed is not None and rows.times is None):
-        return rows, [_split_by_honest(rows, recipe, sizes, rng)]
+        return rows, [_split_off_queries(rows, recipe, sizes, rng)]
     if are_many:
         rows = rows.take(drawn(rows.related(recipe.problem).groups, sizes.most_split, rng))
         found = rows.single_splits(recipe.problem, rng)
     else:
         found = list(rows.splits(recipe.problem, n_folds, rng))
-    chosen = [split for split in found if recipe.is_honest(rows.take(split[1])).any()]
+    chosen = [split for split in found if recipe.is_query(rows.take(split[1])).any()]
     if not chosen:
         raise DataError(
             "no row can be held out: those that are new to the bases are of groups that they have seen, or not later",
@@ -107,25 +107,25 @@ def _chosen_splits(
 
 def _fewer_held_out(rows: LabelledRows, recipe: Recipe, chosen: list[Split], sizes: FoldSizes) -> list[Split]:
     """Hold out so few rows that the probabilities of all their classes can be held; the others are left out."""
-    most = max(1, min(sizes.most_judging, sizes.most_probabilities // recipe.problem.n_classes) // len(chosen))
+    most = max(1, min(sizes.most_queries, sizes.most_probabilities // recipe.problem.n_classes) // len(chosen))
     fewer = []
     for training, held_out in chosen:
-        honest = held_out[recipe.is_honest(rows.take(held_out))]
-        n_judging = min(most, len(honest))
-        fewer.append((training, honest[np.arange(n_judging) * len(honest) // max(n_judging, 1)]))  # evenly spaced
+        queries = held_out[recipe.is_query(rows.take(held_out))]
+        n_queries = min(most, len(queries))
+        fewer.append((training, queries[np.arange(n_queries) * len(queries) // max(n_queries, 1)]))  # evenly spaced
     return fewer
 
 
-def _split_by_honest(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
-    """Hold out the rows that may judge, and remember others: none of --valid, of a held-out row's group, or later.
+def _split_off_queries(rows: LabelledRows, recipe: Recipe, sizes: FoldSizes, rng: np.random.Generator) -> Split:
+    """Hold out the rows that can be queries, and remember others: none of --valid, of a held-out row's group, or later.
 
     Of very many, as many are remembered and held out as suffice.
     """
-    related, honest = rows.related(recipe.problem), np.flatnonzero(recipe.is_honest(rows))
+    related, queries = rows.related(recipe.problem), np.flatnonzero(recipe.is_query(rows))
     groups, n_held_out = related.groups, sizes.most_split // _HELD_OUT_ONE_IN
     if related.times is not None:  # of the others it is not known whether anything is earlier
-        honest = honest[np.isfinite(related.times[honest])]
-    held_out = honest if len(honest) <= n_held_out else honest[drawn(groups[honest], n_held_out, rng)]
+        queries = queries[np.isfinite(related.times[queries])]
+    held_out = queries if len(queries) <= n_held_out else queries[drawn(groups[queries], n_held_out, rng)]
     stays = ~np.isin(groups, groups[held_out])
     if rows.is_valid is not None:
         stays &= ~rows.is_valid

@@ -14,7 +14,7 @@ is TabR's, Gorishniy et al. 2024). A remembered row is its own neighbour and get
 The encoder is trained on a stochastic neighbourhood: each step takes one fold, some of its held-out rows as queries and
 some of its training rows as memory, weights the memory by softmax(-distance / τ), and descends the loss of the
 corrected prediction in everything together, τ and γ too. A query's label trained neither its base prediction nor its
-memory, which keeps the training honest; of cross-fitted residuals, those of the memory are of bases that may have seen
+memory, as it will be of new rows; of cross-fitted residuals, those of the memory are of bases that may have seen
 the query, and only the outer folds judge by rows that nothing has seen. (The idea is neighbourhood components analysis,
 Goldberger et al. 2004, with residuals for labels.)
 """

@@ -136,7 +136,7 @@ def encoder_folds(training: Training, residuals: ResidualKind, scaler: Scaler) -
 
 def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind, scaler: Scaler) -> EncoderFold:
     rows = training.rows
-    # A base that stays as it is has seen some of the rows; only its errors on the others are honest.
+    # A base that stays as it is has seen some of the rows; only its errors on the others are those of unseen rows.
     held_out = fold.held_out[rows.is_new[fold.held_out]] if training.recipe.fixed is not None else fold.held_out
     remembered, queries = rows.take(fold.training), rows.take(held_out)
     of_remembered = (training.out_of_fold if residuals == "cross-fitted" else fold.predictions)[fold.training]

@@ -140,7 +140,7 @@ class Training:
     @property
     def overfits(self) -> bool:
         """Whether the base fits its training rows so well that their residuals say little of its errors."""
-        # The residuals of rows that are new to a base are honest, and those of a constant of all rows.
+        # Where the base stays, the queries are rows that it has not seen; and a constant fits no row too well.
         if self.recipe.fixed is not None or self.recipe.kind.is_constant:
             return False
         losses = (row_loss(self.rows.y, predictions) for predictions in (self.in_sample, self.out_of_fold))

@@ -55,7 +55,7 @@ def run(rows: LabelledRows, *plans: Plan, n_folds: int = 5, threads: int = 1, si
 
 
 def one_fold(rows: LabelledRows, plan: Plan, remembered: np.ndarray, asked: np.ndarray) -> Fold:
-    queries = plan.recipe.honest(rows.take(asked))
+    queries = plan.recipe.queries(rows.take(asked))
     return joined(queries, equal_rows(queries.X), [run_fold(rows, plan, remembered, asked, 1)])
 
 

@@ -145,7 +145,7 @@ def test_an_encoder_learns_from_what_bases_leave_of_rows_to_remember_before_othe
         assert_same(fold, other)
 
 
-def test_of_very_many_rows_every_honest_one_is_asked_about():
+def test_of_very_many_rows_every_unseen_one_is_a_query():
     sizes = FoldSizes(most_folded=100, most_split=75)
     X, y, problem = make_rows(140, REGRESSION)
     base = quick_base("linear", X[:130], y[:130], problem)

@@ -70,7 +70,7 @@ def test_what_needs_every_class_is_tried_only_if_it_is_asked_for() -> None:
 
 def test_no_more_rows_judge_than_their_probabilities_can_be_held_of() -> None:
     for sizes, expected in (
-        (FoldSizes(most_judging=60), 60),
+        (FoldSizes(most_queries=60), 60),
         (FoldSizes(most_probabilities=90 * N_CLASSES), 90),
         (FoldSizes(), 300),
     ):

@@ -88,7 +88,7 @@ def test_whether_a_base_overfits_is_said_by_the_rows_that_count():
         assert training.overfits is expected
 
 
-def test_a_base_that_stays_does_not_overfit_because_its_residuals_of_new_rows_are_honest(parrot):
+def test_a_base_that_stays_does_not_overfit_because_the_queries_are_rows_it_has_not_seen(parrot):
     X, y, problem = make_rows(80, REGRESSION)
     fixed = quick_base(parrot, X, y, problem)
     assert not training_of(rows_of(X, y, is_new=np.ones(80, dtype=bool)), problem, fixed=fixed).overfits
