@@ -1,4 +1,4 @@
-"""Hidden layers and waves: gradients by finite differences, and several networks at once as each of them alone."""
+"""Hidden layers and periodic features: gradients by finite differences, and several networks at once as each alone."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import pytest
 from resmem_cli.model.arrays import Arrays
 from resmem_cli.model.network import Network, in_blocks
 
-P, N = 4, 6  # inputs, of which the first three are numbers, the second of them without waves; rows
+P, N = 4, 6  # inputs, of which the first three are numbers, the second not periodic; rows
 FREQUENCIES = np.array([0.3, 0, 0.3], np.float32)
 
 
 def networks(frequencies: np.ndarray | None, n: int = 3) -> list[Arrays]:
-    """The weights of several networks in double precision, none of them 0 but the frequencies of what has no waves."""
+    """The weights of several networks in double precision, none 0 but the frequencies of what is not periodic."""
     found = []
     for seed in range(n):
         rng = np.random.default_rng(seed)
         scale = rng.uniform(0.5, 2, P).astype(np.float32)
-        weights = Network.start(scale, frequencies, (5, 4), rng, waves=3, from_waves=2).weights
+        weights = Network.start(scale, frequencies, (5, 4), rng, n_frequencies=3, n_embedded=2).weights
         filled = {name: value if value.any() else rng.normal(0, 0.5, value.shape) for name, value in weights.items()}
         found.append({name: value.astype(np.float64) for name, value in filled.items()})
     return found
@@ -28,10 +28,10 @@ def stacked(each: list[Arrays]) -> Arrays:
     return {name: np.stack([weights[name] for weights in each]) for name in each[0]}
 
 
-WAVES = pytest.mark.parametrize("frequencies", [None, FREQUENCIES], ids=["plain", "waves"])
+PERIODIC = pytest.mark.parametrize("frequencies", [None, FREQUENCIES], ids=["plain", "periodic"])
 
 
-@WAVES
+@PERIODIC
 def test_several_networks_at_once_give_the_layers_and_gradients_of_each_alone(frequencies):
     rng = np.random.default_rng(9)
     each = networks(frequencies)
@@ -49,7 +49,7 @@ def test_several_networks_at_once_give_the_layers_and_gradients_of_each_alone(fr
             np.testing.assert_allclose(gradient[name][i], slope, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-@WAVES
+@PERIODIC
 def test_the_gradient_of_several_networks_at_once_is_that_of_finite_differences(frequencies):
     rng = np.random.default_rng(9)
     weights = stacked(networks(frequencies))
@@ -62,7 +62,7 @@ def test_the_gradient_of_several_networks_at_once_is_that_of_finite_differences(
     step = 1e-6
     for name, value in weights.items():
         for at in np.ndindex(value.shape):
-            if name == "frequency" and value[at] == 0:  # of the number without waves
+            if name == "frequency" and value[at] == 0:  # of the number that is not periodic
                 assert gradient[name][at] == 0
                 continue
             moved = []

@@ -1,4 +1,4 @@
-"""Small networks with waves of the numbers, several at once, in the mean; ours, in NumPy."""
+"""Small networks with periodic features of the numbers, several at once, in the mean; ours, in NumPy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from resmem_cli.model.adam import Adam
 from resmem_cli.model.arrays import FLOAT, SINGLE, Arrays, Floats, Integers, Singles, stored
 from resmem_cli.model.bases.protocol import OfArrays, Problem, n_models, softmax, spread_classes, stored_classes
 from resmem_cli.model.muon import Muon
-from resmem_cli.model.network import Network, in_blocks, is_layer
+from resmem_cli.model.network import MOST_PERIODIC, Network, in_blocks, is_layer
 from resmem_cli.model.scaling import Scaler, mean_and_spread
 from resmem_cli.model.splitting import Split
 
 _HIDDEN, _HIDDEN_OF_MANY, _MANY_ROWS = (64, 64), (128, 128), 10_000
-_FREQUENCY = 0.1  # of waves at the start, per unit of a normal score: faster ones fit the noise of few rows
-_MOST_WAVY = 100  # numeric columns: waves of more, such as pixels, would be most of the work
+_FREQUENCY = 0.1  # standard deviation at the start, per unit of a normal score: faster ones fit the noise of few rows
 _BATCH, _LEAST_BATCH, _BATCHES = 128, 16, 16  # rows of a step: fewer where there are not so many batches
 _RATE_OF_SCALES = 10  # times that of the rest
 _RATE_OF_MATRICES = 5  # times that of the rest, where Muon moves them
@@ -223,7 +222,7 @@ class _Member(NamedTuple):
 def _start(scaler: Scaler, rows: _Rows, rngs: Sequence[np.random.Generator]) -> Arrays:
     """Return the weights of networks that predict the mean, or how frequent the classes are."""
     frequencies = np.where(scaler.is_two_valued, 0.0, _FREQUENCY).astype(np.float32)
-    if np.count_nonzero(frequencies) > _MOST_WAVY:
+    if np.count_nonzero(frequencies) > MOST_PERIODIC:
         frequencies = np.zeros_like(frequencies)
     bias = np.zeros(rows.n_outputs, np.float32)
     if rows.n_classes:

@@ -13,6 +13,7 @@ from resmem_cli.model.bases import Base, Problem
 from resmem_cli.model.choosing.grid import grid
 from resmem_cli.model.choosing.options import EFFORTS, MemoryOptions, schedule
 from resmem_cli.model.memory.index import GraphOptions
+from resmem_cli.model.network import MOST_PERIODIC
 from resmem_cli.model.rows import LabelledRows, Recipe
 from resmem_cli.model.scaling import Scaler
 from resmem_cli.model.spaces import encoder, learned
@@ -20,7 +21,6 @@ from resmem_cli.model.spaces.learning import Schedule
 from resmem_cli.model.spaces.training import RESIDUAL_KINDS, ResidualKind, Training
 
 _LEAST_ROWS_TO_LEARN = 500
-_MOST_PERIODIC = 100  # numeric columns: the periodic features of more, such as pixels, would be most of the work
 _ROWS_TO_LOOK_AT = 20_000
 
 
@@ -113,9 +113,9 @@ def _encoders(options: MemoryOptions, rows: LabelledRows, recipes: Sequence[Reci
         return [()] * len(recipes)
     effort = EFFORTS[options.effort]
     if options.space == "learned":
-        kinds = _without_waves(effort.encoders or EFFORTS["default"].encoders, rows, problem)
+        kinds = _without_periodic(effort.encoders or EFFORTS["default"].encoders, rows, problem)
         return [kinds] * len(recipes)
-    kinds = _without_waves(effort.encoders, rows, problem)
+    kinds = _without_periodic(effort.encoders, rows, problem)
     are_constant = [recipe.kind.is_constant for recipe in recipes]
     others = [i for i, recipe in enumerate(recipes) if not (are_constant[i] or recipe.kind.takes_long)]
     others = [*others[:1], *others[-1:]]
@@ -127,9 +127,11 @@ def _encoders(options: MemoryOptions, rows: LabelledRows, recipes: Sequence[Reci
     return [kinds if constant else beside if i in others else () for i, constant in enumerate(are_constant)]
 
 
-def _without_waves(kinds: tuple[encoder.Kind, ...], rows: LabelledRows, problem: Problem) -> tuple[encoder.Kind, ...]:
-    """Leave out the encoder with waves where no column has any, so that it would be `mlp`, or too many have."""
-    if "periodic" in kinds and not 0 < _n_periodic(rows, problem) <= _MOST_PERIODIC:
+def _without_periodic(
+    kinds: tuple[encoder.Kind, ...], rows: LabelledRows, problem: Problem
+) -> tuple[encoder.Kind, ...]:
+    """Leave out the periodic encoder where no column has such features, so that it would be `mlp`, or too many have."""
+    if "periodic" in kinds and not 0 < _n_periodic(rows, problem) <= MOST_PERIODIC:
         return tuple(kind for kind in kinds if kind != "periodic")
     return kinds
 

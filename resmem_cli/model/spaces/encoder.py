@@ -2,10 +2,10 @@
 
     e(z) = s * z                                        diagonal
     e(z) = [s * z, A (s * z)]                           linear
-    e(z) = A relu(W_2 relu(W_1 x + b_1) + b_2)          mlp, x = s * z; periodic, x = [s * z, waves(z)]
+    e(z) = A relu(W_2 relu(W_1 x + b_1) + b_2)          mlp, x = s * z; periodic, x = [s * z, periodic(z)]
 
-z is a row's features with the base's prediction beside them, s a scale per dimension; the hidden layers and the waves
-of numbers are `network`'s.
+z is a row's features with the base's prediction beside them, s a scale per dimension; the hidden layers and the
+periodic features of numbers are those of `network`.
 
 A base that predicts numbers gets a trend beside the codes, t(z), linear in what the codes are linear in. To a
 neighbour's residual is added t(z) - t(z_j): what the step from the neighbour to the row is expected to change (the term
@@ -51,13 +51,13 @@ class Sizes(NamedTuple):
     Attributes:
         hidden: of the hidden layers.
         codes: how many a linear map or a network gives.
-        waves, from_waves: of `periodic`, waves per number, and how many numbers are made of them.
+        n_frequencies, n_embedded: of `periodic`, as in `Network.start`.
     """
 
     hidden: tuple[int, ...] = (256, 128)
     codes: int = 48
-    waves: int = 16
-    from_waves: int = 8
+    n_frequencies: int = 16
+    n_embedded: int = 8
 
     @classmethod
     def for_outputs(cls, n_outputs: int) -> Self:
@@ -86,8 +86,8 @@ class Encoder:
     Attributes:
         kind: what it is made of.
         weights: "scale" [p]; but for diagonal "out" [h, o] (h is p for linear); for mlp and periodic "layer_i" and
-            "bias_i"; for periodic "frequency" [numbers, waves], 0 of the numbers that have no waves, and of the w that
-            have "wave" [w, 2 waves, e] and "wave_bias" [w, 1, e]; for numbers "trend" [h, outputs].
+            "bias_i"; for periodic "frequency", "wave" and "wave_bias", as in `Network`; for numbers "trend" [h,
+            outputs].
     """
 
     kind: Kind
@@ -109,8 +109,8 @@ class Encoder:
         Args:
             kind: what it is made of.
             scale: [p] of its inputs.
-            frequencies: [numbers] how far the frequencies of the waves of each number, from the first input, are
-                spread; 0 for a number without waves.
+            frequencies: [numbers] the standard deviation of the frequencies of each number, from the first input; 0
+                for a number without periodic features.
             n_trends: how many outputs have a trend: 1 of a regression, 0 of classes.
             rng: what its weights are drawn by.
             sizes: of its weights.
@@ -121,8 +121,8 @@ class Encoder:
             frequencies if kind == "periodic" else None,
             sizes.hidden if is_network else (),
             rng,
-            waves=sizes.waves,
-            from_waves=sizes.from_waves,
+            n_frequencies=sizes.n_frequencies,
+            n_embedded=sizes.n_embedded,
         )
         width = sizes.hidden[-1] if is_network else len(scale)
         weights = dict(body.weights)

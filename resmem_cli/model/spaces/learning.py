@@ -38,14 +38,14 @@ _DECAY, _MOST_DECAY, _ROWS_OF_DECAY = 1.0, 4.0, 20_000
 _GOES_ON_AT = 0.6
 # The starting τ weights the memory as if about this many of them counted.
 _STARTING_NEIGHBORS = 32
-# Waves tell values apart where a number has few, and elsewhere follow what changes slowly with it.
+# Periodic features tell values apart where a number has few, and elsewhere follow what changes slowly with it.
 _FREQUENCY, _FREQUENCY_OF_FEW = 0.3, 1.0
 
 
 def starting_frequencies(is_few_valued: NDArray[np.bool_], is_two_valued: NDArray[np.bool_]) -> Singles:
-    """Return [numbers] the spread of the first frequencies of each number's waves; 0 if it has none, of two values.
+    """Return [numbers] the standard deviation of each number's first frequencies; 0 of those of two values.
 
-    Two values are told apart as they are, and their waves would be most of the work where there are many of them.
+    Two values are told apart as they are, and periodic features would be most of the work where such numbers are many.
     """
     frequencies = np.where(is_few_valued, _FREQUENCY_OF_FEW, _FREQUENCY)
     return np.where(is_two_valued, 0.0, frequencies).astype(np.float32)

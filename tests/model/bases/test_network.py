@@ -19,7 +19,7 @@ from tests.model.examples import BINARY, MULTICLASS, QUICK, REGRESSION, make_row
 FEW = QUICK["network"]
 
 
-def wavy(n: int, n_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, Problem]:
+def periodic(n: int, n_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, Problem]:
     """A target that turns several times over the range of a number."""
     rng = np.random.default_rng(seed)
     X = rng.uniform(-2, 2, (n, 2))
@@ -29,8 +29,8 @@ def wavy(n: int, n_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, Pro
 
 @pytest.mark.parametrize("n_classes", [REGRESSION, BINARY])
 def test_what_turns_over_the_range_of_a_number_is_learned(n_classes):
-    X, y, problem = wavy(1_200, n_classes, 0)
-    fresh, truth, _ = wavy(500, n_classes, 1)
+    X, y, problem = periodic(1_200, n_classes, 0)
+    fresh, truth, _ = periodic(500, n_classes, 1)
     network, line = (kind.fit(X, y, None, problem, {}).predict(fresh) for kind in (Networks, Linear))
     assert network.shape == (500, problem.n_outputs)
     assert row_loss(truth, network).mean() < 0.35 * row_loss(truth, line).mean()

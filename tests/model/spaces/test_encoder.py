@@ -13,10 +13,10 @@ from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood, di
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 OUTPUTS = pytest.mark.parametrize("n_outputs", [1, 3])
-P = 5  # inputs, of which the first three are numbers, the second of them without waves
+P = 5  # inputs, of which the first three are numbers, the second of them not periodic
 FREQUENCIES = np.array([0.3, 0, 0.3])
-HIDDEN, CODES, WAVES, FROM_WAVES = (7, 6), 4, 3, 2
-SMALL = Sizes(HIDDEN, CODES, WAVES, FROM_WAVES)
+HIDDEN, CODES, N_FREQUENCIES, N_EMBEDDED = (7, 6), 4, 3, 2
+SMALL = Sizes(HIDDEN, CODES, N_FREQUENCIES, N_EMBEDDED)
 TAU = GAMMA = 0.5
 
 
@@ -56,8 +56,8 @@ def by_loops(weights: Arrays, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if "frequency" in weights:
             for i, number in enumerate((0, 2)):
                 angles = [2 * np.pi * f * row[number] for f in weights["frequency"][number]]
-                waves = np.array([*np.cos(angles), *np.sin(angles)])
-                made = np.maximum(waves @ weights["wave"][i] + weights["wave_bias"][i, 0], 0)
+                periodic = np.array([*np.cos(angles), *np.sin(angles)])
+                made = np.maximum(periodic @ weights["wave"][i] + weights["wave_bias"][i, 0], 0)
                 last = np.concatenate([last, made])
         is_network = "layer_0" in weights
         for i in range(len(HIDDEN) if is_network else 0):
@@ -115,18 +115,22 @@ def test_a_start_is_drawn_by_its_generator_from_the_scale_and_in_single_precisio
     assert all(value.dtype == np.float32 for value in first.values())
     assert all((first[name] == again[name]).all() for name in first)
     assert all((first[name] != other[name]).any() for name in first if name != "scale" and first[name].any())
-    n_inputs = P + (2 * FROM_WAVES if kind == "periodic" else 0)
+    n_inputs = P + (2 * N_EMBEDDED if kind == "periodic" else 0)
     network = {"layer_0": (n_inputs, 7), "bias_0": (7,), "layer_1": (7, 6), "bias_1": (6,), "out": (6, CODES)}
-    waves = {"frequency": (3, WAVES), "wave": (2, 2 * WAVES, FROM_WAVES), "wave_bias": (2, 1, FROM_WAVES)}
+    periodic = {
+        "frequency": (3, N_FREQUENCIES),
+        "wave": (2, 2 * N_FREQUENCIES, N_EMBEDDED),
+        "wave_bias": (2, 1, N_EMBEDDED),
+    }
     assert {name: value.shape for name, value in first.items()} == {
         "diagonal": {"scale": (P,), "trend": (P, 1)},
         "linear": {"scale": (P,), "out": (P, CODES), "trend": (P, 1)},
         "mlp": {"scale": (P,), **network, "trend": (6, 1)},
-        "periodic": {"scale": (P,), **network, **waves, "trend": (6, 1)},
+        "periodic": {"scale": (P,), **network, **periodic, "trend": (6, 1)},
     }[kind]
 
 
-@pytest.mark.parametrize("frequencies", [np.empty(0), np.zeros(2)], ids=["no numbers", "none with waves"])
+@pytest.mark.parametrize("frequencies", [np.empty(0), np.zeros(2)], ids=["no numbers", "none periodic"])
 def test_without_numbers_there_is_nothing_to_make_waves_of(frequencies):
     made = Encoder.start("periodic", np.ones(P), frequencies, 0, np.random.default_rng(0), sizes=SMALL)
     plain = Encoder.start("mlp", np.ones(P), np.empty(0), 0, np.random.default_rng(0), sizes=SMALL)
@@ -194,7 +198,7 @@ def test_the_gradient_in_every_weight_is_that_of_finite_differences(kind, n_outp
     for name, value in state.encoder.weights.items():
         expected = np.zeros_like(value)
         for place in np.ndindex(value.shape):
-            if name == "frequency" and place[0] == 1:  # of the number without waves, which stays so
+            if name == "frequency" and place[0] == 1:  # of the number that is not periodic, and stays so
                 continue
             expected[place] = (loss(name, place, step) - loss(name, place, -step)) / (2 * step)
         assert np.abs(expected).max() > 1e-3
