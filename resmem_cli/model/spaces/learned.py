@@ -14,7 +14,7 @@ from resmem_cli.model.kernel import residuals as residuals_of
 from resmem_cli.model.scaling import Encoded, Scaler
 from resmem_cli.model.spaces import learning
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind, Sizes
-from resmem_cli.model.spaces.learning import Begun
+from resmem_cli.model.spaces.learning import Checkpoint
 from resmem_cli.model.spaces.neighbourhood import EncoderFold, Neighbourhood
 from resmem_cli.model.spaces.protocol import Position
 from resmem_cli.model.spaces.training import InnerFold, ResidualKind, Training
@@ -30,7 +30,7 @@ class Learned:
         scaler: of the features.
         unit: [mean, standard deviation] of a numeric target.
         trained: the encoder; distances are in units of its τ.
-        further: where its training would go on with more rows; not stored.
+        checkpoint: where its training would go on with more rows; not stored.
     """
 
     needs_training: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class Learned:
     scaler: Scaler
     unit: Floats
     trained: Neighbourhood
-    further: Begun | None = field(default=None, repr=False, compare=False)
+    checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class Learned:
             UsageError: all rows have equal features, so that no fold has both training and held-out rows.
         """
         kind = _kind(variant)
-        before = _begun_before(training, name_of(kind), residuals)
+        before = _checkpoint_before(training, name_of(kind), residuals)
         scaler = training.scaler if before is None else before[0]
         folds = encoder_folds(training, residuals, scaler)
         if not folds:
@@ -70,16 +70,16 @@ class Learned:
         rng = np.random.default_rng(training.problem.seed)
         schedule = training.schedule
         if before is not None:
-            begun, schedule = before[1], schedule.resumed
+            start, schedule = before[1], schedule.resumed
         else:
             scale = _starting_scale(training)
             frequencies = learning.starting_frequencies(scaler.is_few_valued, scaler.is_two_valued)
             n_trends = int(training.problem.is_regression)  # a trend of probabilities was no gain
             sizes = Sizes.for_outputs(training.problem.n_outputs)
             encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
-            begun = Begun(learning.started(folds[0], encoder, schedule.density, rng))
-        trained, further = learning.train(folds, begun, schedule, rng, training.report)
-        return cls(scaler, training.unit, trained, further)
+            start = Checkpoint(learning.started(folds[0], encoder, schedule.density, rng))
+        trained, checkpoint = learning.train(folds, start, schedule, rng, training.report)
+        return cls(scaler, training.unit, trained, checkpoint)
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
         inputs = _beside(rows.scaled(self.scaler), self.unit, predictions)
@@ -153,15 +153,17 @@ def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind, 
     )
 
 
-def _begun_before(training: Training, name: str, residuals: ResidualKind) -> tuple[Scaler, Begun] | None:
-    """Return the scaler and the training of an encoder that goes on; None if none was begun on such columns.
+def _checkpoint_before(training: Training, name: str, residuals: ResidualKind) -> tuple[Scaler, Checkpoint] | None:
+    """Return the scaler and the checkpoint of an encoder that a fold has trained; None if none read such columns.
 
     Principal components of other rows have other signs and another order: where columns are many, it keeps its own.
     """
-    start = training.starts.get((name, residuals))
-    if not isinstance(start, Learned) or start.further is None or start.scaler.n_outputs != training.scaler.n_outputs:
+    before = training.starts.get((name, residuals))
+    if not isinstance(before, Learned) or before.checkpoint is None:
         return None
-    return training.scaler if start.scaler.axes is None else start.scaler, start.further
+    if before.scaler.n_outputs != training.scaler.n_outputs:
+        return None
+    return training.scaler if before.scaler.axes is None else before.scaler, before.checkpoint
 
 
 def _starting_scale(training: Training) -> Singles:

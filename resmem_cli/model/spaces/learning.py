@@ -25,7 +25,7 @@ _QUERIES = 512  # of one step
 # Where the memory of a step is much sparser than the one that predicts, an encoder does not learn what tells the
 # nearest apart: at density 1 a quarter of a fold's rows, as long as a step does not take too long.
 _LEAST_MEMORIES, _MOST_MEMORIES, _ONE_MEMORY_IN = 2_048, 4_096, 4
-# An encoder that starts from the one of a fold has most of the way behind it.
+# An encoder that goes on from the one of a fold has most of its training done.
 _RESUMED_STEPS_ONE_IN = 3
 _RATE_OF_SCALES = 0.015  # s, τ and γ
 _RATE_OF_NET = 0.004
@@ -77,37 +77,37 @@ class Schedule(NamedTuple):
         return self._replace(n_steps=-(-self.n_steps // _RESUMED_STEPS_ONE_IN))
 
 
-class Begun(NamedTuple):
-    """A training that goes on from here.
+class Checkpoint(NamedTuple):
+    """Where a training starts, or goes on.
 
     Attributes:
-        neighbourhood: what it has learned.
-        behind: which share of its course, by which rates fall, lies behind it.
+        neighbourhood: what has been learned.
+        progress: the share of the schedule, by which rates fall, that is done.
     """
 
     neighbourhood: Neighbourhood
-    behind: float = 0.0
+    progress: float = 0.0
 
 
 class Trained(NamedTuple):
-    """What a training gives: an encoder, and where to go on from if there are more rows."""
+    """What a training gives: an encoder, and the checkpoint to go on from if there are more rows."""
 
     neighbourhood: Neighbourhood
-    further: Begun
+    checkpoint: Checkpoint
 
 
 def train(
     folds: Sequence[EncoderFold],
-    begun: Begun,
+    start: Checkpoint,
     schedule: Schedule,
     rng: np.random.Generator,
     report: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """Train an encoder, its τ and γ on several folds, for what is left of its course."""
-    start, behind = begun
+    """Train an encoder, its τ and γ on several folds, for what is left of the schedule."""
+    neighbourhood, done = start
     n_steps, density = schedule
-    weights = start.to_arrays()
-    further = begun
+    weights = neighbourhood.to_arrays()
+    checkpoint = start
     decay = weight_decay(len(folds[0].memory) + len(folds[0].queries), folds[0].targets.shape[1])
     adam = Adam(lambda name: _RATE_OF_SCALES if name in _SCALES else _RATE_OF_NET, decay)
     are_classes = folds[0].targets.shape[1] > 1
@@ -115,15 +115,15 @@ def train(
     report(f"training the encoder: step 0 of {n_steps}")
     for step in range(1, n_steps + 1):
         fold = _drawn(folds[int(rng.integers(len(folds)))], density, rng)
-        _, gradient = start.with_arrays(weights).loss_and_gradient(fold)
-        share = behind + (1 - behind) * step / n_steps
-        optimizer.step(weights, gradient, (1 + np.cos(np.pi * share)) / 2)
-        if are_classes and share <= _GOES_ON_AT:
-            further = Begun(start.with_arrays(dict(weights)), share)
+        _, gradient = neighbourhood.with_arrays(weights).loss_and_gradient(fold)
+        progress = done + (1 - done) * step / n_steps
+        optimizer.step(weights, gradient, (1 + np.cos(np.pi * progress)) / 2)
+        if are_classes and progress <= _GOES_ON_AT:
+            checkpoint = Checkpoint(neighbourhood.with_arrays(dict(weights)), progress)
         if step % 50 == 0:
             report(f"training the encoder: step {step} of {n_steps}")
-    trained = start.with_arrays(weights)
-    return Trained(trained, further if are_classes else Begun(trained))
+    trained = neighbourhood.with_arrays(weights)
+    return Trained(trained, checkpoint if are_classes else Checkpoint(trained))
 
 
 def _is_of_layers(name: str) -> bool:

@@ -170,14 +170,14 @@ def test_an_encoder_that_was_begun_on_other_rows_is_trained_further_in_fewer_ste
     np.testing.assert_array_equal(alike["encoder_out"], anew["encoder_out"])
 
 
-@pytest.mark.parametrize(("n_classes", "behind"), [(REGRESSION, 0.0), (3, 0.6)])
-def test_it_goes_on_from_the_end_of_a_training_of_numbers_and_from_three_fifths_of_one_of_classes(n_classes, behind):
+@pytest.mark.parametrize(("n_classes", "progress"), [(REGRESSION, 0.0), (3, 0.6)])
+def test_it_goes_on_from_the_end_of_a_training_of_numbers_and_from_three_fifths_of_one_of_classes(n_classes, progress):
     X, y, problem = make_rows(120, n_classes)
     before = spaces.fit("learned:linear", training_of(rows_of(X[:60], y[:60]), problem, n_steps=10), "in-sample")
-    assert before.further.behind == behind
+    assert before.checkpoint.progress == progress
     training = replace(training_of(rows_of(X, y), problem, n_steps=0), starts={("learned:linear", "in-sample"): before})
     found = spaces.fit("learned:linear", training, "in-sample")
-    for name, value in before.further.neighbourhood.to_arrays().items():
+    for name, value in before.checkpoint.neighbourhood.to_arrays().items():
         np.testing.assert_array_equal(found.trained.to_arrays()[name], value, err_msg=name)
 
 

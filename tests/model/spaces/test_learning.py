@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resmem_cli.model.arrays import Arrays
 from resmem_cli.model.spaces.encoder import KINDS, Encoder, Kind
 from resmem_cli.model.spaces.learning import (
-    Begun,
+    Checkpoint,
     Schedule,
     n_memories,
     started,
@@ -50,7 +50,7 @@ def start_of(kind: Kind, of: EncoderFold, rng: np.random.Generator) -> Neighbour
 
 def learned(kind: Kind, folds: list[EncoderFold], n_steps: int, seed: int = 0, report=lambda _: None) -> Neighbourhood:
     rng = np.random.default_rng(seed)
-    return train(folds, Begun(start_of(kind, folds[0], rng)), Schedule(n_steps), rng, report).neighbourhood
+    return train(folds, Checkpoint(start_of(kind, folds[0], rng)), Schedule(n_steps), rng, report).neighbourhood
 
 
 def held_out_loss(trained: Neighbourhood, of: EncoderFold) -> float:
@@ -102,7 +102,7 @@ def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
     rng = np.random.default_rng(0)
     start = start_of(kind, fold, rng)
     n_steps = 40
-    trained = train([fold], Begun(start), Schedule(n_steps), rng).neighbourhood.to_arrays()
+    trained = train([fold], Checkpoint(start), Schedule(n_steps), rng).neighbourhood.to_arrays()
     rates = 0.004 * (1 + np.cos(np.pi * np.arange(1, n_steps + 1) / n_steps)) / 2
     matrices = [name for name, value in start.to_arrays().items() if value.ndim > 1 and "bias" not in name]
     for name, value in start.to_arrays().items():
@@ -113,11 +113,11 @@ def test_matrices_that_nothing_holds_up_decay_and_nothing_else_moves(kind):
 @NETWORKS
 def test_a_training_of_classes_goes_on_where_three_fifths_of_it_were_done(kind):
     fold, rng = problem(3), np.random.default_rng(0)
-    trained, further = train([fold], Begun(start_of(kind, fold, rng)), Schedule(10), rng)
-    assert further.behind == 0.6
-    middle = further.neighbourhood.to_arrays()["out"]
+    trained, checkpoint = train([fold], Checkpoint(start_of(kind, fold, rng)), Schedule(10), rng)
+    assert checkpoint.progress == 0.6
+    middle = checkpoint.neighbourhood.to_arrays()["out"]
     assert (middle != trained.to_arrays()["out"]).any()
-    late, early = (moved(begun, fold) for begun in (further, Begun(further.neighbourhood)))
+    late, early = (moved(start, fold) for start in (checkpoint, Checkpoint(checkpoint.neighbourhood)))
     rates = [(1 + np.cos(np.pi * share)) / 2 for share in (0.8, 0.5)]
     np.testing.assert_allclose(late, rates[0] / rates[1] * early, rtol=0.01, atol=1e-6)
 
@@ -125,15 +125,15 @@ def test_a_training_of_classes_goes_on_where_three_fifths_of_it_were_done(kind):
 @EVERY_KIND
 def test_a_training_of_numbers_goes_on_from_its_end_as_at_first(kind):
     fold, rng = problem(1), np.random.default_rng(0)
-    trained, further = train([fold], Begun(start_of(kind, fold, rng)), Schedule(10), rng)
-    assert further.behind == 0
-    assert_equal(further.neighbourhood, trained)
+    trained, checkpoint = train([fold], Checkpoint(start_of(kind, fold, rng)), Schedule(10), rng)
+    assert checkpoint.progress == 0
+    assert_equal(checkpoint.neighbourhood, trained)
 
 
-def moved(begun: Begun, fold: EncoderFold) -> NDArray[np.float32]:
+def moved(start: Checkpoint, fold: EncoderFold) -> NDArray[np.float32]:
     """Return what two further steps, the second of which has no length, do to the last matrix."""
-    after = train([fold], begun, Schedule(2), np.random.default_rng(1)).neighbourhood
-    return after.to_arrays()["out"] - begun.neighbourhood.to_arrays()["out"]
+    after = train([fold], start, Schedule(2), np.random.default_rng(1)).neighbourhood
+    return after.to_arrays()["out"] - start.neighbourhood.to_arrays()["out"]
 
 
 def test_decay_grows_as_the_root_of_how_few_rows_there_are():
@@ -157,7 +157,7 @@ def test_a_denser_training_remembers_more_in_every_step(monkeypatch):
     loss_and_gradient = Neighbourhood.loss_and_gradient
     monkeypatch.setattr(Neighbourhood, "loss_and_gradient", gradient_of)
     fold, rng = problem(1, n_memory=5_000), np.random.default_rng(0)
-    start = Begun(start_of("linear", fold, rng))
+    start = Checkpoint(start_of("linear", fold, rng))
     for density in (1, 2):
         train([fold], start, Schedule(2, density), rng)
     assert sizes == [2_048, 2_048, 4_096, 4_096]
@@ -213,7 +213,7 @@ def test_training_can_be_taken_up_again_where_it_was_left(kind):
     fresh, rng = problem(1, seed=9), np.random.default_rng(0)
     before = learned(kind, folds, 10)
     arrays = {name: value.copy() for name, value in before.to_arrays().items()}
-    assert held_out_loss(train(folds, Begun(before), Schedule(60), rng).neighbourhood, fresh) < held_out_loss(
+    assert held_out_loss(train(folds, Checkpoint(before), Schedule(60), rng).neighbourhood, fresh) < held_out_loss(
         before, fresh
     )
     for name, value in before.to_arrays().items():  # which nothing has written to
@@ -224,7 +224,7 @@ def test_training_can_be_taken_up_again_where_it_was_left(kind):
 def test_the_start_has_a_tau_by_which_a_few_dozen_neighbours_count_and_without_steps_it_is_returned(kind):
     fold, rng = problem(1), np.random.default_rng(3)
     start = start_of(kind, fold, rng)
-    untrained = train([fold], Begun(start), Schedule(0), rng).neighbourhood
+    untrained = train([fold], Checkpoint(start), Schedule(0), rng).neighbourhood
     assert untrained.to_arrays().keys() == start.to_arrays().keys()
     assert_equal(untrained, start)
     assert start.log_gamma == 0
