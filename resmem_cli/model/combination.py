@@ -23,7 +23,7 @@ _PICKS = 8  # or as many as may share the mean
 _NEGLIGIBLE = 1e-4  # of the loss: no gain that is worth a memory
 
 Loss = Callable[[Floats], Floats]
-Price = Callable[[Sequence[int]], float]
+CostFactor = Callable[[Sequence[int]], float]
 
 
 def combined(predictions: Sequence[Floats], weights: Floats) -> Floats:
@@ -57,8 +57,8 @@ def mean_of_bases(predictions: Mapping[int, Floats], weights: Sequence[float]) -
     return combined([predictions[i] for i in own], np.array([weights[i] for i in own]))
 
 
-def free(_: Sequence[int]) -> float:
-    """Return the price of models that may be used without one."""
+def no_cost(_: Sequence[int]) -> float:
+    """Return the factor of models whose cost does not count."""
     return 1.0
 
 
@@ -67,32 +67,32 @@ def combine(
     loss: Loss,
     row_weight: Floats,
     most: int,
-    price: Price = free,
+    cost_factor: CostFactor = no_cost,
     *,
     uncounted: int | None = None,
 ) -> Floats:
-    """Return the [m] weights, of which at most `most` are above 0, whose mean has the least loss times price.
+    """Return the [m] weights, of which at most `most` are above 0, whose mean has the least loss times cost.
 
     Args:
         predictions: m times [n, outputs].
         loss: gives the [n] losses of [n, outputs] predictions.
         row_weight: [n].
         most: how many may share the mean.
-        price: what the loss of the mean of some of them, by position, is multiplied by.
+        cost_factor: what the loss of the mean of some of them, by position, is multiplied by.
         uncounted: the position of one that may share the mean beside the `most`.
     """
     times, total = np.zeros(len(predictions)), np.zeros_like(predictions[0])
     least, weights = np.inf, np.zeros(len(predictions))
     for n in range(1, max(_PICKS, most) + 1):
         is_full = sum(i != uncounted for i in np.flatnonzero(times)) >= most
-        open_to = [i for i in range(len(predictions)) if times[i] > 0 or i == uncounted or not is_full]
+        allowed = [i for i in range(len(predictions)) if times[i] > 0 or i == uncounted or not is_full]
         losses = [
             float(np.average(loss((total + predictions[i]) / n), weights=row_weight))
-            * price(sorted({i, *np.flatnonzero(times).tolist()}))
-            for i in open_to
+            * cost_factor(sorted({i, *np.flatnonzero(times).tolist()}))
+            for i in allowed
         ]
         lowest = int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
-        best = open_to[lowest]
+        best = allowed[lowest]
         times[best] += 1
         total += predictions[best]
         if n == 1 or losses[lowest] < (1 - _NEGLIGIBLE) * least:

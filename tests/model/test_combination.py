@@ -138,8 +138,8 @@ def test_who_has_no_weight_is_not_looked_at():
 # What it costs
 
 
-def test_a_model_that_gains_less_than_its_price_is_left_out():
-    """The mean of the two loses nothing, and one alone a little; the price of the second is a share of the loss."""
+def test_a_model_that_gains_less_than_it_costs_is_left_out():
+    """The mean of the two loses nothing, and one alone a little; the cost of the second is a share of the loss."""
     predictions = [column(1.0), column(1.0, 1.0, 1.0, 0.9)]
     assert combine(predictions, squared, EQUAL, 2).tolist() == [0, 1]
     assert combine(predictions, squared, EQUAL, 2, lambda used: 1 + 0.2 * (1 in used)).tolist() == [1, 0]

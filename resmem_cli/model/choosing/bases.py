@@ -101,7 +101,9 @@ def compare(
     stored = _others_bounded([chosen[i] for i in order])
     again = predictions([recipe for recipe, i in zip(stored, order, strict=True) if recipe != chosen[i]])
     ordered = [predicted[i] if recipe == chosen[i] else next(again) for recipe, i in zip(stored, order, strict=True)]
-    weights = combine(ordered, judge.losses, judge.weight, len(ordered), lambda of: serving.price_of_bases(len(of)))
+    weights = combine(
+        ordered, judge.losses, judge.weight, len(ordered), lambda of: serving.cost_factor_of_bases(len(of))
+    )
     return Compared(
         stored,
         tuple(judge.loss(each) for each in ordered),

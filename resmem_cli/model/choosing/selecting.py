@@ -246,7 +246,7 @@ class Judge:
             lambda mean: row_loss(y, mean, self._objective),
             weight,
             self._most_members,
-            lambda of: self._price(best[i] for i in of if i < len(best)),
+            lambda of: self._cost_factor(best[i] for i in of if i < len(best)),
             uncounted=len(best),
         )
         base_share = float(shares[len(best) :].sum())
@@ -254,8 +254,8 @@ class Judge:
         choices = sorted(choices, key=lambda choice: -choice.weight)
         return self._with_fewer_neighbors(Combination(tuple(choices), base_share), on)
 
-    def _price(self, members: Iterable[tuple[Candidate, Settings]]) -> float:
-        return serving.price(members, self._folds[0].base_weights)
+    def _cost_factor(self, members: Iterable[tuple[Candidate, Settings]]) -> float:
+        return serving.cost_factor(members, self._folds[0].base_weights)
 
     def _with_fewer_neighbors(self, combination: Combination, on: Sequence[int]) -> Combination:
         """Return the members of a combination with as few neighbours as what further ones gain for the mean pays for.
@@ -266,20 +266,20 @@ class Judge:
         y = np.concatenate([scoring.truth(self._folds[i]) for i in on])
         weight = np.concatenate([self._folds[i].weight for i in on])
 
-        def priced(members: Sequence[Choice]) -> float:
+        def penalised_loss(members: Sequence[Choice]) -> float:
             mixed = replace(combination, choices=tuple(members))
             mean = np.concatenate([self._predictions(mixed, i) for i in on])
             loss = float(np.average(row_loss(y, mean, self._objective), weights=weight))
-            return loss * self._price((each.candidate, each.settings) for each in members)
+            return loss * self._cost_factor((each.candidate, each.settings) for each in members)
 
-        least = priced(chosen)
+        least = penalised_loss(chosen)
         for at, choice in enumerate(combination.choices):
             for n_neighbors in sorted(
                 {k for k in self._grid.neighbors if k < choice.settings.n_neighbors}, reverse=True
             ):
                 fewer = replace(choice, settings=self._best(choice.candidate, on, n_neighbors))
                 other = [*chosen[:at], fewer, *chosen[at + 1 :]]
-                loss = priced(other)
+                loss = penalised_loss(other)
                 if not loss < least:
                     break
                 chosen, least = other, loss

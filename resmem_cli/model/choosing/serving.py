@@ -22,17 +22,17 @@ _OF_SEARCH, _OF_NEIGHBOR = 1.0, 0.4
 _OF_ENCODER, _OF_REPRESENTATION = 4.0, 1.0
 
 
-def price(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
+def cost_factor(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
     """Return what the loss of the mean of members is multiplied by, beside a base of these weights."""
-    return 1 + _WORTH * of_members(members, base_weights)
+    return 1 + _WORTH * microseconds(members, base_weights)
 
 
-def price_of_bases(n_bases: int) -> float:
+def cost_factor_of_bases(n_bases: int) -> float:
     """Return what the loss of the mean of so many bases is multiplied by."""
     return 1 + _WORTH * _OF_BASE * n_bases
 
 
-def of_members(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
+def microseconds(members: Iterable[tuple[Candidate, Settings]], base_weights: Sequence[float] = ()) -> float:
     """Return the microseconds that members add to the base."""
     bases, total = set(in_base(base_weights)), 0.0
     for candidate, settings in members:

@@ -124,26 +124,26 @@ def combination_on(
     def loss_of(p: Floats) -> Floats:
         return row_loss(labels, p, objective)
 
-    def price(used: Sequence[int]) -> float:
-        return 1 + 1e-4 * serving.of_members([(candidates[i], best[i]) for i in used if i < len(best)])
+    def cost_factor(used: Sequence[int]) -> float:
+        return 1 + 1e-4 * serving.microseconds([(candidates[i], best[i]) for i in used if i < len(best)])
 
-    shares = combine(predictions, loss_of, own, most, price, uncounted=len(best))
+    shares = combine(predictions, loss_of, own, most, cost_factor, uncounted=len(best))
     used = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
 
-    def priced() -> float:
+    def penalised_loss() -> float:
         mean = sum(shares[i] * predictions[i] for i in used)
-        return float(np.average(loss_of(mean), weights=own)) * price(used)
+        return float(np.average(loss_of(mean), weights=own)) * cost_factor(used)
 
     for i in used:
         if i == len(best):
             continue
         every, losses = settings[candidates[i]], by_setting[candidates[i]][some]
         for fewer in [k for k in sorted(grid.neighbors, reverse=True) if k < best[i].n_neighbors]:
-            before = priced(), best[i], predictions[i]
+            before = penalised_loss(), best[i], predictions[i]
             with_fewer = [j for j, each in enumerate(every) if each.n_neighbors == fewer]
             best[i] = every[with_fewer[preferred(losses[:, with_fewer], [every[j] for j in with_fewer])]]
             predictions[i] = np.concatenate([scoring.predictions(done[j], candidates[i], best[i]) for j in some])
-            if not priced() < before[0]:
+            if not penalised_loss() < before[0]:
                 _, best[i], predictions[i] = before
                 break
     return best, shares

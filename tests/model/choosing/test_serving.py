@@ -15,15 +15,15 @@ SETTINGS = Settings(8, 0.4)
 
 
 def test_further_neighbors_an_encoder_and_a_further_base_cost_more():
-    least = serving.of_members([(FEATURES, SETTINGS)])
-    assert 0 < least < serving.of_members([(FEATURES, replace(SETTINGS, n_neighbors=9))])
-    assert least < serving.of_members([(LEARNED, SETTINGS)])
-    assert least < serving.of_members([(FEATURES._replace(base=1), SETTINGS)])
+    least = serving.microseconds([(FEATURES, SETTINGS)])
+    assert 0 < least < serving.microseconds([(FEATURES, replace(SETTINGS, n_neighbors=9))])
+    assert least < serving.microseconds([(LEARNED, SETTINGS)])
+    assert least < serving.microseconds([(FEATURES._replace(base=1), SETTINGS)])
 
 
 def test_members_add_up_and_a_further_base_is_asked_once():
     other = FEATURES._replace(base=1)
-    alone, further = (serving.of_members([(each, SETTINGS)]) for each in (FEATURES, other))
-    both = serving.of_members([(FEATURES, SETTINGS), (other, SETTINGS), (other, SETTINGS)])
+    alone, further = (serving.microseconds([(each, SETTINGS)]) for each in (FEATURES, other))
+    both = serving.microseconds([(FEATURES, SETTINGS), (other, SETTINGS), (other, SETTINGS)])
     assert both == pytest.approx(alone + further + alone)
-    assert serving.of_members([]) == 0
+    assert serving.microseconds([]) == 0
