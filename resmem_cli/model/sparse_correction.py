@@ -142,7 +142,7 @@ class _Truth:
         return cls(place, pairs[place] == keys, support.base[every, y], others)
 
 
-class Judged:
+class CollapsedCorrections:
     """Corrected predictions of rows whose classes are known: of each row two probabilities, see `collapsed`."""
 
     def __init__(self, corrections: SparseCorrections, y: Floats, *, with_others: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 from resmem_cli.model.kernel import Corrections, Settings
 from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.residuals import SparseResiduals
-from resmem_cli.model.sparse_correction import Judged, SparseCorrections, collapsed, corrections
+from resmem_cli.model.sparse_correction import CollapsedCorrections, SparseCorrections, collapsed, corrections
 
 N, K, N_CLASSES = 40, 8, 7
 SETTINGS = [
@@ -51,10 +51,10 @@ def test_predictions_are_those_of_every_class(n_entries: int) -> None:
 @pytest.mark.parametrize("objective", ["log_loss", "accuracy"])
 def test_losses_are_those_of_every_class(n_entries: int, objective: str) -> None:
     sparse, whole, y = both(n_entries)
-    judged = Judged(sparse, y.astype(float), with_others=objective == "accuracy")
+    collapsing = CollapsedCorrections(sparse, y.astype(float), with_others=objective == "accuracy")
     for settings in SETTINGS:
         expected = whole.predictions(settings)
-        found = judged.predictions(settings)
+        found = collapsing.predictions(settings)
         loss = row_loss(np.zeros(N), found, objective)
         np.testing.assert_allclose(found[:, 0], expected[np.arange(N), y], atol=1e-12, err_msg=str(settings))
         np.testing.assert_allclose(loss, row_loss(y.astype(float), expected, objective), atol=1e-9)

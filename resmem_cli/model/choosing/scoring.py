@@ -16,7 +16,7 @@ from resmem_cli.model.choosing.candidates import Candidate
 from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.kernel import Corrections, Settings, tempered
 from resmem_cli.model.metrics import row_loss
-from resmem_cli.model.sparse_correction import Judged, SparseCorrections, collapsed, corrections
+from resmem_cli.model.sparse_correction import CollapsedCorrections, SparseCorrections, collapsed, corrections
 
 _MOST_SCORED = 100_000  # held-out rows times the numbers of a residual that the grid is scored on
 _RANKS = "accuracy"  # the objective that asks which class is the most probable
@@ -35,8 +35,8 @@ def losses(
     most_neighbors = max(each.n_neighbors for each in settings)
     total = np.zeros(len(settings))
     for part in _parts(fold, candidate, most_neighbors, most_held):
-        judged, y = _judged(part, candidate, objective), truth(part)
-        of_part = (row_loss(y, judged.predictions(each), objective) for each in settings)
+        corrected, y = _corrected(part, candidate, objective), truth(part)
+        of_part = (row_loss(y, corrected.predictions(each), objective) for each in settings)
         total += [float(loss @ part.weight) for loss in of_part]
     mean: Floats = total / fold.weight.sum()
     return mean
@@ -68,7 +68,7 @@ def predictions(
 ) -> Floats:
     """Return the [q, outputs] corrected predictions of one setting; of very many classes [q, 2] as `of_base`."""
     parts = _parts(fold, candidate, settings.n_neighbors, most_held)
-    return np.concatenate([_judged(part, candidate, objective).predictions(settings) for part in parts])
+    return np.concatenate([_corrected(part, candidate, objective).predictions(settings) for part in parts])
 
 
 def spreads(fold: Fold, candidate: Candidate, settings: Settings) -> Floats:
@@ -99,11 +99,11 @@ def _corrections(fold: Fold, candidate: Candidate) -> Corrections:
     )
 
 
-def _judged(fold: Fold, candidate: Candidate, objective: str | None) -> Corrections | Judged:
+def _corrected(fold: Fold, candidate: Candidate, objective: str | None) -> Corrections | CollapsedCorrections:
     """Return what gives the corrected predictions of settings, of which a loss is taken."""
     found = _corrections(fold, candidate)
     if isinstance(found, SparseCorrections):
-        return Judged(found, fold.y, with_others=objective == _RANKS)
+        return CollapsedCorrections(found, fold.y, with_others=objective == _RANKS)
     return found
 
 

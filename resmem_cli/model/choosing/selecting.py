@@ -68,7 +68,7 @@ def select(
     for folds in growing_folds(rows, plans, n_folds, threads=threads, report=report, sizes=sizes):
         report(f"scoring settings on {len(folds)} groups of rows")
         weighed = [replace(fold, base_weights=base_weights) for fold in folds]
-        selection = Judge(weighed, grid, objective, most_members).selection(refitted=refitted)
+        selection = Selector(weighed, grid, objective, most_members).selection(refitted=refitted)
         if selection.is_clear:
             break
     return selection, folds[0].trained
@@ -117,7 +117,7 @@ def only_combination(plans: Sequence[Plan], grid: Grid, base_weights: Sequence[f
     return Combination(choices)
 
 
-class Judge:
+class Selector:
     """The folds with the losses of every candidate and setting on them."""
 
     def __init__(self, folds: Sequence[Fold], grid: Grid, objective: str, most_members: int) -> None:
@@ -150,7 +150,7 @@ class Judge:
         is_worse = any(each <= -error for each, error in both)
         is_better = all(each >= _CLEAR * error for each, error in both)
         base_loss = float(np.average(np.concatenate(before), weights=np.concatenate([fold.weight for fold in folds])))
-        is_idle = not helps and gain + _CLEAR * standard_error < _NOTHING * base_loss
+        is_negligible = not helps and gain + _CLEAR * standard_error < _NOTHING * base_loss
         forced = self._grid.is_forced
         chosen = self._chosen(self._every_fold)
         uses_memory = (helps or forced) and bool(chosen.choices)
@@ -167,7 +167,7 @@ class Judge:
             gain=gain,
             standard_error=standard_error,
             helps=helps,
-            is_clear=is_worse or is_better or is_idle or forced,
+            is_clear=is_worse or is_better or is_negligible or forced,
             n_folds=len(folds),
             refitted=refitted,
             n_queries=len(weight),

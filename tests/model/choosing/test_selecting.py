@@ -17,7 +17,7 @@ from resmem_cli.model.choosing.candidates import Candidate, Choice
 from resmem_cli.model.choosing.fold import Fold
 from resmem_cli.model.choosing.folds import FoldSizes
 from resmem_cli.model.choosing.grid import Grid
-from resmem_cli.model.choosing.selecting import Judge, select
+from resmem_cli.model.choosing.selecting import Selector, select
 from resmem_cli.model.choosing.selection import Selection
 from resmem_cli.model.combination import combine
 from resmem_cli.model.kernel import Settings
@@ -397,7 +397,7 @@ def test_a_shrinkage_of_0_is_the_base_where_other_weights_of_several_bases_would
     mean = known_to_the_base((0.5, 0.5))
     done = [replace(fold, base_weights=(1.0, 0.0)) for fold in mean]
     assert row_loss(done[0].y, mean[0].base).mean() < 0.1 * row_loss(done[0].y, done[0].base).mean()
-    selection = Judge(done, grid, "rmse", 2).selection(refitted=True)
+    selection = Selector(done, grid, "rmse", 2).selection(refitted=True)
     assert (selection.gain, selection.helps, selection.base_share) == (0.0, False, 0.0)
     assert [(each.candidate.base, each.settings.shrinkage) for each in selection.choices] == [(0, 0.0)]
 
@@ -406,7 +406,7 @@ def test_a_fold_whose_only_row_is_an_outlier_is_judged_all_the_same():
     X, y, problem = local(1_200, REGRESSION, 0)
     done = folds_for(rows_of(X, y), plan_for(problem, SMALL, name="constant"))
     far = replace(done[0].take(np.array([0])), y=np.array([1e6]))
-    selection = Judge([far, *done[1:]], grid_for(REGRESSION), "rmse", 1).selection(refitted=True)
+    selection = Selector([far, *done[1:]], grid_for(REGRESSION), "rmse", 1).selection(refitted=True)
     assert selection.n_queries >= 1
     assert np.isfinite(selection.gain)
 
@@ -675,7 +675,7 @@ def test_a_held_out_row_of_weight_2_chooses_as_the_row_twice():
         fold.take(np.repeat(np.arange(len(fold.y)), weight.astype(int)))
         for fold, weight in zip(done, weights, strict=True)
     ]
-    one, other = (Judge(some, grid, "mae", 1).selection(refitted=True) for some in (weighted, repeated))
+    one, other = (Selector(some, grid, "mae", 1).selection(refitted=True) for some in (weighted, repeated))
     assert one.choices == other.choices
     assert (one.n_queries, other.n_queries) == (150, times.sum())
     for name in ("base_loss", "resmem_loss", "gain"):
@@ -719,23 +719,23 @@ def outlying(n_queries: int, n_wild: int) -> Fold:
     return Fold(y, np.ones(n_queries), np.arange(n_queries), (predictions,), {}, {})
 
 
-def judged(*groups: Fold, objective: str) -> list[Fold]:
-    return Judge(groups, SMALL, objective, 1)._folds
+def folds_of(*groups: Fold, objective: str) -> list[Fold]:
+    return Selector(groups, SMALL, objective, 1)._folds
 
 
 def test_the_thousandth_of_rows_that_a_base_gets_most_wrong_does_not_choose_by_the_rmse():
-    found = judged(outlying(1_000, 2), outlying(1_000, 0), objective="rmse")
+    found = folds_of(outlying(1_000, 2), outlying(1_000, 0), objective="rmse")
     assert [len(fold.y) for fold in found] == [998, 1_000]
     assert all((fold.predictions[0] == 1.0).all() for fold in found)
 
 
 def test_of_fewer_than_a_thousand_rows_all_choose():
-    found = judged(outlying(400, 1), outlying(400, 0), objective="rmse")
+    found = folds_of(outlying(400, 1), outlying(400, 0), objective="rmse")
     assert [len(fold.y) for fold in found] == [400, 400]
 
 
 def test_every_row_chooses_by_absolute_errors():
-    assert [len(fold.y) for fold in judged(outlying(2_000, 2), objective="mae")] == [2_000]
+    assert [len(fold.y) for fold in folds_of(outlying(2_000, 2), objective="mae")] == [2_000]
 
 
 @pytest.mark.parametrize("objective", ["log_loss", "accuracy"])
@@ -743,7 +743,7 @@ def test_every_row_of_a_classification_chooses(objective):
     """Its losses are bounded, and a base that is sure and wrong is what a temperature mends."""
     fold = Fold(np.zeros(2_000), np.ones(2_000), np.arange(2_000), (np.tile([0.5, 0.5], (2_000, 1)),), {}, {})
     fold.predictions[0][0] = [1e-9, 1 - 1e-9]
-    assert len(judged(fold, objective=objective)[0].y) == 2_000
+    assert len(folds_of(fold, objective=objective)[0].y) == 2_000
 
 
 # Fewer neighbours
@@ -774,7 +774,7 @@ def test_held_out_rows_that_are_all_equal_claim_no_gain():
     plan = plan_for(problem, SMALL, name="constant", fixed=quick_base("constant", X, y, problem))
     (fold,) = folds_for(rows, plan, n_folds=1)
     assert len(np.unique(fold.group)) == 1
-    chosen = Judge([fold], SMALL, "rmse", 1).selection(refitted=False)
+    chosen = Selector([fold], SMALL, "rmse", 1).selection(refitted=False)
     assert not chosen.helps
     assert chosen.standard_error == abs(chosen.gain) > 0
 
@@ -800,10 +800,10 @@ def known_to_the_base(base_weights: tuple[float, ...] = ()) -> list[Fold]:
 
 @pytest.mark.parametrize("base_weights", [(), (0.5, 0.5)], ids=["first", "mean"])
 def test_where_every_corrected_model_is_worse_the_base_has_all_and_the_memory_is_off(base_weights):
-    judge = Judge(known_to_the_base(base_weights), grid_for(REGRESSION), "rmse", 4)
-    chosen = judge._chosen(range(5))
+    selector = Selector(known_to_the_base(base_weights), grid_for(REGRESSION), "rmse", 4)
+    chosen = selector._chosen(range(5))
     assert (chosen.choices, chosen.base_share) == ((), 1.0)
-    selection = judge.selection(refitted=True)
+    selection = selector.selection(refitted=True)
     assert not selection.helps
     assert selection.is_clear
     assert (selection.gain, selection.base_share) == (0.0, 0.0)
@@ -815,7 +815,7 @@ def test_the_base_to_beat_is_the_mean_of_the_bases():
     X, y, problem = make_rows(200, REGRESSION)
     grid, weights = grid_for(REGRESSION), (0.5, 0.5)
     done = folds_for(rows_of(X, y), *(plan_for(problem, grid, name=name) for name in ("linear", "constant")))
-    chosen = Judge([replace(fold, base_weights=weights) for fold in done], grid, "mae", 1).selection(refitted=True)
+    chosen = Selector([replace(fold, base_weights=weights) for fold in done], grid, "mae", 1).selection(refitted=True)
     means = [0.5 * fold.predictions[0] + 0.5 * fold.predictions[1] for fold in done]
     losses = np.concatenate([np.abs(fold.y - mean[:, 0]) for fold, mean in zip(done, means, strict=True)])
     assert chosen.base_loss == pytest.approx(losses.mean())
@@ -827,7 +827,7 @@ def test_the_base_to_beat_is_the_mean_of_the_bases():
 
 def test_forced_to_be_used_the_memory_leaves_the_base_no_share_even_where_every_correction_is_worse():
     grid = replace(grid_for(REGRESSION), shrinkages=(1.0,))
-    selection = Judge(known_to_the_base(), grid, "rmse", 2).selection(refitted=True)
+    selection = Selector(known_to_the_base(), grid, "rmse", 2).selection(refitted=True)
     assert selection.base_share == 0
     assert {choice.settings.shrinkage for choice in selection.choices} == {1.0}
     assert not selection.helps
@@ -840,7 +840,7 @@ def test_next_to_nothing_to_gain_is_clear():
     done = folds_for(rows_of(*make_rows(400, REGRESSION)[:2]), plan_for(make_rows(1, 0)[2], SMALL, name="constant"))
     known = [replace(fold, y=1.0 + rng.normal(size=len(fold.y)), rows=None) for fold in done]
     tiny = replace(grid_for(REGRESSION), shrinkages=(1e-4, 2e-4))
-    selection = Judge(known, tiny, "mae", 1).selection(refitted=True)
+    selection = Selector(known, tiny, "mae", 1).selection(refitted=True)
     assert abs(selection.gain) < 0.001 * selection.base_loss
     assert not selection.helps
     assert selection.is_clear
