@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from resmem_cli.model.arrays import SINGLE, Arrays, Floats, Singles, stored
 
 _MOST_ROWS = 20_000  # that they are computed of
-_LEAST_SPREAD = 1e-30
+_LEAST_STD = 1e-30
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Axes:
         sample -= mean
         n = min(n_axes, *sample.shape)
         _, sizes, rows = randomized_svd(sample, n, random_state=0)
-        spread = float(np.linalg.norm(sizes)) / np.sqrt(len(sample) * n)
+        std = float(np.linalg.norm(sizes)) / np.sqrt(len(sample) * n)
         # Points that are all but equal have no scale of their own.
-        directions = (rows.T / (spread if spread > _LEAST_SPREAD else 1.0)).astype(np.float32)
+        directions = (rows.T / (std if std > _LEAST_STD else 1.0)).astype(np.float32)
         return cls(directions, (mean @ directions).astype(np.float32))
 
     @property

@@ -27,7 +27,8 @@ from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import FLOAT, WHOLE, Arrays, Floats, Integers, stored, stored_number
 
 _KEPT = 20_001  # scores, evenly spaced by rank: enough for levels in steps of a ten-thousandth
-_SHARES = (0.1, 0.3, 1.0, 3.0, math.inf)  # of the median spread; with the last all intervals are equally wide
+# Of the median standard deviation; with the last all intervals are equally wide.
+_SHARES = (0.1, 0.3, 1.0, 3.0, math.inf)
 _NARROWEST_AT = 0.9
 _ROWS_TO_CHOOSE = 200  # by which the offset is chosen
 
@@ -39,7 +40,7 @@ class Calibration:
     Attributes:
         scores: [at most 20,001] ascending.
         n_rows: how many rows they stand for: themselves, but in a calibration of an older resmem, which thinned them.
-        offset: c, in the target's units; infinite where the spread says nothing. 0 for classes.
+        offset: c, in the target's units; infinite where the standard deviations say nothing. 0 for classes.
         rows: [as many] the position of the memorised row that each is of, so that it is forgotten with the row; None
             if it is not known.
     """
@@ -82,14 +83,14 @@ class Calibration:
         return cls(scores, n_rows, offset, rows)
 
 
-def of_numbers(errors: Floats, spreads: Floats, rows: Integers | None = None) -> Calibration:
-    """Calibrate by [n] absolute errors of held-out rows, their [n] spreads, and which [n] rows they are."""
-    usual = float(np.median(spreads))
+def of_numbers(errors: Floats, stds: Floats, rows: Integers | None = None) -> Calibration:
+    """Calibrate by [n] absolute errors of held-out rows, their [n] stds of neighbours, and which [n] rows they are."""
+    usual = float(np.median(stds))
     shares = _SHARES if len(errors) >= _ROWS_TO_CHOOSE else (1.0,)
     tried = []
     for offset in [share * usual for share in shares] if usual > 0 else [math.inf]:
-        found = _thinned(errors / _scale(spreads, offset), offset, rows)
-        width = found.quantile(_NARROWEST_AT) * _scale(spreads, found.offset).mean()
+        found = _thinned(errors / _scale(stds, offset), offset, rows)
+        width = found.quantile(_NARROWEST_AT) * _scale(stds, found.offset).mean()
         tried.append((width, found))
     return min(tried, key=lambda pair: pair[0])[1]
 
@@ -119,9 +120,9 @@ def sufficient(calibration: Calibration | None, coverage: float) -> Calibration:
     return calibration
 
 
-def interval(prediction: Floats, spreads: Floats, calibration: Calibration, level: float) -> tuple[Floats, Floats]:
+def interval(prediction: Floats, stds: Floats, calibration: Calibration, level: float) -> tuple[Floats, Floats]:
     """Return the [n] lower and upper ends of intervals around [n] predictions."""
-    half = calibration.quantile(level) * _scale(spreads, calibration.offset)
+    half = calibration.quantile(level) * _scale(stds, calibration.offset)
     return prediction - half, prediction + half
 
 
@@ -132,8 +133,8 @@ def sets(probabilities: Floats, calibration: Calibration, level: float) -> NDArr
     return inside
 
 
-def spread(residuals: Floats, counts: Floats) -> Floats:
-    """Return [n] how much the residuals of k neighbours differ: their deviation, counted as their cells are.
+def neighbor_std(residuals: Floats, counts: Floats) -> Floats:
+    """Return [n] the standard deviation of the residuals of k neighbours, each counted as often as its cell.
 
     Args:
         residuals: [n, k] of numbers.
@@ -145,13 +146,13 @@ def spread(residuals: Floats, counts: Floats) -> Floats:
     return np.asarray(np.sqrt(np.einsum("nk,nk->n", share, np.square(residuals - mean[:, None]))))
 
 
-def mean_spread(spreads: Sequence[Floats], weights: Floats) -> Floats:
-    """Return [n] the mean of the members' [n] spreads, by the members' weights in the prediction."""
-    return np.asarray(np.average(spreads, axis=0, weights=weights))
+def mean_std(stds: Sequence[Floats], weights: Floats) -> Floats:
+    """Return [n] the mean of the members' [n] stds, by the members' weights in the prediction."""
+    return np.asarray(np.average(stds, axis=0, weights=weights))
 
 
-def _scale(spreads: Floats, offset: float) -> Floats:
-    return np.ones_like(spreads) if math.isinf(offset) else spreads + offset
+def _scale(stds: Floats, offset: float) -> Floats:
+    return np.ones_like(stds) if math.isinf(offset) else stds + offset
 
 
 def _thinned(scores: Floats, offset: float, rows: Integers | None) -> Calibration:

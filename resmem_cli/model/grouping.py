@@ -15,8 +15,8 @@ from resmem_cli.model.arrays import Floats, Integers
 from resmem_cli.model.resampling import mixed
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # as SplitMix64 steps
-_SAME = 1e-7  # of a column's spread: in single precision, as a memory holds points, they are the same
-_LOOKED_AT = 10_000  # rows, for the spread, and before all are looked at
+_SAME = 1e-7  # of the range between deciles of a column: in single precision, as memories hold points, they are equal
+_LOOKED_AT = 10_000  # rows, for the deciles, and before all are looked at
 _LEAST_GROUPS, _LEAST_ONE_IN = 20, 10  # a tenth of the rows or more
 _MOSTLY = 0.5  # of the rows
 _NEARLY_ALL = 0.95  # of the groups

@@ -180,7 +180,7 @@ def _errors(y: Floats, predictions: Floats) -> Floats:
 
 
 def _r2(sums: Floats, targets: Targets) -> Floats:
-    return 1 - quotients(sums[0], targets.spread)
+    return 1 - quotients(sums[0], targets.squares)
 
 
 def _recalled(y: Floats, probabilities: Predictions) -> Any:

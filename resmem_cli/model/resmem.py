@@ -36,13 +36,13 @@ class Prediction:
 
     Attributes:
         base, resmem: [n, outputs] without and with the memory: numbers, or probabilities of the classes.
-        spread: [n] standard deviation of the residuals of a row's neighbours, in the mean over the members; of numbers.
+        neighbor_std: [n] standard deviation of the neighbours' residuals, in the mean over the members; of numbers.
         distance: [n] from the nearest cell of the first member's memory.
     """
 
     base: Floats
     resmem: Floats
-    spread: Floats | None = None
+    neighbor_std: Floats | None = None
     distance: Floats | None = None
 
 
@@ -118,9 +118,9 @@ class Member:
         """Return [n, outputs] predictions of the base, corrected by the neighbours."""
         return near.corrections.predictions(self.settings)
 
-    def spread(self, near: Neighbors) -> Floats:
+    def neighbor_std(self, near: Neighbors) -> Floats:
         """Return [n] the standard deviation of the residuals of the neighbours, of numbers."""
-        return conformal.spread(near.corrections.residuals(self.settings)[:, :, 0], near.corrections.counts)
+        return conformal.neighbor_std(near.corrections.residuals(self.settings)[:, :, 0], near.corrections.counts)
 
     def shares(self, near: Neighbors, weight: float, outputs: Integers) -> Shares:
         """Return what the neighbours add to the prediction, in which this member has a weight.
@@ -225,7 +225,7 @@ class ResMem:
         Args:
             X: the rows.
             threads: how many.
-            with_place: whether to add their spread and their distance.
+            with_place: whether to add `neighbor_std` and `distance`.
             most_held: how many residuals of neighbours, or probabilities, may be held at once.
         """
         if not (self.uses_memory or with_place):
@@ -233,17 +233,17 @@ class ResMem:
             return Prediction(base, base)
         of_bases = self.ask_bases(X)
         base = mean_of_bases(of_bases.predictions, self.base_weights)
-        resmem, spread, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
-        has_spread = with_place and base.shape[1] == 1
+        resmem, std, distance = np.empty_like(base), np.empty(len(X)), np.empty(len(X))
+        has_std = with_place and base.shape[1] == 1
         for part in self._parts(len(X), base.shape[1], most_held):
             near = self.neighbors(X[part], of_bases.take(part), threads)
             if self.uses_memory:
                 resmem[part] = self._mean(base[part], [member.predictions(own) for member, own in self._with(near)])
             distance[part] = near[0].corrections.distances[:, 0]
-            if has_spread:
-                spread[part] = conformal.mean_spread([m.spread(own) for m, own in self._with(near)], self.weights)
+            if has_std:
+                std[part] = conformal.mean_std([m.neighbor_std(own) for m, own in self._with(near)], self.weights)
         after = resmem if self.uses_memory else base
-        return Prediction(base, after, spread if has_spread else None, distance if with_place else None)
+        return Prediction(base, after, std if has_std else None, distance if with_place else None)
 
     def interval(self, prediction: Prediction, coverage: float) -> tuple[Floats, Floats] | NDArray[np.bool_]:
         """Return the [n] lower and upper ends of prediction intervals, or the [n, classes] of prediction sets.
@@ -256,9 +256,9 @@ class ResMem:
             UsageError: no rows were held out, or too few for this coverage.
         """
         calibration = conformal.sufficient(self.calibration, coverage)
-        if prediction.spread is None:
+        if prediction.neighbor_std is None:
             return conformal.sets(prediction.resmem, calibration, coverage)
-        return conformal.interval(prediction.resmem[:, 0], prediction.spread, calibration, coverage)
+        return conformal.interval(prediction.resmem[:, 0], prediction.neighbor_std, calibration, coverage)
 
     def explain(self, X: Floats, usual: Floats, *, threads: int = 1) -> Explanation:
         """Explain the predictions of [n, d] encoded rows, which are few enough to hold all their neighbours.

@@ -197,7 +197,7 @@ def _finite(numbers: Floats) -> Floats:
     return np.where(np.abs(numbers) < _SMALLEST, 0.0, np.clip(numbers, -_LARGEST, _LARGEST))
 
 
-def mean_and_spread(values: Floats, weight: Floats | None) -> tuple[float, float]:
+def mean_and_std(values: Floats, weight: Floats | None) -> tuple[float, float]:
     """Return the mean and the standard deviation of [n] values, by their [n] weights if there are any."""
     if weight is None:
         return float(values.mean()), float(values.std())
@@ -207,11 +207,11 @@ def mean_and_spread(values: Floats, weight: Floats | None) -> tuple[float, float
 
 def _standard_knots(values: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
     ends = np.array([values.min(), values.max()]) if len(values) else np.zeros(2)
-    # Asked of the ends, because rounding gives a constant column a spread.
-    mean, spread = mean_and_spread(values, weight) if ends[0] < ends[1] else (0.0, 0.0)
-    if spread == 0:  # a column without spread is 0 everywhere
+    # Asked of the ends, because rounding gives a constant column a standard deviation.
+    mean, std = mean_and_std(values, weight) if ends[0] < ends[1] else (0.0, 0.0)
+    if std == 0:  # a constant column is 0 everywhere
         return np.array([0.0, 1.0]), np.zeros(2)
-    return ends, (ends - mean) / spread
+    return ends, (ends - mean) / std
 
 
 def _normal_knots(values: Floats, weight: Floats | None, n_knots: int) -> tuple[Floats, Floats]:

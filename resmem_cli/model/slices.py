@@ -244,18 +244,18 @@ def _percent(objective: str, ratio: Floats) -> Floats:
 def _differences(sums: _Sums, n_judged: int) -> NDArray[np.int64]:
     """Return [S] 1 where the slice gains more than the other rows, -1 where less, 0 where that is not certain.
 
-    If all gain alike, the share r of all rows, then x = e - r d sums up to 0 in a slice, but for chance. Its spread is
-    that of X - p X_all, where p is the slice's share of D, because r is estimated from the slice's rows, too.
+    If all gain alike, the share r of all rows, then x = e - r d sums up to 0 in a slice, but for chance. Its variance
+    is that of X - p X_all, where p is the slice's share of D, because r is estimated from the slice's rows, too.
     """
     total_d, total_e = sums.d.sum(), sums.e.sum()
     if total_d == 0:
         return np.zeros(len(sums.d), dtype=np.int64)
     ratio, share = total_e / total_d, sums.d / total_d
     x = sums.e - ratio * sums.d
-    spread = sums.within.of_x(ratio) - 2 * share * sums.across.of_x(ratio) + share**2 * sums.total.of_x(ratio)
+    variance = sums.within.of_x(ratio) - 2 * share * sums.across.of_x(ratio) + share**2 * sums.total.of_x(ratio)
     fewest = np.minimum(sums.n_units, sums.n_units_outside)
     # Half of the error is left for slices that harm.
-    is_certain = x**2 > _critical(fewest, (1 - LEVEL) / 2 / n_judged) * spread
+    is_certain = x**2 > _critical(fewest, (1 - LEVEL) / 2 / n_judged) * variance
     is_more_than_round_off = np.abs(x) > _ROUND_OFF * (np.abs(sums.e) + sums.d)
     return np.where((fewest >= LEAST_ROWS) & is_certain & is_more_than_round_off, np.sign(x), 0).astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""What metrics need of the targets alone: their weight, their mean and how far they spread."""
+"""What metrics need of the targets alone: their weight, their mean and their squared deviations from it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Targets:
         n_outputs: how many outputs a prediction has.
         weight: [K] the sum of the weights.
         mean: [K] of the targets; 0 without weight.
-        spread: [K] the weighted sum of the squares of their distances from the mean.
+        squares: [K] the weighted sum of the squares of their distances from the mean.
     """
 
     n_outputs: int
     weight: Floats
     mean: Floats
-    spread: Floats
+    squares: Floats
 
     @classmethod
     def of(cls, n_outputs: int, centre: float, sums: Floats) -> Targets:
@@ -36,14 +36,14 @@ class Targets:
         weight, distance, square = sums
         has_weight = weight > 0
         mean = np.divide(distance, weight, out=np.zeros_like(weight), where=has_weight)
-        spread = square - distance * mean
-        # What is left of equal targets is rounding.
-        return cls(n_outputs, weight, np.where(has_weight, centre + mean, 0.0), spread * (spread > _ROUND_OFF * square))
+        squares = square - distance * mean
+        squares *= squares > _ROUND_OFF * square  # what is left of equal targets is rounding
+        return cls(n_outputs, weight, np.where(has_weight, centre + mean, 0.0), squares)
 
     def merged(self, other: Targets) -> Targets:
         """Return those of both."""
         weight = self.weight + other.weight
         share = np.divide(other.weight, weight, out=np.zeros_like(weight), where=weight > 0)
         apart = other.mean - self.mean
-        spread = self.spread + other.spread + apart**2 * share * self.weight
-        return Targets(self.n_outputs, weight, self.mean + apart * share, spread)
+        squares = self.squares + other.squares + apart**2 * share * self.weight
+        return Targets(self.n_outputs, weight, self.mean + apart * share, squares)

@@ -61,7 +61,7 @@ def refuse_unusable(directory: Path, stored: StoredBase, resmem: ResMem | None =
         X = X[np.all(usable, axis=0)]
         if len(X):
             done = resmem.predict(X, with_place=True)
-            arrays = [array for array in (done.resmem, done.spread, done.distance) if array is not None]
+            arrays = [array for array in (done.resmem, done.neighbor_std, done.distance) if array is not None]
             if done.resmem.shape != (len(X), stored.problem.n_outputs) or not all(
                 np.isfinite(array).all() for array in arrays
             ):

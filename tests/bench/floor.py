@@ -103,7 +103,7 @@ def _of_member(member: Member, resmem: ResMem, X: Floats, predictions: Floats) -
     jobs: list[Callable[[], Any]] = []
     base, space, index, k = resmem.bases[member.base], member.space, member.memory.index, member.settings.n_neighbors
     if isinstance(space, Learned):
-        inputs, encoder = encoder_inputs(space.scaler, space.unit, X, predictions), space.trained.encoder
+        inputs, encoder = encoder_inputs(space.scaler, space.target_scale, X, predictions), space.trained.encoder
         jobs.append(lambda: [encoder.forward(inputs[i : i + _BLOCK]) for i in range(0, len(inputs), _BLOCK)])
     points = np.ascontiguousarray(space.represent(Encoded(X), base, predictions).points)
     if isinstance(index, HnswIndex):

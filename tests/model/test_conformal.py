@@ -9,13 +9,13 @@ import pytest
 
 from resmem_cli.errors import UsageError
 from resmem_cli.model.arrays import Floats
-from resmem_cli.model.conformal import Calibration, interval, of_classes, of_numbers, sets, spread, sufficient
+from resmem_cli.model.conformal import Calibration, interval, neighbor_std, of_classes, of_numbers, sets, sufficient
 
 LEVELS = pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
 
 
 def noisy(n: int, seed: int) -> tuple[Floats, Floats]:
-    """Errors whose size varies from row to row, and a spread that half knows it."""
+    """Errors whose size varies from row to row, and a standard deviation that half knows it."""
     rng = np.random.default_rng(seed)
     sizes = rng.choice([0.2, 1.0, 5.0], n)
     return rng.normal(size=n) * sizes, sizes * rng.uniform(0.5, 1.5, n)
@@ -27,8 +27,8 @@ def test_new_rows_are_covered_as_often_as_is_promised(level: float, n: int) -> N
     covered = []
     for seed in range(12):
         calibration = of_numbers(np.abs(noisy(n, seed)[0]), noisy(n, seed)[1])
-        errors, spreads = noisy(2_000, seed + 100)
-        lower, upper = interval(np.zeros(2_000), spreads, calibration, level)
+        errors, stds = noisy(2_000, seed + 100)
+        lower, upper = interval(np.zeros(2_000), stds, calibration, level)
         covered.append(np.mean((lower <= errors) & (errors <= upper)))
     assert np.mean(covered) == pytest.approx(level, abs=0.015)
 
@@ -36,29 +36,29 @@ def test_new_rows_are_covered_as_often_as_is_promised(level: float, n: int) -> N
 def test_of_few_rows_no_offset_is_chosen_so_that_coverage_is_what_is_promised() -> None:
     covered = []
     for seed in range(600):
-        errors, spreads = noisy(31, seed)
-        calibration = of_numbers(np.abs(errors[:30]), spreads[:30])
-        assert calibration.offset == np.median(spreads[:30])
-        lower, upper = interval(np.zeros(1), spreads[30:], calibration, 0.9)
+        errors, stds = noisy(31, seed)
+        calibration = of_numbers(np.abs(errors[:30]), stds[:30])
+        assert calibration.offset == np.median(stds[:30])
+        lower, upper = interval(np.zeros(1), stds[30:], calibration, 0.9)
         covered.append(bool(lower[0] <= errors[30] <= upper[0]))
     # 28 of 31 ranks; one standard deviation of 600 draws is 1.2 points.
     assert np.mean(covered) == pytest.approx(28 / 31, abs=0.03)
 
 
 def test_intervals_follow_the_spread_where_that_makes_them_narrower() -> None:
-    errors, spreads = noisy(4_000, 0)
-    calibration = of_numbers(np.abs(errors), spreads)
-    lower, upper = interval(np.zeros(4_000), spreads, calibration, 0.9)
+    errors, stds = noisy(4_000, 0)
+    calibration = of_numbers(np.abs(errors), stds)
+    lower, upper = interval(np.zeros(4_000), stds, calibration, 0.9)
     constant = Calibration(np.sort(np.abs(errors)), 4_000, math.inf)
-    low, high = interval(np.zeros(4_000), spreads, constant, 0.9)
+    low, high = interval(np.zeros(4_000), stds, constant, 0.9)
     assert (upper - lower).mean() < 0.8 * (high - low).mean()
-    assert (upper - lower)[spreads > 3].mean() > 5 * (upper - lower)[spreads < 0.3].mean()
+    assert (upper - lower)[stds > 3].mean() > 5 * (upper - lower)[stds < 0.3].mean()
 
 
 def test_a_spread_that_says_nothing_makes_all_intervals_equal() -> None:
     rng = np.random.default_rng(0)
-    errors, spreads = np.abs(rng.normal(size=3_000)), np.exp(rng.normal(size=3_000) * 2)
-    assert of_numbers(errors, spreads).offset > 1
+    errors, stds = np.abs(rng.normal(size=3_000)), np.exp(rng.normal(size=3_000) * 2)
+    assert of_numbers(errors, stds).offset > 1
     lower, upper = interval(np.zeros(5), np.zeros(5), of_numbers(errors, np.zeros(3_000)), 0.9)
     np.testing.assert_allclose(upper - lower, 2 * 1.645, rtol=0.1)
 
@@ -110,10 +110,10 @@ def test_a_quantile_is_of_all_scores_though_only_some_are_kept() -> None:
         assert np.mean(scores <= calibration.quantile(level)) >= level
 
 
-def test_a_spread_is_the_deviation_of_the_rows_behind_the_cells() -> None:
+def test_a_std_is_the_deviation_of_the_rows_behind_the_cells() -> None:
     residuals, counts = np.array([[1.0, 3.0, 3.0]]), np.array([[2.0, 1.0, 0.0]])
-    assert spread(residuals, counts)[0] == pytest.approx(np.std([1, 1, 3]))
-    assert spread(residuals, np.zeros((1, 3)))[0] == pytest.approx(np.std([1, 3, 3]))
+    assert neighbor_std(residuals, counts)[0] == pytest.approx(np.std([1, 1, 3]))
+    assert neighbor_std(residuals, np.zeros((1, 3)))[0] == pytest.approx(np.std([1, 3, 3]))
 
 
 def test_a_calibration_is_stored_and_read_again() -> None:

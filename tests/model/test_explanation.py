@@ -67,10 +67,10 @@ def test_the_place_of_a_row_is_its_distance_and_how_its_neighbours_residuals_dif
         if len(deviations) == 1:
             np.testing.assert_allclose(found.distance, apart.min(axis=1), rtol=1e-5, atol=1e-5)
     assert all((member.memory.counts == 1).all() for member in resmem.members)
-    np.testing.assert_allclose(found.spread, np.mean(deviations, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found.neighbor_std, np.mean(deviations, axis=0), rtol=1e-6)
     plain = resmem.predict(X, most_held=held)
     np.testing.assert_array_equal(found.resmem, plain.resmem)
-    assert plain.spread is plain.distance is None
+    assert plain.neighbor_std is plain.distance is None
 
 
 def test_a_memory_that_is_switched_off_adds_nothing_and_still_tells_distances() -> None:

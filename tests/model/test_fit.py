@@ -71,8 +71,8 @@ def assert_judged_as_built(name: str, n_classes: int, kind, share_of_cells, *, w
         np.testing.assert_allclose(found, expected.resmem, rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(found, member.predictions(near), rtol=1e-6, atol=1e-9)
         if n_classes == REGRESSION:
-            spreads = scoring.spreads(fold, candidate, settings)
-            np.testing.assert_allclose(spreads, member.spread(near), rtol=1e-6, atol=1e-9)
+            stds = scoring.neighbor_stds(fold, candidate, settings)
+            np.testing.assert_allclose(stds, member.neighbor_std(near), rtol=1e-6, atol=1e-9)
 
 
 @EVERY_BASE

@@ -57,19 +57,19 @@ def test_the_spread_of_large_targets_is_not_lost(offset):
     mean = (y @ drawn) / drawn.sum(axis=0)
     expected = (drawn * np.square(y[:, None] - mean)).sum(axis=0)
     np.testing.assert_allclose(found.mean, mean, rtol=1e-12)
-    np.testing.assert_allclose(found.spread, expected, rtol=1e-5)  # as far as the reference is right
+    np.testing.assert_allclose(found.squares, expected, rtol=1e-5)  # as far as the reference is right
 
 
-def test_equal_targets_do_not_spread_at_all():
+def test_equal_targets_have_no_squared_deviations_at_all():
     y = np.full(50, 0.1)
     _, found = sums(y, y[:, None], y[:, None], np.full(50, 0.3), {}, keys=np.arange(50, dtype=np.uint64))
-    assert not found.targets.spread.any()
+    assert not found.targets.squares.any()
 
 
 def test_parts_without_weight_change_nothing():
     empty = Targets.of(1, 5.0, np.zeros((3, 2)))
     full = Targets.of(1, 3.0, np.array([[2.0, 4.0], [1.0, 0.0], [3.0, 4.0]]))
     for found in (empty.merged(full), full.merged(empty), full):
-        assert (found.weight.tolist(), found.mean.tolist(), found.spread.tolist()) == ([2, 4], [3.5, 3], [2.5, 4])
+        assert (found.weight.tolist(), found.mean.tolist(), found.squares.tolist()) == ([2, 4], [3.5, 3], [2.5, 4])
     both = empty.merged(empty)
-    assert not np.stack([both.weight, both.mean, both.spread]).any()
+    assert not np.stack([both.weight, both.mean, both.squares]).any()

@@ -22,7 +22,7 @@ from resmem_cli.model.bases.protocol import (
     spread_classes,
     stored_classes,
 )
-from resmem_cli.model.scaling import Scaler, mean_and_spread
+from resmem_cli.model.scaling import Scaler, mean_and_std
 from resmem_cli.model.splitting import Split
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
@@ -84,7 +84,7 @@ class Mlp(OfArrays, FromSklearn):
         scaler: the features it reads.
         weights, biases: per layer [inputs, outputs] and [outputs].
         activation: of the hidden layers.
-        target_scale: [mean, spread] of the regression target in training.
+        target_scale: [mean, standard deviation] of the regression target in training.
         classes: [m] codes of the classes that training had; empty for regression.
         n_classes: 0 for regression.
     """
@@ -126,8 +126,8 @@ class Mlp(OfArrays, FromSklearn):
     @classmethod
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         scaler = Scaler.fit(X, problem.n_categories, "normal", weight)
-        mean, spread = mean_and_spread(y, weight) if problem.is_regression else (0.0, 1.0)
-        scale = np.array([mean, spread or 1.0])
+        mean, std = mean_and_std(y, weight) if problem.is_regression else (0.0, 1.0)
+        scale = np.array([mean, std or 1.0])
         target = (y - scale[0]) / scale[1] if problem.is_regression else y
         network = cls.unfitted(problem, params)
         if not _can_hold_out(y, problem):

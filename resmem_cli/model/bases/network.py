@@ -16,7 +16,7 @@ from resmem_cli.model.arrays import FLOAT, SINGLE, Arrays, Floats, Integers, Sin
 from resmem_cli.model.bases.protocol import OfArrays, Problem, n_models, softmax, spread_classes, stored_classes
 from resmem_cli.model.muon import Muon
 from resmem_cli.model.network import MOST_PERIODIC, Network, in_blocks, is_layer
-from resmem_cli.model.scaling import Scaler, mean_and_spread
+from resmem_cli.model.scaling import Scaler, mean_and_std
 from resmem_cli.model.splitting import Split
 
 _HIDDEN, _HIDDEN_OF_MANY, _MANY_ROWS = (64, 64), (128, 128), 10_000
@@ -39,7 +39,7 @@ class Networks(OfArrays):
     Attributes:
         scaler: the features they read.
         weights: of all of them, one more axis in front: those of `Network`, "out" [m, h, outputs], "bias" [m, outputs].
-        target_scale: [mean, spread] of the regression target in training.
+        target_scale: [mean, standard deviation] of the regression target in training.
         classes: [m] codes of the classes that training had; empty for regression.
         n_classes: 0 for regression.
     """
@@ -64,8 +64,8 @@ class Networks(OfArrays):
     def fit(cls, X: Floats, y: Floats, weight: Floats | None, problem: Problem, params: Mapping[str, Any]) -> Self:
         given = _Params(**{**cls.parameters(problem), **params}).checked()
         scaler = Scaler.fit(X, problem.n_categories, "normal", weight)
-        mean, spread = mean_and_spread(y, weight) if problem.is_regression else (0.0, 1.0)
-        scale = np.array([mean, spread or 1.0])
+        mean, std = mean_and_std(y, weight) if problem.is_regression else (0.0, 1.0)
+        scale = np.array([mean, std or 1.0])
         counts = np.ones(len(y), dtype=np.bool_) if weight is None else weight > 0
         classes = np.unique(y[counts]) if problem.n_classes else np.empty(0)
         target = np.searchsorted(classes, y).clip(max=len(classes) - 1) if problem.n_classes else y - scale[0]

@@ -71,13 +71,13 @@ def predictions(
     return np.concatenate([_corrected(part, candidate, objective).predictions(settings) for part in parts])
 
 
-def spreads(fold: Fold, candidate: Candidate, settings: Settings) -> Floats:
+def neighbor_stds(fold: Fold, candidate: Candidate, settings: Settings) -> Floats:
     """Return [q] the standard deviation of the residuals of each held-out row's neighbours, of numbers."""
     each = []
     for part in _parts(fold, candidate, settings.n_neighbors, _HELD_RESIDUALS):
         found = _corrections(part, candidate)
         residuals = found.residuals(settings)[:, :, 0]
-        each.append(conformal.spread(residuals, found.counts[:, : settings.n_neighbors]))
+        each.append(conformal.neighbor_std(residuals, found.counts[:, : settings.n_neighbors]))
     return np.concatenate(each)
 
 

@@ -182,23 +182,23 @@ class Selector:
         return [i for i in self._every_fold if i != fold] or [fold]
 
     def _calibration(self, on_others: Sequence[Combination] | None) -> Calibration:
-        """Calibrate by what the other folds chose, or by the base with the spread of the neighbours."""
+        """Calibrate by what the other folds chose, or by the base with the standard deviation of the neighbours."""
         off = (switched_off(self._grid, self._candidates),)
-        predictions, spreads = [], []
+        predictions, stds = [], []
         # Of all rows: outliers are to be covered, too.
         for i, fold in enumerate(self._with_outliers):
             chosen = Combination((), 1.0) if on_others is None else on_others[i]
             predictions.append(self._mean_prediction(fold, chosen))
             if predictions[-1].shape[1] == 1:
                 choices = chosen.choices or off
-                each = [scoring.spreads(fold, choice.candidate, choice.settings) for choice in choices]
-                spreads.append(conformal.mean_spread(each, np.array([choice.weight for choice in choices])))
+                each = [scoring.neighbor_stds(fold, choice.candidate, choice.settings) for choice in choices]
+                stds.append(conformal.mean_std(each, np.array([choice.weight for choice in choices])))
         y, every = np.concatenate(list(map(scoring.truth, self._with_outliers))), np.concatenate(predictions)
         positions = [fold.rows for fold in self._with_outliers if fold.rows is not None]
         rows = np.concatenate(positions) if len(positions) == len(self._with_outliers) else None
         if every.shape[1] > 1:
             return conformal.of_classes(every, y, rows)
-        return conformal.of_numbers(np.abs(y - every[:, 0]), np.concatenate(spreads), rows)
+        return conformal.of_numbers(np.abs(y - every[:, 0]), np.concatenate(stds), rows)
 
     def _held_out(self) -> HeldOut | None:
         """Return the held-out rows with the base's residuals; None of very many classes, or unknown rows."""

@@ -55,7 +55,7 @@ class ExactIndex:
     Attributes:
         points: [m, p].
         ranked_in: the precision in which the nearest are found; in single precision it is faster, and points may be
-            mistaken for each other that differ by a few thousandths of the spread of all.
+            mistaken for each other that differ by a few thousandths of the range of all.
     """
 
     points: Singles

@@ -28,7 +28,7 @@ class Learned:
 
     Attributes:
         scaler: of the features.
-        unit: [mean, standard deviation] of a numeric target.
+        target_scale: [mean, standard deviation] of a numeric target.
         trained: the encoder; distances are in units of its τ.
         checkpoint: where its training would go on with more rows; not stored.
     """
@@ -36,7 +36,7 @@ class Learned:
     needs_training: ClassVar[bool] = True
     own_bandwidths: ClassVar[tuple[float, ...]] = (0.4, 0.7, 1.0)
     scaler: Scaler
-    unit: Floats
+    target_scale: Floats
     trained: Neighbourhood
     checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
 
@@ -79,26 +79,26 @@ class Learned:
             encoder = Encoder.start(kind, scale, frequencies, n_trends, rng, sizes=sizes)
             start = Checkpoint(learning.started(folds[0], encoder, schedule.density, rng))
         trained, checkpoint = learning.train(folds, start, schedule, rng, training.report)
-        return cls(scaler, training.unit, trained, checkpoint)
+        return cls(scaler, training.target_scale, trained, checkpoint)
 
     def represent(self, rows: Encoded, base: Base, predictions: Floats) -> Position:
-        inputs = _beside(rows.scaled(self.scaler), self.unit, predictions)
+        inputs = _beside(rows.scaled(self.scaler), self.target_scale, predictions)
         codes, trend = self.trained.encoder.encode(inputs)
         codes /= np.exp(self.trained.log_tau)
         # Training took the target in units of its standard deviation.
-        return Position(codes, None if trend is None else trend.astype(np.float64) * self.unit[1])
+        return Position(codes, None if trend is None else trend.astype(np.float64) * self.target_scale[1])
 
     def to_arrays(self) -> Arrays:
         encoder = {_PREFIX + name: value for name, value in self.trained.to_arrays().items()}
-        return {**self.scaler.to_arrays(), "unit": self.unit, **encoder}
+        return {**self.scaler.to_arrays(), "unit": self.target_scale, **encoder}
 
     @classmethod
     def restore(cls, variant: str, arrays: Arrays) -> Self:
         encoder = {name.removeprefix(_PREFIX): value for name, value in arrays.items() if name.startswith(_PREFIX)}
-        unit = stored(arrays, "unit", FLOAT, 2)
-        if not unit[1] > 0:
-            raise ValueError(f"the standard deviation of the target is {unit[1]}")
-        return cls(Scaler.from_arrays(arrays), unit, Neighbourhood.restore(_kind(variant), encoder))
+        target_scale = stored(arrays, "unit", FLOAT, 2)
+        if not target_scale[1] > 0:
+            raise ValueError(f"the standard deviation of the target is {target_scale[1]}")
+        return cls(Scaler.from_arrays(arrays), target_scale, Neighbourhood.restore(_kind(variant), encoder))
 
     def belongs(self, problem: Problem, n_columns: int) -> bool:
         encoder, has_trend = self.trained.encoder, "trend" in self.trained.encoder.weights
@@ -115,14 +115,14 @@ def name_of(kind: Kind) -> str:
     return f"learned:{kind}"
 
 
-def encoder_inputs(scaler: Scaler, unit: Floats, X: Floats, predictions: Floats) -> Singles:
+def encoder_inputs(scaler: Scaler, target_scale: Floats, X: Floats, predictions: Floats) -> Singles:
     """Return what an encoder reads: [n, p] scaled features, and the predictions on a similar scale."""
-    return _beside(scaler.transform(X), unit, predictions)
+    return _beside(scaler.transform(X), target_scale, predictions)
 
 
-def _beside(features: Singles, unit: Floats, predictions: Floats) -> Singles:
+def _beside(features: Singles, target_scale: Floats, predictions: Floats) -> Singles:
     if predictions.shape[1] == 1:
-        beside = np.clip((predictions - unit[0]) / unit[1], -4, 4)
+        beside = np.clip((predictions - target_scale[0]) / target_scale[1], -4, 4)
     else:
         beside = np.log(np.maximum(predictions, 1e-3)) / 2
     return np.hstack([features, beside.astype(np.float32)])
@@ -141,12 +141,12 @@ def _encoder_fold(training: Training, fold: InnerFold, residuals: ResidualKind, 
     remembered, queries = rows.take(fold.training), rows.take(held_out)
     of_remembered = (training.out_of_fold if residuals == "cross-fitted" else fold.predictions)[fold.training]
     of_queries = fold.predictions[held_out]
-    length = training.unit[1] if training.problem.is_regression else 1.0
+    length = training.target_scale[1] if training.problem.is_regression else 1.0
     targets = residuals_of(queries.y, np.zeros_like(of_queries))  # what a prediction of 0 leaves: the target
     return EncoderFold(
-        memory=encoder_inputs(scaler, training.unit, remembered.X, of_remembered),
+        memory=encoder_inputs(scaler, training.target_scale, remembered.X, of_remembered),
         residuals=(residuals_of(remembered.y, of_remembered) / length).astype(np.float32),
-        queries=encoder_inputs(scaler, training.unit, queries.X, of_queries),
+        queries=encoder_inputs(scaler, training.target_scale, queries.X, of_queries),
         predictions=(of_queries / length).astype(np.float32),
         targets=(targets / length).astype(np.float32),
         weight=None if queries.weight is None else queries.weight / queries.weight.sum(),

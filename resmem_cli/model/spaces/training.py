@@ -23,7 +23,7 @@ from resmem_cli.model.metrics import row_loss
 from resmem_cli.model.parallel import side_by_side
 from resmem_cli.model.residuals import SparseResiduals, sparse_residuals
 from resmem_cli.model.rows import LabelledRows, Recipe
-from resmem_cli.model.scaling import Scaler, mean_and_spread
+from resmem_cli.model.scaling import Scaler, mean_and_std
 from resmem_cli.model.splitting import Split
 
 if TYPE_CHECKING:  # spaces are fitted to what is here
@@ -153,10 +153,10 @@ class Training:
         return scaler.reduced(self.rows.X)
 
     @cached_property
-    def unit(self) -> Floats:
+    def target_scale(self) -> Floats:
         """[mean, standard deviation] of the targets; 1 for a standard deviation of 0."""
-        mean, spread = mean_and_spread(self.rows.y, self.rows.weight)
-        return np.array([mean, spread or 1.0])
+        mean, std = mean_and_std(self.rows.y, self.rows.weight)
+        return np.array([mean, std or 1.0])
 
     @cached_property
     def feature_scale(self) -> Singles:

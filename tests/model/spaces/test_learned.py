@@ -13,7 +13,7 @@ from resmem_cli.model import parallel, spaces
 from resmem_cli.model.bases import Problem
 from resmem_cli.model.bases.sensitivity import sensitivity
 from resmem_cli.model.kernel import residuals
-from resmem_cli.model.scaling import Encoded, Scaler, mean_and_spread
+from resmem_cli.model.scaling import Encoded, Scaler, mean_and_std
 from resmem_cli.model.spaces import learned
 from resmem_cli.model.spaces.encoder import Sizes
 from resmem_cli.model.spaces.learning import Schedule
@@ -242,7 +242,7 @@ def test_every_row_is_asked_once_of_a_base_and_a_memory_of_the_others(n_classes,
     weight = np.random.default_rng(0).uniform(0.5, 3, 90)
     training = training_of(rows_of(X, y, weight=weight), problem)
     scaler, every = training.scaler, encoder_folds(training, kind)
-    unit = np.array(mean_and_spread(y, weight)) if n_classes == 0 else np.array([0.0, 1.0])
+    target_scale = np.array(mean_and_std(y, weight)) if n_classes == 0 else np.array([0.0, 1.0])
     queries = [rows_of_inputs(lesson.queries, training, X) for lesson in every]
     assert len(every) == 4
     assert sorted(itertools.chain(*queries)) == list(range(90))
@@ -256,13 +256,17 @@ def test_every_row_is_asked_once_of_a_base_and_a_memory_of_the_others(n_classes,
         known = rows_of_inputs(lesson.memory, training, X)
         assert sorted(asked + known) == list(range(90))
         of_asked, of_known = base.predict(X[asked]), base.predict(X[known]) if kind == "in-sample" else unseen[known]
-        np.testing.assert_allclose(lesson.predictions, of_asked / unit[1], rtol=1e-5)
-        np.testing.assert_allclose(lesson.targets, one_hot(y[asked], problem.n_outputs) / unit[1], rtol=1e-6)
-        np.testing.assert_allclose(lesson.residuals, residuals(y[known], of_known) / unit[1], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(lesson.predictions, of_asked / target_scale[1], rtol=1e-5)
+        np.testing.assert_allclose(lesson.targets, one_hot(y[asked], problem.n_outputs) / target_scale[1], rtol=1e-6)
+        np.testing.assert_allclose(
+            lesson.residuals, residuals(y[known], of_known) / target_scale[1], rtol=1e-4, atol=1e-6
+        )
         for inputs, rows, predictions in ((lesson.queries, asked, of_asked), (lesson.memory, known, of_known)):
             features = scaler.transform(X[rows])
             np.testing.assert_array_equal(inputs[:, : features.shape[1]], features)
-            scaled = (predictions - unit[0]) / unit[1] if n_classes == 0 else np.log(np.maximum(predictions, 1e-3)) / 2
+            scaled = np.log(np.maximum(predictions, 1e-3)) / 2
+            if n_classes == 0:
+                scaled = (predictions - target_scale[0]) / target_scale[1]
             np.testing.assert_allclose(inputs[:, features.shape[1] :], scaled, rtol=1e-5, atol=1e-6)
 
 
