@@ -115,8 +115,8 @@ class Recipe:
         return replace(self, fixed=None, fits_within=False) if self.fits_within else self
 
     @property
-    def lighter(self) -> Recipe:
-        """How bases come about of which no more is asked than what one leaves unexplained: one model, not a mean."""
+    def single_model(self) -> Recipe:
+        """How one model comes about where the base is the mean of several: enough to say what it leaves unexplained."""
         offered = bases.parameters(self.spec.estimator, self.problem) if self.fixed is None else {}
         single = {name: 1 for name in _MEANS_OF if name in offered}
         return replace(self, spec=replace(self.spec, params={**self.spec.params, **single}))

@@ -90,8 +90,8 @@ def compare(
 
     # Of how many models a base is the mean matters less to the choice of its settings than these.
     open_to = [own for own in tried if len(own) > 1]
-    lighter = list(predictions([recipe.lighter for own in open_to for recipe in own]))
-    losses = iter([judge.without_outliers(lighter).loss(each) for each in lighter])
+    of_single_models = list(predictions([recipe.single_model for own in open_to for recipe in own]))
+    losses = iter([judge.without_outliers(of_single_models).loss(each) for each in of_single_models])
     chosen = [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
     predicted = list(predictions(chosen))
     knowing = [each for recipe, each in zip(chosen, predicted, strict=True) if not recipe.kind.is_constant]

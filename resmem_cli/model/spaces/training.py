@@ -195,7 +195,7 @@ class Training:
     def _fitted(self, chosen: Sequence[Split]) -> tuple[InnerFold, ...]:
         """Fit the base to the training rows of every split."""
         self.report(f"fitting {len(chosen)} out-of-fold bases")
-        jobs = [(self.rows, seen, self.recipe.lighter) for seen, _ in chosen]
+        jobs = [(self.rows, seen, self.recipe.single_model) for seen, _ in chosen]
         predictions = side_by_side(_predictions_without, jobs, n_rows=len(self.rows.y), threads=self.threads)
         return tuple(InnerFold(*split, each) for split, each in zip(chosen, predictions, strict=True))
 
