@@ -66,51 +66,13 @@ def compare(
         report: is told what is being done.
     """
     tried = [[_with(recipe, each) for each in own] for recipe, own in zip(recipes, variants, strict=True)]
+    not_compared = Compared(_others_bounded([own[0] for own in tried]))
     if sum(map(len, tried)) == 1 or len(rows.y) < _LEAST_ROWS:
-        return Compared(_others_bounded([own[0] for own in tried]))
-    problem = recipes[0].problem
-    rng = np.random.default_rng(problem.seed)
-    rows = rows.take(drawn(rows.related(problem).groups, _MOST_ROWS, rng))
-    n_splits = 2 if len(rows.y) < _SOME_ROWS and rows.times is None else 1
-    splits = rows.single_splits(problem, rng)[:n_splits]
-    if len(rows.y) < _FEW_ROWS:
-        splits = list(rows.splits(problem, _N_FOLDS, rng))
-    if not splits:  # all rows belong together
-        return Compared(_others_bounded([own[0] for own in tried]))
-    held_out = np.concatenate([held for _, held in splits])
-    judge = _Judge(rows.y[held_out], np.ones(len(held_out)) if rows.weight is None else rows.weight[held_out])
-    is_long = _take_long(recipes)
-
-    def predictions(of: Sequence[Recipe]) -> Iterator[Floats]:
-        jobs = [(rows, recipe, split) for recipe in of for split in splits]
-        running = side_by_side(_predictions, jobs, n_rows=len(rows.y), threads=threads, is_long=is_long)
-        for recipe in of:
-            report(f"comparing bases: {recipe.spec.estimator}")
-            yield np.concatenate([next(running) for _ in splits])
-
-    # Of how many models a base is the mean matters less to the choice of its settings than these.
-    open_to = [own for own in tried if len(own) > 1]
-    of_single_models = list(predictions([recipe.single_model for own in open_to for recipe in own]))
-    losses = iter([judge.without_outliers(of_single_models).loss(each) for each in of_single_models])
-    chosen = [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
-    predicted = list(predictions(chosen))
-    knowing = [each for recipe, each in zip(chosen, predicted, strict=True) if not recipe.kind.is_constant]
-    judge = judge.without_outliers(knowing)
-    by_loss = [judge.loss(each) for each in predicted]
-    order = np.argsort(by_loss, kind="stable").tolist()
-    stored = _others_bounded([chosen[i] for i in order])
-    again = predictions([recipe for recipe, i in zip(stored, order, strict=True) if recipe != chosen[i]])
-    ordered = [predicted[i] if recipe == chosen[i] else next(again) for recipe, i in zip(stored, order, strict=True)]
-    weights = combine(
-        ordered, judge.losses, judge.weight, len(ordered), lambda of: serving.cost_factor_of_bases(len(of))
-    )
-    return Compared(
-        stored,
-        tuple(judge.loss(each) for each in ordered),
-        tuple(weights.tolist()),
-        judge.loss(combined(ordered, weights)),
-        len(held_out),
-    )
+        return not_compared
+    comparison = _Comparison.of(rows, recipes, threads, report)
+    if not comparison.splits:  # all rows belong together
+        return not_compared
+    return comparison.ranked(comparison.with_best_settings(tried))
 
 
 def fitted(
@@ -134,29 +96,113 @@ def fitted(
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """The [q] targets and weights of held-out rows."""
+class _Comparison:
+    """What bases are compared on: rows that each is fitted without, and predicts.
+
+    Attributes:
+        rows: all of them.
+        splits: positions of the rows to fit to and of the held-out rows, in turn.
+        takes_long: whether a fit takes long even of few rows.
+        threads: how many may be used.
+        report: is told what is being done.
+    """
+
+    rows: LabelledRows
+    splits: Sequence[Split]
+    takes_long: bool
+    threads: int
+    report: Callable[[str], None]
+
+    @classmethod
+    def of(
+        cls, rows: LabelledRows, recipes: Sequence[Recipe], threads: int, report: Callable[[str], None]
+    ) -> _Comparison:
+        """Draw the rows, of very many, and split them."""
+        problem = recipes[0].problem
+        rng = np.random.default_rng(problem.seed)
+        rows = rows.take(drawn(rows.related(problem).groups, _MOST_ROWS, rng))
+        n_splits = 2 if len(rows.y) < _SOME_ROWS and rows.times is None else 1
+        splits = rows.single_splits(problem, rng)[:n_splits]
+        if len(rows.y) < _FEW_ROWS:
+            splits = list(rows.splits(problem, _N_FOLDS, rng))
+        return cls(rows, splits, _take_long(recipes), threads, report)
+
+    def with_best_settings(self, tried: Sequence[Sequence[Recipe]]) -> list[Recipe]:
+        """Return each base with that of the settings tried that has the least loss.
+
+        Of how many models a base is the mean matters less to this choice than the settings: one model is fitted.
+        """
+        of_several = [recipe.single_model for own in tried if len(own) > 1 for recipe in own]
+        predictions = list(self._predictions(of_several))
+        loss = self._loss.without_outliers(predictions)
+        losses = iter([loss.mean(each) for each in predictions])
+        return [own[int(np.argmin([next(losses) for _ in own]))] if len(own) > 1 else own[0] for own in tried]
+
+    def ranked(self, recipes: Sequence[Recipe]) -> Compared:
+        """Return bases by their loss, and with what weights their mean has the least."""
+        predictions = list(self._predictions(recipes))
+        are_constant = [recipe.kind.is_constant for recipe in recipes]
+        loss = self._loss.without_outliers(
+            [each for each, constant in zip(predictions, are_constant, strict=True) if not constant]
+        )
+        order = np.argsort([loss.mean(each) for each in predictions], kind="stable").tolist()
+        stored = _others_bounded([recipes[i] for i in order])
+        again = self._predictions([recipe for recipe, i in zip(stored, order, strict=True) if recipe != recipes[i]])
+        ordered = [
+            predictions[i] if recipe == recipes[i] else next(again) for recipe, i in zip(stored, order, strict=True)
+        ]
+        weights = combine(
+            ordered, loss.per_row, loss.weight, len(ordered), lambda of: serving.cost_factor_of_bases(len(of))
+        )
+        return Compared(
+            stored,
+            tuple(loss.mean(each) for each in ordered),
+            tuple(weights.tolist()),
+            loss.mean(combined(ordered, weights)),
+            len(loss.y),
+        )
+
+    def _predictions(self, recipes: Sequence[Recipe]) -> Iterator[Floats]:
+        """Yield the [q, outputs] predictions of every base for the held-out rows of all splits."""
+        jobs = [(self.rows, recipe, split) for recipe in recipes for split in self.splits]
+        running = side_by_side(
+            _predictions, jobs, n_rows=len(self.rows.y), threads=self.threads, is_long=self.takes_long
+        )
+        for recipe in recipes:
+            self.report(f"comparing bases: {recipe.spec.estimator}")
+            yield np.concatenate([next(running) for _ in self.splits])
+
+    @property
+    def _loss(self) -> _HeldOutLoss:
+        held_out = np.concatenate([positions for _, positions in self.splits])
+        y, weight = self.rows.y[held_out], self.rows.weight
+        return _HeldOutLoss(y, np.ones(len(y)) if weight is None else weight[held_out])
+
+
+@dataclass(frozen=True)
+class _HeldOutLoss:
+    """The loss on held-out rows, by their [q] targets and weights."""
 
     y: Floats
     weight: Floats
 
-    def losses(self, predictions: Floats) -> Floats:
+    def per_row(self, predictions: Floats) -> Floats:
         """Return the [q] losses of [q, outputs] predictions."""
         parts = row_blocks(len(self.y), predictions.shape[1])
         return np.concatenate([metrics.row_loss(self.y[part], predictions[part]) for part in parts])
 
-    def without_outliers(self, predictions: Sequence[Floats]) -> _Judge:
-        """Return the judge to whom the thousandth of the rows that the mean of a regression gets most wrong is nothing.
+    def mean(self, predictions: Floats) -> float:
+        return float(np.average(self.per_row(predictions), weights=self.weight))
+
+    def without_outliers(self, predictions: Sequence[Floats]) -> _HeldOutLoss:
+        """Return the loss without the thousandth of the rows that the mean of several regressions gets most wrong.
 
         One row far out can outweigh all others, and says little of new ones; the folds of a memory leave it out, too.
         """
         if not predictions or predictions[0].shape[1] > 1:
             return self
-        losses = self.losses(np.asarray(np.mean(predictions, axis=0)))
+        losses = self.per_row(np.asarray(np.mean(predictions, axis=0)))
         return replace(self, weight=np.where(losses <= metrics.outlier_bound(losses), self.weight, 0.0))
-
-    def loss(self, predictions: Floats) -> float:
-        return float(np.average(self.losses(predictions), weights=self.weight))
 
 
 def _take_long(recipes: Sequence[Recipe]) -> bool:
