@@ -90,10 +90,10 @@ def fit_memory(
         UsageError: the options contradict each other, the task or the number of rows.
     """
     metric = objective(problem, options)
-    recipes = _recipes(bases, problem, rows)
+    models, recipes = tuple(base for _, base in bases), _recipes(bases, problem, rows)
     report("choosing candidates")
     too_few = _too_few(rows, recipes[0], options)
-    planned = plans(rows, [base for _, base in bases], recipes, options)
+    planned = plans(rows, models, recipes, options)
     sizes = sizes or _sizes(rows, planned, options)
     selection, combination, trained = _choose(
         rows,
@@ -105,8 +105,6 @@ def fit_memory(
         report=report,
         sizes=sizes,
     )
-    choices = combination.choices
-    size = base_models.size_of(problem, len(rows.y))
     trainings = [
         Training(
             rows,
@@ -116,26 +114,20 @@ def fit_memory(
             threads,
             report,
             starts={key[1:]: space for key, space in trained.items() if key.base == i},
-            most_rows_in_folds=cost.most_inner(
-                size, recipe.kind.seconds_to_fit(size) if recipe.within.fixed is None else 0.0, options.effort
-            ),
+            most_rows_in_folds=_most_rows_in_folds(recipe, len(rows.y), options.effort),
         )
-        for i, ((_, base), recipe) in enumerate(zip(bases, recipes, strict=True))
+        for i, (base, recipe) in enumerate(zip(models, recipes, strict=True))
     ]
-    report("computing representations")
-    candidates = [choice.candidate for choice in choices]
-    spaces = fit_spaces([(each.space, trainings[each.base], each.residuals) for each in candidates], threads)
-    report(f"memorising {len(rows.y):,} rows")
-    members = [
-        build_member(trainings[choice.candidate.base], choice, space, options)
-        for choice, space in zip(choices, spaces, strict=True)
-    ]
+    members = _members(combination.choices, trainings, options)
     calibration = None if selection is None else selection.calibration
-    models = tuple(base for _, base in bases)
-    resmem = ResMem(models, tuple(members), calibration, base_weights, combination.base_share)
-    n_split = min(sizes.most_split, len(rows.y)) if selection is not None and len(rows.y) > sizes.most_folded else None
-    base_metrics = _base_metrics(lambda X: predict_base(models, base_weights, X), rows, problem.n_outputs, metric)
-    return FittedResMem(resmem, metric, selection, too_few, n_split, base_metrics)
+    return FittedResMem(
+        ResMem(models, members, calibration, base_weights, combination.base_share),
+        metric,
+        selection,
+        too_few,
+        None if selection is None else sizes.n_split(len(rows.y)),
+        _base_metrics(lambda X: predict_base(models, base_weights, X), rows, problem.n_outputs, metric),
+    )
 
 
 def build_member(training: Training, choice: Choice, space: Space, options: MemoryOptions) -> Member:
@@ -259,6 +251,26 @@ def _choose(
         sizes=sizes,
     )
     return selection, Combination(selection.choices, selection.base_share), trained
+
+
+def _most_rows_in_folds(recipe: Recipe, n_rows: int, effort: str) -> int:
+    """Return how many of the rows make the folds that encoders learn from, whose bases may be fitted anew."""
+    size = base_models.size_of(recipe.problem, n_rows)
+    seconds = recipe.kind.seconds_to_fit(size) if recipe.within.fixed is None else 0.0
+    return cost.most_inner(size, seconds, effort)
+
+
+def _members(choices: Sequence[Choice], trainings: Sequence[Training], options: MemoryOptions) -> tuple[Member, ...]:
+    """Fit the chosen spaces to all rows, and build the memories in them; the trainings are those of every base."""
+    rows, threads, report = trainings[0].rows, trainings[0].threads, trainings[0].report
+    report("computing representations")
+    candidates = [choice.candidate for choice in choices]
+    spaces = fit_spaces([(each.space, trainings[each.base], each.residuals) for each in candidates], threads)
+    report(f"memorising {len(rows.y):,} rows")
+    return tuple(
+        build_member(trainings[choice.candidate.base], choice, space, options)
+        for choice, space in zip(choices, spaces, strict=True)
+    )
 
 
 def _base_metrics(

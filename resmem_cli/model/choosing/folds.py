@@ -39,6 +39,10 @@ class FoldSizes:
     most_queries: int = 10_000
     most_probabilities: int = 30_000_000
 
+    def n_split(self, n_rows: int) -> int | None:
+        """Return how many of so many rows make one split; None if there are folds of all."""
+        return min(self.most_split, n_rows) if n_rows > self.most_folded else None
+
 
 def growing_folds(
     rows: LabelledRows,
