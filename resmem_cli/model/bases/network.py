@@ -249,17 +249,61 @@ def _trained(
 
     Where rows are held out they decide on the step; otherwise `steps` or a usual number does.
     """
-    n_members = len(splits)
     is_checked = len(splits[0][1]) > 0
     last = params.max_steps if is_checked else min(params.max_steps, _STEPS_UNCHECKED)
-    steps = np.full(n_members, last) if steps is None else steps
+    steps = np.full(len(splits), last) if steps is None else steps
     last = last if is_checked else int(steps.max(initial=1))
     rng = np.random.default_rng(seed)
     draw = [_drawing(kept, rows.weight, rng) for kept, _ in splits]
-    checking = [held[np.arange(0, len(held), -(-len(held) // _MOST_CHECKING) or 1)] for _, held in splits]
+    held_out = [held[np.arange(0, len(held), -(-len(held) // _MOST_CHECKING) or 1)] for _, held in splits]
     n_batch = min(_BATCH, max(_LEAST_BATCH, len(splits[0][0]) // _BATCHES))
-    weights, mean = dict(start), {name: value.copy() for name, value in start.items()}
-    best, least, at = {name: value.copy() for name, value in start.items()}, np.full(n_members, np.inf), steps.copy()
+    weights, mean = dict(start), _copied(start)
+    best = _Best(_copied(start), np.full(len(splits), np.inf), steps.copy())
+    optimizer = _optimizer(params, are_classes=rows.n_classes > 0)
+    for step in range(1, last + 1):
+        batch = np.stack([each(n_batch) for each in draw])
+        optimizer.step(weights, _gradient(weights, rows, batch))
+        if step % _MEAN_EVERY == 0:
+            _add_to_mean(mean, weights, step)
+        if not is_checked:
+            for member in np.flatnonzero(steps == step).tolist():
+                best.keep(mean, member)
+        elif step % _CHECKED_EVERY == 0 or step == last:
+            best.check(mean, rows, held_out, step)
+            if (step - best.steps >= _PATIENCE * _CHECKED_EVERY).all():
+                break
+    return best.weights, best.steps
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The weights of every network that predicted its held-out rows best; they are changed in place.
+
+    Attributes:
+        weights: of all of them.
+        losses: [m] on the held-out rows.
+        steps: [m] after which of the steps.
+    """
+
+    weights: Arrays
+    losses: Floats
+    steps: Integers
+
+    def keep(self, weights: Arrays, member: int) -> None:
+        for name, value in weights.items():
+            self.weights[name][member] = value[member]
+
+    def check(self, weights: Arrays, rows: _Rows, held_out: Sequence[Integers], step: int) -> None:
+        """Keep the weights of those networks that predict their held-out rows better than before."""
+        for i, held in enumerate(held_out):
+            member = _Member({name: value[i] for name, value in weights.items()})
+            loss = rows.loss(member.output(member.forward(rows.features[held])), held)
+            if loss < self.losses[i]:
+                self.losses[i], self.steps[i] = loss, step
+                self.keep(weights, i)
+
+
+def _optimizer(params: _Params, *, are_classes: bool) -> Adam | Muon:
     adam = Adam(
         lambda name: params.learning_rate * (_RATE_OF_SCALES if name in ("scale", "frequency") else 1),
         params.weight_decay,
@@ -267,32 +311,18 @@ def _trained(
     )
     # Of numbers Muon is no better in the mean of the data sets, and worse where few rows have most of the error.
     rate = params.learning_rate * _RATE_OF_MATRICES
-    optimizer = Muon(rate, params.weight_decay, is_layer, adam) if rows.n_classes else adam
-    for step in range(1, last + 1):
-        batch = np.stack([each(n_batch) for each in draw])
-        optimizer.step(weights, _gradient(weights, rows, batch))
-        if step % _MEAN_EVERY == 0:
-            kept = min(_KEPT_OF_MEAN, 1 - _MEAN_EVERY / (step + 1))
-            for name, value in weights.items():
-                mean[name] += np.float32(1 - kept) * (value - mean[name])
-        if is_checked and (step % _CHECKED_EVERY == 0 or step == last):
-            for i, held in enumerate(checking):
-                member = _Member({name: value[i] for name, value in mean.items()})
-                loss = rows.loss(member.output(member.forward(rows.features[held])), held)
-                if loss < least[i]:
-                    least[i], at[i] = loss, step
-                    _keep(best, mean, i)
-            if (step - at >= _PATIENCE * _CHECKED_EVERY).all():
-                break
-        if not is_checked:
-            for member_at in np.flatnonzero(steps == step).tolist():
-                _keep(best, mean, member_at)
-    return best, at
+    return Muon(rate, params.weight_decay, is_layer, adam) if are_classes else adam
 
 
-def _keep(best: Arrays, mean: Arrays, member: int) -> None:
-    for name, value in mean.items():
-        best[name][member] = value[member]
+def _add_to_mean(mean: Arrays, weights: Arrays, step: int) -> None:
+    """Move the running mean, in place, towards the weights after a step."""
+    kept = min(_KEPT_OF_MEAN, 1 - _MEAN_EVERY / (step + 1))
+    for name, value in weights.items():
+        mean[name] += np.float32(1 - kept) * (value - mean[name])
+
+
+def _copied(weights: Arrays) -> Arrays:
+    return {name: value.copy() for name, value in weights.items()}
 
 
 def _drawing(kept: Integers, weight: Floats | None, rng: np.random.Generator) -> Any:
