@@ -6,8 +6,8 @@ makes the weights (ensemble selection, Caruana et al. 2004). As there, the picks
 and the best mean on the way is kept.
 
 Hardly anything holds back a model that adds little. The folds see what an encoder is worth together with the luck of
-its training, and the memory trains it again: a mean evens that out. On rows that no choice has seen, of six data sets,
-the gain was 11.8 % so, and 10.0 % when a further model had to be better by a standard error.
+its training, and the memory trains it again: a mean evens that out. On rows that no choice has seen, the
+gain is larger so than where a further model has to be better by a standard error (docs/decisions.md).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
 s(x) is how much the residuals of the row's neighbours differ, so that an interval is wide where the memory disagrees
 with itself (Lei et al. 2018, section 5.2; of classes Sadinle, Lei and Wasserman 2019). The constant c keeps it from
 vanishing where neighbours happen to agree: the median of the s(x), or of 200 and more held-out rows the one of a few
-with the narrowest intervals. (To choose it by fewer costs coverage: .9 percentage points of 90 % with 30 rows.)
+with the narrowest intervals. (To choose it by fewer costs coverage, see docs/decisions.md.)
 New rows that are like the held-out ones are covered with about the probability a; with at least that where c was not
 chosen, up to what differs between the models of the folds and the final one.
 """

@@ -106,7 +106,7 @@ class Boosting(OfArrays, FromSklearn):
     """Boosted trees, several times over, in the mean; categories and missing values are the trees' own business.
 
     Each is stopped by a tenth of the rows that the others learn from, so that together they learn from all. Their mean
-    is better than any: on 11 data sets, of 3 bags, held-out RMSE by 1 to 8 % and log-loss by 1 to 5 %.
+    is better than any (docs/decisions.md).
 
     scikit-learn fits them; then their trees are arrays of our own, which predict the same to the last bit.
 
@@ -120,8 +120,7 @@ class Boosting(OfArrays, FromSklearn):
 
     @classmethod
     def defaults(cls, problem: Problem) -> dict[str, Any]:
-        # Bags differ more where every split sees half of the columns: of numbers another 1 % of RMSE. Electricity's
-        # classes lost 7 % of log-loss by it.
+        # Bags differ more where every split sees half of the columns: their mean is better of numbers, not of classes.
         return {
             "learning_rate": 0.05 if problem.n_classes > MANY_CLASSES else 0.1,
             "max_features": 0.5 if problem.is_regression else 1.0,
@@ -172,8 +171,7 @@ class Boosting(OfArrays, FromSklearn):
         if not split or problem.is_refitted:  # bags of the same rows differ by the columns that are drawn
             n_distinct = n_bags if model.max_features < 1 else 1
             split = (split or [(np.arange(len(y)), np.empty(0, dtype=np.int64))] * n_bags)[:n_distinct]
-        # Small data are many small parallel regions: two threads gain a sixth on an idle machine, and lose half on
-        # a busy one (8,000 rows, 18 classes: 13.0 s with two threads and 15.4 s with one; 42.6 s and 19.6 s).
+        # Small data are many small parallel regions: a second thread gains little, and loses half on a busy machine.
         most_threads = max(1, len(y) // ROWS_PER_THREAD)
         with fitting(own), _openmp_at_most(most_threads):
             bags = [_fit_bag(_seeded(model, bag), rows, X, y, weight) for bag, rows in enumerate(split)]

@@ -52,7 +52,7 @@ class Linear(OfArrays, FromSklearn):
         n_columns = len(problem.n_categories)
         if n_columns <= cost.WIDE:
             return {} if problem.is_regression else {"max_iter": 300}
-        # Many columns explain noise: of 2,000 and 8,000 rows RMSE fell by a tenth, of 784 pixels log-loss by a half.
+        # Many columns explain noise: held back more, errors are smaller (docs/decisions.md).
         return {"alpha": float(n_columns)} if problem.is_regression else {"max_iter": 100, "C": 0.01}
 
     @classmethod
@@ -81,7 +81,7 @@ class Linear(OfArrays, FromSklearn):
             raise UsageError(f"{BOUNDED} is {bounded!r}, not true or false", "correct the --param")
         own = {name: value for name, value in params.items() if name != BOUNDED}
         # Its many small steps gain little from a second thread, and where other programs want the cores the threads
-        # wait for each other: 784 pixels took 75 seconds instead of 3.
+        # wait for each other, many times as long.
         alone = threadpoolctl.threadpool_limits(1) if len(problem.n_categories) > cost.WIDE else nullcontext()
         with fitting(own), alone:
             fitted = cls.unfitted(problem, own).fit(features, y, sample_weight=weight)
