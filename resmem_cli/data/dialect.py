@@ -52,7 +52,7 @@ class Dialect:
         is_assumed: whether this file is delimited otherwise than those that the dialect was learned from, so that its
             marks may mean something else.
         is_told: whether the user says how numbers are written in this file, which is not the training file: then those
-            of a column in percent may lack the sign.
+            of a column in percent may lack the sign, also where they have types.
     """
 
     delimiter: str | None = None

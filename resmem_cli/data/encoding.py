@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from resmem_cli import spelling
 from resmem_cli.data import kinds
+from resmem_cli.data.dialect import PERCENT
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows, to_booleans, to_floats
 from resmem_cli.data.schema import Column, Given, Label, Schema, Target, Task
@@ -55,7 +56,7 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
     surprises = Surprises()
     at = 0
     for column in schema.columns:
-        values = _encode_column(rows, column, surprises)
+        values = _encode_column(rows, column, schema, surprises)
         encoded[:, at : at + column.width] = values
         n_missing = int(np.isnan(values[:, 0]).sum()) - surprises.unknown[column.name] * (not column.has_rest)
         if n_missing:
@@ -66,7 +67,7 @@ def encode(rows: Rows, schema: Schema) -> tuple[Floats, Surprises]:
             encoded[:, at] = _encode_levels(rows, column, surprises)
             at += 1
     if schema.given is not None:
-        _encode_given(rows, schema.given, encoded[:, at:])
+        _encode_given(rows, schema, schema.given, encoded[:, at:])
     surprises.unknown = +surprises.unknown
     return encoded, surprises
 
@@ -89,7 +90,7 @@ def encode_target(rows: Rows, schema: Schema) -> Floats:
     target = schema.target
     schema.require(rows, [target.name])
     if target.task is Task.REGRESSION:
-        return kinds.as_number(rows, target.name, largest=kinds.LARGEST_LABEL)
+        return _numbers(rows, target.name, schema, kinds.LARGEST_LABEL)
     text = kinds.as_category(rows, target.name)
     if not any(isinstance(label, str) for label in target.classes):
         text = kinds.plain_labels(rows, target.name, text)
@@ -122,7 +123,7 @@ def encode_weight(rows: Rows, schema: Schema) -> Floats | None:
     if name is None:
         return None
     schema.require(rows, [name])
-    weights = kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL)
+    weights = _numbers(rows, name, schema, kinds.LARGEST_LABEL)
     wrong = np.flatnonzero(~(weights >= 0))
     if len(wrong):
         weight = "missing" if np.isnan(weights[wrong[0]]) else f"{weights[wrong[0]]:g}"
@@ -161,9 +162,16 @@ def has_value(rows: Rows, name: str, value: str) -> NDArray[np.bool_]:
     return ~np.isnan(_codes(kinds.as_category(rows, name), (value,), is_number=_is_fraction(rows, name)))
 
 
-def _encode_column(rows: Rows, column: Column, surprises: Surprises) -> Floats:
+def _numbers(rows: Rows, name: str, schema: Schema, largest: float = kinds.LARGEST) -> Floats:
+    """Return a column of numbers in the unit that it had in training."""
+    if schema.dialect.unit_of(name) == PERCENT and not rows.is_text:
+        rows = kinds.in_percent(rows, name)
+    return kinds.as_number(rows, name, largest=largest)
+
+
+def _encode_column(rows: Rows, column: Column, schema: Schema, surprises: Surprises) -> Floats:
     if column.kind is Kind.NUMBER:
-        return kinds.as_number(rows, column.name)[:, None]
+        return _numbers(rows, column.name, schema)[:, None]
     if column.kind is Kind.BOOLEAN:
         return kinds.as_boolean(rows, column.name)[:, None]
     if column.kind is Kind.TIMESTAMP:
@@ -187,12 +195,12 @@ def _encode_levels(rows: Rows, column: Column, surprises: Surprises) -> Floats:
     return codes
 
 
-def _encode_given(rows: Rows, given: Given, out: Floats) -> None:
+def _encode_given(rows: Rows, schema: Schema, given: Given, out: Floats) -> None:
     """Fill [n, width] with what another model has written; it may not be missing."""
     if given.is_vector:
         kinds.as_vector(rows, given.columns[0], given.width, out)
         return
-    values = np.column_stack([kinds.as_number(rows, name, largest=kinds.LARGEST_LABEL) for name in given.columns])
+    values = np.column_stack([_numbers(rows, name, schema, kinds.LARGEST_LABEL) for name in given.columns])
     missing = np.argwhere(np.isnan(values))
     if len(missing):
         row, column = missing[0].tolist()

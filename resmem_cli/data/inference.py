@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from resmem_cli.data import date_format, date_text, dialect_learning, feature_columns, kinds, labels, text_kinds, totals
-from resmem_cli.data.dialect import PLAIN, Dialect
+from resmem_cli.data.dialect import PERCENT, PLAIN, Dialect
 from resmem_cli.data.feature_columns import ColumnErrors
 from resmem_cli.data.kinds import Kind
 from resmem_cli.data.rows import Rows, concatenate, plain, to_booleans
@@ -164,6 +164,10 @@ def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) 
             continue
         found = dialect_learning.learned(part, names)
         done.append(totals.without(replace(part, dialect=found), candidates, roles.target))
+    in_percent = [name for name, sign in found.units if sign == PERCENT]
+    for part in (part for part in done if not part.is_text):
+        for name in (name for name in in_percent if name in part.table.column_names):
+            kinds.in_percent(part, name)  # refuses numbers that may be in another unit
     return done, found.learned()
 
 
@@ -192,7 +196,8 @@ def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:
         with errors.of(name):
             columns[name] = _with_type(rows, name, roles)
     errors.raise_if_any()
-    return replace(rows, table=pa.table(columns), is_text=False, dialect=PLAIN)
+    # Numbers in percent have been read, with their sign.
+    return replace(rows, table=pa.table(columns), is_text=False, dialect=Dialect(is_told=True))
 
 
 def _with_type(rows: Rows, name: str, roles: Roles) -> pa.ChunkedArray:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from resmem_cli import spelling
 from resmem_cli.data import date_format, date_text, number_text
+from resmem_cli.data.dialect import PERCENT, Dialect
 from resmem_cli.data.rows import Rows, plain, to_booleans, to_floats
 from resmem_cli.errors import DataError
 
@@ -100,6 +101,29 @@ def as_number(rows: Rows, name: str, *, largest: float = LARGEST) -> Floats:
         raise _wrong_type(rows, name, "numbers")
     _refuse_huge(rows, name, values, largest)
     return values
+
+
+def in_percent(rows: Rows, name: str) -> Rows:
+    """Return rows with types, of which a column that training had in percent can be read: its text has the sign.
+
+    Raises:
+        DataError: it has numbers other than 0, and the user does not say how numbers are written: 0.12 may be 12 %.
+    """
+    if is_text(plain(rows.column(name)).type):
+        return replace(rows, is_text=True, dialect=Dialect(units=((name, PERCENT),), is_told=rows.dialect.is_told))
+    if rows.dialect.is_told:
+        return rows
+    bare = np.flatnonzero(np.nan_to_num(as_number(rows, name)))
+    if len(bare):
+        raise _without_sign(
+            rows,
+            name,
+            int(bare[0]),
+            PERCENT,
+            "write the values as text with the sign, such as 12%, or give --decimal . if the numbers of typed formats "
+            "are in percent too (12 for 12 %)",
+        )
+    return rows
 
 
 def is_rounded(rows: Rows, name: str) -> bool:
@@ -406,15 +430,26 @@ def _not_number(rows: Rows, name: str, position: int) -> DataError:
     dialect, unit = rows.written, rows.written.unit_of(name)
     value = rows.column(name)[position].as_py()
     if unit and number_text.is_number(trimmed(pa.array([value])), replace(dialect, is_told=True), unit)[0].as_py():
-        return DataError(
-            f"{rows.locate(position)}: column '{name}' holds '{value}' without the '{unit}' of the training file, and "
-            "their units differ",
+        return _without_sign(
+            rows,
+            name,
+            position,
+            unit,
             f"write the values with the sign, such as 12{unit}, or say with --decimal how numbers are written if those "
             "without it are in percent too",
         )
     marks = f"a decimal {'point' if dialect.point == '.' else 'comma'}" + (f" and '{unit}'" if unit else "")
     unsure = ", in a file that is delimited otherwise than the training file" if dialect.is_assumed else ""
     return _wrong_value(rows, name, position, f"is not surely a number with {marks}{unsure}", _FORCE_NUMBERS)
+
+
+def _without_sign(rows: Rows, name: str, position: int, unit: str, hint: str) -> DataError:
+    value = rows.column(name)[position].as_py()
+    return DataError(
+        f"{rows.locate(position)}: column '{name}' holds '{value}' without the '{unit}' of the training file, and "
+        "their units differ",
+        hint,
+    )
 
 
 def _wrong_value(rows: Rows, name: str, position: int, wrong: str, force: str = "") -> DataError:

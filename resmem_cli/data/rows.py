@@ -26,7 +26,7 @@ class Rows:
         origins: (position in `table`, source name, number of that row in its source, from 1), ascending.
         is_text: whether the values are text that has not been given types yet.
         kept: where some rows were left out, the position that each kept row had before.
-        dialect: how text is written; of no meaning for values with types.
+        dialect: how text is written; of values with types, whether numbers of a column in percent may lack the sign.
         of_folders: the columns that the names of folders hold, which are text in any format.
     """
 

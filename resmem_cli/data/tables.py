@@ -192,7 +192,7 @@ def _count(source: Source) -> int | None:
 
 
 def _read_one(source: Source, wanted: _Wanted) -> Generator[Rows]:
-    before, found = 0, _Found()
+    before, found = 0, _Found(Dialect(is_told=wanted.how.forced.decimal is not None))
     try:
         with streams.opened(source) as (known, stream):
             is_text = _is_text(known)

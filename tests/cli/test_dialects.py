@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.conftest import Run
@@ -112,3 +115,65 @@ def test_the_command_that_makes_a_page_again_names_the_options(folder: Path, run
     assert run("report", "umsatz.csv", "--model", "m", "--output", "page.html", *words).code == 0
     page = Path("page.html").read_text()
     assert "--skip-rows 2 --na=-1,-2" in page or "--skip-rows 2 --na -1,-2" in page
+
+
+def typed(name: str, shares: list[object]) -> str:
+    """Rows in a format with types, of which the share may be in percent or a fraction."""
+    table = pa.table(
+        {
+            "name": ["Köln"] * len(shares),
+            "wann": [dt.datetime(2024, 3, 3)] * len(shares),
+            "anteil": shares,
+            "preis": [1100.5] * len(shares),
+        }
+    )
+    if name.endswith(".parquet"):
+        pq.write_table(table, name)
+    else:
+        Path(name).write_text("".join(json.dumps(row, default=str) + "\n" for row in table.to_pylist()))
+    return name
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "remember"])
+@pytest.mark.parametrize("name", ["new.parquet", "new.jsonl"])
+def test_a_number_with_a_type_is_refused_where_training_had_percent_and_read_if_that_is_said(
+    folder: Path, run: Run, command: str, name: str
+) -> None:
+    fit(run)
+    assert run("fit-residual", "umsatz.csv", "--model", "m", "--folds", 0, *FIXED).code == 0
+    words = (command, typed(name, [0.0, None, 0.125]), "--model", "m")
+    words += ("--output", "out.csv") if command == "predict" else ("--force",) if command == "remember" else ()
+    refused = run(*words)
+    assert (refused.code, refused.out) == (3, "")
+    assert refused.err.splitlines()[-1] == (
+        f"resmem: {name}, row 3: column 'anteil' holds '0.125' without the '%' of the training file, and their units "
+        "differ; write the values as text with the sign, such as 12%, or give --decimal . if the numbers of typed "
+        "formats are in percent too (12 for 12 %)"
+    )
+    assert run(*words, "--decimal", ".").code == 0
+    typed(name, [0.0, None, 0.0])
+    assert run(*words).code == 0
+
+
+def test_percent_as_text_of_a_typed_format_is_read_as_that_of_a_text_file(folder: Path, run: Run) -> None:
+    fit(run)
+    words = ("--model", "m", "--base-only", "--keep", "none", "--quiet")
+    shares = ["12.5 %", "0%", "3%"]
+    Path("new.csv").write_text(
+        "name;wann;anteil\n" + "".join(f"Köln;03.03.2024;{each.replace('.', ',')}\n" for each in shares)
+    )
+    of_text = run("predict", "new.csv", *words).out.replace(",", ".")
+    for name in ("new.parquet", "new.jsonl"):
+        assert run("predict", typed(name, list(shares)), *words).out == of_text
+        refused = run("predict", typed(name, ["12.5 %", "0.125"]), *words)
+        assert refused.code == 3
+        assert f"{name}, row 2: column 'anteil' holds '0.125' without the '%' of the training file" in refused.err
+
+
+def test_percent_beside_a_number_with_a_type_is_not_learned_from(folder: Path, run: Run) -> None:
+    words = ("fit-base", "umsatz.csv", typed("more.parquet", [0.125, 0.25]), "-t", "preis", "-m", "m", "-q")
+    refused = run(*words, "--estimator", "linear")
+    assert (refused.code, refused.out) == (3, "")
+    assert refused.err.startswith("resmem: more.parquet, row 1: column 'anteil' holds '0.125' without the '%' of the ")
+    assert not Path("m").exists()
+    assert run(*words, "--estimator", "linear", "--decimal", ",").code == 0
