@@ -11,7 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from resmem_cli.data import date_format, date_text, dialect_learning, feature_columns, kinds, labels, text_kinds, totals
+from resmem_cli.data import (
+    date_format,
+    date_text,
+    dialect_learning,
+    feature_columns,
+    json_digits,
+    kinds,
+    labels,
+    text_kinds,
+    totals,
+)
 from resmem_cli.data.dialect import PERCENT, PLAIN, Dialect
 from resmem_cli.data.feature_columns import ColumnErrors
 from resmem_cli.data.kinds import Kind
@@ -185,7 +195,35 @@ def _roles(roles: Roles) -> str:
 
 def _typed(parts: Sequence[Rows], names: set[str], roles: Roles) -> Rows:
     """Return the columns that are used, of all parts together, with types; a forced category is text in every part."""
-    return concatenate([_with_types(part, names, roles) for part in parts])
+    typed = [_with_types(part, names, roles) for part in parts]
+    return concatenate(_with_floats(typed) if len(typed) > 1 else typed)
+
+
+def _with_floats(parts: Sequence[Rows]) -> list[Rows]:
+    """Return parts with floats in the place of whole numbers, where another part has fractions in the column.
+
+    Raises:
+        DataError: a whole number would lose digits, as it may not in a single file of JSON lines either; the message
+            names its file, row and column.
+    """
+    fields = [field for part in parts for field in part.table.schema]
+    floats = {path for field in fields for path in json_digits.float_paths(field.type, (field.name,))}
+    names, done = {path[0] for path in floats}, []
+    for part in parts:
+        table = part.table
+        read = table.select([name for name in table.column_names if name in names])
+        for path, (row, digits) in json_digits.lost_as_floats(read, {}).items():
+            if path in floats:
+                raise DataError(
+                    f"{part.locate(row)}: column '{'.'.join(path)}' holds {digits:.80}, which would lose digits beside "
+                    "the fractions that the column has in another input",
+                    "write the numbers of this column as text in all inputs",
+                )
+        for at, field in enumerate(table.schema):
+            if (field.name,) in floats and pa.types.is_integer(field.type):
+                table = table.set_column(at, field.name, pc.cast(table.column(at), pa.float64(), safe=False))
+        done.append(replace(part, table=table))
+    return done
 
 
 def _with_types(rows: Rows, names: set[str], roles: Roles) -> Rows:

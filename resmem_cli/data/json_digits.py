@@ -45,7 +45,7 @@ def float_paths(arrow_type: pa.DataType, path: Path) -> list[Path]:
         return [found for field in arrow_type for found in float_paths(field.type, (*path, field.name))]
     if pa.types.is_list(arrow_type):
         return float_paths(arrow_type.value_type, path)
-    return [path] if pa.types.is_float64(arrow_type) else []
+    return [path] if pa.types.is_floating(arrow_type) else []
 
 
 def is_large(array: pa.Array) -> bool:

@@ -782,3 +782,44 @@ def test_class_names_are_the_classes_as_text():
     assert Target("y", Task.CLASSIFICATION, "", (True, False)).class_names == ("true", "false")
     assert Target("y", Task.CLASSIFICATION, "", ("1", "1.0", "a b")).class_names == ("1", "1.0", "a b")
     assert Target("y", Task.CLASSIFICATION, "", (1.0, 2.5)).class_names == ("1", "2.5")  # as CSV has these floats
+
+
+LOST = 2**53 + 1  # which a float rounds
+FLOATS = [0.5, None, 2.5, 3.5, 4.5, 5.5]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pytest.param(pa.array([1, LOST, 3, 4, 5, 6]), id="64 bits"),
+        pytest.param(pa.array([1, LOST, 3, 4, 5, 6], pa.uint64()), id="64 bits without a sign"),
+        pytest.param(pa.array(map(Decimal, [1, LOST, 3, 4, 5, 6]), pa.decimal128(38, 0)), id="a decimal"),
+        pytest.param(pa.array(map(Decimal, [1, LOST, 3, 4, 5, 6]), pa.decimal256(76, 0)), id="a long decimal"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_whole_numbers_that_lose_digits_beside_fractions_of_another_file_are_refused(column, is_first):
+    """As in a single file of JSON lines."""
+    parts = [typed("a.jsonl", x=column, y=Y), typed("b.jsonl", x=FLOATS, y=Y)]
+    assert message(*(parts if is_first else reversed(parts))) == (
+        f"a.jsonl, row 2: column 'x' holds {LOST}, which would lose digits beside the fractions that the column has in "
+        "another input; write the numbers of this column as text in all inputs"
+    )
+
+
+def test_whole_numbers_that_keep_their_digits_beside_fractions_are_features():
+    large = [2**53 + 2, 12345678901234580000, 1, 2, 3, 4]
+    for column in (pa.array(large, pa.uint64()), pa.array(map(Decimal, large), pa.decimal128(38, 0))):
+        found = learned(typed("a.jsonl", x=column, y=Y), typed("b.jsonl", x=FLOATS, y=Y))
+        assert found.rows.column("x").to_pylist() == [*map(float, large), *FLOATS]
+
+
+def test_lists_of_whole_numbers_that_lose_digits_beside_fractions_are_refused():
+    parts = [typed("a.jsonl", x=[[1, LOST]] * 6, y=Y), typed("b.jsonl", x=[[0.5, 1.5]] * 6, y=Y)]
+    assert message(*parts).startswith(f"a.jsonl, row 1: column 'x' holds {LOST}, which would lose digits beside the ")
+
+
+def test_categories_and_ids_lose_no_digits_beside_fractions():
+    parts = [typed(f"{i}.jsonl", x=x, k=x, y=Y) for i, x in enumerate(([LOST] * 6, FLOATS))]
+    found = learned(*parts, categories=["x"], id_column="k")
+    assert found.rows.column("x").to_pylist()[:1] == found.rows.column("k").to_pylist()[:1] == [str(LOST)]
