@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -114,7 +115,14 @@ def cast(column: pa.ChunkedArray, wanted: pa.DataType, *, safe: bool = True) -> 
         return column
     if pa.types.is_struct(wanted) or (pa.types.is_list(wanted) and pa.types.is_list(column.type)):
         return pa.chunked_array([_nested(chunk, wanted, safe=safe) for chunk in column.chunks], wanted)
-    return pc.cast(plain(column), wanted, safe=safe)
+    return _simple(plain(column), wanted, safe=safe)
+
+
+def _simple(column: Any, wanted: pa.DataType, *, safe: bool) -> Any:
+    """Return values that are not nested in another type."""
+    if pa.types.is_decimal(column.type) and pa.types.is_floating(wanted):
+        column = pc.cast(column, pa.string())  # Arrow's own way from decimals to floats is off by a last bit in many
+    return pc.cast(column, wanted, safe=safe)
 
 
 def _nested(array: pa.Array, wanted: pa.DataType, *, safe: bool) -> pa.Array:
@@ -133,7 +141,7 @@ def _nested(array: pa.Array, wanted: pa.DataType, *, safe: bool) -> pa.Array:
         offsets = pa.array(np.concatenate([[0], np.cumsum(np.asarray(lengths))]), pa.int32())
         values = _nested(array.flatten(), wanted.value_type, safe=safe)
         return pa.ListArray.from_arrays(offsets, values, wanted, mask=array.is_null())
-    return pa.nulls(len(array)) if pa.types.is_null(wanted) else pc.cast(array, wanted, safe=safe)
+    return pa.nulls(len(array)) if pa.types.is_null(wanted) else _simple(array, wanted, safe=safe)
 
 
 def cast_table(table: pa.Table, schema: pa.Schema, *, safe: bool = True) -> pa.Table:
