@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from resmem_cli.data import json_digits, json_types, promotion
 from resmem_cli.data.json_digits import Lost
@@ -26,10 +27,13 @@ MAX_DEPTH = 64
 _BLOCK_BYTES = 8 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}\n"))
-_NULL = rb"[ \t\r\xef\xbb\xbf]*+null"  # Arrow passes over a byte order mark at the beginning of any block
+_BLANK = rb" \t\r\xef\xbb\xbf"  # Arrow passes over a byte order mark at the beginning of any block
+_NULL = rb"[" + _BLANK + rb"]*+null"
 _NULL_FIRST = re.compile(_NULL)
 _NULL_BELOW = re.compile(rb"\n" + _NULL)  # a pattern that begins with one byte is searched for fast
 _NULL_BESIDE = re.compile(rb"}" + _NULL)
+_OBJECT_BESIDE = re.compile(rb"}[" + _BLANK + rb"]*+{")
+_FILLED = re.compile(rb"^[" + _BLANK + rb"]*+[^\n" + _BLANK + rb"]", re.MULTILINE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')
 
 
@@ -43,8 +47,8 @@ def read(
     A key that a line lacks is missing there; a column that a block has never heard of is in the blocks after it.
 
     Raises:
-        DataError: there is no line, or one that is no JSON, is nested more than 64 deep, is longer than 64 MB, or
-            changes the type of a column.
+        DataError: there is no line, or one that is no JSON, is not one object, is nested more than 64 deep, is longer
+            than 64 MB, or changes the type of a column.
         UnicodeError: it is not UTF-8.
     """
     rows, n_bare, schema, is_first = 0, 0, None, True
@@ -57,7 +61,9 @@ def read(
         _refuse_long_and_deep(source, block, rows)
         codecs.utf_8_decode(block)  # Arrow would take other bytes as they are
         _refuse_null(source, block, rows)
+        _refuse_several(source, block, rows)
         table, schema, lost_here = _typed(source, block, rows, schema)
+        _refuse_parts(source, block, rows, table.num_rows)
         lost_here |= json_digits.lost_as_floats(table, lost | lost_here)
         lost = {path: (rows + row, digits) for path, (row, digits) in lost_here.items()} | lost
         rows += table.num_rows
@@ -100,6 +106,29 @@ def _has_null(line: bytes) -> bool:
     return bool(
         _NULL_FIRST.match(line) or (_NULL_BESIDE.search(line) and _NULL_BESIDE.search(_STRING.sub(b'""', line)))
     )
+
+
+def _refuse_several(source: Source, block: bytes, rows_before: int) -> None:
+    """Refuse lines of several objects, which Arrow takes: every row is a line, and is named by its number."""
+    if _OBJECT_BESIDE.search(block) is None:
+        return
+    before, is_there = _first(block.split(b"\n"), _has_several)
+    if is_there:
+        raise _no_row(source, rows_before + before, "it holds several objects")
+
+
+def _has_several(line: bytes) -> bool:
+    return bool(_OBJECT_BESIDE.search(line) and _OBJECT_BESIDE.search(_STRING.sub(b'""', line)))
+
+
+def _refuse_parts(source: Source, block: bytes, rows_before: int, n_rows: int) -> None:
+    """Refuse objects of several lines: Arrow takes them, but not where a block ends within one."""
+    n_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if n_lines == n_rows or len(_FILLED.findall(block)) == n_rows:
+        return
+    before, is_there = _first(block.split(b"\n"), lambda line: _balance(line)[-1] > 0)
+    if is_there:
+        raise _no_row(source, rows_before + before, "its object goes on in the next line")
 
 
 def _refuse_lost(source: Source, schema: pa.Schema, lost: Lost) -> None:
@@ -147,10 +176,15 @@ def _first(lines: Sequence[bytes], is_meant: Callable[[bytes], bool]) -> tuple[i
 
 def _depth(line: bytes) -> int:
     """Return how deep the brackets of a line are nested, without those in its strings."""
+    return int(_balance(line).max())
+
+
+def _balance(line: bytes) -> NDArray[np.int64]:
+    """Return how many brackets are open at the beginning and behind every byte of a line without its strings."""
     brackets = np.frombuffer(_STRING.sub(b"", line), np.uint8)
     opened = np.isin(brackets, np.frombuffer(b"[{", np.uint8))
     closed = np.isin(brackets, np.frombuffer(b"]}", np.uint8))
-    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
+    return np.concatenate([[0], np.cumsum(opened.astype(np.int64) - closed)])
 
 
 def _typed(

@@ -402,3 +402,42 @@ def test_bytes_are_refused_and_nothing_is_left(write, tmp_path, column):
         f"the column 'x' of type {column.type} cannot be written as text; leave it out with --keep, or write Parquet"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("block", [8, 1 << 20])
+@pytest.mark.parametrize("before", ["", '{"a": 1}\n\n', ' \n{"a": "}{"}\r\n'])
+@pytest.mark.parametrize("line", ['{"a": 2}{"a": 3}', '{"a": 2} \t{"a": 3}\r', '{}{"b": {"c": "x"}}', '{"b": "\\""}{}'])
+@pytest.mark.parametrize("after", ["", "\n", '\n{"a": "x"}\n'])
+def test_a_line_is_one_object(file, read, monkeypatch, *, block, before, line, after):
+    """Arrow takes every object for a row, whatever lines there are: then rows are not named by their lines."""
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", block)
+    path = file("a.jsonl", before + line + after)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == (
+        f"{path}, row {before.count(':') + 1} is not a line of JSON like those before it (it holds several objects); "
+        "write one object per line, each column of one type"
+    )
+
+
+@pytest.mark.parametrize("first", ["", '{"z": 1}\n', '{"z": "{"}\n\n \n'])
+@pytest.mark.parametrize(
+    "rows",
+    ['{\n"b": 2\n}\n{"b": 3}\n', '{"b": [1,\n2]}\n', '{"b":\n{"c": "}{"}}\n', '{"b": {"c": "{"}\n}\n{"b": {}}\n'],
+)
+def test_an_object_is_one_line(file, read, first, rows):
+    """Arrow takes objects of several lines, but only where no block ends within one."""
+    path = file("a.jsonl", first + rows)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    row = 2 if first else 1
+    assert str(caught.value) == (
+        f"{path}, row {row} is not a line of JSON like those before it (its object goes on in the next line); "
+        "write one object per line, each column of one type"
+    )
+
+
+def test_objects_beside_each_other_in_strings_and_lists_are_no_rows(file, read, values):
+    rows = [{"a": "}{", "b": [{"c": 1}, {"c": 2}]}, {"a": '"} {"', "b": []}, {"a": '\\"}\t{', "b": None}]
+    lines = [json.dumps(row) for row in rows]
+    assert values(read(file("a.jsonl", "\n \r\n\n".join(lines)))) == rows
