@@ -10,7 +10,6 @@ import typer
 
 from resmem_cli.cli import console, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
-from resmem_cli.data.places import for_a_model
 
 
 @reads
@@ -20,7 +19,9 @@ def distill(
     student: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", parser=for_a_model, help="The model directory to write; a base that is there is replaced."
+            metavar="DIR",
+            parser=options.written_model,
+            help="The model directory to write; a base that is there is replaced.",
         ),
     ],
     estimator: Annotated[

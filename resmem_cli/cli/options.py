@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resmem_cli.data.places import for_a_model, place
+from resmem_cli.data.places import Place, for_a_model, place
 from resmem_cli.data.sources import STDIN, Format
 from resmem_cli.errors import UsageError
 
@@ -26,6 +26,36 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+
+
+def written_model(text: str) -> Path:
+    """Return where a model may be written.
+
+    Raises:
+        UsageError: it lies in an object store, or is "-".
+    """
+    _refuse_stream(text)
+    return for_a_model(text)
+
+
+def output_directory(text: str) -> Place:
+    """Return the directory that a path or a URI names, for files to be written to.
+
+    Raises:
+        UsageError: it is "-".
+    """
+    _refuse_stream(text)
+    return place(text)
+
+
+def _refuse_stream(text: str) -> None:
+    """Refuse what would be a directory of an odd name: elsewhere it is standard output."""
+    if text == STDIN:
+        raise UsageError(
+            "'-' is standard output, and a directory is needed", "name one, such as ./- if it has that name"
+        )
+
+
 # A `Place`, into whose type Typer would look.
 Model = Annotated[
     Any,
@@ -41,7 +71,7 @@ Model = Annotated[
 WrittenModel = Annotated[
     Path,
     typer.Option(
-        "--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", parser=for_a_model, help="The model directory."
+        "--model", "-m", envvar="RESMEM_MODEL", metavar="DIR", parser=written_model, help="The model directory."
     ),
 ]
 Params = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +11,8 @@ import typer
 from resmem_cli.cli import console, options
 from resmem_cli.cli.engine import Engine, EngineName, NumberOfWorkers, Scheduler, workers_of
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
-from resmem_cli.data.places import place
-from resmem_cli.data.sources import Format
+from resmem_cli.data.sources import STDIN, Format
+from resmem_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from resmem_cli.data.places import Place
@@ -39,7 +39,7 @@ def predict(
         Any,
         typer.Option(
             metavar="DIR",
-            parser=place,
+            parser=options.output_directory,
             help="Write one output per input file, of the same name, in this directory or URI.",
         ),
     ] = None,
@@ -109,11 +109,12 @@ def predict(
         raise typer.BadParameter("it needs --keep-going", param_hint="'--failures'")
     if as_json and output_dir is None and output == "-":
         raise typer.BadParameter("it needs --output or --output-dir", param_hint="'--json'")
+    beside = {option: path for option, path in (("--failures", failures), ("--metrics", metrics)) if path is not None}
+    _refuse_mixture(beside, "--json" if as_json else "--output" if output_dir is None and output == STDIN else None)
     if output_dir is None and not as_json:
         options.refuse_terminal(output, output_format)
 
     from resmem_cli.data.rows import leave_pandas_out
-    from resmem_cli.workflow import job_files
     from resmem_cli.workflow.predict import PredictOptions
     from resmem_cli.workflow.predict import predict as run
     from resmem_cli.workflow.predict_files import FilesOptions
@@ -132,9 +133,7 @@ def predict(
         ),
         batch_rows=batch_rows,
         threads=threads,
-        beside={
-            option: path for option, path in (("--failures", failures), ("--metrics", metrics)) if path is not None
-        },
+        beside=beside,
     )
     leave_pandas_out()
     with console.progress(quiet, output=output if output_dir is None else None) as report:
@@ -144,15 +143,39 @@ def predict(
             files = FilesOptions(output_dir, resume, keep_going)
             done = _predict_files(source, model, chosen, files, hired, report)
 
-    if failures is not None:
-        job_files.write_failures(failures, done)
-    if metrics is not None:
-        job_files.write_metrics(metrics, done)
+    _write_beside(done, failures, metrics)
     if as_json:
         print(json.dumps(done.to_json()))
     _say(done, source.note_lines, is_of_files=output_dir is not None, quiet=quiet)
     if done.failures:
         _refuse_failures(done, failures)
+
+
+def _refuse_mixture(beside: Mapping[str, str], other: str | None) -> None:
+    """Refuse two outputs on standard output, which would be of one another's format.
+
+    Args:
+        beside: what the options write that are not for predictions.
+        other: the option that writes to standard output in any case.
+    """
+    written = [*([] if other is None else [other]), *(option for option, path in beside.items() if path == STDIN)]
+    if len(written) > 1:
+        first, second = written[:2]
+        raise UsageError(f"{first} and {second} both write to standard output", f"name a file with {second}")
+
+
+def _write_beside(done: Predicted, failures: str | None, metrics: str | None) -> None:
+    """Write the files of a run that are not predictions."""
+    from resmem_cli.workflow import job_files
+
+    try:
+        if failures is not None:
+            job_files.write_failures(failures, done)
+        if metrics is not None:
+            job_files.write_metrics(metrics, done)
+    except BrokenPipeError:  # nobody reads the rest, but the code still says what came of it
+        if not done.failures:
+            raise
 
 
 def _predict_files(
@@ -197,7 +220,9 @@ def _refuse_failures(done: Predicted, listed: str | None) -> None:
     n_more = len(done.failures) - len(shown)
     n_all = done.n_files + done.n_kept + len(done.failures)
     unseen = f", {n_more:,} not shown" if n_more else ""
-    where = f"'{listed}' lists them" if listed is not None else "--failures FILE lists them"
+    where = "--failures FILE lists them" if listed is None else f"'{listed}' lists them"
+    if listed == STDIN:
+        where = "standard output lists them"
     raise PartialError(
         f"{len(done.failures):,} of {n_all:,} files could not be predicted{unseen}",
         f"{where}; correct them and run again with --resume",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from resmem_cli.data.output import made_whole
+from resmem_cli.data.output import STDOUT, opened
 from resmem_cli.data.places import Place, is_within, place, resolved
 from resmem_cli.data.replacement import is_special
 from resmem_cli.errors import OutputError, UsageError
@@ -38,6 +38,7 @@ def refuse_unwritable(
         OutputError: the folder of one is not there.
         UsageError: one is an input, an output or another one of them, or lies in the model directory.
     """
+    beside = {option: path for option, path in beside.items() if path != STDOUT}
     if not beside:
         return
     outputs = [*written]
@@ -68,7 +69,7 @@ def write_failures(path: str, done: Predicted) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with made_whole(place(path), option="--failures") as stream:
+    with opened(path, option="--failures") as stream:
         for failure in done.failures:
             stream.write(json.dumps(failure.to_json(), ensure_ascii=False).encode() + b"\n")
 
@@ -79,7 +80,7 @@ def write_metrics(path: str, done: Predicted) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with made_whole(place(path), option="--metrics") as stream:
+    with opened(path, option="--metrics") as stream:
         stream.write("".join(f"{line}\n" for line in _lines(done, time.time())).encode())
 
 

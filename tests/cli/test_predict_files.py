@@ -470,6 +470,59 @@ def test_what_two_options_write_to_standard_output_is_all_there(
     assert done.stderr == "resmem: --metrics and --output both write '/dev/stdout'; name another --metrics\n"
 
 
+def test_figures_may_go_to_standard_output_if_nothing_else_does(inputs: list[str], run: Run) -> None:
+    words = ("predict", "in/a.csv", "--model", "m", "--quiet")
+    for where in (("--output", "o.csv"), ("--output-dir", "out")):
+        ended = run(*words, *where, "--metrics", "-")
+        assert (ended.code, ended.err) == (0, "")
+        assert "resmem_predict_rows 8" in ended.out.splitlines()
+    Path("in/c.csv").write_text("id,carat\nd1,2\n")
+    words = ("predict", "in/a.csv", "in/c.csv", "--model", "m", "--output-dir", "out", "--keep-going", "--quiet")
+    ended = run(*words, "--failures", "-")
+    assert ended.code == PARTIAL
+    assert [json.loads(line)["input"] for line in ended.out.splitlines()] == ["in/c.csv"]
+    assert ended.lines[-1] == (
+        "resmem: 1 of 2 files could not be predicted; standard output lists them; correct them and run again with "
+        "--resume"
+    )
+    assert not Path("-").exists()
+
+
+def test_two_options_do_not_write_to_standard_output(inputs: list[str], fails: Fails) -> None:
+    words = ("predict", "in/a.csv", "--model", "absent", "--metrics", "-")
+    both = "both write to standard output; name a file with"
+    fails(USAGE, f"--output and --metrics {both} --metrics", *words)
+    fails(USAGE, f"--json and --metrics {both} --metrics", *words, "--output", "o.csv", "--json")
+    words = (*words, "--output-dir", "out", "--keep-going", "--failures")
+    fails(USAGE, f"--failures and --metrics {both} --metrics", *words, "-")
+    fails(USAGE, f"--json and --metrics {both} --metrics", *words, "f.jsonl", "--json")
+
+
+def test_who_does_not_read_the_failures_still_gets_the_code(
+    inputs: list[str], shell: Callable[[str], subprocess.CompletedProcess[str]]
+) -> None:
+    Path("in/c.csv").write_text("id,carat\nd1,2\n")
+    line = "resmem predict in/*.csv --model m --quiet --output-dir out --keep-going --failures -"
+    done = shell(f"({line}; echo $? >&2) | true")
+    assert done.stderr.splitlines()[-1] == str(PARTIAL)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "in/a.csv", "--model", "m", "--output-dir", "-"),
+        ("fit-base", "in/a.csv", "--target", "price", "--model", "-"),
+        ("fit-residual", "in/a.csv", "-m", "-"),
+        ("distill", "in/a.csv", "--model", "m", "--student", "-"),
+        ("remember", "in/a.csv", "--model", "-"),
+        ("undo", "--model", "-"),
+    ],
+)
+def test_a_directory_is_no_stream(inputs: list[str], fails: Fails, words: tuple[str, ...]) -> None:
+    said = "'-' is standard output, and a directory is needed; name one, such as ./- if it has that name"
+    fails(USAGE, said, *words)
+
+
 def test_a_directory_of_parquet_keeps_its_folders(inputs: list[str], run: Run) -> None:
     new = table("diamonds", "new")
     for name, start in (("day=1", 0), ("day=2", 8)):
