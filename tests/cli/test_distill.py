@@ -176,12 +176,19 @@ def test_an_estimator_that_is_named_twice_is_fitted_once(model: Model, run: Run)
 def test_the_student_predicts_without_a_memory_only_if_that_is_said(model: Model, run: Run, fails: Fails) -> None:
     model()
     assert run(*DISTILL, *SMALL, "--quiet").code == 0
-    fails(
-        4,
-        "the model 's' has no memory yet; run: resmem fit-residual TRAIN --model s "
-        "(predict --base-only works without it)",
-        *("predict", "new.csv", "--model", "s"),
-    )
+    sentence = "the model 's' is distilled, and has no memory; predict with --base-only"
+    fails(4, sentence, "predict", "new.csv", "--model", "s")
+    fails(4, sentence, "predict", "new.csv", "--model", "s", "--output-dir", "out")
+    fails(4, sentence, "predict", "new.csv", "--model", "s", "--output-dir", "out", "--engine", "dask")
+
+
+def test_a_memory_on_top_of_the_student_predicts_as_any_other(model: Model, run: Run, fails: Fails) -> None:
+    model()
+    assert run(*DISTILL, *SMALL, "--quiet").code == 0
+    assert run("fit-residual", "train.csv", "--model", "s", "--representation", "features", "--quiet").code == 0
+    assert len(predicted(run, "s")["prediction"]) == len(table("diamonds", "new"))
+    Path("s/memory.json").write_text("{}")
+    fails(4, run("verify", "--model", "s").err.removeprefix("resmem: ").rstrip(), "predict", "new.csv", "--model", "s")
 
 
 def test_the_same_rows_give_the_same_student(model: Model, run: Run) -> None:
