@@ -49,13 +49,14 @@ class Writer:
     def write(self, table: pa.Table, source: str = "") -> None:
         if not self._has_header:
             self._begin(self._dialect(), table.num_columns)
+        columns = [self._text(name, table.column(name)) for name in table.column_names]
+        if not self._has_header:  # only now: of what cannot be written no header is left on standard output
             names = self._quoted(pa.array(table.column_names, pa.string())).to_pylist()
             header = self._separator.join(names) or '""'
             if self._is_tab:
                 self._refuse_unlike(pa.array([header]), len(names))
             self._sink.write((header + "\n").encode())
             self._has_header = True
-        columns = [self._text(name, table.column(name)) for name in table.column_names]
         if len(columns) == 1:  # an empty line would be no row at all
             columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]
         for start in range(0, table.num_rows, _LINES_AT_ONCE):

@@ -258,3 +258,9 @@ def test_a_column_that_is_no_text_is_refused_and_nothing_is_left(write, tmp_path
         f"the column 'x' of type {column.type} cannot be written as text; leave it out with --keep, or write Parquet"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_column_that_is_no_text_no_header_is_written(capfdbinary, write):
+    with pytest.raises(DataError):
+        write("-", pa.table({"a": [1], "x": [{"b": 1}]}))
+    assert capfdbinary.readouterr() == (b"", b"")
