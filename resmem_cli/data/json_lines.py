@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from resmem_cli.data import json_digits, json_types, promotion
 from resmem_cli.data.json_digits import Lost
 from resmem_cli.data.sources import Source
-from resmem_cli.data.streams import MAX_ROW_BYTES, whole_lines
+from resmem_cli.data.streams import MAX_ROW_BYTES, refuse_no_text, whole_lines
 from resmem_cli.data.text_form import for_json
 from resmem_cli.errors import DataError
 
@@ -54,6 +54,8 @@ def read(
     rows, n_bare, schema, is_first = 0, 0, None, True
     lost: Lost = {}
     for lines, _ in whole_lines(raw, _BLOCK_BYTES, ends=(b"\n",)):
+        if is_first:
+            refuse_no_text(source, lines)
         block = lines.removeprefix(_BYTE_ORDER_MARK) if is_first else lines
         is_first = False
         if not block.strip():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import queue
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +34,18 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": (Format.CSV, "zstd"),
     b'{"': (Format.JSONL, None),
 }
+_GIVE_ENDING = "give its name the ending {}, or decompress it"
+_NAME_FORMAT = "name the format with --input-format {}"
+# How files begin that are no text, though their names say so; where that may be text too, it is none with a NUL.
+_NO_TEXT = (
+    (rb"\x1f\x8b", "compressed by gzip", _GIVE_ENDING.format(".gz")),
+    (rb"\x28\xb5\x2f\xfd", "compressed by zstd", _GIVE_ENDING.format(".zst")),
+    (rb"BZh[1-9]1AY&SY", "compressed by bzip2", "decompress it"),
+    (rb"\xfd7zXZ\0", "compressed by xz", "decompress it"),
+    (rb"PK\x03\x04", "a ZIP archive or a workbook", "take the table out of it, or save it as CSV"),
+    (rb"(?s)PAR1.*\0", "a Parquet file", _NAME_FORMAT.format("parquet")),
+    (rb"(?s)ARROW1.*\0", "an Arrow file", _NAME_FORMAT.format("arrow")),
+)
 
 
 @contextmanager
@@ -98,6 +111,17 @@ def decompressed(source: Source, stream: BinaryIO | None) -> Any:
     """Return an Arrow stream of what a text source holds."""
     raw = pa.PythonFile(stream, mode="r") if stream is not None else _from_beginning(source)
     return raw if source.compression is None else pa.CompressedInputStream(raw, source.compression)
+
+
+def refuse_no_text(source: Source, head: bytes) -> None:
+    """Refuse what is to be text, and begins as files of other kinds do.
+
+    Raises:
+        DataError: it does.
+    """
+    for pattern, what, hint in _NO_TEXT:
+        if re.match(pattern, head):
+            raise DataError(f"{source.name} is {what}, and no text", hint)
 
 
 def _from_beginning(source: Source) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from resmem_cli.data import structure
+from resmem_cli.data import streams, structure
 from resmem_cli.data.dialect import COMMA, PLAIN, UTF_8, Dialect, shown
 from resmem_cli.data.sources import Format, Source
 from resmem_cli.data.structure import Structure
@@ -54,6 +54,7 @@ def opened(source: Source, raw: Any, how: HowToRead, notes: list[str]) -> TextFi
     """Return a text table whose bytes `raw` gives; what is unlike the training file is noted.
 
     Raises:
+        DataError: it is no text, but a compressed file or a table of another format.
         UnicodeError: its beginning is not in the encoding that is forced.
     """
     form = source.format or Format.CSV
@@ -61,6 +62,7 @@ def opened(source: Source, raw: Any, how: HowToRead, notes: list[str]) -> TextFi
     usual = SEPARATORS[form]
     expected = usual if form is Format.TSV else stored.delimiter or usual
     decoded = Utf8(raw, forced=how.forced.encoding, expected=stored.encoding, head_bytes=_HEAD_BYTES)
+    streams.refuse_no_text(source, decoded.start)
     head = decoded.read(_HEAD_BYTES)
     layout = _layout(head, how, expected)
     for _ in range(layout.n_above):

@@ -14,6 +14,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_START_BYTES = 64
 _MOSTLY = 0.8  # of the characters of a text in UTF-16 that have a zero byte, in a table with digits and delimiters
 # cp1252 leaves five bytes without a meaning: they are the controls that Latin-1 and browsers take them for.
 _WINDOWS_TABLE = "".join(bytes([i]).decode(WINDOWS, "ignore") or chr(i) for i in range(256))
@@ -25,13 +26,15 @@ class Utf8:
     """A stream of bytes in any encoding, read as UTF-8 without a byte order mark.
 
     Where nothing is said of the encoding, UTF-16 is known by its mark or its zero bytes. Other text is UTF-8 if its
-    first bytes beyond ASCII are; else it has one byte per character, in the encoding that is expected.
+    first bytes beyond ASCII are; else it has one byte per character, in the encoding that is expected. Its `start` are
+    the first bytes as they came.
     """
 
     def __init__(self, raw: Any, *, forced: str | None, expected: str | None, head_bytes: int = 1 << 16) -> None:
         """Look at the head of a stream, of at most so many bytes."""
         self._raw = raw
         head = bytes(raw.read(head_bytes))
+        self.start = head[:_START_BYTES]
         mark, found = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", None))
         if forced is not None and not (found == UTF_8 or (forced == "utf-16" and found)):
             found, mark = ("utf-16-le" if forced == "utf-16" else forced), (mark if forced == found else b"")

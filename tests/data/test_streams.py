@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import threading
+import zipfile
 
 import pyarrow as pa
 import pytest
@@ -113,3 +116,45 @@ def test_what_is_not_compressed_as_its_name_says_is_refused_in_one_sentence(file
     with pytest.raises(DataError) as caught:
         read(path)
     assert str(caught.value) == f"{path} {sentence}"
+
+
+def no_text(kind: str, as_bytes) -> bytes:
+    """A table as the files that have a name for text, but are none."""
+    text = as_bytes("a.csv", TABLE)
+    if kind == "workbook":
+        sink = io.BytesIO()
+        with zipfile.ZipFile(sink, "w") as archive:
+            archive.writestr("[Content_Types].xml", text)
+        return sink.getvalue()
+    make = {"bzip2": bz2.compress, "xz": lzma.compress, "gzip": gzip.compress}.get(kind)
+    return as_bytes({"zstd": "a.csv.zst"}.get(kind, f"a.{kind}"), TABLE) if make is None else make(text)
+
+
+GIVE_ENDING = "; give its name the ending {}, or decompress it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("gzip", "compressed by gzip, and no text" + GIVE_ENDING.format(".gz")),
+        ("zstd", "compressed by zstd, and no text" + GIVE_ENDING.format(".zst")),
+        ("bzip2", "compressed by bzip2, and no text; decompress it"),
+        ("xz", "compressed by xz, and no text; decompress it"),
+        ("workbook", "a ZIP archive or a workbook, and no text; take the table out of it, or save it as CSV"),
+        ("parquet", "a Parquet file, and no text; name the format with --input-format parquet"),
+        ("arrow", "an Arrow file, and no text; name the format with --input-format arrow"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.csv.gz"])
+def test_what_is_no_text_though_its_name_says_so_is_told_from_text(file, read, as_bytes, *, kind, sentence, name):
+    """In cp1252 nearly all bytes are characters: what was refused was the encoding, or a row of nonsense."""
+    data = no_text(kind, as_bytes)
+    path = file(name, gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path} is {sentence}"
+
+
+@pytest.mark.parametrize("header", ["PAR1,PAR2", "ARROW1,x", "BZh91,x", "PK,x"])
+def test_a_header_that_begins_as_such_files_do_is_text(file, read, header):
+    assert read(file("a.csv", f"{header}\n1,2\n"))[0].table.column_names == header.split(",")
