@@ -11,7 +11,6 @@ from resmem_cli.cli import console, options
 from resmem_cli.cli.figures import print_metrics
 from resmem_cli.cli.json_file import Output, json_file
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
-from resmem_cli.data.places import place
 
 if TYPE_CHECKING:
     from resmem_cli.workflow.compare import ComparedModels
@@ -45,7 +44,7 @@ def compare(
     from resmem_cli.workflow.compare import compare as run
     from resmem_cli.workflow.inputs import refuse_overwriting
 
-    a, b = place(model_a), place(model_b)
+    a, b = options.read_model(model_a), options.read_model(model_b)
     if output is not None:
         for model in (a, b):
             refuse_overwriting(source, output, model)

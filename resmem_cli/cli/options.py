@@ -32,9 +32,10 @@ def written_model(text: str) -> Path:
     """Return where a model may be written.
 
     Raises:
-        UsageError: it lies in an object store, or is "-".
+        UsageError: it lies in an object store, or is "-" or "".
     """
     _refuse_stream(text)
+    _refuse_nothing(text)
     return for_a_model(text)
 
 
@@ -42,10 +43,26 @@ def output_directory(text: str) -> Place:
     """Return the directory that a path or a URI names, for files to be written to.
 
     Raises:
-        UsageError: it is "-".
+        UsageError: it is "-" or "".
     """
     _refuse_stream(text)
+    return read_model(text)
+
+
+def read_model(text: str) -> Place:
+    """Return where a model is read from.
+
+    Raises:
+        UsageError: it is "".
+    """
+    _refuse_nothing(text)
     return place(text)
+
+
+def _refuse_nothing(text: str) -> None:
+    """Refuse what would be the current directory, where a variable of the shell was not set."""
+    if not text:
+        raise UsageError("the name of a directory is ''", "name one, such as . for the current one")
 
 
 def _refuse_stream(text: str) -> None:
@@ -64,7 +81,7 @@ Model = Annotated[
         "-m",
         envvar="RESMEM_MODEL",
         metavar="DIR",
-        parser=place,
+        parser=read_model,
         help="The model directory, or the URI of one.",
     ),
 ]

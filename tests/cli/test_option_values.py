@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import typing
+from collections.abc import Callable
 
 import pytest
 
@@ -54,3 +55,19 @@ def test_the_columns_of_another_model_and_the_outputs_of_onnx() -> None:
 
 def test_every_format_is_read_and_written() -> None:
     assert set(READERS) == set(WRITERS) == set(Format)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "x.csv", "--model", ""),
+        ("predict", "x.csv", "--model", "m", "--output-dir", ""),
+        ("fit-base", "x.csv", "--target", "y", "--model", ""),
+        ("distill", "x.csv", "--model", "m", "--student", ""),
+        ("compare", "", "m", "x.csv"),
+        ("compare", "m", "", "x.csv"),
+    ],
+)
+def test_a_directory_without_a_name_is_not_the_current_one(words: tuple[str, ...], fails: Callable[..., None]) -> None:
+    """As where a variable of the shell was not set: outputs would lie among other files."""
+    fails(2, "the name of a directory is ''; name one, such as . for the current one", *words)
