@@ -70,7 +70,7 @@ class Roles:
     def named(self) -> tuple[str, ...]:
         """The columns of roles that exclude each other."""
         others = (self.id_column, self.weight_column, self.group_column, self.time_column)
-        return (self.target, *filter(None, others), *self.given)
+        return (self.target, *_given(*others), *self.given)
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,18 @@ def _in_dialect(parts: Sequence[Rows], candidates: Sequence[str], roles: Roles) 
 
 def _marked(candidates: Sequence[str], roles: Roles) -> set[str]:
     """Return the columns whose values may be written with marks: numbers and dates, and no names."""
-    names = {*candidates, roles.target, *filter(None, (roles.weight_column, roles.time_column)), *roles.given}
-    return names - {*roles.categories, *filter(None, (roles.id_column, roles.group_column))}
+    names = {*candidates, roles.target, *_given(roles.weight_column, roles.time_column), *roles.given}
+    return names - {*roles.categories, *_given(roles.id_column, roles.group_column)}
+
+
+def _given(*names: str | None) -> tuple[str, ...]:
+    """Return the names that there are; that of a column without a name, as an index of pandas, is ""."""
+    return tuple(name for name in names if name is not None)
 
 
 def _roles(roles: Roles) -> str:
-    names = ["--target", "--id", "--weight", *["--group"] * bool(roles.group_column)]
-    names += ["--time"] * bool(roles.time_column) + ["of the base's columns"] * bool(roles.given)
+    names = ["--target", "--id", "--weight", *["--group"] * (roles.group_column is not None)]
+    names += ["--time"] * (roles.time_column is not None) + ["of the base's columns"] * bool(roles.given)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -180,12 +180,13 @@ class Schema:
     @property
     def needed(self) -> frozenset[str]:
         """The columns that a labelled row is read from."""
-        return frozenset({*self.read_columns, self.target.name, *filter(None, (self.id_column, self.weight_column))})
+        roles = (self.id_column, self.weight_column)
+        return frozenset({*self.read_columns, self.target.name, *(name for name in roles if name is not None)})
 
     @property
     def relating(self) -> tuple[str, ...]:
         """The columns that say how rows may be split, which only fitting needs."""
-        return tuple(filter(None, (self.group_column, self.time_column)))
+        return tuple(name for name in (self.group_column, self.time_column) if name is not None)
 
     @staticmethod
     def require(rows: Rows, names: Sequence[str], option: str | None = None) -> None:

@@ -145,7 +145,8 @@ class _Watch:
         self._support: list[NDArray[np.int8]] = []
         self._counting = Counting(stored)
         self._extremes = [Extremes(stored.base.schema, stored.objective) for _ in range(2)]
-        self.columns = self._extremes[0].columns | frozenset(filter(None, [stored.base.schema.id_column]))
+        id_column = stored.base.schema.id_column
+        self.columns = self._extremes[0].columns | ({id_column} if id_column is not None else set())
 
     def add(self, rows: Labelled, part: slice, prediction: Prediction, is_seen: NDArray[np.bool_]) -> None:
         y, seen = rows.y[part], is_seen.astype(np.int64)

@@ -106,7 +106,7 @@ def explain(
             usual = explanation.usual_distances(stored.resmem.members[0].memory, threads=count)
         report("explaining")
         n_before, wanted = 0, None if rows is None else np.asarray(rows) - 1
-        columns = frozenset({*schema.read_columns, *filter(None, [schema.id_column])})
+        columns = frozenset({*schema.read_columns, *([] if schema.id_column is None else [schema.id_column])})
         for batch in source.batches(ROWS_AT_ONCE, columns, schema):
             positions = np.arange(len(batch))
             if wanted is not None:

@@ -99,7 +99,9 @@ class FittedMemory:
             return None
         raised = ", or raise --sample" if self.is_of_sample else ""
         if self.group_column is not None or self.time_column is not None:
-            what = f"groups of '{self.group_column}'" if self.group_column else f"times '{self.time_column}'"
+            what = (
+                f"groups of '{self.group_column}'" if self.group_column is not None else f"times '{self.time_column}'"
+            )
             return (
                 f"the rows that can be held out are fewer than {LEAST_HELD_OUT}, or of fewer {what} than there are "
                 f"folds, so no gain is measured and the memory is off; give more rows, or lower --folds{raised}"
@@ -324,7 +326,11 @@ def _related_by(schema: Schema, group: str | None, time: str | None) -> Schema:
             )
         if named is not None and named in (schema.target.name, schema.weight_column):
             raise UsageError(f"{option} names '{named}', which has another role", f"name another column with {option}")
-    return replace(schema, group_column=schema.group_column or group, time_column=schema.time_column or time)
+    return replace(
+        schema,
+        group_column=group if schema.group_column is None else schema.group_column,
+        time_column=time if schema.time_column is None else schema.time_column,
+    )
 
 
 def _belonging(fitted: FittedResMem, base: StoredBase, labelled_rows: Labelled) -> tuple[str, ...]:

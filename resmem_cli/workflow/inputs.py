@@ -277,5 +277,5 @@ def unlabelled(n_rows: int, schema: Schema, foreign: Foreign) -> DataError:
     """Return the error that none of the rows counts."""
     if foreign.first is not None:
         return foreign.first
-    weight = f" and a weight '{schema.weight_column}'" if schema.weight_column else ""
+    weight = f" and a weight '{schema.weight_column}'" if schema.weight_column is not None else ""
     return DataError(f"none of the {n_rows:,} rows has a target '{schema.target.name}'{weight}", "give labelled rows")

@@ -823,3 +823,19 @@ def test_categories_and_ids_lose_no_digits_beside_fractions():
     parts = [typed(f"{i}.jsonl", x=x, k=x, y=Y) for i, x in enumerate(([LOST] * 6, FLOATS))]
     found = learned(*parts, categories=["x"], id_column="k")
     assert found.rows.column("x").to_pylist()[:1] == found.rows.column("k").to_pylist()[:1] == [str(LOST)]
+
+
+@pytest.mark.parametrize("role", ["id_column", "weight_column", "group_column", "time_column"])
+def test_a_column_without_a_name_may_have_a_role_and_is_missed_where_it_is_not(role):
+    """The index that pandas writes is such a column, and an option may get "" where a shell's variable was not set."""
+    columns = {
+        "": ["1", "2", "3", "4", "5", "6"],
+        "x": ["1", "2", "3", "4", "5", "7"],
+        "y": [str(value) for value in Y],
+    }
+    found = learned(text(**columns), **{role: ""})
+    assert getattr(found.schema, role) == ""
+    assert "" in {*found.schema.needed, *found.schema.relating}
+    assert found.rows.column("").to_pylist() in ([1, 2, 3, 4, 5, 6], columns[""])
+    del columns[""]
+    assert message(text(**columns), **{role: ""}) == "t.csv has no column ''; its columns are: x, y"
