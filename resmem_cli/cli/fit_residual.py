@@ -10,6 +10,8 @@ import typer
 
 from resmem_cli.cli import console, memory_report, options
 from resmem_cli.cli.reading import NOTHING_SAID, Reading, reads
+from resmem_cli.data.sources import STDIN
+from resmem_cli.errors import UsageError
 
 REPRESENTATIONS = ("auto", "features", "sensitivity", "model", "learned")
 
@@ -219,6 +221,8 @@ def fit_residual(
         most_cells=max_cells,
         threads=threads,
     )
+    if valid == STDIN and STDIN in inputs:
+        raise UsageError("standard input ('-') is named twice", "name a file with --valid")
     with console.progress(quiet) as report:
         new = None if valid is None else reading.input_of([valid])
         fitted = run(

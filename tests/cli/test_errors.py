@@ -810,6 +810,8 @@ class TestUsage:
 
     def test_standard_input_named_twice(self, model: Model, fails: Fails) -> None:
         fails(USAGE, "standard input ('-') is named twice; name it once", "predict", "-", "-", "--model", model())
+        words = ("fit-residual", "-", "--valid", "-", "--model", "m")
+        fails(USAGE, "standard input ('-') is named twice; name a file with --valid", *words)
 
 
 def test_the_traceback_is_shown_only_when_it_is_asked_for(run: Run) -> None:
