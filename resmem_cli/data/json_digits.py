@@ -69,7 +69,7 @@ def _first_lost(column: pa.ChunkedArray, path: Path) -> tuple[int, str] | None:
     for start in range(0, len(column), _ROWS_AT_ONCE):
         for row, value in enumerate(column.slice(start, _ROWS_AT_ONCE).to_pylist(), start):
             for number in _numbers(value, path[1:]):
-                if _loses(digits := f"{number:d}" if isinstance(number, int) else f"{number:f}"):
+                if loses(digits := f"{number:d}" if isinstance(number, int) else f"{number:f}"):
                     return row, digits
     return None
 
@@ -93,7 +93,7 @@ def written(block: bytes, paths: set[Path]) -> tuple[set[Path], Lost]:
             for number in _numbers(value, path):
                 if not isinstance(number, _Whole):
                     floats.add(path)
-                elif path not in lost and _loses(number):
+                elif path not in lost and loses(number):
                     lost[path] = row, str(number)
         row += 1
     return floats, lost
@@ -116,7 +116,7 @@ def _numbers(value: Any, path: Path) -> Iterator[Any]:
         yield value
 
 
-def _loses(digits: str) -> bool:
+def loses(digits: str) -> bool:
     """Whether the shortest text of the float that is nearest to a whole number is another number.
 
     What was a float when it was written, as all numbers of JavaScript, loses nothing.

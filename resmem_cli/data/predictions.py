@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from resmem_cli.data import kinds
+from resmem_cli.data import json_digits, kinds
 from resmem_cli.data.kinds import Floats, Kind
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.schema import Column, Schema, Task
 from resmem_cli.errors import DataError, UsageError, did_you_mean
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,29 @@ def _typed(rows: Rows, name: str, column: Column | None) -> pa.ChunkedArray | pa
     if column is None or column.kind is Kind.CATEGORY:
         return rows.table.column(name)
     if column.kind is Kind.NUMBER:
-        return pa.array(kinds.as_number(rows, name), from_pandas=True)
+        return pa.array(_numbers(rows, name), from_pandas=True)
     if column.kind is Kind.BOOLEAN:
         return pa.array(kinds.as_boolean(rows, name), from_pandas=True).cast(pa.bool_())
     if column.kind is Kind.VECTOR:
         return pa.FixedSizeListArray.from_arrays(kinds.as_vector(rows, name).ravel(), column.length)
     return kinds.as_instant(rows, name)
+
+
+def _numbers(rows: Rows, name: str) -> Floats:
+    """Return a text column as numbers.
+
+    Raises:
+        DataError: a whole number would lose digits, as long keys do.
+    """
+    values = kinds.as_number(rows, name)
+    large = np.flatnonzero(np.abs(values) >= kinds.EXACT)
+    if len(large):
+        text = kinds.plain_numbers(rows, name, kinds.known_text(rows, name)).take(pa.array(large)).to_pylist()
+        for row, digits in zip(large.tolist(), text, strict=True):
+            if _WHOLE.fullmatch(digits) and json_digits.loses(digits):
+                raise DataError(
+                    f"{rows.locate(row)}: column '{name}' holds {digits:.80}, which would lose digits as a number of a "
+                    "typed format",
+                    "write CSV, or leave the column out with --keep",
+                )
+    return values

@@ -161,6 +161,26 @@ def test_batches_of_csv_make_one_parquet_file_whatever_is_missing_in_them(file, 
     }
 
 
+@pytest.mark.parametrize("digits", ["9007199254740993", "-9007199254740993", "+123456789012345678901234567890"])
+def test_text_loses_no_digits_in_a_typed_output(digits):
+    table = TABLE.set_column(1, "n", pa.array(["1e20", f" {digits} "]))
+    rows = Rows(table, ((0, "new.csv", 1),), is_text=True)
+    with pytest.raises(DataError) as caught:
+        lay_out(rows, layout(keep="all"), Scored(BASE, RESMEM))
+    assert str(caught.value) == (
+        f"new.csv, row 2: column 'n' holds {digits}, which would lose digits as a number of a typed format; "
+        "write CSV, or leave the column out with --keep"
+    )
+    assert lay_out(rows, layout(keep="all", typed=False), Scored(BASE, RESMEM))["n"][1].as_py() == f" {digits} "
+    assert len(lay_out(rows, layout(keep=["id"]), Scored(BASE, RESMEM))) == 2
+
+
+@pytest.mark.parametrize("digits", ["9007199254740992", "12345678901234580000", "1e20"])
+def test_text_that_is_the_number_that_a_float_is_has_a_type(digits):
+    rows = Rows(TABLE.set_column(1, "n", pa.array([digits, None], pa.string())), ((0, "new.csv", 1),), is_text=True)
+    assert lay_out(rows, layout(keep="all"), Scored(BASE, RESMEM))["n"].to_pylist() == [float(digits), None]
+
+
 def test_columns_that_have_types_keep_them():
     table = pa.table({"n": pa.array([1, 2], pa.int8()), "c": pa.array(["x", None]).dictionary_encode()})
     found = lay_out(Rows(table, ((0, "new.parquet", 1),), is_text=False), layout(keep="all"), Scored(BASE, RESMEM))
