@@ -32,8 +32,10 @@ _MAGIC = {
     b"\xff\xff\xff\xff": (Format.ARROW, None),
     b"\x1f\x8b": (Format.CSV, "gzip"),
     b"\x28\xb5\x2f\xfd": (Format.CSV, "zstd"),
-    b'{"': (Format.JSONL, None),
 }
+_HEAD_BYTES = 4
+# An object, or a list of objects, which is refused as what it is; the head may end after any part of it.
+_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*(?:["}]|\Z)|\[\s*(?:\{|\Z))')
 _GIVE_ENDING = "give its name the ending {}, or decompress it"
 _NAME_FORMAT = "name the format with --input-format {}"
 # How files begin that are no text, though their names say so; where that may be text too, it is none with a NUL.
@@ -159,9 +161,10 @@ def whole_lines(
 
 def _sniffed(source: Source, stream: BinaryIO) -> tuple[Source, BinaryIO]:
     head = b""
-    while len(head) < 4 and (chunk := stream.read(4 - len(head))):
+    while len(head) < _HEAD_BYTES and (chunk := stream.read(_HEAD_BYTES - len(head))):
         head += chunk
-    form, compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), (Format.CSV, None))
+    text = Format.JSONL if _JSON.match(head) else Format.CSV
+    form, compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), (text, None))
     joined = cast(BinaryIO, io.BufferedReader(Prefixed(head, stream), 1 << 20))
     return replace(source, format=source.format or form, compression=compression), joined
 

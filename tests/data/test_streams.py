@@ -49,6 +49,28 @@ def test_standard_input_is_recognised_and_read_like_the_file(stdin, read, values
     assert batches[0].locate(2) == "standard input, row 3"
 
 
+@pytest.mark.parametrize("start", ["", " ", "\n\n", "\ufeff"])
+@pytest.mark.parametrize("line", ['{"a": 1}', '{ "a": 1}', '{   "a": 1}', '{\t"a":1}', '{}\n{"a": 1}'])
+def test_json_lines_of_standard_input_are_recognised_however_they_are_spaced(stdin, read, values, *, start, line):
+    stdin(f"{start}{line}\n")
+    assert values(read("-"))[-1:] == [{"a": 1}]
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", " "])
+@pytest.mark.parametrize("text", ['[{"a": 1}]', '[ {"a": 1}]', '[\n  {"a": 1}\n]'])
+def test_a_list_of_json_on_standard_input_is_refused_as_such(stdin, read, start, text):
+    stdin(start + text)
+    with pytest.raises(DataError, match="standard input, row 1 is not a line of JSON like those before it") as caught:
+        read("-")
+    assert caught.value.hint == "write one object per line, each column of one type"
+
+
+@pytest.mark.parametrize("header", ["{a,b", "[a,b", "[,{", '"{a",b'])
+def test_a_header_may_begin_with_brackets(stdin, read, header):
+    stdin(f"{header}\n1,2\n")
+    assert len(read("-")[0].table.column_names) == 2
+
+
 @pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz", "a.jsonl.gz"])
 def test_a_forced_format_of_standard_input_may_be_compressed(stdin, read, values, as_bytes, name):
     stdin(as_bytes(name, TABLE))
