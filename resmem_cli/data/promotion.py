@@ -48,7 +48,15 @@ def common_type(one: pa.DataType, other: pa.DataType, *, exact: bool = True) -> 
     simple, second = plain_type(one), plain_type(other)
     if (simple, second) != (one, other):
         return common_type(simple, second, exact=exact)
-    return _promoted(one, other, exact=exact)
+    return _with_days(one, other) or _promoted(one, other, exact=exact)
+
+
+def _with_days(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return a type of instants without a zone that holds the days of the other type, too: as their midnights."""
+    for first, second in ((one, other), (other, one)):
+        if pa.types.is_date(first) and pa.types.is_timestamp(second) and second.tz is None:
+            return second
+    return None
 
 
 def _promoted(one: pa.DataType, other: pa.DataType, *, exact: bool) -> pa.DataType | None:

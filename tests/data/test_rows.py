@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 
 import numpy as np
@@ -86,6 +87,19 @@ def test_decimals_beside_floats_are_the_nearest_floats(nest):
     decimals = [Decimal(i) / 1000 for i in range(1000)]
     parts = [rows("a", [nest(each) for each in decimals]), rows("b", [nest(0.5)])]
     assert concatenate(parts).table["x"].to_pylist() == [nest(float(each)) for each in decimals] + [nest(0.5)]
+
+
+@pytest.mark.parametrize("days", [pa.date32(), pa.date64()])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_days_beside_instants_are_their_midnights(days, unit, is_first):
+    """Text of a CSV is read as instants, and a database writes days."""
+    parts = [pa.array([dt.date(2024, 2, 29), None], days), pa.array([dt.datetime(2024, 2, 29, 1)], pa.timestamp(unit))]
+    wanted = [dt.datetime(2024, 2, 29), None, dt.datetime(2024, 2, 29, 1)]
+    if not is_first:
+        parts, wanted = parts[::-1], wanted[2:] + wanted[:2]
+    whole = concatenate([rows(str(i), part) for i, part in enumerate(parts)]).table["x"]
+    assert (whole.type, whole.to_pylist()) == (pa.timestamp(unit), wanted)
 
 
 def test_types_that_cannot_be_joined_are_refused():
