@@ -269,3 +269,45 @@ def test_a_distilled_model_says_that_it_has_no_memory(files):
     assert load(files / "model").uses_memory == model.model_.uses_memory
     with pytest.raises(ValueError, match="no estimator"):
         model.distill(TRAIN[FEATURES], base="nothing")
+
+
+def test_a_distilled_model_keeps_its_own_rows_if_the_directory_is_written_since(files):
+    model = ResMemRegressor(base="linear", **FAST).fit(TRAIN[FEATURES], TRAIN["y"])
+    small = {"base": "boosting", "base_params": {"max_iter": 20}}
+    model.distill(TRAIN[FEATURES], **small).save(files / "student")
+    first, second = load(files / "student"), load(files / "student")
+    copied = copy.deepcopy(second)
+    model.distill(TRAIN[FEATURES][:100], **small).save(files / "student")
+    with pytest.raises(ModelError, match="was written since"):
+        first.save(files / "other")
+    copied.save(files / "other")
+    np.testing.assert_array_equal(load(files / "other").predict(NEW), copied.predict(NEW))
+
+
+@pytest.mark.parametrize("give", [lambda X: X[:0], lambda X: X.drop(columns="a")])
+def test_rows_that_nothing_can_be_distilled_from_are_refused(give):
+    model = ResMemRegressor(base="linear", **FAST).fit(TRAIN[FEATURES], TRAIN["y"])
+    with pytest.raises(ValueError, match=r"no rows|0 sample|feature|column"):
+        model.distill(give(TRAIN[FEATURES]), base=["boosting", "linear"])
+
+
+# What fit-residual says
+
+
+def test_a_base_that_refuses_missing_values_is_looked_at_without_alarm():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=600), "shop": np.repeat(np.arange(150.0), 4)})
+    y = X["a"] + np.sin(X["shop"]) * 3
+    fitted = Ridge().fit(X[:100], y[:100])
+    model = ResMemRegressor(base=fitted, shrinkage=1, representation="features", **FAST).fit(X, y)
+    assert model.model_.uses_memory
+
+
+def test_notes_on_copies_reach_python():
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(300, 3)), 2, axis=0)
+    y = np.repeat(rng.normal(size=300), 2)
+    noisy = ResMemRegressor(base="linear", **FAST).fit(X + 0.003 * rng.normal(size=X.shape), y)
+    assert any("less than a fifth of the distance" in note for note in noisy.notes_)
+    loaded = ResMemRegressor(base="linear", **FAST).fit(np.column_stack([X, rng.normal(size=600)]), y)
+    assert sum("are equal to others in the target" in note for note in loaded.notes_) == 1
