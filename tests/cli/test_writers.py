@@ -32,8 +32,8 @@ WRITERS = {
     "undo": ("undo",),
 }
 # How often each writer is killed; how many seconds writers and readers work, and how many readers.
-KILLS = times(2, 4, "RESMEM_KILLS")
-RACE_SECONDS = times(3, 6, "RESMEM_RACE_SECONDS")
+KILLS = times(2, 3, "RESMEM_KILLS")
+RACE_SECONDS = times(3, 4, "RESMEM_RACE_SECONDS")
 READERS = int(os.environ.get("RESMEM_READERS", "4"))
 
 

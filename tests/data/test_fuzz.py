@@ -20,7 +20,7 @@ import pytest
 from tests.counts import times
 from tests.store.mutation import changed_bytes
 
-N_CHANGES = times(60, 120, "RESMEM_FUZZ")
+N_CHANGES = times(60, 80, "RESMEM_FUZZ")
 _TRY = """
 import sys
 from resmem_cli.data import encoding, inference, sources, tables

@@ -16,7 +16,7 @@ import pytest
 from tests.counts import times
 from tests.store import fuzz, subjects
 
-N_MUTANTS = times(110, 160, "RESMEM_MUTANTS")
+N_MUTANTS = times(110, 120, "RESMEM_MUTANTS")
 # The libraries of these are started for each mutant, in a process of their own, which takes a second.
 _SLOW = ("catboost", "onnx")
 
