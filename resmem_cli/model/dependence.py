@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from resmem_cli.model.arrays import Floats, Integers, Singles
 from resmem_cli.model.grouping import drawn
+from resmem_cli.model.memory.index import ExactIndex
 
 LEAST_GROUPS = 20  # fewer values are a property of rows rather than what they belong to
 _LEAST_ROWS_OF_GROUP = 2  # on average
@@ -29,8 +30,7 @@ _MOST_LEFT, _MOST_LEFT_IN_ORDER = 0.5, 0.85  # of what all neighbours explain
 _MOSTLY = 0.5
 _SORTED = 0.98
 _GAP, _MOST_COPIES = 5.0, 10
-_MOST_OF_GAPS, _AT_ONCE = 300, 10_000  # rows that are looked at for gaps, and others at once
-_ROUNDING = 1e-12  # of squares
+_MOST_OF_GAPS = 300  # rows that are looked at for gaps
 
 
 # Takes positions of rows and returns their [n, p] points.
@@ -112,24 +112,10 @@ def near_copies(points: Singles, rng: np.random.Generator) -> bool:
     probability of about 5 ** -(j d) (Facco et al. 2017): where most rows have such a gap, d would be below one half.
     """
     sample = rng.permutation(len(points))[:_MOST_OF_GAPS]
-    nearest = np.full((len(sample), _MOST_COPIES), np.inf)
-    for start in range(0, len(points), _AT_ONCE):
-        block = points[start : start + _AT_ONCE]
-        apart = np.hstack([_apart(points[sample], block), nearest])
-        nearest = np.partition(apart, _MOST_COPIES - 1, axis=1)[:, :_MOST_COPIES]
-    gaps = 0
-    for distances in np.sort(nearest, axis=1):
-        others = distances[(distances > 0) & np.isfinite(distances)]  # the row itself, and equal ones, are at 0
-        gaps += bool((others[1:] > _GAP * others[:-1]).any())
-    return gaps > _MOSTLY * len(sample)
-
-
-def _apart(some: Singles, others: Singles) -> Floats:
-    """Return [m, n] distances between points; 0 where rounding errors are all that there is between them."""
-    a, b = some.astype(np.float64), others.astype(np.float64)
-    lengths = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
-    squares = lengths - 2 * a @ b.T
-    return np.sqrt(np.where(squares > _ROUNDING * lengths, squares, 0.0))
+    distances, _ = ExactIndex(points).search(points[sample], min(_MOST_COPIES, len(points)))
+    nearer, next_one = distances[:, :-1], distances[:, 1:]
+    has_gap = (nearer > 0) & (next_one > _GAP * nearer)  # the row itself, and equal ones, are at 0
+    return bool(np.mean(has_gap.any(axis=1)) > _MOSTLY)
 
 
 def _measured(

@@ -64,6 +64,10 @@ def read_memory(directory: Path) -> dict[str, Any]:
     try:
         content = manifest.read(directory / manifest.MEMORY)
     except FileNotFoundError:
+        if read_base(directory).get("distilled", False):
+            raise ModelError(
+                f"the model '{directory}' is distilled, and has no memory", "predict with --base-only"
+            ) from None
         raise ModelError(
             f"the model '{directory}' has no memory yet",
             f"run: resmem fit-residual TRAIN --model {directory} (predict --base-only works without it)",

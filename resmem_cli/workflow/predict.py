@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +16,9 @@ from resmem_cli.data.places import Place, place
 from resmem_cli.data.predictions import Scored
 from resmem_cli.data.rows import Rows
 from resmem_cli.data.sources import Format
-from resmem_cli.errors import ModelError
 from resmem_cli.model.arrays import row_blocks
 from resmem_cli.model.parallel import in_order
-from resmem_cli.store import manifest, reading
+from resmem_cli.store import reading
 from resmem_cli.workflow import job_files, thread_limit
 from resmem_cli.workflow.inputs import Input, Report, refuse_overwriting, silent
 from resmem_cli.workflow.predicted import Predicted, Tally, model_of
@@ -78,21 +76,6 @@ def predict(source: Input, model: Place, options: PredictOptions, report: Report
     return Predicted(tally, time.perf_counter() - started, writer.model)
 
 
-@contextmanager
-def telling_students(model: Place) -> Iterator[None]:
-    """Say of a model that distill has made, and that is to have no memory, how it predicts.
-
-    Raises:
-        ModelError: in the place of one that its memory is not there.
-    """
-    try:
-        yield
-    except ModelError as error:
-        if reading.has_memory(model) or not reading.read_manifest(model, manifest.BASE).get("distilled", False):
-            raise
-        raise ModelError(f"the model '{model}' is distilled, and has no memory", "predict with --base-only") from error
-
-
 @dataclass(frozen=True)
 class Writer:
     """A loaded model that writes the predictions of inputs.
@@ -114,8 +97,7 @@ class Writer:
         if options.score.base_only:
             base = reading.load_base(model)
             return cls._of(Scorer.of_base(base, options.score, model), options, model_of(base.id, None))
-        with telling_students(model):
-            stored = reading.load(model)
+        stored = reading.load(model)
         if options.score.with_support:
             report("measuring distances among remembered rows")
         scorer = Scorer.of(stored.base, stored.resmem, options.score, model)

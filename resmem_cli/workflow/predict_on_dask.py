@@ -17,7 +17,7 @@ from resmem_cli.workflow.cluster import Workers, connected, refuse_pipes
 from resmem_cli.workflow.file_jobs import Job
 from resmem_cli.workflow.finished import Version
 from resmem_cli.workflow.inputs import Input, Report, silent
-from resmem_cli.workflow.predict import PredictOptions, telling_students
+from resmem_cli.workflow.predict import PredictOptions
 from resmem_cli.workflow.predict_files import FilesOptions, Plan, Run
 from resmem_cli.workflow.predict_tasks import Join, Outcome, Part, Task, Whole, Work, do, parts_of
 from resmem_cli.workflow.predicted import Failure, Predicted, Tally, model_of
@@ -43,8 +43,7 @@ def predict_files(
     """
     plan = Plan.of(source, model, options, files)
     refuse_pipes(job.source for job in plan.jobs)
-    with telling_students(model):
-        identity = model_of(*reading.identity(model, base_only=options.score.base_only))
+    identity = model_of(*reading.identity(model, base_only=options.score.base_only))
     report("starting the workers" if workers.scheduler is None else "reaching the scheduler")
     with connected(workers, after_loss=_RESUME) as cluster:
         if not cluster.is_local:

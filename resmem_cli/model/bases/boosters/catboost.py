@@ -56,8 +56,7 @@ class Catboost(Trees):
     package: ClassVar[str | None] = "catboost"
     stored_as: ClassVar[str | None] = "cbm"
     encodes_targets: ClassVar[bool] = True  # ordered statistics, of every category and of their combinations
-    # Its symmetric trees are weak learners, of which the library itself fits 1,000
-    # (docs/decisions.md).
+    # Its symmetric trees are weak learners, of which the library itself fits 1,000 (docs/decisions.md).
     short: ClassVar[Mapping[str, Any]] = {"n_estimators": 1_000, "learning_rate": 0.05, "early_stopping_rounds": 0}
 
     @classmethod
